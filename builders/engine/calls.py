@@ -1,0 +1,93 @@
+"""A question to a teacher, its answer, and how asking can fail."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One question: what is asked of whom, how it is sampled, and which sample this is.
+
+    `asked` is a list of chat messages, or a text to continue (the raw completions endpoint).
+    """
+
+    role: str
+    endpoint: str
+    model: str
+    revision: str | None
+    asked: str | list[dict[str, Any]]
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
+    sample: int = 0
+
+    @cached_property
+    def key(self) -> bytes:
+        """32 bytes that two calls share only if the same answer serves both."""
+        parts = [
+            self.endpoint,
+            self.model,
+            self.revision,
+            self.asked,
+            dict(self.sampling),
+            self.schema,
+            self.sample,
+        ]
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+    @property
+    def id(self) -> str:
+        """The first 16 hex digits of the key: the call's name in `raw`."""
+        return self.key.hex()[:16]
+
+    @property
+    def text(self) -> str:
+        """What is asked, as one text: the last message, or the text to continue."""
+        return self.asked if isinstance(self.asked, str) else str(self.asked[-1]["content"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a teacher gave. Tokens are as the endpoint counts them; None where it does not."""
+
+    text: str
+    finish_reason: str = "stop"
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    model: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    logprobs: list[dict[str, Any]] | None = None
+    latency_s: float = 0.0
+
+
+class Failure(Exception):
+    """A call that gave no answer.
+
+    Attributes:
+        cause: One or two lower-case words that group failures: `time-out`, `http 500`, ...
+        fatal: No call to this teacher can succeed until a person acts.
+        again: Asking once more may help.
+        after_s: The endpoint's own word on when (Retry-After), in seconds.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        message: str,
+        *,
+        fatal: bool = False,
+        again: bool = False,
+        after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.fatal = fatal
+        self.again = again
+        self.after_s = after_s

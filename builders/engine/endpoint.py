@@ -1,0 +1,256 @@
+"""Any OpenAI-compatible endpoint (vLLM, TGI, llama.cpp, hosted APIs), over one aiohttp session."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import json
+import os
+import time
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+
+from builders.engine.calls import Answer, Call, Failure
+from builders.engine.teachers import TeacherSpec
+from builders.errors import TeacherError
+
+_RETRIED = frozenset({408, 409, 425, 429})
+
+
+class EndpointTeacher:
+    """An endpoint, its session and its key; the key leaves the process in one header only."""
+
+    def __init__(self, spec: TeacherSpec) -> None:
+        self._base = spec.place.rstrip("/")
+        self._key = os.environ.get(spec.key_env, "")
+        self._key_env = spec.key_env
+        self._timeout_s = spec.timeout_s
+        self._session: aiohttp.ClientSession | None = None
+        self._chat_only = False
+        self.name = public_address(self._base)
+        self.model = spec.model or ""
+        self.revision: str | None = None
+        self.concurrency = spec.concurrency or 32
+
+    def identity(self) -> dict[str, Any]:
+        """Kind, address without credentials, and the model as the server reports it."""
+        return {
+            "kind": "endpoint",
+            "endpoint": self.name,
+            "model": self.model,
+            "revision": self.revision,
+            "licence": "unknown",
+        }
+
+    async def start(self) -> None:
+        """Open the session and see that something answers; settle the model's name."""
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        self._session = aiohttp.ClientSession(
+            headers=headers,
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=20),
+            auto_decompress=True,
+        )
+        try:
+            served = await self._served_models()
+        except Failure as failure:
+            await self.stop()
+            raise TeacherError(str(failure)) from None
+        if not self.model:
+            if len(served) != 1:
+                await self.stop()
+                offer = ", ".join(served[:20]) or "no list of them"
+                raise TeacherError(
+                    f"{self.name} serves {len(served)} models; name one with --model: {offer}"
+                )
+            self.model = served[0]
+
+    async def stop(self) -> None:
+        """Close the session; safe to call twice."""
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    async def _served_models(self) -> list[str]:
+        try:
+            status, _, body = await self._exchange("GET", "/models", None)
+        except Failure as failure:
+            # Whatever else is wrong with the list of models, calls may still work.
+            if failure.cause in ("no connection", "time-out") or failure.fatal:
+                raise
+            return []
+        if status in (401, 403):
+            raise self._refused(status, body)
+        try:
+            return [str(entry["id"]) for entry in json.loads(body)["data"]]
+        except (ValueError, KeyError, TypeError):
+            return []
+
+    async def ask(self, call: Call) -> Answer:
+        """One attempt at one call.
+
+        Raises:
+            Failure: With the cause, and whether asking again can help.
+        """
+        began = time.perf_counter()
+        raw = isinstance(call.asked, str) and not self._chat_only
+        status, headers, body = await self._exchange("POST", *_request(call, raw))
+        if raw and status in (404, 405, 501) and "model" not in _error_text(body).lower():
+            # The endpoint knows chat only: the text to continue becomes a message, for good.
+            self._chat_only = True
+            status, headers, body = await self._exchange("POST", *_request(call, False))
+        if status != 200:
+            raise self._status_failure(status, headers, body)
+        return self._answer(body, raw and not self._chat_only, time.perf_counter() - began)
+
+    async def _exchange(
+        self, method: str, path: str, payload: dict[str, Any] | None
+    ) -> tuple[int, Any, bytes]:
+        assert self._session is not None
+        try:
+            async with self._session.request(method, self._base + path, json=payload) as response:
+                return response.status, response.headers, await response.read()
+        except TimeoutError:
+            raise Failure(
+                "time-out",
+                f"{self.name} gave no answer within {self._timeout_s:g} s; is it overloaded? "
+                "raise --timeout or lower --concurrency",
+                again=True,
+            ) from None
+        except aiohttp.ClientConnectorError as error:
+            raise Failure(
+                "no connection",
+                f"nothing listens at {self.name} ({error.os_error.strerror or error.os_error}); "
+                "expected an OpenAI-compatible endpoint; start it or mend --teacher",
+                again=True,
+            ) from None
+        except aiohttp.InvalidURL:
+            raise Failure(
+                "bad address", f"{self.name!r} is not an address; mend --teacher", fatal=True
+            ) from None
+        except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as error:
+            raise Failure(
+                "broken off", self._clean(f"{self.name} broke off: {error}"), again=True
+            ) from None
+
+    def _status_failure(self, status: int, headers: Any, body: bytes) -> Failure:
+        if status in (401, 403):
+            return self._refused(status, body)
+        said = self._clean(_error_text(body))
+        if status == 404:
+            return Failure(
+                "not found",
+                f"{self.name} has no model {self.model!r} (404: {said}); mend --model or --teacher",
+                fatal=True,
+            )
+        return Failure(
+            f"http {status}",
+            f"{self.name} answered {status}: {said}",
+            again=status >= 500 or status in _RETRIED,
+            after_s=retry_after_s(headers),
+        )
+
+    def _refused(self, status: int, body: bytes) -> Failure:
+        said = self._clean(_error_text(body))
+        held = "the key in it was refused" if self._key else "it is not set"
+        return Failure(
+            f"http {status}",
+            f"{self.name} wants another key ({status}: {said}); it is read from the environment "
+            f"variable {self._key_env}: {held}",
+            fatal=True,
+        )
+
+    def _answer(self, body: bytes, raw: bool, latency_s: float) -> Answer:
+        try:
+            given = json.loads(body)
+        except ValueError:
+            kind = "HTML" if body.lstrip()[:1] == b"<" else "not JSON"
+            raise Failure(
+                kind, f"{self.name} answered 200 with {kind}; is this the /v1 address?", again=True
+            ) from None
+        try:
+            choice = given["choices"][0]
+            message = {"content": choice["text"]} if raw else choice["message"]
+            content = message["content"]
+        except (KeyError, IndexError, TypeError):
+            raise Failure(
+                "no content", f"{self.name} gave an answer without choices or message", again=True
+            ) from None
+        tools = message.get("tool_calls")
+        if not isinstance(content, str) and not tools:
+            raise Failure("no content", f"{self.name} gave an answer without content", again=True)
+        usage = given.get("usage") or {}
+        logprobs = choice.get("logprobs")
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        return Answer(
+            text=self._clean(content or ""),
+            finish_reason=str(choice.get("finish_reason") or "unknown"),
+            input_tokens=_count(usage.get("prompt_tokens")),
+            output_tokens=_count(usage.get("completion_tokens")),
+            model=given.get("model"),
+            reasoning=self._clean(reasoning) if isinstance(reasoning, str) else None,
+            tool_calls=tools or None,
+            logprobs=logprobs.get("content") if isinstance(logprobs, dict) else None,
+            latency_s=latency_s,
+        )
+
+    def _clean(self, text: str) -> str:
+        """The text without the key, should an endpoint echo it."""
+        return text.replace(self._key, "[key]") if self._key and self._key in text else text
+
+
+def _request(call: Call, raw: bool) -> tuple[str, dict[str, Any]]:
+    payload: dict[str, Any] = {"model": call.model, **call.sampling}
+    if call.schema:
+        payload["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": dict(call.schema), "strict": True},
+        }
+    if raw:
+        return "/completions", payload | {"prompt": call.asked}
+    asked = call.asked
+    messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+    return "/chat/completions", payload | {"messages": messages}
+
+
+def _error_text(body: bytes) -> str:
+    """What an error's body says, in one short line."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        given = json.loads(text)
+        error = given.get("error", given) if isinstance(given, dict) else given
+        said = error.get("message", error) if isinstance(error, dict) else error
+        text = said if isinstance(said, str) else json.dumps(said)
+    except ValueError:
+        if text.startswith("<"):
+            text = "an HTML page"
+    return " ".join(text.split())[:200] or "nothing"
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def retry_after_s(headers: Any) -> float | None:
+    """The seconds that Retry-After asks for, given as seconds or as a date; None without it."""
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def public_address(address: str) -> str:
+    """An endpoint's address without user, password or query."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit((parts.scheme, host + port, parts.path, "", ""))

@@ -1,0 +1,110 @@
+"""The distilabel LLM through which every task of a recipe asks: one class, one path."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import PrivateAttr
+from pydantic.warnings import UnsupportedFieldAttributeWarning
+
+# distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns of; it works all the same.
+warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+
+from distilabel.models.llms.base import LLM  # noqa: E402
+
+from builders.engine.bridge import wait  # noqa: E402
+from builders.engine.calls import Answer, Call, Failure  # noqa: E402
+from builders.recipe import short_hash  # noqa: E402
+
+if TYPE_CHECKING:
+    from builders.engine.teachers import Teacher
+
+
+class Asks(Protocol):
+    """What the LLM needs of the engine."""
+
+    seed: int
+    loop: asyncio.AbstractEventLoop
+
+    async def answer(self, call: Call) -> Answer:
+        """Give the answer to a call, or raise Failure."""
+
+
+class EngineLLM(LLM):  # type: ignore[misc]
+    """A role's model with its sampling. A text as input is continued, messages are answered."""
+
+    role: str
+    sampling: dict[str, Any]
+    answer_schema: dict[str, Any] | None = None
+    _engine: Asks = PrivateAttr()
+    _teacher: Teacher = PrivateAttr()
+
+    def bound(self, engine: Asks, teacher: Teacher) -> EngineLLM:
+        """The same LLM, tied to a running engine and the teacher of its role."""
+        self._engine = engine
+        self._teacher = teacher
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """The model as the endpoint names it."""
+        return self._teacher.model
+
+    def generate(self, inputs: list[Any], num_generations: int = 1) -> list[dict[str, Any]]:
+        """One dict an input: `generations`, token `statistics`, `call` ids, `finish_reason`s.
+
+        Raises:
+            Failure: All samples of an input failed; some failed: their text is None.
+        """
+        return wait(self._generate(inputs, num_generations), self._engine.loop)
+
+    async def _generate(self, inputs: list[Any], samples: int) -> list[dict[str, Any]]:
+        if len(inputs) == 1:
+            return [await self._samples(inputs[0], samples)]
+        return await asyncio.gather(*(self._samples(asked, samples) for asked in inputs))
+
+    async def _samples(self, asked: Any, samples: int) -> dict[str, Any]:
+        calls = [self._call(asked, sample) for sample in range(samples)]
+        if samples == 1:
+            answers: list[Answer | BaseException] = [await self._engine.answer(calls[0])]
+        else:
+            answers = await asyncio.gather(*map(self._engine.answer, calls), return_exceptions=True)
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        stop = next((one for one in failures if not isinstance(one, Failure)), None)
+        if stop or len(failures) == len(answers):
+            raise stop or failures[0]
+        given = [answer if isinstance(answer, Answer) else None for answer in answers]
+        return {
+            "generations": [answer and answer.text for answer in given],
+            "statistics": {
+                "input_tokens": [answer.input_tokens or 0 if answer else 0 for answer in given],
+                "output_tokens": [answer.output_tokens or 0 if answer else 0 for answer in given],
+            },
+            "call": [call.id for call in calls],
+            "finish_reason": [
+                answer.finish_reason if isinstance(answer, Answer) else _cause(answer)
+                for answer in answers
+            ],
+        }
+
+    def _call(self, asked: Any, sample: int) -> Call:
+        if isinstance(asked, tuple):  # distilabel's (messages, structured output)
+            asked = asked[0]
+        text = asked if isinstance(asked, str) else str(asked)
+        seed = int(short_hash(str(self._engine.seed), text, str(sample))[:8], 16) >> 1
+        return Call(
+            role=self.role,
+            endpoint=self._teacher.name,
+            model=self._teacher.model,
+            revision=self._teacher.revision,
+            asked=asked,
+            sampling={**self.sampling, "seed": seed},
+            schema=self.answer_schema,
+            sample=sample,
+        )
+
+
+def _cause(failure: BaseException) -> str:
+    return failure.cause if isinstance(failure, Failure) else "failed"

@@ -1,0 +1,107 @@
+"""How far a build is: counts that steps and calls add to, and the one line made of them."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, TextIO
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Counts of a running build; `rows_wanted` is None where nobody can know it.
+
+    `stage` is what runs, in words; rows are counted by the recipe's unit.
+    """
+
+    rows_wanted: int | None = None
+    stage: str = "starting"
+    rows: int = 0
+    calls: int = 0
+    failures: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since the build began."""
+        return time.monotonic() - self.began
+
+    def line(self) -> str:
+        """What runs, rows, rows/s, tokens and the time left, in under 80 columns."""
+        seconds = max(self.seconds, 1e-9)
+        wanted = f"/{self.rows_wanted}" if self.rows_wanted else ""
+        parts = [
+            self.stage,
+            f"{self.rows}{wanted} rows",
+            f"{self.rows / seconds:.2f} rows/s",
+            f"{self.input_tokens + self.output_tokens:,} tokens",
+            f"{self.calls} calls",
+        ]
+        if self.failures:
+            parts.append(f"{self.failures} failed")
+        if self.rows_wanted and self.rows:
+            left = max(0, self.rows_wanted - self.rows) * seconds / self.rows
+            parts.append(f"{duration(left)} left")
+        return " | ".join(parts)
+
+    def facts(self) -> dict[str, Any]:
+        """The same as numbers."""
+        return {
+            "calls": self.calls,
+            "failures": self.failures,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class Ticker:
+    """Writes the line while a build runs: over itself on a terminal, now and then on a pipe."""
+
+    def __init__(self, progress: Progress, stream: TextIO) -> None:
+        self._progress = progress
+        self._stream = stream
+        self._live = stream.isatty()
+        self._every_s = 0.5 if self._live else 10.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        if self._live:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def _tick(self) -> None:
+        while not self._over.wait(self._every_s):
+            line = self._progress.line()
+            if self._live:
+                line = "\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1]
+            else:
+                line += "\n"
+            self._stream.write(line)
+            self._stream.flush()

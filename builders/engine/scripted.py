@@ -1,0 +1,120 @@
+"""The scripted teacher: answers from rules in a file, so that anybody can run anything at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from builders.engine.calls import Answer, Call, Failure
+from builders.engine.teachers import TeacherSpec
+from builders.errors import InputError
+
+_RULE_KEYS = {"when", "answer", "answers", "finish_reason"}
+
+
+class ScriptedTeacher:
+    """Answers by the first rule whose `when` (a regular expression) is found in what is asked.
+
+    A .jsonl file holds one rule a line: `{"when": "...", "answer": "..."}`. `answers` is a list
+    from which the sample's number chooses, then the call's hash. `{{0}}`, `{{1}}` ... stand for the
+    match and its groups, `{{sample}}` for the sample's number, `{{hash}}` for eight hex digits
+    of the call. A .py file holds a function `answer(call) -> str | dict`.
+    """
+
+    def __init__(self, file: str, spec: TeacherSpec) -> None:
+        self._path = Path(file)
+        self.name = "scripted"
+        self.model = spec.model or "scripted"
+        self.concurrency = spec.concurrency or 64
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"the teacher's script {file!r} cannot be read ({error.strerror}); give a .jsonl "
+                "file of rules or a .py file"
+            ) from None
+        self.revision: str | None = "sha256:" + hashlib.sha256(content).hexdigest()
+        self._say = _function(self._path) if self._path.suffix == ".py" else _rules(self._path)
+
+    def identity(self) -> dict[str, Any]:
+        """Kind and the script's sha256."""
+        return {
+            "kind": "scripted",
+            "model": self.model,
+            "revision": self.revision,
+            "file": self._path.name,
+            "licence": "unknown",
+        }
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def ask(self, call: Call) -> Answer:
+        """The answer of the first rule that fits."""
+        said = self._say(call)
+        given: dict[str, Any] = {"text": said} if isinstance(said, str) else dict(said)
+        words = len(given["text"].split())
+        return Answer(
+            text=given["text"],
+            finish_reason=given.get("finish_reason", "stop"),
+            input_tokens=len(str(call.asked).split()),
+            output_tokens=words,
+            model=self.model,
+            logprobs=given.get("logprobs"),
+        )
+
+
+def _function(path: Path) -> Callable[[Call], Any]:
+    answer = runpy.run_path(str(path)).get("answer")
+    if not callable(answer):
+        raise InputError(
+            f"{path.name} has no function answer(call); expected one that gives a text; add it"
+        )
+    said: Callable[[Call], Any] = answer
+    return said
+
+
+def _rules(path: Path) -> Callable[[Call], Any]:
+    rules = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if line.strip():
+            rules.append(_rule(f"{path.name}, line {number}", line))
+    if not rules:
+        raise InputError(f"{path.name} holds no rule; expected one JSON object a line; add one")
+
+    def say(call: Call) -> dict[str, Any]:
+        for pattern, answers, finish_reason in rules:
+            if found := pattern.search(call.text):
+                pick = call.sample or int(call.id[:8], 16)
+                text = answers[pick % len(answers)]
+                words = {"sample": str(call.sample), "hash": call.id[:8]}
+                words |= {str(n): found[n] or "" for n in range(pattern.groups + 1)}
+                for name, word in words.items():
+                    text = text.replace("{{" + name + "}}", word)
+                return {"text": text, "finish_reason": finish_reason}
+        raise Failure("no rule", f"no rule of {path.name} fits {call.text[:60]!r}")
+
+    return say
+
+
+def _rule(where: str, line: str) -> tuple[re.Pattern[str], list[str], str]:
+    try:
+        rule = json.loads(line)
+        pattern = re.compile(rule.get("when", ""), re.DOTALL)
+    except (ValueError, AttributeError, TypeError, re.error) as error:
+        raise InputError(f"{where}: not a rule ({error}); mend the line") from None
+    answers = rule.get("answers", [rule.get("answer")])
+    if set(rule) - _RULE_KEYS or not answers or not all(isinstance(one, str) for one in answers):
+        raise InputError(
+            f"{where}: expected 'when' and a text as 'answer' (or a list as 'answers'), "
+            f"got {sorted(rule)}; mend the line"
+        )
+    return pattern, answers, str(rule.get("finish_reason", "stop"))

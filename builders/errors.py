@@ -1,0 +1,38 @@
+"""One base error and a few kinds, named by whose turn it is to act.
+
+A message has three parts: what is wrong with which value, what was expected, what to do.
+The command line prints it as one line; a traceback means a bug in the house.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PotstillError(Exception):
+    """Something a person can put right; the message says how."""
+
+
+class InputError(PotstillError):
+    """The turn of whoever typed the command or wrote the file it names."""
+
+
+class RecipeError(PotstillError):
+    """The turn of the recipe's author: its module or its pipeline does not hold together."""
+
+
+class TeacherError(PotstillError):
+    """The turn of whoever runs the endpoint, or of whoever gave its address and key."""
+
+
+class FolderError(PotstillError):
+    """The turn of the disk: no room, no right, or something else already there."""
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """The words with which an error offers what exists: the nearest name first, then all."""
+    known = sorted(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return (", ".join(known) if known else "none") + hint

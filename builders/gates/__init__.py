@@ -1,0 +1,1 @@
+"""Gates: what keeps a row, or a whole draft, out."""

@@ -1,0 +1,143 @@
+"""A new instruction is kept only when it is unlike every instruction before it, by ROUGE-L.
+
+Source: Self-Instruct, Wang et al. 2022, arXiv 2212.10560; ROUGE, Lin 2004. Scores are those of
+`rouge_score` 0.1.2, `RougeScorer(["rougeL"], use_stemmer=False)`, to the last bit.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_WORD = re.compile("[a-z0-9]+")
+_UNKNOWN = "\0"  # stands for every word the pool has not met: it matches nothing there
+
+
+def rouge_l(a: str, b: str) -> float:
+    """ROUGE-L F of two texts, in [0, 1]; the order does not matter, and no words score 0."""
+    return float(Pool([a]).scores(b)[0])
+
+
+class Pool:
+    """A growing list of instructions that tells how near a candidate comes to them.
+
+    A text is held as a string of one character a word, the form in which LCS is found fastest; a
+    pool can hold 1,114,111 different words. Beside it, each (word, nth time) points to the texts
+    that have the word n times or more: counting these gives the words that a candidate shares
+    with each text in any order, which is never less than their LCS.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        """Start with `texts`, which take the indices 0, 1, 2 and so on."""
+        self._codes: dict[str, str] = {}
+        self._texts: list[str] = []
+        self._lengths = array("q")
+        self._holders: dict[tuple[str, int], array[int]] = {}
+        for text in texts:
+            self.add(text)
+
+    def __len__(self) -> int:
+        """Number of texts, a repeated one counted each time."""
+        return len(self._texts)
+
+    def add(self, text: str) -> None:
+        """Take `text` in, at index `len(pool)`."""
+        for word in _words(text):
+            if word not in self._codes:
+                self._codes[word] = chr(len(self._codes) + 1)
+        coded = self._coded(text)
+        for key in _numbered(coded):
+            self._holders.setdefault(key, array("q")).append(len(self))
+        self._texts.append(coded)
+        self._lengths.append(len(coded))
+
+    def scores(self, text: str) -> NDArray[np.float64]:
+        """ROUGE-L F of `text` with every text of the pool, by index."""
+        import numpy as np
+
+        return self._scores(self._coded(text), np.arange(len(self)))
+
+    def mean(self, text: str) -> float:
+        """Mean ROUGE-L F of `text` over the whole pool; 0 over an empty one."""
+        return float(self.scores(text).mean()) if len(self) else 0.0
+
+    def nearest(self, text: str, most: int = 10) -> list[tuple[float, int]]:
+        """At most `most` (score, index) pairs, the best score first, then the lowest index."""
+        import numpy as np
+
+        coded = self._coded(text)
+        chosen = np.arange(len(self))
+        if 0 < most < len(self):
+            bounds = self._bounds(coded)
+            probes = np.argpartition(-bounds, most - 1)[:most]
+            least = self._scores(coded, probes).min()
+            # A shared word moves F by far more than rounding does, so floats keep the order too.
+            chosen = np.flatnonzero(bounds >= least)
+        scores = self._scores(coded, chosen)
+        best = np.argsort(-scores, kind="stable")[:most]
+        return list(zip(scores[best].tolist(), chosen[best].tolist(), strict=True))
+
+    def most_similar(self, text: str) -> tuple[float, int | None]:
+        """The best score and its lowest index; (0, None) in an empty pool."""
+        return next(iter(self.nearest(text, most=1)), (0.0, None))
+
+    def _coded(self, text: str) -> str:
+        return "".join(self._codes.get(word, _UNKNOWN) for word in _words(text))
+
+    def _scores(self, coded: str, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Exact scores of the chosen indices, in their order."""
+        import numpy as np
+        from rapidfuzz.distance import LCSseq
+        from rapidfuzz.process import cdist
+
+        texts = [self._texts[index] for index in chosen.tolist()]
+        common = cdist([coded], texts, scorer=LCSseq.similarity)[0]
+        return _f_measure(common, len(coded), np.array(self._lengths)[chosen])
+
+    def _bounds(self, coded: str) -> NDArray[np.float64]:
+        """What each score would be if the shared words stood in one order: the score or more."""
+        import numpy as np
+
+        holders = [self._holders[key] for key in _numbered(coded) if key in self._holders]
+        shared = np.bincount(np.concatenate([array("q"), *holders]), minlength=len(self))
+        return _f_measure(shared, len(coded), np.array(self._lengths))
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _numbered(coded: str) -> Iterator[tuple[str, int]]:
+    """Each word with the count of its occurrences so far: a b a -> (a, 1) (b, 1) (a, 2)."""
+    seen: Counter[str] = Counter()
+    for code in coded:
+        seen[code] += 1
+        yield code, seen[code]
+
+
+def _f_measure(
+    common: NDArray[Any], length: int, lengths: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    import numpy as np
+
+    precision = common / np.maximum(lengths, 1)
+    recall = common / max(length, 1)
+    # 2 * p * r / (p + r) in this order, as rouge_score has it: other orders round differently.
+    total = precision + recall
+    return 2 * precision * recall / np.where(total > 0, total, 1)
+
+
+def novelty(pool: Pool, text: str, most_similarity: float = 0.7) -> str | None:
+    """Why `text` stays out: it scores above `most_similarity` with a text of the pool; else None.
+
+    A score equal to `most_similarity` is kept. Scores are compared as the floats that the paper's
+    code compares: 7 words in 7 and 13 give 0.7000000000000001 and go, 7 in 10 and 10 stay.
+    """
+    return "too similar" if pool.most_similar(text)[0] > most_similarity else None

@@ -1,0 +1,162 @@
+"""The card: a person's words from cards/<name>.md, facts from the rows, in one template.
+
+Source: the Hub's dataset card specification (https://huggingface.co/docs/hub/datasets-cards).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from builders.errors import InputError
+from builders.schema import DROPPED, RAW, Row, Schema
+
+CARDS = Path(__file__).resolve().parents[2] / "cards"
+_SECTIONS = ("What it is", "Use", "Limits", "Changes")
+_VERSION = re.compile(r"^### v(\d+\.\d+\.\d+)\b", re.MULTILINE)
+_SHOWN_CHARACTERS = 600
+
+
+class _PlainDumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes every value in full: readers of a card change what a YAML alias would share."""
+
+    def ignore_aliases(self, _: object) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What only a person can write about a set: front matter, sections, and the version."""
+
+    front: Mapping[str, Any]
+    sections: Mapping[str, str]
+    version: str
+
+
+def read_words(name: str, cards: Path = CARDS) -> Words:
+    """The words of cards/<name>.md.
+
+    Raises:
+        InputError: The file, its front matter, a section or the version is missing.
+    """
+    path = cards / f"{name}.md"
+    if not path.is_file():
+        raise InputError(f"there is no cards/{name}.md; write one after cards/instructions.md")
+    head, _, body = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
+    try:
+        front = yaml.safe_load(head)
+    except yaml.YAMLError as error:
+        raise InputError(f"cards/{name}.md: its front matter is not YAML ({error})") from None
+    if not isinstance(front, dict) or "pretty_name" not in front:
+        raise InputError(f"cards/{name}.md: no front matter with 'pretty_name'; add it")
+    parts = re.split(r"^## (.+)$", body, flags=re.MULTILINE)
+    sections = {
+        title.strip(): text.strip("\n")
+        for title, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    if missing := [title for title in _SECTIONS if not sections.get(title, "").strip()]:
+        raise InputError(f"cards/{name}.md: no section '## {missing[0]}'; write it")
+    version = _VERSION.search(sections["Changes"])
+    if not version:
+        raise InputError(
+            f"cards/{name}.md: Changes names no version; expected a line such as '### v0.1.0'"
+        )
+    return Words(front=front, sections=sections, version=version[1])
+
+
+def schemas(default: Schema) -> dict[str, Schema]:
+    """The configs of a release and their shapes, `default` first."""
+    return {"default": default, "raw": RAW, "dropped": DROPPED}
+
+
+def front_matter(
+    words: Words, default: Schema, licence: str, size: str, splits: Mapping[str, Mapping[str, int]]
+) -> str:
+    """The card's YAML with `configs` and `dataset_info`.
+
+    `splits` holds for each config the `num_bytes`, `num_examples` and `download_size` of `train`.
+    """
+    configs, infos = [], []
+    for config, shape in schemas(default).items():
+        files = [{"split": "train", "path": f"data/{config}/train-*"}]
+        first = {"default": True} if config == "default" else {}
+        configs.append({"config_name": config, "data_files": files, **first})
+        facts = splits[config]
+        split = {
+            "name": "train",
+            "num_bytes": facts["num_bytes"],
+            "num_examples": facts["num_examples"],
+        }
+        infos.append(
+            {
+                "config_name": config,
+                "features": shape.features,
+                "splits": [split],
+                "download_size": facts["download_size"],
+                "dataset_size": facts["num_bytes"],
+            }
+        )
+    tags = ["synthetic", "distilabel", "datasets", "potstill"]
+    given = {
+        "license": licence,
+        "language": words.front.get("language", ["en"]),
+        "pretty_name": words.front["pretty_name"],
+        "size_categories": [size],
+        "task_categories": words.front.get("task_categories", ["text-generation"]),
+        "annotations_creators": ["machine-generated"],
+        "language_creators": ["machine-generated"],
+        "tags": tags + [tag for tag in words.front.get("tags", []) if tag not in tags],
+        "configs": configs,
+        "dataset_info": infos,
+    }
+    text: str = yaml.dump(
+        given, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=1000
+    )
+    return text
+
+
+def card(front: str, words: Words, facts: Mapping[str, Any], cards: Path = CARDS) -> str:
+    """The whole card. What teachers wrote stands in fences that it cannot close."""
+    import jinja2
+
+    environment = jinja2.Environment(  # noqa: S701 - Markdown; untrusted text goes through fenced()
+        loader=jinja2.FileSystemLoader(cards),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["fenced"] = fenced
+    environment.filters["cell"] = cell
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    template = environment.get_template("template.md")
+    return template.render(front=front, words=words.sections, **facts)
+
+
+def fenced(row: Row) -> str:
+    """A row as JSON in a code fence longer than any run of backticks in it."""
+    text = json.dumps(_shortened(row), ensure_ascii=False, indent=2)
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}json\n{text}\n{fence}"
+
+
+def cell(value: object) -> str:
+    """A value in a table's cell: one line, no markup, no bar, at most 200 characters."""
+    text = " ".join(str(value).split())[:200]
+    return re.sub(r"([\\`*_{}\[\]<>|#!~$])", r"\\\1", text).replace("://", ":\u2060//")
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + " [...]"
+    if isinstance(value, Mapping):
+        return {name: _shortened(part) for name, part in value.items()}
+    if isinstance(value, Sequence):
+        return [_shortened(part) for part in value[:6]]
+    return value

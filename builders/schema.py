@@ -1,0 +1,203 @@
+"""The row shapes: TRL's column names, one frozen Arrow schema a config, and what a row satisfies.
+
+Source: TRL's dataset formats (https://huggingface.co/docs/trl/dataset_formats).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = dict[str, Any]
+Message = Mapping[str, str]
+ColumnType = Literal["string", "strings", "messages", "int", "float", "bool", "json"]
+
+ID_PATTERN = r"[0-9a-f]{16}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a config.
+
+    `json` is a free-form object kept as a JSON string: Arrow would otherwise invent None keys
+    in every row for the keys of every other row.
+    """
+
+    name: str
+    type: ColumnType
+    meaning: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """The columns of one config, in the order in which they are written."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @cached_property
+    def arrow(self) -> pa.Schema:
+        """The declared Arrow schema, without metadata: every file of the config has exactly it."""
+        import pyarrow as pa
+
+        types = {
+            "string": pa.string(),
+            "json": pa.string(),
+            "strings": pa.list_(pa.string()),
+            "messages": pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
+            "int": pa.int64(),
+            "float": pa.float64(),
+            "bool": pa.bool_(),
+        }
+        return pa.schema([pa.field(column.name, types[column.type]) for column in self.columns])
+
+    @property
+    def features(self) -> list[dict[str, Any]]:
+        """The same columns as the `features` of a card's `dataset_info`."""
+        plain = {"string": "string", "json": "string", "int": "int64", "float": "float64"}
+        message = [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}]
+        given: list[dict[str, Any]] = []
+        for column in self.columns:
+            if column.type == "messages":
+                given.append({"name": column.name, "list": message})
+            elif column.type == "strings":
+                given.append({"name": column.name, "list": "string"})
+            else:
+                given.append({"name": column.name, "dtype": plain.get(column.type, column.type)})
+        return given
+
+    def problem(self, row: Mapping[str, Any]) -> str | None:
+        """The first way in which a row does not fit, as a sentence without a subject, or None."""
+        names = [column.name for column in self.columns]
+        if extra := set(row) - set(names):
+            return f"has the undeclared columns {sorted(extra)}"
+        for column in self.columns:
+            value = row.get(column.name)
+            if value is None:
+                if not column.nullable:
+                    return f"has no {column.name!r}"
+            elif not _fits(value, column.type):
+                return f"has in {column.name!r} {_short(value)}, which is not of type {column.type}"
+        return self._dialogue_problem(row)
+
+    def _dialogue_problem(self, row: Mapping[str, Any]) -> str | None:
+        for name in ("prompt", "completion", "chosen", "rejected"):
+            turns = row.get(name)
+            if isinstance(turns, Sequence) and not isinstance(turns, str):
+                fault = _prompt_fault(turns) if name == "prompt" else _answer_fault(turns)
+                if fault:
+                    return f"has in {name!r} {fault}"
+        if row.get("chosen") is not None and row.get("chosen") == row.get("rejected"):
+            return "has the same text as 'chosen' and 'rejected'"
+        return None
+
+
+def _fits(value: object, kind: ColumnType) -> bool:
+    if kind in ("string", "json"):
+        return isinstance(value, str) and _encodable(value)
+    if kind == "strings":
+        return isinstance(value, list) and all(_fits(one, "string") for one in value)
+    if kind == "messages":
+        return isinstance(value, list) and all(
+            isinstance(turn, dict)
+            and set(turn) == {"role", "content"}
+            and all(_fits(part, "string") for part in turn.values())
+            for turn in value
+        )
+    if kind == "bool":
+        return isinstance(value, bool)
+    if kind == "int":
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return isinstance(value, float)
+
+
+def _encodable(text: str) -> bool:
+    try:  # a lone surrogate (a teacher's broken escape) cannot be written as UTF-8
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _prompt_fault(turns: Sequence[Message]) -> str | None:
+    roles = [turn["role"] for turn in turns]
+    spoken = roles[1:] if roles[:1] == ["system"] else roles
+    if not spoken:
+        return "no message"
+    if any(role != ("user", "assistant")[place % 2] for place, role in enumerate(spoken)):
+        return f"the roles {roles}, which do not alternate user and assistant"
+    if spoken[-1] != "user":
+        return "no last turn of the user"
+    return _empty_fault(turns)
+
+
+def _answer_fault(turns: Sequence[Message]) -> str | None:
+    if not turns:
+        return "no message"
+    if any(turn["role"] != "assistant" for turn in turns):
+        return "a turn that is not the assistant's"
+    return _empty_fault(turns)
+
+
+def _empty_fault(turns: Sequence[Message]) -> str | None:
+    return None if all(turn["content"].strip() for turn in turns) else "an empty message"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def user(content: str) -> list[dict[str, str]]:
+    """A prompt of one user turn."""
+    return [{"role": "user", "content": content}]
+
+
+def assistant(content: str) -> list[dict[str, str]]:
+    """A completion of one assistant turn."""
+    return [{"role": "assistant", "content": content}]
+
+
+_ID = Column(name="id", type="string", meaning="16 hex digits, from the row's prompt; stable")
+
+PROMPT_COMPLETION = Schema(
+    name="prompt-completion",
+    columns=(
+        _ID,
+        Column(name="prompt", type="messages", meaning="what is asked, ends with the user's turn"),
+        Column(name="completion", type="messages", meaning="the assistant's answer, one turn"),
+    ),
+)
+
+RAW = Schema(
+    name="raw",
+    columns=(
+        Column(name="id", type="string", meaning="16 hex digits of the call's key"),
+        Column(name="row_ids", type="strings", meaning="the kept and dropped rows it went into"),
+        Column(name="role", type="string", meaning="what the teacher was for in the recipe"),
+        Column(name="model", type="string", meaning="the model, as the endpoint names it"),
+        Column(name="revision", type="string", nullable=True, meaning="its revision or sha256"),
+        Column(name="asked", type="json", meaning="the messages, or the text to continue"),
+        Column(name="sampling", type="json", meaning="temperature, top_p, seed and the like"),
+        Column(name="sample", type="int", meaning="0 for the first answer to the same question"),
+        Column(name="answer", type="string", meaning="the text, as it came"),
+        Column(name="finish_reason", type="string", meaning="stop, length, ..."),
+        Column(name="input_tokens", type="int", nullable=True, meaning="as the endpoint counts"),
+        Column(name="output_tokens", type="int", nullable=True, meaning="as the endpoint counts"),
+    ),
+)
+
+DROPPED = Schema(
+    name="dropped",
+    columns=(
+        Column(name="id", type="string", meaning="16 hex digits, unique among the dropped"),
+        Column(name="reason", type="string", meaning="one or two words; counted on the card"),
+        Column(name="evidence", type="json", meaning="the text, and what the reason rests on"),
+    ),
+)

@@ -1,0 +1,267 @@
+"""Reads what a set starts from: tasks or prompts, from a file, a folder or a Hub dataset."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from builders.errors import InputError
+from builders.recipe import Raw, row_id
+from builders.schema import user
+
+PROMPT_COLUMNS = ("prompt", "messages", "conversations", "instruction", "question", "text")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_SPEAKERS = {"human": "user", "gpt": "assistant", "system": "system"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where seeds came from, as the lineage names it: never a path of the machine."""
+
+    name: str
+    revision: str
+    rows: int
+    licence: str
+    written_by: str
+
+    def facts(self) -> dict[str, Any]:
+        """The same as a plain dict."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What to read: a file, a folder or a Hub id; split, column and revision where it has them."""
+
+    place: str
+    split: str | None = None
+    column: str | None = None
+    revision: str | None = None
+
+
+def read_tasks(source: Source) -> tuple[list[Raw], str]:
+    """Seed tasks in Self-Instruct's form, and the revision (of a file: sha256) they came at.
+
+    Raises:
+        InputError: Missing, unreadable, empty, a missing field or an id given twice.
+    """
+    rows, revision = _read(source)
+    tasks: list[Raw] = []
+    seen: dict[str, str] = {}
+    for where, row in rows:
+        task = _task(where, row)
+        if task["id"] in seen:
+            raise InputError(
+                f"{where}: the id {task['id']!r} was already given in {seen[task['id']]}; "
+                "every seed needs an id of its own"
+            )
+        seen[task["id"]] = where
+        tasks.append(task)
+    return _some(tasks, source, "seeds"), revision
+
+
+def _task(where: str, row: Mapping[str, Any]) -> Raw:
+    kinds: dict[str, type] = {"instruction": str, "instances": list, "is_classification": bool}
+    for name, kind in kinds.items():
+        if name not in row:
+            raise InputError(f"{where}: no field {name!r}; a seed needs {', '.join(kinds)}")
+        if not isinstance(row[name], kind):
+            raise InputError(
+                f"{where}: {name!r} is {row[name]!r}, expected a {kind.__name__}; mend the line"
+            )
+    instances = []
+    for instance in row["instances"]:
+        if not isinstance(instance, Mapping) or not {"input", "output"} <= set(instance):
+            raise InputError(
+                f"{where}: an instance is {instance!r}, expected an object with "
+                "'input' and 'output'; mend the line"
+            )
+        instances.append({"input": str(instance["input"]), "output": str(instance["output"])})
+    if not row["instruction"].strip():
+        raise InputError(f"{where}: 'instruction' is empty; write one or delete the line")
+    return {
+        "id": str(row.get("id") or row_id(row["instruction"])),
+        "instruction": row["instruction"],
+        "instances": instances,
+        "is_classification": row["is_classification"],
+    }
+
+
+def read_prompts(source: Source) -> tuple[list[Raw], str]:
+    """Prompts as `{"id", "prompt": messages}`, each once, and the revision they came at.
+
+    A text becomes one user turn; of a dialogue what stands before its last answer is kept.
+
+    Raises:
+        InputError: Missing, unreadable, empty, no such column, or one of the wrong type.
+    """
+    rows, revision = _read(source)
+    prompts: dict[str, Raw] = {}
+    column = source.column
+    for where, row in rows:
+        column = column or next((name for name in PROMPT_COLUMNS if name in row), None)
+        if column is None or column not in row:
+            raise InputError(
+                f"{where}: no column {column or 'with prompts'!r}; there are "
+                f"{', '.join(map(str, row))}; name one with --column"
+            )
+        prompt = _prompt(row[column])
+        if prompt is None:
+            raise InputError(
+                f"{where}: column {column!r} holds {_short(row[column])}, expected a text or a "
+                "list of messages with 'role' and 'content'; name another with --column"
+            )
+        if prompt:
+            identity = row_id(prompt)
+            prompts.setdefault(identity, {"id": identity, "prompt": prompt})
+    return _some(list(prompts.values()), source, "prompts"), revision
+
+
+def _prompt(value: Any) -> list[dict[str, str]] | None:
+    """The messages up to the last user turn; [] for an empty text; None for a wrong type."""
+    if isinstance(value, str):
+        return user(value) if value.strip() else []
+    if not isinstance(value, Sequence) or not value:
+        return None
+    turns = []
+    for turn in value:
+        if not isinstance(turn, Mapping):
+            return None
+        role = turn.get("role") or _SPEAKERS.get(str(turn.get("from")))
+        content = turn.get("content", turn.get("value"))
+        if not isinstance(role, str) or not isinstance(content, str):
+            return None
+        turns.append({"role": role, "content": content})
+    while turns and turns[-1]["role"] != "user":
+        turns.pop()
+    return turns
+
+
+def _read(source: Source) -> tuple[Iterable[tuple[str, Mapping[str, Any]]], str]:
+    path = Path(source.place)
+    if path.is_file():
+        return _read_file(path), "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    if path.is_dir() or (_HUB_ID.fullmatch(source.place) and not path.suffix):
+        return _read_dataset(source), source.revision or "main"
+    raise InputError(
+        f"there is no file {source.place!r}; give a .jsonl, .json, .csv, .txt or .parquet file, "
+        "a folder that load_dataset reads, or a Hub dataset as org/name"
+    )
+
+
+def _read_file(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if path.suffix == ".parquet":
+        yield from _read_parquet(path)
+        return
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{path.name}, line {place}: not UTF-8 (byte 0x{error.object[error.start]:02x}); "
+            "save the file as UTF-8"
+        ) from None
+    except PermissionError:
+        raise InputError(f"{path.name} cannot be read; give yourself the right to") from None
+    # Lines end at \n only: U+2028 and its like may stand inside a JSON string.
+    lines = enumerate(text.split("\n"), 1)
+    if path.suffix == ".csv":
+        for place, record in enumerate(csv.DictReader(io.StringIO(text, newline="")), 1):
+            yield f"{path.name}, row {place}", record
+    elif path.suffix == ".txt":
+        for place, line in lines:
+            yield f"{path.name}, line {place}", {"text": line}
+    elif path.suffix == ".json":
+        yield from _read_json(path, text)
+    else:
+        for place, line in lines:
+            if line.strip():
+                yield f"{path.name}, line {place}", _object(path, place, line)
+
+
+def _object(path: Path, number: int, line: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path.name}, line {number}: not JSON ({error.msg} at column {error.colno}); "
+            "expected one object a line; mend the line"
+        ) from None
+    if not isinstance(row, dict):
+        raise InputError(
+            f"{path.name}, line {number}: {_short(row)} is not an object; mend the line"
+        )
+    return row
+
+
+def _read_json(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path.name}, line {error.lineno}: not JSON ({error.msg}); expected a list of "
+            "objects; for one object a line name the file .jsonl"
+        ) from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path.name}: expected a list of objects; mend the file")
+    for number, row in enumerate(rows, 1):
+        yield f"{path.name}, row {number}", row
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path.name}, row {number}", row
+    except (pa.ArrowInvalid, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path.name} is not a parquet file ({first}); give another") from None
+
+
+def _read_dataset(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(source.place, revision=source.revision)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{source.place!r} could not be loaded: {reason}; check the name, the revision, "
+            "the connection and the token"
+        ) from None
+    split = source.split or ("train" if "train" in loaded else next(iter(loaded), ""))
+    if split not in loaded:
+        raise InputError(
+            f"{source.place!r} has no split {split!r}; there are {', '.join(loaded)}; "
+            "name one with --split"
+        )
+    for number, row in enumerate(loaded[split], 1):
+        yield f"{source.place}, split {split}, row {number}", row
+
+
+def _some(rows: list[Raw], source: Source, what: str) -> list[Raw]:
+    if not rows:
+        split = f", split {source.split!r}" if source.split else ""
+        raise InputError(
+            f"{Path(source.place).name}{split}: 0 {what} left; expected at least one row with "
+            "text; give another source"
+        )
+    return rows
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

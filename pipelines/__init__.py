@@ -1,0 +1,1 @@
+"""The recipes: one small module each, found by its file name, registered nowhere."""

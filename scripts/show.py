@@ -1,0 +1,35 @@
+"""potstill show: the last draft, what was kept and dropped, and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from builders.release.draft import last_draft, samples, table
+from scripts.main import recipe
+
+
+def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+    """The verb's flags."""
+    parser.add_argument("name", metavar="NAME", help="a recipe; `potstill list` names them")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("work"),
+        metavar="DIR",
+        help="where drafts lie (default ./work)",
+    )
+    parser.add_argument("--json", action="store_true", help="the draft's facts as one JSON object")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the table, five kept and five dropped rows."""
+    draft = last_draft(given.work / recipe(given.name).name)
+    if given.json:
+        print(json.dumps({**draft.facts, "draft": str(draft.folder)}, ensure_ascii=False))
+        return 0
+    print(table(draft))
+    print(samples(draft, most=5))
+    return 0

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 
 
 class PotstillError(Exception):
-    """Something a person can put right; the message says how."""
+    """Something a person can put right; the message says how, `status` is the exit's."""
+
+    status = 1
 
 
 class InputError(PotstillError):
@@ -24,6 +26,14 @@ class RecipeError(PotstillError):
 
 class TeacherError(PotstillError):
     """The turn of whoever runs the endpoint, or of whoever gave its address and key."""
+
+
+class Stopped(PotstillError):
+    """Nobody's turn: the build was asked to stop, or reached its budget, and kept everything."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class FolderError(PotstillError):

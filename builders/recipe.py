@@ -135,7 +135,8 @@ def normalised(text: str) -> str:
 
 def short_hash(*parts: str) -> str:
     """The first 16 hex digits of the sha256 of the parts, which cannot run into one another."""
-    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    apart = (part.replace("\x1e", "\x1e0").replace("\x1f", "\x1e1") for part in parts)
+    return hashlib.sha256("\x1f".join(apart).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def row_id(prompt: str | Sequence[Mapping[str, str]]) -> str:

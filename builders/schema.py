@@ -5,6 +5,7 @@ Source: TRL's dataset formats (https://huggingface.co/docs/trl/dataset_formats).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,7 +66,8 @@ class Schema:
         given: list[dict[str, Any]] = []
         for column in self.columns:
             if column.type == "messages":
-                given.append({"name": column.name, "list": message})
+                # Each with its own parts: `datasets` takes apart what it reads.
+                given.append({"name": column.name, "list": [dict(part) for part in message]})
             elif column.type == "strings":
                 given.append({"name": column.name, "list": "string"})
             else:
@@ -114,7 +116,7 @@ def _fits(value: object, kind: ColumnType) -> bool:
         return isinstance(value, bool)
     if kind == "int":
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-    return isinstance(value, float)
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _encodable(text: str) -> bool:

@@ -74,13 +74,14 @@ def _task(where: str, row: Mapping[str, Any]) -> Raw:
             raise InputError(f"{where}: no field {name!r}; a seed needs {', '.join(kinds)}")
         if not isinstance(row[name], kind):
             raise InputError(
-                f"{where}: {name!r} is {row[name]!r}, expected a {kind.__name__}; mend the line"
+                f"{where}: {name!r} is {_short(row[name])}, expected a {kind.__name__}; "
+                "mend the line"
             )
     instances = []
     for instance in row["instances"]:
         if not isinstance(instance, Mapping) or not {"input", "output"} <= set(instance):
             raise InputError(
-                f"{where}: an instance is {instance!r}, expected an object with "
+                f"{where}: an instance is {_short(instance)}, expected an object with "
                 "'input' and 'output'; mend the line"
             )
         instances.append({"input": str(instance["input"]), "output": str(instance["output"])})
@@ -163,7 +164,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        place = path.read_bytes()[: error.start].count(b"\n") + 1
+        place = error.object[: error.start].count(b"\n") + 1
         raise InputError(
             f"{path.name}, line {place}: not UTF-8 (byte 0x{error.object[error.start]:02x}); "
             "save the file as UTF-8"
@@ -173,8 +174,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     # Lines end at \n only: U+2028 and its like may stand inside a JSON string.
     lines = enumerate(text.split("\n"), 1)
     if path.suffix == ".csv":
-        for place, record in enumerate(csv.DictReader(io.StringIO(text, newline="")), 1):
-            yield f"{path.name}, row {place}", record
+        yield from _read_csv(path, text)
     elif path.suffix == ".txt":
         for place, line in lines:
             yield f"{path.name}, line {place}", {"text": line}
@@ -184,6 +184,18 @@ def _read_file(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for place, line in lines:
             if line.strip():
                 yield f"{path.name}, line {place}", _object(path, place, line)
+
+
+def _read_csv(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        for place, record in enumerate(reader, 1):
+            yield f"{path.name}, row {place}", record
+    except csv.Error as error:
+        raise InputError(
+            f"{path.name}, line {reader.line_num + 1}: not CSV ({error}); mend the line, or give "
+            "the file as .jsonl or .parquet"
+        ) from None
 
 
 def _object(path: Path, number: int, line: str) -> Mapping[str, Any]:

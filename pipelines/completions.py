@@ -4,7 +4,7 @@ Each prompt is answered `samples` times; what is cut off, refused, repeats itsel
 many prompts is dropped, and of what is left one answer is chosen, by order, by length or by a
 judge's score from 1 to 10.
 
-    {"id": "1d3bcf9a3f0e4a55",
+    {"id": "5ec0928be8853281",
      "prompt": [{"role": "user", "content": "Name the longest river of Africa."}],
      "completion": [{"role": "assistant", "content": "The Nile, with about 6,650 km."}]}
 
@@ -34,6 +34,9 @@ from 1 (useless) to 10 (could not be better) in double brackets, for example: [[
 [The assistant's answer]
 {answer}
 [The end of the answer]"""
+_MARK = re.compile(
+    r"\[(The dialogue|The assistant's answer|The end of the answer)\]", re.IGNORECASE
+)
 
 
 def pipeline(
@@ -71,10 +74,15 @@ def pipeline(
 
 
 def judging(raw: Raw) -> list[dict[str, str]]:
-    """The judge's messages for one answer."""
+    """The judge's messages for one answer.
+
+    The judged text cannot close the part it stands in: marks like ours lose their brackets. It can
+    still plead with the judge, and a judge may be swayed, or end by quoting a score it found there.
+    """
     dialogue = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in raw["prompt"])
-    asked = _JUDGE.format(dialogue=dialogue, answer=raw["answer"] or "")
-    return [{"role": "user", "content": asked}]
+    judged = {"dialogue": dialogue, "answer": raw["answer"] or ""}
+    unmarked = {part: _MARK.sub(r"(\1)", text) for part, text in judged.items()}
+    return [{"role": "user", "content": _JUDGE.format(**unmarked)}]
 
 
 def score(judgement: str | None) -> float | None:

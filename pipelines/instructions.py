@@ -4,14 +4,14 @@ Rounds of five requests, each continuing a list of eight tasks (six from people,
 pool), give candidates; what is unsuitable or too like anything before is dropped; the rest is told
 apart into classification and other tasks, given instances, filtered and laid out.
 
-    {"id": "5f0c1e7bd1a3c2f4",
+    {"id": "13d2d014ec171a63",
      "prompt": [{"role": "user", "content": "Give the opposite of the word.\n\nInput: early"}],
      "completion": [{"role": "assistant", "content": "late"}]}
 
-Three departures from the published code: only the first letter of a candidate is raised (its
-`capitalize()` lowers all others, "NASA" too; ROUGE-L does not see case); prompts are worded anew
-and their worked examples come from the seeds; top_p is left out where temperature is 0, since it
-changes nothing there and 0, the paper's value, is refused by vLLM.
+Departures from the published code: only the first letter of a candidate is raised (its
+`capitalize()` lowers all others, "NASA" too; ROUGE-L does not see case); small talk before a first
+numbered example is no instance; prompts are worded anew and their worked examples come from the
+seeds; top_p is left out where temperature is 0: 0, the paper's value, is refused by vLLM.
 
 Source: Self-Instruct, Wang et al. 2022, arXiv 2212.10560, and its code.
 """
@@ -144,7 +144,7 @@ def _bootstrap(
         ]
         for raw in run(pipeline, texts, stage="bootstrap"):
             if "failed" in raw or raw["llm_bootstrap_finish_reason"] == "length":
-                yield raw | {"reject": "cut off", "instruction": raw.get("answer")}
+                yield raw | {"reject": "cut off"}
                 continue
             for instruction in parsed(raw["answer"]):
                 made += 1
@@ -179,8 +179,12 @@ def bootstrapping_prompt(
 
 
 def parsed(answer: str) -> list[str]:
-    """The instructions in a continued list, white space collapsed, the first letter raised."""
-    parts = (" ".join(part.split()) for part in re.split(r"\n\d+\s?\. ?", answer))
+    """The instructions in a continued list, white space collapsed, the first letter raised.
+
+    A number before the first is the list's own, said again; "2.5" at a line's start is none.
+    """
+    items = re.split(r"\n\d+\s?\.(?:\s|$)", "\n" + answer.lstrip())
+    parts = (" ".join(item.split()) for item in items)
     return [part[0].upper() + part[1:] for part in parts if part]
 
 
@@ -193,7 +197,7 @@ def unsuitable(instruction: str, blacklist: Sequence[str] = BLACKLIST) -> str | 
         return "too long"
     if any(re.search(rf"\b{word}\b", instruction, re.IGNORECASE) for word in blacklist):
         return "unsuitable word"
-    if instruction.startswith("Write a program"):
+    if instruction.lower().startswith("write a program"):
         return "program"
     if instruction[0] in string.punctuation:
         return "punctuation"
@@ -259,7 +263,10 @@ def _worked(seed: Raw, *, output_first: bool) -> str:
 
 
 def parsed_instances(answer: str, *, output_first: bool) -> list[tuple[str, str]]:
-    """The (input, output) pairs in an answer; an input may be empty, an output too."""
+    """The (input, output) pairs in an answer; an input may be empty, an output too.
+
+    What comes before the first example is one only if it has an output: often it is small talk.
+    """
     if output_first:
         parts = re.split(r"(?:^|\n)\s*Label\s*\d*\s*:", answer)
         pairs = []
@@ -268,10 +275,10 @@ def parsed_instances(answer: str, *, output_first: bool) -> list[tuple[str, str]
             pairs.append((re.sub(r"^\s*Input\s*\d*\s*:", "", rest).strip(), label.strip()))
         return pairs
     pairs = []
-    for part in re.split(r"Example\s?\d+\s*[.:]?", answer):
-        if not part.strip():
-            continue
+    for place, part in enumerate(re.split(r"Example\s?\d+\s*[.:]?", answer)):
         before, *after = re.split(r"Output\s*\d*\s*:", part)
+        if not part.strip() or (place == 0 and not after):
+            continue
         given, output = (before, after[0]) if after else ("", part)
         output = re.split(r"Input\s*\d*\s*:", output)[0]
         given = re.sub(r"^\s*Input\s*\d*\s*:", "", given)
@@ -284,6 +291,8 @@ def faults(
 ) -> list[str | None]:
     """For each instance of one instruction the reason to drop it, in the paper's order, or None."""
     reasons: list[str | None] = [_fault(given, output) for given, output in pairs]
+    if cut_off and reasons:
+        reasons[-1] = "cut off"
     outputs: dict[str, set[str]] = defaultdict(set)
     for (given, output), reason in zip(pairs, reasons, strict=True):
         if given and reason is None:
@@ -297,8 +306,6 @@ def faults(
             elif pair in seen:
                 reasons[place] = "duplicate"
             seen.add(pair)
-    if cut_off and reasons and reasons[-1] is None:
-        reasons[-1] = "cut off"
     good = [place for place, reason in enumerate(reasons) if reason is None]
     for place in set(good) - set(chance.sample(good, min(MOST_INSTANCES, len(good)))):
         reasons[place] = "surplus"
@@ -356,7 +363,7 @@ def laid_out(instruction: str, given: str, layout: str, draw: float) -> str:
         return templates[0].format(instruction=instruction, input=given)
     chosen = int(draw * 2 * len(templates))
     if chosen % 2:
-        given = re.sub(r"^[A-Za-z ]{1,30}:\s*(?=\S)", "", given) if given.count(":") == 1 else given
+        given = re.sub(r"^[A-Za-z ]{1,30}:\s+(?=\S)", "", given) if given.count(":") == 1 else given
         given = given.replace("\n\n", "\n")
     return templates[chosen // 2].format(instruction=instruction, input=given)
 

@@ -7,12 +7,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from builders.build import Order, build
+from builders.build import Order, ask_shard, build
+from builders.engine.engine import Terms
+from builders.engine.money import Limits
 from builders.engine.progress import Progress, Ticker
 from builders.engine.teachers import TeacherSpec
+from builders.estimate import estimate
 from builders.recipe import Recipe, Settings
-from builders.release.draft import table
+from builders.release.draft import report, table
 from builders.seeds import Source
 from scripts.main import recipe
 
@@ -52,6 +56,40 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         metavar="S",
         help="deadline of one request (default %(default)g)",
     )
+    teacher.add_argument(
+        "--hedge",
+        type=float,
+        metavar="S",
+        help="send a call again that has no answer after so many seconds",
+    )
+    teacher.add_argument("--requests-a-minute", type=float, metavar="N", help="at most")
+    teacher.add_argument("--tokens-a-minute", type=float, metavar="N", help="at most")
+    money = parser.add_argument_group("money")
+    money.add_argument(
+        "--estimate",
+        action="store_true",
+        help="ask for a small sample only and say what the whole will take",
+    )
+    money.add_argument("--budget-usd", type=float, metavar="USD", help="stop before it is passed")
+    money.add_argument("--budget-tokens", type=_count, metavar="N", help="the same in tokens")
+    money.add_argument("--budget-calls", type=_count, metavar="N", help="the same in requests")
+    money.add_argument("--price", metavar="IN/OUT", help="USD for a million tokens")
+    money.add_argument(
+        "--prices",
+        type=Path,
+        metavar="FILE",
+        help="a table in the form of builders/engine/prices.toml",
+    )
+    again = parser.add_argument_group("parts and repeats")
+    again.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="ask only for the I-th of N parts; `potstill merge` joins them",
+    )
+    again.add_argument(
+        "--from-ledger", action="store_true", help="ask nobody: build from what the ledger has"
+    )
     seeds = parser.add_argument_group("another source of seeds")
     named = next((recipe(word) for word in argv if not word.startswith("-")), None)
     flag = named.seeds.flag if named else "seeds"
@@ -84,9 +122,26 @@ def _options(parser: argparse.ArgumentParser, named: Recipe) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Build, with a live line, and print the table."""
+    order = _order(given)
+    progress = Progress()
+    with Ticker(progress, sys.stderr):
+        if given.estimate:
+            facts = estimate(order, progress)
+            print(json.dumps(facts) if given.json else _estimate_text(facts))
+            return 0
+        if order.shard:
+            rows = ask_shard(order, progress)
+            print("shard {}/{}: {} candidates recorded".format(*order.shard, rows))
+            return 0
+        draft = build(order, progress)
+    print(report(draft) if given.json else table(draft))
+    return 0
+
+
+def _order(given: argparse.Namespace) -> Order:
     named = recipe(given.name)
     options = {option.name: getattr(given, f"option_{option.name}") for option in named.options}
-    order = Order(
+    return Order(
         recipe=named,
         settings=Settings(rows=given.rows or named.rows, seed=given.seed, options=options),
         work=given.work,
@@ -104,15 +159,40 @@ def run(given: argparse.Namespace) -> int:
             revision=given.revision,
         ),
         licence=given.licence,
+        terms=Terms(
+            limits=Limits(
+                usd=given.budget_usd, tokens=given.budget_tokens, calls=given.budget_calls
+            ),
+            price=given.price,
+            prices=given.prices,
+            hedge_s=given.hedge,
+            requests_a_minute=given.requests_a_minute,
+            tokens_a_minute=given.tokens_a_minute,
+        ),
+        shard=given.shard,
+        from_ledger=given.from_ledger,
     )
-    progress = Progress()
-    with Ticker(progress, sys.stderr):
-        draft = build(order, progress)
-    if given.json:
-        print(json.dumps({**draft.facts, "draft": str(draft.folder)}, ensure_ascii=False))
-    else:
-        print(table(draft))
-    return 0
+
+
+def _estimate_text(facts: dict[str, Any]) -> str:
+    tokens, usd = facts["tokens"], facts["usd"]
+    money = "unknown: give --price IN/OUT"
+    if usd:
+        money = f"{usd['expected']:.4g} ({usd['low']:.4g} to {usd['high']:.4g})"
+    return (
+        f"{facts['rows']} {facts['rows_of']}, from a sample of {facts['sampled_rows']} that the "
+        f"ledger keeps:\n"
+        f"calls   {facts['calls']:,}\n"
+        f"tokens  {tokens['expected']:,.0f} ({tokens['low']:,.0f} to {tokens['high']:,.0f})\n"
+        f"USD     {money}"
+    )
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, such as 3/8")
+    return int(part), int(parts)
 
 
 def _count(text: str) -> int:

@@ -15,6 +15,8 @@ from builders.recipe import Recipe, load_recipe, recipe_names
 VERBS = {
     "list": "the recipes, what each makes and from what",
     "build": "seeds to rows to a draft",
+    "merge": "the shards of one build to one draft",
+    "ledger": "the calls of a build: tokens, money, failures; export to parquet",
     "show": "the last draft: what was kept and dropped, and why",
     "release": "the last draft as a release folder, read back and compared",
 }
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = importlib.import_module(f"scripts.{given.verb}").run(given)
     except PotstillError as error:
         print(f"potstill: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+        return error.status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # From a fresh clone to a released set: seeds, the embedded teacher, a draft, a release folder.
 #
-#     bash scripts/quickstart.sh                # with no account, key or network but for the set-up
+#     bash scripts/quickstart.sh                # needs no account and no key
 #     bash scripts/quickstart.sh --rows 50      # what follows is for `potstill build`
 #
-# Run it again and nothing is paid for twice: answers are kept, and the same release changes nothing.
+# The same release again changes nothing; another one is refused while work/releases/instructions is
+# there: name another folder to `potstill release instructions --to`, or remove that one.
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 cd -- "$root"

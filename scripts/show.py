@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from builders.release.draft import last_draft, samples, table
+from builders.release.draft import last_draft, report, samples, table
 from scripts.main import recipe
 
 
@@ -28,7 +27,7 @@ def run(given: argparse.Namespace) -> int:
     """Print the table, five kept and five dropped rows."""
     draft = last_draft(given.work / recipe(given.name).name)
     if given.json:
-        print(json.dumps({**draft.facts, "draft": str(draft.folder)}, ensure_ascii=False))
+        print(report(draft))
         return 0
     print(table(draft))
     print(samples(draft, most=5))

@@ -1,9 +1,7 @@
 """A real HTTP server that speaks the OpenAI chat-completions protocol and misbehaves on demand.
 
-In a test: `with Endpoint(Behaviour(rules=[Rule("429", first_n=2)])) as endpoint:` has a `url` and
-a log, `requests`. As a process: `python tests/endpoint.py --latency fixed:0.2 --behaviour JSON`
-prints `{"url": ...}` when ready; the JSON holds fields: `{"rules": [{"kind": "500"}], "seed": 1}`.
-
+In a test, `with Endpoint(Behaviour(rules=[Rule("429", first_n=2)])) as endpoint:` has a `url` and
+a log, `requests`. As a process, `python tests/endpoint.py --latency fixed:0.2` prints its url.
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -95,12 +93,6 @@ class Request:
     ended: float | None = None  # seconds since the epoch; None while in work
 
 
-def prompt_text(body: Body) -> str:
-    """Give the texts of all messages, or the prompt of /v1/completions, joined by newlines."""
-    messages = body["messages"] if "messages" in body else [{"content": body["prompt"]}]
-    return "\n".join(str(message.get("content") or "") for message in messages)
-
-
 def response(behaviour: Behaviour, request: Request) -> bytes:
     """Give the body that the request's behaviour asks for."""
     kind = request.behaviour
@@ -165,7 +157,7 @@ class _Script:
         for rule in (Rule("ok", latency=behaviour.latency), *behaviour.rules):
             if rule.kind not in get_args(Kind):
                 raise ValueError(f"there is no kind {rule.kind!r}; there are {get_args(Kind)}")
-            self.delay_s(rule.latency or "none")  # a wrong one is told now
+            self.delay_s(rule.latency or "none")  # raises for a wrong one
 
     def rule(self, request: Request, raw: bytes, at_once: int) -> Rule:
         """Read the body and give the first rule that applies."""
@@ -175,9 +167,11 @@ class _Script:
             return Rule("404-url")
         try:
             body = request.body = json.loads(raw)
-            prompt = request.prompt = prompt_text(body)
+            messages = body["messages"] if "messages" in body else [{"content": body["prompt"]}]
+            texts = [str(message.get("content") or "") for message in messages]
         except (ValueError, KeyError, TypeError, AttributeError):
             return Rule("400-body")
+        prompt = request.prompt = "\n".join(texts)
         if body.get("n") not in (None, 1) or body.get("stream"):
             return Rule("400-body")
         if at_once > (self.behaviour.most_at_once or math.inf):
@@ -189,9 +183,8 @@ class _Script:
             return Rule("429", seconds=math.ceil(self.let_through[0] + self.window_s - now))
         self.let_through.append(now)
         for at, rule in enumerate(self.behaviour.rules):
-            if rule.contains not in prompt or (rule.when and not rule.when(body)):
-                continue
-            if self.fired[at, prompt] >= rule.first_n:
+            apt = rule.contains in prompt and self.fired[at, prompt] < rule.first_n
+            if not apt or (rule.when and not rule.when(body)):
                 continue
             key = f"{self.behaviour.seed} {at} {prompt}"
             drawn = random.Random(key) if rule.by == "prompt" else self.random
@@ -259,7 +252,7 @@ class _Connection(asyncio.Protocol):
             endpoint.at_once += 1
             endpoint.most_at_once = max(endpoint.most_at_once, endpoint.at_once)
             if endpoint.keep:
-                endpoint.requests.append(request)
+                endpoint.arrived.append(request)
             try:
                 await self.answer(request, raw)
             finally:
@@ -321,7 +314,7 @@ class Endpoint:
         """Take this port of 127.0.0.1, 0 for a free one; append each ended request to `log`."""
         self.script = _Script(behaviour or Behaviour())
         self.log = log.open("a", buffering=1) if log else None
-        self.requests, self.keep = list[Request](), True  # in order of arrival, while keep is True
+        self.arrived, self.keep = list[Request](), True  # in their order, while keep is True
         self.at_once = self.most_at_once = 0  # requests in work now, and the most ever
         self.connections, self.failures = set[_Connection](), list[BaseException]()
         # Bound and never listening: keeps the port ours, and refused, while the endpoint is down.
@@ -352,6 +345,13 @@ class Endpoint:
         """Behave so from the next request on; counts of `first_n` and limits begin anew."""
         self.script = _Script(behaviour)
 
+    @property
+    def requests(self) -> list[Request]:
+        """The log: the requests that arrived; what a client has read in full is written down."""
+        if self.loop.is_running():  # a turn of the loop lets it write down what it has just sent
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop).result(10)
+        return self.arrived.copy()
+
     def paid(self) -> Counter[str]:
         """Count by prompt the good answers that were sent to the last byte."""
         return Counter(request.prompt for request in self.requests if request.paid)
@@ -369,12 +369,11 @@ class Endpoint:
         make, (host, port) = (lambda: _Connection(self)), self.place.getsockname()
         self.server = await self.loop.create_server(make, host, port, backlog=1024)
 
-    def go_down(self, seconds: float | None = None) -> None:
+    def go_down(self, seconds: float = math.inf) -> None:
         self.server.close()
         for connection in list(self.connections):
             connection.drop()
-        if seconds is not None:
-            self.loop.call_later(seconds, lambda: self.loop.create_task(self.listen()))
+        self.loop.call_later(seconds, lambda: self.loop.create_task(self.listen()))
 
 
 def main() -> None:
@@ -383,7 +382,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", default="none", help="fixed:S or lognormal:MEAN:SIGMA")
     parser.add_argument("--tokens", type=int, default=16, help="words in an answer")
-    parser.add_argument("--behaviour", type=json.loads, default={}, help="its fields, as JSON")
+    parser.add_argument("--behaviour", type=json.loads, default={}, help="fields, as JSON")
     parser.add_argument("--log", type=Path, help="a JSONL file for the requests")
     args = parser.parse_args()
     rules = [Rule(**rule) for rule in args.behaviour.pop("rules", [])]

@@ -65,6 +65,7 @@ class Answer:
     tool_calls: list[dict[str, Any]] | None = None
     logprobs: list[dict[str, Any]] | None = None
     latency_s: float = 0.0
+    pause_s: float = 0.0  # for which the endpoint, by its rate-limit headers, has no room
 
 
 class Failure(Exception):
@@ -75,6 +76,8 @@ class Failure(Exception):
         fatal: No call to this teacher can succeed until a person acts.
         again: Asking once more may help.
         after_s: The endpoint's own word on when (Retry-After), in seconds.
+        status: The HTTP status, where there was one.
+        attempts: The requests that were sent for the call.
     """
 
     def __init__(
@@ -85,9 +88,12 @@ class Failure(Exception):
         fatal: bool = False,
         again: bool = False,
         after_s: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.cause = cause
         self.fatal = fatal
         self.again = again
         self.after_s = after_s
+        self.status = status
+        self.attempts = 1

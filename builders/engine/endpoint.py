@@ -6,6 +6,7 @@ import asyncio
 import email.utils
 import json
 import os
+import re
 import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -103,7 +104,10 @@ class EndpointTeacher:
             status, headers, body = await self._exchange("POST", *_request(call, False))
         if status != 200:
             raise self._status_failure(status, headers, body)
-        return self._answer(body, raw and not self._chat_only, time.perf_counter() - began)
+        latency_s = time.perf_counter() - began
+        return self._answer(
+            body, raw and not self._chat_only, latency_s, rate_limit_s(headers) or 0.0
+        )
 
     async def _exchange(
         self, method: str, path: str, payload: dict[str, Any] | None
@@ -144,12 +148,14 @@ class EndpointTeacher:
                 "not found",
                 f"{self.name} has no model {self.model!r} (404: {said}); mend --model or --teacher",
                 fatal=True,
+                status=404,
             )
         return Failure(
             f"http {status}",
             f"{self.name} answered {status}: {said}",
             again=status >= 500 or status in _RETRIED,
-            after_s=retry_after_s(headers),
+            after_s=retry_after_s(headers) or rate_limit_s(headers),
+            status=status,
         )
 
     def _refused(self, status: int, body: bytes) -> Failure:
@@ -160,9 +166,10 @@ class EndpointTeacher:
             f"{self.name} wants another key ({status}: {said}); it is read from the environment "
             f"variable {self._key_env}: {held}",
             fatal=True,
+            status=status,
         )
 
-    def _answer(self, body: bytes, raw: bool, latency_s: float) -> Answer:
+    def _answer(self, body: bytes, raw: bool, latency_s: float, pause_s: float) -> Answer:
         try:
             given = json.loads(body)
         except ValueError:
@@ -194,6 +201,7 @@ class EndpointTeacher:
             tool_calls=tools or None,
             logprobs=logprobs.get("content") if isinstance(logprobs, dict) else None,
             latency_s=latency_s,
+            pause_s=pause_s,
         )
 
     def _clean(self, text: str) -> str:
@@ -246,6 +254,35 @@ def retry_after_s(headers: Any) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
         return None
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
+
+
+def rate_limit_s(headers: Any) -> float | None:
+    """The seconds until a used-up limit of requests or tokens renews; None while some is left.
+
+    The reset is given as a duration (`6m0s`, `20ms`), or as seconds.
+    """
+    longest = None
+    for unit in ("requests", "tokens"):
+        if headers.get(f"x-ratelimit-remaining-{unit}") == "0":
+            found = _DURATION.fullmatch(headers.get(f"x-ratelimit-reset-{unit}", "").strip())
+            if found and found[0]:
+                parts = (float(part or 0) for part in found.groups())
+                hours, minutes, seconds, thousandths = parts
+                wait_s = hours * 3600 + minutes * 60 + seconds + thousandths / 1000
+            else:
+                wait_s = _number(headers.get(f"x-ratelimit-reset-{unit}"))
+            longest = max(longest or 0.0, min(wait_s, 3600.0))
+    return longest
+
+
+def _number(text: str | None) -> float:
+    try:
+        return max(0.0, float(text or 1.0))
+    except ValueError:
+        return 1.0
 
 
 def public_address(address: str) -> str:

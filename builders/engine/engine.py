@@ -1,47 +1,102 @@
-"""Runs pipelines with teachers: one event loop, every call recorded before its answer is used."""
+"""Runs pipelines with a teacher on one event loop: asks once, records first, stops cleanly.
+
+The main thread owns the loop. A signal, the budget or the watchdog stop a build the same way: no
+request is sent any more, those that are out get ten seconds to answer and be recorded.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
 
+from builders.engine.asking import Asker
 from builders.engine.calls import Answer, Call, Failure
+from builders.engine.ledger import Ledger
+from builders.engine.limits import Limiter
+from builders.engine.money import Budget, Limits, OverBudget, identity_price
 from builders.engine.progress import Progress
-from builders.engine.teachers import Teacher, TeacherSpec, teacher
-from builders.errors import TeacherError
+from builders.engine.teachers import Teacher
+from builders.errors import InputError, PotstillError, RecipeError, Stopped, TeacherError
 from builders.recipe import Raw, Recipe
 
+if TYPE_CHECKING:
+    from builders.engine.executor import Execution
+
 _HOPELESS = 20  # calls; when the first ones all fail for one cause, the next would as well
+_DRAIN_S = 10.0
+_STILL_S = 20.0  # without any movement, before the line says what is waited for
+_STUCK_S = 45.0  # without any movement and with nothing that could bring one, before giving up
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """On which terms an engine may ask.
+
+    `price` is `IN/OUT` in USD for a million tokens; `hedge_s` sends a late call again.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    price: str | None = None
+    prices: Path | None = None
+    hedge_s: float | None = None
+    requests_a_minute: float | None = None
+    tokens_a_minute: float | None = None
 
 
 class Engine:
-    """A recipe's teachers, started; use as a context manager.
+    """A recipe's teacher, started, and its ledger; use as a context manager, then call it.
 
-    `calls` holds every call that was answered, by its id, with its answer.
+    `used` holds the keys of the calls this build's rows rest on, in the order of asking.
     """
 
-    def __init__(self, recipe: Recipe, spec: TeacherSpec, *, seed: int, progress: Progress) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        teacher: Teacher,
+        ledger: Ledger,
+        progress: Progress,
+        *,
+        seed: int,
+        terms: Terms | None = None,
+    ) -> None:
         self.seed = seed
-        self.calls: dict[str, tuple[Call, Answer]] = {}
+        self.used: dict[bytes, None] = {}
         self._recipe = recipe
-        self._spec = spec
+        self._ledger = ledger
         self._progress = progress
+        self._terms = terms or Terms()
+        self._teacher = teacher
         self._runner = asyncio.Runner()
-        self._pending: dict[str, asyncio.Future[Answer]] = {}
+        self._pending: dict[bytes, asyncio.Task[Answer]] = {}
         self._failed: Counter[str] = Counter()
+        self._stop: PotstillError | None = None
+        self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Engine:
         self.loop = self._runner.get_loop()
-        self._teacher: Teacher = teacher(self._spec)
-        self._slots = asyncio.Semaphore(self._teacher.concurrency)
+        self._stop_asked = asyncio.Event()
         try:
             self._runner.run(self._teacher.start())
+            self._asker = self._make_asker()
         except BaseException:
-            self._runner.close()
+            self._close()
             raise
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
@@ -50,33 +105,38 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        try:
+            self._runner.run(self._drain())
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            self._close()
+
+    def _close(self) -> None:
         self._runner.run(self._teacher.stop())
         self._runner.close()
+
+    def _make_asker(self) -> Asker:
+        terms = self._terms
+        price = identity_price(self._teacher.identity(), terms.price, terms.prices)
+        if terms.limits.usd is not None and price is None:
+            raise InputError(
+                f"the price of {self._teacher.model!r} is unknown, so --budget-usd cannot hold; "
+                "give --price IN/OUT in USD for a million tokens"
+            )
+        limiter = Limiter(self._teacher.concurrency, terms.requests_a_minute, terms.tokens_a_minute)
+        return Asker(
+            self._teacher,
+            limiter,
+            Budget(terms.limits, price),
+            self._progress,
+            hedge_s=terms.hedge_s,
+            stopping=lambda: self._stop is not None,
+        )
 
     def identities(self) -> dict[str, dict[str, Any]]:
         """Who answered in which role, for the lineage."""
         return {role: self._teacher.identity() for role in self._recipe.roles}
-
-    def __call__(
-        self, pipeline: Callable[..., Any], rows: Sequence[Raw], **wiring: Any
-    ) -> list[Raw]:
-        """The pipeline's raw rows, in the order of `rows`; a failed row carries `failed`."""
-        from builders.engine.executor import Execution
-
-        execution = Execution(
-            pipeline(self.teach, **wiring),
-            window=2 * self._teacher.concurrency,
-            on_row=self._row_made,
-        )
-        return self._runner.run(execution.run(rows))
-
-    def made(self, rows: int) -> None:
-        """Count what a recipe with rounds has made so far."""
-        self._progress.rows = rows
-
-    def _row_made(self) -> None:
-        if self._recipe.candidates is None:
-            self._progress.rows += 1
 
     def teach(self, role: str, *, schema: dict[str, Any] | None = None, **sampling: Any) -> Any:
         """The distilabel LLM for a role, with its sampling."""
@@ -85,43 +145,180 @@ class Engine:
         llm = EngineLLM(role=role, sampling=sampling, answer_schema=schema)
         return llm.bound(self, self._teacher)
 
+    def __call__(
+        self, pipeline: Callable[..., Any], rows: Sequence[Raw], **wiring: Any
+    ) -> list[Raw]:
+        """The pipeline's raw rows, in the order of `rows`; a failed row carries `failed`."""
+        execution_of = _executor()
+        execution = execution_of(
+            pipeline(self.teach, **wiring),
+            window=2 * self._teacher.concurrency,
+            on_row=self._row_made,
+        )
+        return self._runner.run(self._run(execution, rows))
+
+    def made(self, rows: int) -> None:
+        """Count what a recipe with rounds has made so far."""
+        self._progress.rows = rows
+        self._progress.moved()
+
+    def _row_made(self) -> None:
+        self._progress.moved()
+        if self._recipe.candidates is None:
+            self._progress.rows += 1
+
+    async def _run(self, execution: Execution, rows: Sequence[Raw]) -> list[Raw]:
+        watch = asyncio.ensure_future(self._watch(execution))
+        run = asyncio.ensure_future(execution.run(rows))
+        try:
+            await asyncio.wait([watch, run], return_when=asyncio.FIRST_COMPLETED)
+            if not run.done():
+                watch.result()  # raises what stopped it
+            return await run
+        finally:
+            for task in (watch, run):
+                task.cancel()
+            await asyncio.gather(watch, run, return_exceptions=True)
+
+    async def _watch(self, execution: Execution) -> None:
+        """Say what nothing moves for; raise when asked to stop, or when nothing can move."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop_asked.wait(), timeout=1.0)
+            if self._stop:
+                raise self._stop
+            still_s = time.monotonic() - self._progress.moved_at
+            if still_s > _STILL_S:
+                waits = f"{execution.waits()}; {self._asker.waits()}"
+                self._progress.note = f"nothing has moved for {still_s:.0f} s: {waits}"
+                if still_s > _STUCK_S and not self._asker.can_move() and not execution.working:
+                    raise RecipeError(f"{self._progress.note}; nothing can move any more")
+
+    # --- asking
+
     async def answer(self, call: Call) -> Answer:
-        """The answer to a call; the same call made twice is asked once.
+        """The answer to a call, from the ledger or the teacher; a call made twice is sent once.
 
         Raises:
             Failure: This call has no answer.
-            TeacherError: No call will have one.
+            PotstillError: No call will have one.
         """
-        if call.id in self.calls:
-            return self.calls[call.id][1]
-        if pending := self._pending.get(call.id):
-            return await asyncio.shield(pending)
-        future = self._pending[call.id] = self.loop.create_future()
-        try:
-            answer = await self._ask(call)
-        except BaseException as error:
-            future.set_exception(error)
-            future.exception()  # read here, so that nobody waiting is not a warning
-            raise
-        else:
-            future.set_result(answer)
-            return answer
-        finally:
-            del self._pending[call.id]
-
-    async def _ask(self, call: Call) -> Answer:
-        async with self._slots:
-            try:
-                answer = await self._teacher.ask(call)
-            except Failure as failure:
-                self._progress.failures += 1
-                self._failed[failure.cause] += 1
-                hopeless = not self.calls and self._failed[failure.cause] >= _HOPELESS
-                if failure.fatal or hopeless:
-                    raise TeacherError(str(failure)) from None
-                raise
-        self.calls[call.id] = (call, answer)
-        self._progress.calls += 1
-        self._progress.input_tokens += answer.input_tokens or 0
-        self._progress.output_tokens += answer.output_tokens or 0
+        key = call.key
+        answer = self._ledger.get(key)
+        if answer is None:
+            task = self._pending.get(key)
+            if task is None:
+                if self._stop:
+                    raise self._stop
+                task = self._pending[key] = self.loop.create_task(self._obtain(call))
+                task.add_done_callback(lambda done: self._landed(key, done))
+            # Shielded: an answer on its way is paid for and lands in the ledger, whoever gives up.
+            answer = await asyncio.shield(task)
+        elif key not in self.used:
+            self._progress.reused += 1
+        self.used[key] = None
         return answer
+
+    def _landed(self, key: bytes, task: asyncio.Task[Answer]) -> None:
+        del self._pending[key]
+        if not task.cancelled():
+            task.exception()  # read here, so that nobody waiting for it is not a warning
+
+    async def _obtain(self, call: Call) -> Answer:
+        progress = self._progress
+        try:
+            answer, cost_usd, attempts = await self._asker.ask(call)
+        except Failure as failure:
+            progress.failures += 1
+            await self._ledger.record_failure(call, failure, attempts=failure.attempts)
+            self._failed[failure.cause] += 1
+            hopeless = not progress.calls and self._failed[failure.cause] >= _HOPELESS
+            if failure.fatal or (hopeless and not progress.reused):
+                raise self._stopped(TeacherError(str(failure))) from None
+            raise
+        except OverBudget as over:
+            message = f"stopped: {over}; every answer is in the ledger; raise it and build again"
+            raise self._stopped(Stopped(message, 3)) from None
+        await self._ledger.record(call, answer, cost_usd=cost_usd, attempts=attempts)
+        progress.calls += 1
+        progress.input_tokens += answer.input_tokens or 0
+        progress.output_tokens += answer.output_tokens or 0
+        if cost_usd is None:
+            progress.unpriced += 1
+        else:
+            progress.cost_usd += cost_usd
+        return answer
+
+    # --- stopping
+
+    def _stopped(self, why: PotstillError) -> PotstillError:
+        self._stop = self._stop or why
+        self._stop_asked.set()
+        return self._stop
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self._stop:  # the second time: now; the ledger holds whatever was recorded
+            os._exit(128 + number)
+        name = signal.Signals(number).name
+        self._stop = Stopped(
+            f"stopped by {name}; every answer is in the ledger; the same command goes on there",
+            128 + number,
+        )
+        self.loop.call_soon_threadsafe(self._stop_asked.set)
+        waits = len(self._pending)
+        if waits:
+            sys.stderr.write(f"\n{name}: {waits} calls may finish; once more to stop now\n")
+
+    async def _drain(self) -> None:
+        """Let what is out answer and be recorded, ten seconds at most; let nothing else start."""
+        self._stop = self._stop or Stopped("the build is over", 1)
+        pending = dict(self._pending)
+        for key, task in pending.items():
+            if key in self._asker.unsent:
+                task.cancel()
+        if pending:
+            await asyncio.wait(pending.values(), timeout=_DRAIN_S)
+            for task in pending.values():
+                task.cancel()
+            await asyncio.gather(*pending.values(), return_exceptions=True)
+
+
+def _executor() -> type[Execution]:
+    """The executor, and with it distilabel, imported as fast and as quietly as it can be."""
+    from pydantic.warnings import UnsupportedFieldAttributeWarning
+
+    # distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns of; it works all the same.
+    warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+    gc.disable()  # 2,000 modules make nothing that could be freed yet: a fifth of the time
+    try:
+        from builders.engine.executor import Execution
+    finally:
+        gc.enable()
+    gc.freeze()
+    return Execution
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Holds a folder for one build; the lock dies with its owner, however that dies.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            raise InputError(
+                f"another build is at work in {folder} ({owner}); wait for it, or name another "
+                "folder with --work"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
+from distilabel.models.llms.base import LLM
 from pydantic import PrivateAttr
-from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-# distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns of; it works all the same.
-warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
-
-from distilabel.models.llms.base import LLM  # noqa: E402
-
-from builders.engine.bridge import wait  # noqa: E402
-from builders.engine.calls import Answer, Call, Failure  # noqa: E402
-from builders.recipe import short_hash  # noqa: E402
+from builders.engine.bridge import wait
+from builders.engine.calls import Answer, Call, Failure
+from builders.recipe import short_hash
 
 if TYPE_CHECKING:
     from builders.engine.teachers import Teacher

@@ -21,15 +21,32 @@ class Progress:
     stage: str = "starting"
     rows: int = 0
     calls: int = 0
+    reused: int = 0
     failures: int = 0
+    retries: int = 0
+    hedges: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+    note: str = ""
     began: float = field(default_factory=time.monotonic)
+    moved_at: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
         """Since the build began."""
         return time.monotonic() - self.began
+
+    @property
+    def tokens_a_call(self) -> float:
+        """The mean so far; 0 before the first answer."""
+        return (self.input_tokens + self.output_tokens) / self.calls if self.calls else 0.0
+
+    def moved(self) -> None:
+        """Something happened: whatever was noted about standing still is over."""
+        self.moved_at = time.monotonic()
+        self.note = ""
 
     def line(self) -> str:
         """What runs, rows, rows/s, tokens and the time left, in under 80 columns."""
@@ -42,6 +59,12 @@ class Progress:
             f"{self.input_tokens + self.output_tokens:,} tokens",
             f"{self.calls} calls",
         ]
+        if self.note:
+            return f"{self.stage} | {self.note}"
+        if self.reused:
+            parts.append(f"{self.reused} from the ledger")
+        if self.cost_usd:
+            parts.append(f"{self.cost_usd:.4f} USD")
         if self.failures:
             parts.append(f"{self.failures} failed")
         if self.rows_wanted and self.rows:
@@ -50,10 +73,15 @@ class Progress:
         return " | ".join(parts)
 
     def facts(self) -> dict[str, Any]:
-        """The same as numbers."""
+        """What this run did, as numbers; calls and tokens that the ledger had are not in them."""
         return {
             "calls": self.calls,
+            "reused": self.reused,
             "failures": self.failures,
+            "retries": self.retries,
+            "hedges": self.hedges,
+            "cost_usd": round(self.cost_usd, 6),
+            "calls_of_unknown_cost": self.unpriced,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "seconds": round(self.seconds, 1),

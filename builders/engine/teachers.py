@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from builders.engine.calls import Answer, Call
+from builders.engine.calls import Answer, Call, Failure
 from builders.errors import InputError
 
 EMBEDDED = "embedded"
@@ -50,6 +51,46 @@ class TeacherSpec:
     key_env: str = "POTSTILL_API_KEY"
     concurrency: int | None = None
     timeout_s: float = 600.0
+
+
+class RecordedTeacher:
+    """A teacher whose answers are all in a ledger: it is never started and cannot be asked."""
+
+    concurrency = 64
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._facts = facts
+        self.name = str(facts["name"])
+        self.model = str(facts["model"])
+        self.revision: str | None = facts["revision"]
+
+    def identity(self) -> dict[str, Any]:
+        """What the build that asked it wrote down."""
+        return dict(self._facts["identity"])
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def ask(self, call: Call) -> Answer:
+        """Refuse: the ledger should have had the answer."""
+        raise Failure(
+            "not recorded",
+            f"the ledger has no answer to call {call.id}; build with the teacher to have it",
+            fatal=True,
+        )
+
+
+def recorded(teacher: Teacher) -> dict[str, Any]:
+    """The facts from which a RecordedTeacher asks the very same calls; JSON values."""
+    return {
+        "name": teacher.name,
+        "model": teacher.model,
+        "revision": teacher.revision,
+        "identity": teacher.identity(),
+    }
 
 
 def teacher(spec: TeacherSpec) -> Teacher:

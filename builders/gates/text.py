@@ -10,16 +10,35 @@ from collections.abc import Sequence
 from builders.recipe import DraftGate, Drop, Raw, normalised
 from builders.schema import Row
 
+_MODEL = (
+    r"(?:ai|artificial intelligence|(?:large )?language model)"
+    r"(?: (?:language )?(?:model|assistant|system|chatbot|program|ai))?"
+)
+_MADE = r"(?:developed|created|trained|designed|built)"
+_SORRY = (
+    r"(?:(?:i(?:'m| am) )?(?:very |so |really )?sorry\b[^.!?\n]{0,60}?|unfortunately\b"
+    r"|(?:i |my )?apolog(?:ize|ise|ies)\b|i(?:'m| am) afraid\b)\W+(?:but )?"
+)
+_CANNOT = r"i(?: can(?:'t|not| not)| won't|(?:'m| am) (?:unable|not able) to)"
+# What a model refuses to do, in words that a letter of regret or a story seldom has.
+_REFUSED = (
+    r"(?:help\b(?! but| \w+ing)|assist|answer|provide(?! for)|fulfil|comply|do (?:that|this)\b"
+    r"|create|write|generate|discuss|engage in|browse"
+    r"|[^.!?\n]{1,60}\b(?:this|that|such) (?:request|prompt|question|task|content))"
+)
 _REFUSAL = re.compile(
-    r"\bas an? (?:ai|artificial intelligence|(?:large )?language model)\b"
-    r"|\bi(?:'m| am) (?:just |only )?an? (?:ai|(?:large )?language model)\b"
-    r"|\bi do(?:n't| not) have (?:personal )?(?:emotions|feelings|opinions|beliefs)\b"
-    r"|^\W*(?:i(?:'m| am) )?(?:very |so )?sorry,?\W+(?:but )?i "
-    r"(?:can(?:'t|not)|am (?:not able|unable))"
-    r"|^\W*(?:unfortunately,? )?i (?:can(?:'t|not)|am (?:unable|not able) to|won't) "
-    r"(?:help|assist|answer|provide|fulfil|comply|do that|create|write|generate|discuss)",
+    rf"\bas an? (?:\w+ )?{_MODEL},? (?:i|my|it|there|{_MADE})\b"
+    rf"|\bi,? as an? {_MODEL}\b"
+    rf"|\bi(?:'m| am) (?:just |only |merely )?an? {_MODEL}"
+    rf"(?=\W*$|[,.;:!)]| (?:that|who|so|without|{_MADE})\b"
+    r"| and (?:i|do|don't|can't|cannot|have|am)\b)"
+    r"|\bi do(?:n't| not) have (?:any )?(?:personal )?"
+    r"(?:emotions|feelings(?! for)|opinions|beliefs|experiences)\b"
+    rf"|^\W*(?:{_SORRY}){{0,2}}{_CANNOT} {_REFUSED}",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”')  # what somebody in the text says
+_APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\uff07", "'" * 4)
 _REPEATED_WORDS = 10
 _MOST_REPEATS = 2
 _LEAST_PROMPTS = 2  # one text on one prompt repeats nothing, however few the prompts
@@ -31,8 +50,10 @@ def answer_text(row: Row) -> str:
 
 
 def refusal(row: Row) -> Drop | None:
-    """Drops an answer that refuses, or speaks of itself as a model."""
-    found = _REFUSAL.search(answer_text(row).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    """Drops an answer that refuses, or speaks of itself as a model; not one that quotes another."""
+    text = answer_text(row).strip().translate(_APOSTROPHES)
+    whole = _QUOTED.fullmatch(text)
+    found = _REFUSAL.search(text if whole else _QUOTED.sub('"_"', text))
     return Drop(reason="refusal", evidence={"matched": found[0].strip()}) if found else None
 
 
@@ -51,11 +72,16 @@ def repetition(row: Row) -> Drop | None:
 
 
 def unprintable(row: Row) -> Drop | None:
-    """Drops an answer with control, private or unassigned characters, or the mark of lost ones."""
+    """Drops an answer with control or private characters, non-characters, or the mark of lost ones.
+
+    A character that only Python's tables do not know yet, such as a new emoji, is fine.
+    """
     for character in answer_text(row):
-        odd = unicodedata.category(character) in ("Cc", "Co", "Cn") and character not in "\n\t\r"
-        if odd or character == "\N{REPLACEMENT CHARACTER}":
-            return Drop(reason="unprintable", evidence={"character": f"U+{ord(character):04X}"})
+        code = ord(character)
+        odd = unicodedata.category(character) in ("Cc", "Co") and character not in "\n\t\r"
+        no_character = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+        if odd or no_character or character == "\N{REPLACEMENT CHARACTER}":
+            return Drop(reason="unprintable", evidence={"character": f"U+{code:04X}"})
     return None
 
 

@@ -134,6 +134,7 @@ def card(front: str, words: Words, facts: Mapping[str, Any], cards: Path = CARDS
     )
     environment.filters["fenced"] = fenced
     environment.filters["cell"] = cell
+    environment.filters["usd"] = lambda amount: "unknown" if amount is None else f"{amount:.6g}"
     environment.filters["thousands"] = lambda number: f"{number:,}"
     template = environment.get_template("template.md")
     return template.render(front=front, words=words.sections, **facts)

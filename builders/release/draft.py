@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
 import itertools
 import json
 import os
@@ -11,33 +12,44 @@ import shutil
 import tempfile
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from builders.errors import FolderError, InputError
+from builders.release.licence import rolled_up
 from builders.schema import DROPPED, RAW, Row, Schema
 
 FACTS = "draft.json"
+RUN = "run.json"
+_ROW_GROUP = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A finished build: its folder and what draft.json says.
+    """A finished build: its folder, what draft.json says, and what its last run took.
 
-    `facts` holds recipe, settings, counts (`made` = `kept` + the sum of `dropped` by reason),
-    lineage and cost of making.
+    `facts` holds recipe, counts (`made` = `kept` + the sum of `dropped` by reason), lineage and
+    what was spent.
     """
 
     folder: Path
     facts: Mapping[str, Any]
+    run: Mapping[str, Any]
 
     @property
     def counts(self) -> Mapping[str, Any]:
         """`made`, `kept`, and `dropped` by reason."""
         counts: Mapping[str, Any] = self.facts["counts"]
         return counts
+
+    @property
+    def licence(self) -> str:
+        """The strictest of the seeds' and the teachers' licences."""
+        lineage = self.facts["lineage"]
+        teachers = (who["licence"] for who in lineage["teachers"].values())
+        return rolled_up([lineage["seeds"]["licence"], *teachers])
 
     def rows(self, config: str) -> list[Row]:
         """All rows of `default`, `raw` or `dropped`."""
@@ -55,9 +67,15 @@ def counts(kept: int, dropped: Sequence[Row]) -> dict[str, Any]:
 
 
 def write_draft(
-    home: Path, schema: Schema, rows: Mapping[str, Sequence[Row]], facts: Mapping[str, Any]
+    home: Path,
+    schema: Schema,
+    rows: Mapping[str, Iterable[Row]],
+    facts: Mapping[str, Any],
+    run: Mapping[str, Any],
 ) -> Draft:
     """Write a draft as the next number under home/drafts, by one rename.
+
+    A draft equal to the last one to the byte is that one; there is no second. `facts` follow from recipe, seeds and answers alone; `run` says what making it took this time.
 
     Raises:
         FolderError: No room or no right to write; nothing is left behind.
@@ -68,10 +86,20 @@ def write_draft(
         for config, shape in schemas.items():
             write_parquet(made / f"{config}.parquet", shape, rows[config])
         (made / FACTS).write_text(canonical_json(facts), encoding="utf-8")
-        number = max((int(path.name) for path in _numbered(drafts)), default=0) + 1
-        folder = drafts / f"{number:04d}"
-        made.rename(folder)
-    return Draft(folder=folder, facts=facts)
+        (made / RUN).write_text(canonical_json(run), encoding="utf-8")
+        earlier = _numbered(drafts)
+        folder = drafts / "{:04d}".format(int(earlier[-1].name) + 1 if earlier else 1)
+        if earlier and _same(made, earlier[-1]):
+            folder = earlier[-1]
+        else:
+            made.rename(folder)
+    return Draft(folder=folder, facts=facts, run=run)
+
+
+def _same(one: Path, other: Path) -> bool:
+    names = {path.name for folder in (one, other) for path in folder.iterdir()} - {RUN}
+    _, differing, missing = filecmp.cmpfiles(one, other, names, shallow=False)
+    return not differing and not missing
 
 
 def last_draft(home: Path) -> Draft:
@@ -87,7 +115,8 @@ def last_draft(home: Path) -> Draft:
             f"`potstill build {home.name}` first, or name its folder with --work"
         )
     folder = folders[-1]
-    return Draft(folder=folder, facts=json.loads((folder / FACTS).read_text(encoding="utf-8")))
+    facts, run = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (FACTS, RUN))
+    return Draft(folder=folder, facts=facts, run=run)
 
 
 def _numbered(drafts: Path) -> list[Path]:
@@ -130,24 +159,21 @@ def folder_error(error: OSError, folder: Path) -> FolderError:
     return FolderError(f"cannot write in {folder} ({error.strerror or error}); name another folder")
 
 
-def write_parquet(path: Path, schema: Schema, rows: Sequence[Row]) -> None:
+def write_parquet(path: Path, schema: Schema, rows: Iterable[Row]) -> None:
     """Rows as one file with the declared schema and nothing else in its metadata.
 
     Row groups of 1,000 rows and a page index, as the Hub's viewer likes them. The same rows give
-    the same bytes.
+    the same bytes; only a row group is held in memory.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist(list(rows), schema=schema.arrow)
-    pq.write_table(
-        table,
-        path,
-        row_group_size=1000,
-        compression="zstd",
-        write_page_index=True,
-        store_schema=False,
-    )
+    options = {"compression": "zstd", "write_page_index": True, "store_schema": False}
+    stream = iter(rows)
+    with pq.ParquetWriter(path, schema.arrow, **options) as writer:
+        while group := list(itertools.islice(stream, _ROW_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema.arrow))
+
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -157,19 +183,33 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
+def report(draft: Draft) -> str:
+    """The draft's facts, what its run took and where it lies, as one JSON object on one line."""
+    facts = {**draft.facts, "run": draft.run, "draft": str(draft.folder)}
+    return json.dumps(facts, ensure_ascii=False)
+
+
 def table(draft: Draft) -> str:
     """Made, kept and dropped by reason with shares, then tokens, time and place; 80 columns."""
-    counts, cost = draft.counts, draft.facts["cost"]
+    counts, run, spent = draft.counts, draft.run, draft.facts["spent"]
     made = max(counts["made"], 1)
     lines = [f"{'made':<28}{counts['made']:>8}", _share("kept", counts["kept"], made)]
     lines += [_share(f"dropped: {name}", rows, made) for name, rows in counts["dropped"].items()]
-    tokens = cost["input_tokens"] + cost["output_tokens"]
+    for role, used in spent["roles"].items():
+        tokens = used["input_tokens"] + used["output_tokens"]
+        lines.append(f"{'tokens of the ' + role:<28}{tokens:>8,}  in {used['calls']:,} calls")
+    usd, row_usd = (_usd(spent[name]) for name in ("usd", "usd_a_kept_row"))
     lines += [
-        f"{'tokens':<28}{tokens:>8,}  in {cost['calls']:,} calls, {cost['failures']} failed",
-        f"{'time':<28}{cost['seconds']:>8,.0f}  seconds",
+        f"{'cost in USD':<28}{usd:>8}  a kept row {row_usd}",
+        f"{'time':<28}{run['seconds']:>8,.0f}  seconds: {run['calls']:,} calls, "
+        f"{run['reused']:,} from the ledger, {run['failures']} failed",
         f"{'draft':<28}{draft.folder}",
     ]
     return "\n".join(lines)
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:.6g}"
 
 
 def _share(name: str, rows: int, made: int) -> str:

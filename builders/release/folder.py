@@ -11,7 +11,6 @@ from typing import Any
 from builders.errors import FolderError, PotstillError
 from builders.release.card import Words, card, front_matter, read_words, schemas
 from builders.release.draft import Draft, canonical_json, whole_folder, write_parquet
-from builders.release.licence import rolled_up
 from builders.release.statistics import figures, samplings, size_category
 from builders.schema import Row, Schema
 
@@ -71,25 +70,22 @@ def _card(
     rows: Mapping[str, list[Row]],
     splits: Mapping[str, Mapping[str, int]],
 ) -> str:
-    lineage = draft.facts["lineage"]
-    licence = rolled_up(
-        [lineage["seeds"]["licence"], *(who["licence"] for who in lineage["teachers"].values())]
-    )
     size = size_category(sum(len(found) for found in rows.values()))
     facts: dict[str, Any] = {
         "title": words.front["pretty_name"],
         "version": words.version,
         "repository": "path/to/this/folder",
         "repository_note": "The name is this folder's path, or the repository's once it is pushed.",
-        "licence": licence,
+        "licence": draft.licence,
         "counts": draft.counts,
-        "lineage": lineage,
+        "spent": draft.facts["spent"],
+        "lineage": draft.facts["lineage"],
         "figures": figures(rows),
         "samplings": samplings(rows["raw"]),
         "schemas": {config: shape.columns for config, shape in schemas(schema).items()},
         "example": rows["default"][0] if rows["default"] else None,
     }
-    return card(front_matter(words, schema, licence, size, splits), words, facts)
+    return card(front_matter(words, schema, draft.licence, size, splits), words, facts)
 
 
 def read_back(folder: Path, wanted: Mapping[str, list[Row]]) -> None:

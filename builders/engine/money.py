@@ -1,0 +1,157 @@
+"""What calls cost and when to stop: prices by model, one budget a build."""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders.engine.calls import Answer, Call
+from builders.errors import InputError
+
+_TABLE = Path(__file__).with_name("prices.toml")
+_CHARACTERS_A_TOKEN = 2.5  # fewer than any text of the kinds asked here has: an upper bound
+_UNBOUNDED_OUTPUT = 4096  # tokens reserved where no max_tokens bounds an answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """USD for a million tokens."""
+
+    input: float
+    output: float
+
+    def cost(self, input_tokens: float, output_tokens: float) -> float:
+        """USD for that many tokens."""
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+
+
+FREE = Price(input=0.0, output=0.0)
+
+
+def price_of(model: str, *, given: str | None = None, file: Path | None = None) -> Price | None:
+    """The price of a model: as given (`IN/OUT`), from a file, or from our table; None: unknown.
+
+    Raises:
+        InputError: The given price or the file is not in the form of ours.
+    """
+    if given:
+        try:
+            inward, outward = map(float, given.split("/"))
+        except ValueError:
+            raise InputError(
+                f"--price {given!r} is not IN/OUT; expected USD for a million tokens, such as "
+                "0.15/0.60"
+            ) from None
+        return Price(input=inward, output=outward)
+    path = file or _TABLE
+    try:
+        models = tomllib.loads(path.read_text(encoding="utf-8"))["models"]
+        found = models.get(model)
+        return Price(**found) if found else None
+    except (
+        OSError,
+        UnicodeDecodeError,
+        tomllib.TOMLDecodeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise InputError(
+            f"{path.name} is not a table of prices ({error}); expected the form of "
+            "builders/engine/prices.toml"
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a build may use up in this run; None for no bound."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+
+
+class OverBudget(Exception):
+    """The next call could pass the budget, and none is in flight whose end could change that."""
+
+
+class Budget:
+    """Keeps calls, tokens and money under their limits, the calls in flight counted in.
+
+    Each call reserves the most it can use; while that does not fit beside what others in flight
+    have reserved, it waits for them to turn out cheaper. Stopping comes before the limit, never
+    after, by less than the most one call can use.
+    """
+
+    def __init__(self, limits: Limits, price: Price | None) -> None:
+        self._limits = {"usd": limits.usd, "tokens": limits.tokens, "calls": limits.calls}
+        self._bounded = any(limit is not None for limit in self._limits.values())
+        self.price = price
+        self.spent: dict[str, float] = {"usd": 0.0, "tokens": 0.0, "calls": 0.0}
+        self._reserved = dict(self.spent)
+        self._most_output: dict[str, int] = {}
+        self._changed = asyncio.Event()
+
+    async def reserve(self, call: Call) -> dict[str, float]:
+        """Wait until the call fits; give what was reserved, which `settle` wants back.
+
+        Raises:
+            OverBudget: It cannot fit any more; the message says which limit and how much is used.
+        """
+        if not self._bounded:
+            return {}
+        most = self._most(call)
+        while over := self._over(most):
+            if not self._reserved["calls"]:
+                raise OverBudget(self._message(over, most))
+            self._changed.clear()
+            await self._changed.wait()
+        for name, amount in most.items():
+            self._reserved[name] += amount
+        return most
+
+    def settle(self, reserved: dict[str, float], call: Call, answer: Answer | None) -> float | None:
+        """Replace what was reserved by what was used; give the cost in USD, None if unknown."""
+        tokens = (answer.input_tokens or 0, answer.output_tokens or 0) if answer else (0, 0)
+        cost = self.price.cost(*tokens) if self.price else None
+        self.spent["calls"] += 1
+        self.spent["tokens"] += sum(tokens)
+        self.spent["usd"] += cost or 0.0
+        for name, amount in reserved.items():
+            self._reserved[name] -= amount
+        if answer and answer.output_tokens and "max_tokens" not in call.sampling:
+            known = self._most_output.get(call.role, 0)
+            self._most_output[call.role] = max(known, 2 * answer.output_tokens)
+        self._changed.set()
+        return cost
+
+    def _most(self, call: Call) -> dict[str, float]:
+        input_tokens = 16 + len(str(call.asked)) / _CHARACTERS_A_TOKEN
+        output_tokens = call.sampling.get("max_tokens") or self._most_output.get(
+            call.role, _UNBOUNDED_OUTPUT
+        )
+        usd = self.price.cost(input_tokens, output_tokens) if self.price else 0.0
+        return {"usd": usd, "tokens": input_tokens + output_tokens, "calls": 1.0}
+
+    def _over(self, most: dict[str, float]) -> str | None:
+        for name, limit in self._limits.items():
+            used = self.spent[name] + self._reserved[name] + most[name]
+            if limit is not None and used > limit:
+                return name
+        return None
+
+    def _message(self, name: str, most: dict[str, float]) -> str:
+        return (
+            f"the budget of {self._limits[name]:g} {name} is reached: {self.spent[name]:.6g} are "
+            f"used and the next call may use {most[name]:.3g}"
+        )
+
+
+def identity_price(identity: dict[str, Any], given: str | None, file: Path | None) -> Price | None:
+    """The price of a teacher: its model's, and nothing for one that runs on this machine."""
+    if not given and identity["kind"] in ("embedded", "scripted"):
+        return FREE
+    return price_of(str(identity["model"]), given=given, file=file)

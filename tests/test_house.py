@@ -1,0 +1,245 @@
+"""The house: who imports whom, a home for each outside world, a recipe's files, cheap start."""
+
+import ast
+import re
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import pipelines
+from builders.recipe import load_recipe, recipe_names
+from builders.schema import ID_PATTERN
+
+ROOT = Path(__file__).parents[1]
+MODULES = {
+    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for package in ("builders", "pipelines", "scripts")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+RECIPES = recipe_names(pipelines)
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+MAY_IMPORT = {
+    "builders": {"builders"},
+    "pipelines": {"builders", "pipelines"},
+    "scripts": {"builders", "pipelines", "scripts"},
+}
+# Inside builders, from the ground up: a part imports from the rows above its own and from itself,
+# never from its neighbours in a row. A new part needs a place here.
+RANKS = (
+    ("errors",),
+    ("schema",),
+    ("recipe",),
+    ("seeds",),
+    ("engine", "gates"),
+    ("release", "fates"),
+    ("build", "hub", "feedback"),
+    ("estimate", "merge"),
+)
+RANK = {part: rank for rank, parts in enumerate(RANKS) for part in parts}
+
+HOMES = {
+    "huggingface_hub": "builders/hub/",
+    "argilla": "builders/feedback/",
+    "distilabel": "builders/engine/",  # and a recipe's pipeline()
+}
+HEAVY = {"distilabel", "datasets", "argilla", "transformers", "torch", "evaluate"}
+MOST_START_CPU_S = 1.0
+MOST_LINES = 400
+
+
+def imports(file: str, tree: ast.AST) -> Iterator[str]:
+    """The dotted name of all that a file imports, wherever and however it says so.
+
+    `from a.b import c` gives `a.b.c`, since c may be a module.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = file.split("/")[: -node.level] if node.level else []
+            yield from (
+                ".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names
+            )
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            said = ast.unparse(node.args[0]).lstrip("f").strip("'\"")
+            yield said
+
+
+def package(module: str) -> str:
+    return module.split(".")[0]
+
+
+def part(module: str) -> str:
+    """The part of builders in which a module lies."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def in_pipeline(tree: ast.Module) -> ast.Module:
+    """What stands in a recipe's function pipeline()."""
+    body = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "pipeline"
+    ]
+    return ast.Module(body=body, type_ignores=[])
+
+
+def test_an_import_is_seen_wherever_and_however_it_is_written() -> None:
+    tree = ast.parse(
+        "def f():\n    import a.b as c\n    from . import d\n    from ..e import f\n"
+        "    importlib.import_module('g.h')\n    import_module(f'scripts.{i}')\n"
+    )
+    found = list(imports("builders/release/card.py", tree))
+    assert found == ["a.b", "builders.release.d", "builders.e.f", "g.h", "scripts.{i}"]
+
+
+def test_scripts_import_pipelines_and_these_builders_and_nothing_the_other_way() -> None:
+    house = {*MAY_IMPORT, "tests"}
+    against = [
+        f"{file} imports {module}"
+        for file, tree in MODULES.items()
+        for module in imports(file, tree)
+        if package(module) in house - MAY_IMPORT[file.split("/")[0]]
+    ]
+    assert against == []
+
+
+def test_a_part_of_builders_imports_only_what_lies_beneath_it() -> None:
+    against = []
+    for file, tree in MODULES.items():
+        mine = part(file.removesuffix(".py").replace("/", "."))
+        if not file.startswith("builders/") or mine == "__init__":
+            continue
+        assert mine in RANK, f"{file} has no place in RANKS; give it one"
+        against += [
+            f"{file} imports {module}"
+            for module in imports(file, tree)
+            if package(module) == "builders"
+            and part(module) != mine
+            and RANK.get(part(module), len(RANKS)) >= RANK[mine]
+        ]
+    assert against == []
+
+
+def test_each_outside_world_has_one_home() -> None:
+    against = []
+    for file, tree in MODULES.items():
+        at_home = set(imports(file, in_pipeline(tree))) if file.startswith("pipelines/") else set()
+        for module in imports(file, tree):
+            home = HOMES.get(package(module))
+            if home is None or file.startswith(home):
+                continue
+            if package(module) == "distilabel" and module in at_home:
+                continue
+            against.append(f"{file} imports {module}, whose home is {home}")
+    assert against == []
+
+
+@pytest.mark.parametrize("word", ["--help", "list"])
+def test_help_and_list_start_cheaply(potstill: Run, word: str) -> None:
+    def cpu_s() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    before = cpu_s()
+    done = potstill(word, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    spent_s = cpu_s() - before
+    assert done.returncode == 0, done.stderr
+    imported = re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE)
+    assert "builders.recipe" in imported
+    assert HEAVY & {package(module) for module in imported} == set()
+    assert spent_s < MOST_START_CPU_S
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_three_files_with_one_name(name: str) -> None:
+    assert load_recipe(pipelines, name).name == name
+    assert (ROOT / "cards" / f"{name}.md").is_file()
+    assert (ROOT / "tests" / f"test_{name}.py").is_file()
+
+
+def test_a_card_without_a_recipe_is_a_left_over() -> None:
+    cards = {path.stem for path in (ROOT / "cards").iterdir()} - {"template"}
+    assert cards == set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_example_row_in_a_recipe_s_docstring_fits_its_schema(name: str) -> None:
+    docstring = ast.get_docstring(MODULES[f"pipelines/{name}.py"]) or ""
+    row = ast.literal_eval(docstring[docstring.index("{") : docstring.rindex("}") + 1])
+    assert load_recipe(pipelines, name).schema.problem(row) is None
+    assert re.fullmatch(ID_PATTERN, row["id"])
+
+
+def test_cards_hold_no_python() -> None:
+    assert {path.suffix for path in (ROOT / "cards").rglob("*")} == {".md"}
+
+
+def test_every_module_says_its_one_thought() -> None:
+    assert [file for file, tree in MODULES.items() if not ast.get_docstring(tree)] == []
+
+
+def test_no_module_grows_over_400_lines() -> None:
+    lines = {file: (ROOT / file).read_text(encoding="utf-8").count("\n") for file in MODULES}
+    assert {file: count for file, count in lines.items() if count > MOST_LINES} == {}
+
+
+def committed() -> dict[str, str]:
+    """The text files that git holds or is about to be given, and what they say."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no git clone")
+    texts = {}
+    for file in filter(None, listed.split("\0")):
+        path = ROOT / file
+        if path.is_file() and b"\0" not in (content := path.read_bytes()):
+            texts[file] = content.decode("utf-8")  # a text that is not UTF-8 fails here
+    return texts
+
+
+def found(pattern: str, texts: dict[str, str]) -> list[str]:
+    return [
+        f"{file}: {hit[0]}" for file, text in texts.items() for hit in re.finditer(pattern, text)
+    ]
+
+
+# Composed, so that this file does not hold what it looks for.
+HOMES_OF_PEOPLE = "|".join(["home", "root", "work", "workspace", "Users", "mnt", "srv", "opt"])
+LOCAL_PATH = rf"(?<![\w.~}}$\])-])/(?:{HOMES_OF_PEOPLE})/[\w.-]*"
+REGISTRIES = (
+    *("pypi", "pythonhosted", "anaconda", "npmjs", "crates", "pytorch"),
+    *("docker", "ghcr", "quay", "gcr", "golang", "rubygems"),
+)
+REGISTRY_HOST = rf"\b(?:[\w-]+\.)*(?:{'|'.join(REGISTRIES)})\.(?:org|io|com)\b"
+INDEX = r"https?://\S+/simple\b|file:/{2,3}\w\S*"
+
+
+def test_nothing_committed_names_a_path_of_somebody_s_machine() -> None:
+    texts = committed()
+    texts.pop(".gitignore")  # a leading slash there is the clone itself
+    assert found(LOCAL_PATH, texts) == []
+
+
+def test_nothing_committed_names_a_registry_s_host() -> None:
+    assert found(REGISTRY_HOST, committed()) == []
+    assert found(INDEX, committed()) == []
+
+
+def test_the_search_for_paths_and_hosts_would_find_some() -> None:
+    slash, dot = "/", "."
+    local = [f"see {slash}home/ann/x", f'"{slash}root/a"', f"file://{slash}work/b"]
+    relative = ["$root/work/a", "builders/home/x", "https://example.com/home/x", "~/work/a"]
+    assert [bool(re.search(LOCAL_PATH, text)) for text in local] == [True] * 3
+    assert [bool(re.search(LOCAL_PATH, text)) for text in relative] == [False] * 4
+    hosts = [f"https://pypi{dot}org/project/x", f"files.pythonhosted{dot}org"]
+    assert all(re.search(REGISTRY_HOST, text) for text in hosts)
+    assert re.search(INDEX, f"http:/{slash}10.0.0.5/simple") is not None

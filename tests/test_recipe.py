@@ -1,0 +1,150 @@
+"""Recipes are found by their file's name, and a row's id is its prompt's."""
+
+import importlib
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from builders.errors import RecipeError, nearest_name
+from builders.recipe import load_recipe, normalised, recipe_names, row_id, short_hash
+from builders.schema import ID_PATTERN, user
+
+LETTERS = st.text(st.sampled_from("abcXYZéÅñΩя0? '-"), min_size=1)
+WORDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1)
+
+
+def turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_an_id_is_sixteen_hex_digits(text: str) -> None:
+    assert re.fullmatch(ID_PATTERN, row_id(text))
+
+
+@settings(deadline=None)
+@given(WORDS, st.text(st.sampled_from(" \t\n\r\u00a0\u3000"), min_size=1))
+def test_white_space_does_not_change_an_id(words: list[str], space: str) -> None:
+    assert row_id(space + space.join(words) + space) == row_id(" ".join(words))
+
+
+@settings(deadline=None)
+@given(LETTERS)
+def test_case_does_not_change_an_id(text: str) -> None:
+    assert row_id(text.upper()) == row_id(text.lower()) == row_id(text.swapcase())
+
+
+@settings(deadline=None)
+@given(st.text())
+@example("Ångström, naïve, 한국어, \u1e9b\u0323")
+def test_the_unicode_normal_form_does_not_change_an_id(text: str) -> None:
+    assert row_id(unicodedata.normalize("NFD", text)) == row_id(unicodedata.normalize("NFC", text))
+
+
+@settings(deadline=None)
+@given(st.text(), st.text())
+@example("1 2", "12")
+@example("x²", "x2")  # compatibility forms mean something else
+@example("a", "á")
+@example("Is it so?", "Is it so")
+def test_different_prompts_have_different_ids(a: str, b: str) -> None:
+    assert (row_id(a) == row_id(b)) == (normalised(a) == normalised(b))
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1))
+def test_a_text_and_the_same_text_as_one_turn_have_one_id(text: str) -> None:
+    assert row_id(user(text)) == row_id(text)
+
+
+def test_an_id_never_changes_from_version_to_version() -> None:
+    dialogue = [turn("user", "Hello"), turn("assistant", "Hi."), turn("user", "Who are you?")]
+    assert row_id("Name the longest river of Africa.") == "5ec0928be8853281"
+    assert row_id(dialogue) == short_hash("user: hello", "assistant: hi.", "user: who are you?")
+    assert short_hash("user: hello", "assistant: hi.", "user: who are you?") == "9d7f80458a51ba35"
+
+
+def test_every_turn_and_who_said_it_counts_for_the_id_of_a_dialogue() -> None:
+    first, answer, last = turn("user", "Hello"), turn("assistant", "Hi."), turn("user", "Why?")
+    dialogues = [
+        [first, answer, last],
+        [first, turn("assistant", "Ho."), last],
+        [turn("system", "Hello"), answer, last],
+        [first, last],
+        [turn("system", "Hello"), last],
+        [turn("user", "Hello Why?")],
+        [turn("user", "user: Hello\x1fuser: Why?")],
+        [last],
+    ]
+    assert len({row_id(dialogue) for dialogue in dialogues}) == len(dialogues)
+
+
+@settings(deadline=None)
+@given(WORDS)
+def test_the_same_dialogue_in_other_case_and_spacing_has_the_same_id(words: list[str]) -> None:
+    plain = [turn("system", "Be brief."), turn("user", " ".join(words))]
+    spaced = [turn("system", " BE  brief.\n"), turn("user", "\n\n".join(words))]
+    assert row_id(plain) == row_id(spaced)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(), min_size=1), st.lists(st.text(), min_size=1))
+@example(["a", "b"], ["ab"])
+@example(["", "a"], ["a", ""])
+@example(["a\x1fb"], ["a", "b"])
+@example(["a\x1e1b"], ["a", "b"])
+@example(["a\x1e1b"], ["a\x1fb"])
+def test_the_parts_of_a_hash_do_not_run_into_one_another(a: list[str], b: list[str]) -> None:
+    assert (short_hash(*a) == short_hash(*b)) == (a == b)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A folder of recipes: one that is none, one of another name, and what is not for finding."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    for file, text in {
+        "__init__.py": "",
+        "_notes.py": "",
+        "notes.txt": "",
+        "empty.py": "",
+        "other.py": "from pipelines.completions import RECIPE",
+        "word.py": "RECIPE = 'word'",
+    }.items():
+        (folder / file).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("shelf")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shelf"]:
+        del sys.modules[name]
+
+
+def test_a_recipe_is_found_by_its_file_s_name(package: ModuleType) -> None:
+    assert recipe_names(package) == ["empty", "other", "word"]
+
+
+@pytest.mark.parametrize("name", ["empty", "other", "word"])
+def test_a_module_without_a_recipe_of_its_name_is_named(package: ModuleType, name: str) -> None:
+    with pytest.raises(
+        RecipeError, match=rf"^pipelines/{name}\.py has no RECIPE = .*name='{name}'"
+    ):
+        load_recipe(package, name)
+
+
+def test_a_misspelt_name_is_offered_the_nearest() -> None:
+    names = ["instructions", "completions"]
+    assert nearest_name("instructoins", names) == (
+        "completions, instructions; did you mean 'instructions'?"
+    )
+
+
+def test_a_name_like_none_is_told_all_and_offered_none() -> None:
+    assert nearest_name("zzz", ["b", "a"]) == "a, b"
+    assert nearest_name("zzz", []) == "none"

@@ -17,7 +17,8 @@ from builders.engine.teachers import RecordedTeacher, Teacher, TeacherSpec, reco
 from builders.errors import InputError, TeacherError
 from builders.fates import Candidate, fates, judge, raw_rows
 from builders.recipe import Raw, Recipe, Settings
-from builders.release.draft import Draft, canonical_json, counts, last_draft, write_draft
+from builders.release.draft import Draft, counts, last_draft, write_draft
+from builders.release.files import canonical_json
 from builders.release.lineage import lineage
 from builders.release.statistics import spending
 from builders.seeds import Origin, Source, read_prompts, read_tasks

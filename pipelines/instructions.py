@@ -271,7 +271,7 @@ def parsed_instances(answer: str, *, output_first: bool) -> list[tuple[str, str]
         parts = re.split(r"(?:^|\n)\s*Label\s*\d*\s*:", answer)
         pairs = []
         for part in parts[1:]:
-            label, _, rest = part.strip().partition("\n")
+            label, _, rest = part.partition("\n")
             pairs.append((re.sub(r"^\s*Input\s*\d*\s*:", "", rest).strip(), label.strip()))
         return pairs
     pairs = []

@@ -16,7 +16,7 @@ from builders.engine.progress import Progress, Ticker
 from builders.engine.teachers import TeacherSpec
 from builders.estimate import estimate
 from builders.recipe import Recipe, Settings
-from builders.release.draft import report, table
+from builders.release.report import report, table
 from builders.seeds import Source
 from scripts.main import recipe
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builders.engine.progress import Progress, Ticker
 from builders.merge import merge
-from builders.release.draft import report, table
+from builders.release.report import report, table
 from scripts.main import recipe
 
 

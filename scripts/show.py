@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from builders.release.draft import last_draft, report, samples, table
+from builders.release.draft import last_draft
+from builders.release.report import report, samples, table
 from scripts.main import recipe
 
 

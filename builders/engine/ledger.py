@@ -10,75 +10,66 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import queue
 import sqlite3
 import threading
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from builders.engine.calls import Answer, Call, Failure
+from builders.engine.ledger_format import (
+    connected,
+    countable,
+    create,
+    json_text,
+    packed,
+    problem,
+    unpacked,
+    utf8,
+)
 from builders.errors import FolderError
 
-_APPLICATION = 0x706F7473  # "pots": tells a ledger from any other SQLite file
-_VERSION = 1
-_BUSY_S = 10.0  # a second writer waits so long for the first one's commit of a few milliseconds
-_LARGE = 4096  # bytes, from which on compressing saves more than it costs
+_GATHER_S = 0.002  # where calls come together, so that more of them share a commit
 _MOST_BATCH = 1024  # entries of one transaction
-_MOST_TOKENS = 10**12  # whatever an endpoint claims, the sum of a million such counts is an int64
 _GROUP_ROWS, _GROUP_LETTERS = 1000, 32_000_000  # of an export; logprobs can make rows of megabytes
-_WHO_NAMES = ("role", "endpoint", "model", "revision")
-_ASKED_NAMES = ("asked", "sampling", "schema", "sample")
 _DEFAULTS = {field.name: field.default for field in fields(Answer)}
+_WHO = ("role", "endpoint", "model", "revision")
+_ASKED = ("asked", "sampling", "schema", "sample")
 
-_TABLES = """
-CREATE TABLE teachers (id INTEGER PRIMARY KEY, who BLOB NOT NULL UNIQUE);
-CREATE TABLE answers (
-    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, teacher INTEGER NOT NULL, time REAL NOT NULL,
-    input_tokens INTEGER, output_tokens INTEGER, cost_usd REAL,
-    attempts INTEGER NOT NULL, hedged INTEGER NOT NULL, question BLOB NOT NULL, answer BLOB NOT NULL
-);
-CREATE INDEX answers_summed ON answers (teacher, time, input_tokens, output_tokens, cost_usd);
-CREATE TABLE failures (
-    id INTEGER PRIMARY KEY, key BLOB NOT NULL, teacher INTEGER NOT NULL, time REAL NOT NULL,
-    cause TEXT NOT NULL, message TEXT NOT NULL, status INTEGER, attempts INTEGER NOT NULL
-);
-"""
 _ADD_TEACHER = "INSERT INTO teachers (who) VALUES (?) ON CONFLICT (who) DO NOTHING"
 # On conflict the first answer stands: it may have been used already.
 _ADD_ANSWER = """
 INSERT INTO answers (teacher, key, time, input_tokens, output_tokens, cost_usd, attempts, hedged,
-    question, answer)
-VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    texts)
+VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO NOTHING
 """
 _ADD_FAILURE = """
 INSERT INTO failures (teacher, key, time, cause, message, status, attempts)
-VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?)
+VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
-_ABSORB = """
+_MINE = """
+(SELECT mine.id FROM other.teachers AS theirs JOIN main.teachers AS mine ON mine.who = theirs.who
+ WHERE theirs.id = teacher)
+"""
+_ABSORB = f"""
 BEGIN IMMEDIATE;
-INSERT INTO teachers (who) SELECT who FROM other.teachers WHERE true ON CONFLICT (who) DO NOTHING;
-INSERT INTO answers (key, teacher, time, input_tokens, output_tokens, cost_usd, attempts, hedged,
-    question, answer)
-SELECT key, mine.id, time, input_tokens, output_tokens, cost_usd, attempts, hedged, question, answer
-FROM other.answers JOIN other.teachers AS theirs ON theirs.id = teacher
-    JOIN main.teachers AS mine ON mine.who = theirs.who
-ORDER BY other.answers.id ON CONFLICT (key) DO NOTHING;
-INSERT INTO failures (key, teacher, time, cause, message, status, attempts)
-SELECT key, mine.id, time, cause, message, status, attempts
-FROM other.failures JOIN other.teachers AS theirs ON theirs.id = teacher
-    JOIN main.teachers AS mine ON mine.who = theirs.who
-ORDER BY other.failures.id;
+INSERT INTO main.teachers (who) SELECT who FROM other.teachers WHERE true ON CONFLICT DO NOTHING;
+INSERT INTO main.answers (teacher, key, time, input_tokens, output_tokens, cost_usd, attempts,
+    hedged, texts)
+SELECT {_MINE}, key, time, input_tokens, output_tokens, cost_usd, attempts, hedged, texts
+FROM other.answers WHERE true ORDER BY id ON CONFLICT (key) DO NOTHING;
+INSERT INTO main.failures (teacher, key, time, cause, message, status, attempts)
+SELECT {_MINE}, key, time, cause, message, status, attempts
+FROM other.failures WHERE true ORDER BY id ON CONFLICT DO NOTHING;
 COMMIT;
-"""
-_WHO = "(SELECT who FROM teachers WHERE teachers.id = teacher)"
-_WHOLE = f"SELECT id, key, {_WHO}, question, answer, time, cost_usd, attempts, hedged FROM answers"  # noqa: S608
+"""  # noqa: S608
+_TEACHER = "(SELECT who FROM teachers WHERE teachers.id = teacher)"
+_WHOLE = f"SELECT id, key, {_TEACHER}, texts, time, cost_usd, attempts, hedged FROM answers"  # noqa: S608
 _SUMS = {
     "calls": "count(*)",
     "input_tokens": "ifnull(sum(input_tokens), 0)",
@@ -116,11 +107,9 @@ class Ledger:
         self._thread: threading.Thread | None = None
         with contextlib.ExitStack() as opened:
             if not read_only:
-                self._writer = opened.enter_context(contextlib.closing(_connection(path)))
-                self._writer.execute("PRAGMA synchronous = FULL")
-                self._writer.execute("PRAGMA journal_size_limit = 67108864")
+                self._writer = opened.enter_context(contextlib.closing(connected(path)))
                 self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
-            self._reader = opened.enter_context(contextlib.closing(_connection(path)))
+            self._reader = opened.enter_context(contextlib.closing(connected(path)))
             self._reader.execute("PRAGMA query_only = 1")
             self._connections = opened.pop_all()
         if self._thread:
@@ -139,10 +128,10 @@ class Ledger:
             if not path.exists():
                 if read_only:
                     raise FolderError(f"there is no ledger {path}; build first, or name its folder")
-                _create(path)
+                create(path)
             return cls(path, read_only=read_only)
         except sqlite3.Error as error:
-            raise _problem(path, error) from None
+            raise problem(path, error) from None
         except OSError as error:
             raise FolderError(
                 f"cannot make {path} ({error.strerror or error}); name another folder"
@@ -187,9 +176,9 @@ class Ledger:
         """
         asked = [call.asked, dict(call.sampling), call.schema, call.sample]
         given = {name: value for name, value in vars(answer).items() if value != _DEFAULTS[name]}
-        tokens = [_countable(answer.input_tokens), _countable(answer.output_tokens)]
-        texts = [_packed(call.key, asked), _packed(call.key, given)]
-        waiter = self._enqueued(_ADD_ANSWER, call, [*tokens, cost_usd, attempts, hedged, *texts])
+        tokens = [countable(answer.input_tokens), countable(answer.output_tokens)]
+        texts = packed(call.key, given, asked)
+        waiter = self._enqueued(_ADD_ANSWER, call, [*tokens, cost_usd, attempts, hedged, texts])
         self._queued.setdefault(call.key, answer)
         await waiter
 
@@ -199,27 +188,30 @@ class Ledger:
         Raises:
             FolderError: It is not recorded; everything recorded before is kept.
         """
-        said = [_utf8(failure.cause), _utf8(str(failure))]
+        said = [utf8(failure.cause), utf8(str(failure))]
         await self._enqueued(_ADD_FAILURE, call, [*said, failure.status, attempts])
 
     def _enqueued(self, statement: str, call: Call, row: Sequence[Any]) -> asyncio.Future[None]:
         if not self._thread:
             raise ValueError(f"{self._path} is closed, or open for reading only")
         waiter = asyncio.get_running_loop().create_future()
-        who = _packed(b"", [call.role, call.endpoint, call.model, call.revision])
+        who = packed(b"", [call.role, call.endpoint, call.model, call.revision])
         self._entries.put(_Entry(statement, (who, call.key, time.time(), *row), waiter))
         return waiter
 
     def _write(self) -> None:
         """The writing thread: one transaction for all that waits, until a None has come."""
-        going = True
+        going, company = True, False
         while going:
             batch = [self._entries.get()]
+            if company:
+                time.sleep(_GATHER_S)
             with contextlib.suppress(queue.Empty):
                 while len(batch) < _MOST_BATCH:
                     batch.append(self._entries.get_nowait())
             entries = [entry for entry in batch if entry]
             going = len(entries) == len(batch)
+            company = len(entries) > 1
             error = self._commit(entries)
             for entry in entries:
                 if entry.statement is _ADD_ANSWER:
@@ -243,29 +235,25 @@ class Ledger:
             with contextlib.suppress(sqlite3.Error):
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
-            return _problem(self._path, error) if isinstance(error, sqlite3.Error) else error
+            return problem(self._path, error) if isinstance(error, sqlite3.Error) else error
         return None
 
     def absorb(self, other: Path) -> None:
-        """Take over all answers and failures of another ledger that this one does not have.
+        """Take over all answers and failures of another ledger that are not here yet.
 
         Raises:
-            FolderError: The other is no ledger, or is damaged; nothing was taken over.
+            FolderError: The other is no ledger or is damaged, or there is no room; nothing was
+                taken over.
         """
-        self._open_other(other)
-        try:
-            self._writer.execute("ATTACH ? AS other", (str(other),))
+        other = other.absolute()
+        with contextlib.closing(connected(self._path)) as writer:
             try:
-                self._writer.executescript(_ABSORB)
-            finally:
-                self._writer.execute("DETACH other")
-        except sqlite3.Error as error:
-            raise _problem(other, error) from None
-
-    @staticmethod
-    def _open_other(path: Path) -> None:
-        """See that a file is a ledger, and fold its journal in if it has one."""
-        _connection(path.absolute()).close()
+                connected(other).close()
+                writer.execute("ATTACH ? AS other", (other.as_uri(),))
+                writer.executescript(_ABSORB)
+            except sqlite3.Error as error:
+                full = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL
+                raise problem(self._path if full else other, error) from None
 
     # --- reading
 
@@ -277,8 +265,8 @@ class Ledger:
         """
         if queued := self._queued.get(key):
             return queued
-        rows = self._rows("SELECT answer FROM answers WHERE key = ?", key)
-        return Answer(**self._unpacked(key, rows[0][0])) if rows else None
+        rows = self._rows("SELECT texts FROM answers WHERE key = ?", key)
+        return Answer(**unpacked(self._path, key, rows[0][0], values=1)[0]) if rows else None
 
     def answers(self, keys: Iterable[bytes]) -> Iterator[tuple[Call, Answer, float | None]]:
         """Calls, answers and costs in USD (None: unknown) of these keys, in their order.
@@ -290,10 +278,11 @@ class Ledger:
             rows = self._rows(f"{_WHOLE} WHERE key = ?", key)
             if not rows:
                 raise FolderError(
-                    f"{self._path} has no answer to call {_id(key)}; was the file exchanged? run "
-                    "the build again"
+                    f"{self._path} has no answer to call {key.hex()[:16]}; was the file exchanged? "
+                    "run the build again"
                 )
-            yield *self._call_and_answer(rows[0]), rows[0][6]
+            call, answer, (_, cost_usd, _, _) = self._read(rows[0])
+            yield call, answer, cost_usd
 
     def summary(self) -> dict[str, Any]:
         """What the recorded answers come to, in all and for each of `teachers`.
@@ -304,11 +293,11 @@ class Ledger:
         and revision besides. `failures` are counted by cause, the commonest first.
         """
         [whole] = self._rows(f"SELECT {_SUMMED}")
-        teachers = []
-        for who, *sums in self._rows(f"SELECT {_WHO}, {_SUMMED} GROUP BY teacher"):
-            names = dict(zip(_WHO_NAMES, self._unpacked(b"", who), strict=True))
-            teachers.append(names | dict(zip(_SUMS, sums, strict=True)))
-        teachers.sort(key=lambda one: [str(one[name]) for name in _WHO_NAMES])
+        teachers = [
+            self._teacher(who) | dict(zip(_SUMS, sums, strict=True))
+            for who, *sums in self._rows(f"SELECT {_TEACHER}, {_SUMMED} GROUP BY teacher")
+        ]
+        teachers.sort(key=lambda one: [str(one[name]) for name in _WHO])
         failures = dict(self._rows(_FAILED))
         return dict(zip(_SUMS, whole, strict=True)) | {"teachers": teachers, "failures": failures}
 
@@ -359,121 +348,31 @@ class Ledger:
 
     def _flat(self, row: tuple[Any, ...]) -> dict[str, Any]:
         """One row of an export."""
-        call, answer = self._call_and_answer(row)
+        call, answer, rest = self._read(row)
         flat = vars(answer) | vars(call) | {"id": call.id, "model_reported": answer.model}
-        flat |= zip(("time", "cost_usd", "attempts", "hedged"), row[5:], strict=True)
+        flat |= zip(("time", "cost_usd", "attempts", "hedged"), rest, strict=True)
         for name in ("asked", "sampling", "schema", "tool_calls", "logprobs"):
-            flat[name] = None if flat[name] is None else _json(flat[name])
+            flat[name] = None if flat[name] is None else json_text(flat[name])
         for name in ("input_tokens", "output_tokens"):
-            flat[name] = _countable(flat[name])
-        return {name: _utf8(one) if isinstance(one, str) else one for name, one in flat.items()}
+            flat[name] = countable(flat[name])
+        return {name: utf8(one) if isinstance(one, str) else one for name, one in flat.items()}
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
         """All rows of a query: one that is left open would hide what is recorded after it."""
         try:
             return self._reader.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise _problem(self._path, error) from None
+            raise problem(self._path, error) from None
 
-    def _call_and_answer(self, row: tuple[Any, ...]) -> tuple[Call, Answer]:
-        _, key, who, question, answer = row[:5]
-        asked = dict(zip(_ASKED_NAMES, self._unpacked(key, question), strict=True))
-        call = Call(**dict(zip(_WHO_NAMES, self._unpacked(b"", who), strict=True)), **asked)
-        return call, Answer(**self._unpacked(key, answer))
+    def _read(self, row: tuple[Any, ...]) -> tuple[Call, Answer, Sequence[Any]]:
+        """Call, answer, and time, cost, attempts and hedged requests from a row of _WHOLE."""
+        _, key, who, texts, *rest = row
+        given, asked = unpacked(self._path, key, texts, values=2)
+        names = self._teacher(who) | dict(zip(_ASKED, asked, strict=True))
+        return Call(**names), Answer(**given), rest
 
-    def _unpacked(self, key: bytes, packed: Any) -> Any:
-        """What was `_packed` with this key."""
-        body = packed[4:] if isinstance(packed, bytes) else b""
-        if not body or packed[:4] != _checksum(key, body):
-            raise _damaged(self._path, f"call {_id(key)}" if key else "a teacher's name")
-        if body[:1] not in b"[{":
-            body = zlib.decompress(body)
-        return json.loads(body.decode("utf-8", "surrogatepass"))
-
-
-def _create(path: Path) -> None:
-    """Make an empty ledger, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if _has_journal(path) and not path.exists():
-        raise FolderError(
-            f"{path}-wal is there without {path.name}, and answers are in it; put the other back "
-            "beside it, or move it away"
-        )
-    made = path.with_name(f".{path.name}.{os.getpid()}")
-    made.unlink(missing_ok=True)
-    try:
-        with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            connection.executescript(_TABLES)
-        with contextlib.suppress(FileExistsError):  # another was quicker, and may be in use
-            path.hardlink_to(made)
-    finally:
-        made.unlink(missing_ok=True)
-
-
-def _has_journal(path: Path) -> bool:
-    journal = path.with_name(path.name + "-wal")
-    return journal.exists() and journal.stat().st_size > 0
-
-
-def _connection(path: Path) -> sqlite3.Connection:
-    """A connection to what is seen to be a ledger before anything in it changes."""
-    # A read-only disk has no place for what WAL needs beside the file, and nobody who changes it.
-    still = not os.access(path.parent, os.W_OK) and not _has_journal(path)
-    connection = sqlite3.connect(
-        path.as_uri() + ("?immutable=1" if still else "?mode=rw"),
-        uri=True,
-        timeout=_BUSY_S,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        [application] = connection.execute("PRAGMA application_id").fetchone()
-        [version] = connection.execute("PRAGMA user_version").fetchone()
-        if application != _APPLICATION:
-            raise _foreign(path)
-        if version != _VERSION:
-            raise FolderError(
-                f"{path} is a ledger of format {version}, this potstill reads format {_VERSION}; "
-                "use the potstill that wrote it, or name another folder"
-            )
-        connection.execute("SELECT max(id) FROM answers").fetchall()  # sees a torn end
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _problem(path: Path, error: sqlite3.Error) -> Exception:
-    """What SQLite's error means to the person whose folder it is."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    if isinstance(error, sqlite3.ProgrammingError):
-        return error
-    if code == sqlite3.SQLITE_NOTADB:
-        return _foreign(path)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):
-        return _damaged(path, str(error))
-    if code == sqlite3.SQLITE_FULL:
-        said = "no room left for it; what was recorded before is kept; make room and run again"
-    elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        said = "another process writes to it; wait for its end, or name another folder"
-    elif code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        said = "no right to write there; get it, or name another folder"
-    else:
-        said = f"the disk fails ({error}); is it full or gone? see to it and run again"
-    return FolderError(f"cannot use the ledger {path}: {said}")
-
-
-def _foreign(path: Path) -> FolderError:
-    return FolderError(f"{path} is not a potstill ledger; move it away, or name another folder")
-
-
-def _damaged(path: Path, where: str) -> FolderError:
-    return FolderError(
-        f"{path} is damaged at {where}; restore it from a copy, or move it away and ask again"
-    )
+    def _teacher(self, who: Any) -> dict[str, Any]:
+        return dict(zip(_WHO, unpacked(self._path, b"", who, values=1)[0], strict=True))
 
 
 def _settle(waiters: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
@@ -486,32 +385,22 @@ def _settle(waiters: Iterable[asyncio.Future[None]], error: BaseException | None
             waiter.set_result(None)
 
 
-def _packed(key: bytes, value: object) -> bytes:
-    """A checksum over key and text, then the text as JSON, compressed where that pays."""
-    body = _json(value).encode("utf-8", "surrogatepass")
-    if len(body) > _LARGE:
-        # With zlib's own window of 15 and memory level of 8, malloc takes 45 us more for each.
-        deflate = zlib.compressobj(1, zlib.DEFLATED, 14, 6)
-        body = deflate.compress(body) + deflate.flush()
-    return _checksum(key, body) + body
+def summary_text(summary: dict[str, Any]) -> str:
+    """A summary in 80 columns: the whole, each teacher, failures by cause."""
+    lines = _lines("answers", summary)
+    for one in summary["teachers"]:
+        lines += _lines(f"{one['role']}: {one['model']}", one)
+    lines += [f"{'failed: ' + cause:<36}{n:>12,}" for cause, n in summary["failures"].items()]
+    return "\n".join(lines)
 
 
-def _checksum(key: bytes, body: bytes) -> bytes:
-    return zlib.crc32(body, zlib.crc32(key)).to_bytes(4, "big")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _utf8(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 does not have, as escapes."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _countable(tokens: int | None) -> int | None:
-    return None if tokens is None else max(0, min(tokens, _MOST_TOKENS))
-
-
-def _id(key: bytes) -> str:
-    return key.hex()[:16]
+def _lines(name: str, sums: dict[str, Any]) -> list[str]:
+    cost = "unknown" if sums["cost_usd"] is None else f"{sums['cost_usd']:,.4f}"
+    if sums["cost_usd"] is not None and sums["cost_unknown"]:
+        cost += f" and that of {sums['cost_unknown']:,} calls"
+    tokens = f"{sums['input_tokens']:,} in, {sums['output_tokens']:,} out"
+    return [
+        f"{name:<36.36}{sums['calls']:>12,}",
+        f"{'  tokens':<36}{tokens:>12}",
+        f"{'  USD':<36}{cost:>12}",
+    ]

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from builders.errors import InputError
-from builders.schema import DROPPED, RAW, Row, Schema
+from builders.release.draft import schemas
+from builders.schema import Row, Schema
 
 CARDS = Path(__file__).resolve().parents[2] / "cards"
 _SECTIONS = ("What it is", "Use", "Limits", "Changes")
@@ -68,11 +69,6 @@ def read_words(name: str, cards: Path = CARDS) -> Words:
             f"cards/{name}.md: Changes names no version; expected a line such as '### v0.1.0'"
         )
     return Words(front=front, sections=sections, version=version[1])
-
-
-def schemas(default: Schema) -> dict[str, Schema]:
-    """The configs of a release and their shapes, `default` first."""
-    return {"default": default, "raw": RAW, "dropped": DROPPED}
 
 
 def front_matter(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from builders.errors import FolderError, PotstillError
-from builders.release.card import Words, card, front_matter, read_words, schemas
-from builders.release.draft import Draft, canonical_json, whole_folder, write_parquet
-from builders.release.statistics import figures, samplings, size_category
+from builders.release.card import Words, card, front_matter, read_words
+from builders.release.draft import Draft, schemas
+from builders.release.files import ROW_GROUP, canonical_json, read_parquet, whole_folder
+from builders.release.statistics import figures, size_category
 from builders.schema import Row, Schema
 
 MANIFEST = "manifest.json"
-_BATCH_ROWS = 1000
 
 
 def release(draft: Draft, schema: Schema, to: Path, words: Words | None = None) -> bool:
@@ -27,7 +29,7 @@ def release(draft: Draft, schema: Schema, to: Path, words: Words | None = None) 
     words = words or read_words(str(draft.facts["recipe"]))
     with whole_folder(to.absolute().parent) as made:
         _write(made, draft, schema, words)
-        read_back(made, {config: draft.rows(config) for config in schemas(schema)})
+        read_back(made, {config: draft.file(config) for config in schemas(schema)})
         if to.exists() and any(to.iterdir()):
             if _hashes(to) == _hashes(made):
                 return False
@@ -40,22 +42,18 @@ def release(draft: Draft, schema: Schema, to: Path, words: Words | None = None) 
 
 
 def _write(made: Path, draft: Draft, schema: Schema, words: Words) -> None:
-    rows = {config: draft.rows(config) for config in schemas(schema)}
-    splits = {}
-    for config, shape in schemas(schema).items():
-        path = made / "data" / config / "train-00000-of-00001.parquet"
+    files, splits = {}, {}
+    for config in schemas(schema):
+        path = files[config] = made / "data" / config / "train-00000-of-00001.parquet"
         path.parent.mkdir(parents=True)
-        write_parquet(path, shape, rows[config])
-        splits[config] = {
-            "num_examples": len(rows[config]),
-            "num_bytes": _arrow_bytes(path),
-            "download_size": path.stat().st_size,
-        }
-    text = _card(draft, schema, words, rows, splits)
+        shutil.copyfile(draft.file(config), path)
+        splits[config] = _sizes(path)
+    facts = figures(files)
+    text = _card(draft, schema, words, facts, splits)
     (made / "README.md").write_text(text, encoding="utf-8")
     manifest = {
         "version": words.version,
-        "rows": {config: {"train": len(found)} for config, found in rows.items()},
+        "rows": {config: {"train": rows} for config, rows in facts["rows"].items()},
         "counts": draft.counts,
         "lineage": draft.facts["lineage"],
         "files": _hashes(made),
@@ -67,10 +65,10 @@ def _card(
     draft: Draft,
     schema: Schema,
     words: Words,
-    rows: Mapping[str, list[Row]],
+    computed: Mapping[str, Any],
     splits: Mapping[str, Mapping[str, int]],
 ) -> str:
-    size = size_category(sum(len(found) for found in rows.values()))
+    size = size_category(sum(computed["rows"].values()))
     facts: dict[str, Any] = {
         "title": words.front["pretty_name"],
         "version": words.version,
@@ -80,16 +78,19 @@ def _card(
         "counts": draft.counts,
         "spent": draft.facts["spent"],
         "lineage": draft.facts["lineage"],
-        "figures": figures(rows),
-        "samplings": samplings(rows["raw"]),
+        "figures": computed,
         "schemas": {config: shape.columns for config, shape in schemas(schema).items()},
-        "example": rows["default"][0] if rows["default"] else None,
+        "example": next(draft.rows("default"), None),
     }
     return card(front_matter(words, schema, draft.licence, size, splits), words, facts)
 
 
-def read_back(folder: Path, wanted: Mapping[str, list[Row]]) -> None:
+def read_back(folder: Path, wanted: Mapping[str, Path]) -> None:
     """Load every config with `datasets`, as a reader would, and compare value by value.
+
+    Args:
+        folder: The release folder.
+        wanted: For each config the file whose rows it must hold, in their order.
 
     Raises:
         PotstillError: Something differs; that is a bug in the house, named with its row.
@@ -98,13 +99,10 @@ def read_back(folder: Path, wanted: Mapping[str, list[Row]]) -> None:
 
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory(prefix="potstill-") as cache:
-        for config, rows in wanted.items():
+        for config, path in wanted.items():
             loaded = datasets.load_dataset(str(folder), config, split="train", cache_dir=cache)
-            if len(loaded) != len(rows):
-                raise PotstillError(
-                    f"config {config!r} reads back as {len(loaded)} rows, expected {len(rows)}"
-                )
-            for place, (read, row) in enumerate(zip(_each(loaded), rows, strict=True)):
+            pairs = itertools.zip_longest(_each(loaded), read_parquet(path))
+            for place, (read, row) in enumerate(pairs):
                 if read != row:
                     raise PotstillError(
                         f"config {config!r}, row {place}: reads back as {read!r}, expected {row!r}"
@@ -113,16 +111,20 @@ def read_back(folder: Path, wanted: Mapping[str, list[Row]]) -> None:
 
 
 def _each(loaded: Any) -> Iterator[Row]:
-    for batch in loaded.with_format("arrow").iter(_BATCH_ROWS):
+    for batch in loaded.with_format("arrow").iter(ROW_GROUP):
         yield from batch.to_pylist()
 
 
-def _arrow_bytes(path: Path) -> int:
-    """The bytes of the data in memory, which the card calls `num_bytes`."""
+def _sizes(path: Path) -> dict[str, int]:
+    """What the card's `dataset_info` says of a split; `num_bytes` is the data's in memory."""
     import pyarrow.parquet as pq
 
-    size: int = pq.read_table(path).nbytes
-    return size
+    with pq.ParquetFile(path) as file:
+        return {
+            "num_examples": file.metadata.num_rows,
+            "num_bytes": sum(batch.nbytes for batch in file.iter_batches(ROW_GROUP)),
+            "download_size": path.stat().st_size,
+        }
 
 
 def _hashes(folder: Path) -> dict[str, dict[str, Any]]:
@@ -130,7 +132,8 @@ def _hashes(folder: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            content = path.read_bytes()
             name = path.relative_to(folder).as_posix()
-            found[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            found[name] = {"bytes": path.stat().st_size, "sha256": sha256}
     return found

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from builders.engine.calls import Answer, Call
+from builders.release.draft import by_frequency
+from builders.release.files import read_parquet
 from builders.schema import Row
 
 _SIZES = (
@@ -22,27 +26,33 @@ def size_category(rows: int) -> str:
     return next((name for limit, name in _SIZES if rows < limit), "1B<n<10B")
 
 
-def figures(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
-    """Rows by config, words of prompts and answers, calls and tokens by role."""
-    roles: dict[str, dict[str, int]] = {}
-    for call in rows["raw"]:
-        role = roles.setdefault(call["role"], {"calls": 0, "input_tokens": 0, "output_tokens": 0})
-        role["calls"] += 1
-        role["input_tokens"] += call["input_tokens"] or 0
-        role["output_tokens"] += call["output_tokens"] or 0
-    given = {
-        "rows": {config: len(found) for config, found in rows.items()},
-        "roles": dict(sorted(roles.items())),
-        "dropped": _by_reason(rows["dropped"]),
+def figures(files: Mapping[str, Path]) -> dict[str, Any]:
+    """From the files of a release, by config: rows, drops by reason, words, samplings by role."""
+    rows: Counter[str] = Counter(dict.fromkeys(files, 0))
+    reasons: Counter[str] = Counter()
+    words: dict[str, list[int]] = defaultdict(list)
+    samplings: set[tuple[str, str, str, str]] = set()
+    for config, path in files.items():
+        for row in read_parquet(path):
+            rows[config] += 1
+            if config == "dropped":
+                reasons[row["reason"]] += 1
+            elif config == "raw":
+                samplings.add(_sampling(row))
+            else:
+                for column in ("prompt", "completion"):
+                    words[column].append(_words(row[column]))
+    spans = {
+        f"{column}_words": {"least": min(found), "median": median(found), "most": max(found)}
+        for column, found in words.items()
     }
-    for column in ("prompt", "completion"):
-        if words := [_words(row[column]) for row in rows["default"] if column in row]:
-            given[f"{column}_words"] = {
-                "least": min(words),
-                "median": median(words),
-                "most": max(words),
-            }
-    return given
+    names = ("role", "model", "revision", "sampling")
+    return {
+        "rows": dict(rows),
+        "dropped": by_frequency(reasons),
+        "samplings": [dict(zip(names, one, strict=True)) for one in sorted(samplings)],
+        **spans,
+    }
 
 
 def spending(answers: Iterable[tuple[Call, Answer, float | None]], kept: int) -> dict[str, Any]:
@@ -70,23 +80,10 @@ def spending(answers: Iterable[tuple[Call, Answer, float | None]], kept: int) ->
     }
 
 
-def samplings(calls: Sequence[Row]) -> list[dict[str, Any]]:
-    """For each role the distinct models and samplings (the seed of each call left out)."""
-    found = set()
-    for call in calls:
-        sampling = {k: v for k, v in json.loads(call["sampling"]).items() if k != "seed"}
-        found.add((call["role"], call["model"], call["revision"] or "", json.dumps(sampling)))
-    return [
-        {"role": role, "model": model, "revision": revision, "sampling": sampling}
-        for role, model, revision, sampling in sorted(found)
-    ]
-
-
-def _by_reason(dropped: Sequence[Row]) -> dict[str, int]:
-    reasons: dict[str, int] = {}
-    for row in dropped:
-        reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
-    return dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])))
+def _sampling(call: Row) -> tuple[str, str, str, str]:
+    """Role, model, revision and sampling of a call, without the seed, which each call has anew."""
+    given = {name: value for name, value in json.loads(call["sampling"]).items() if name != "seed"}
+    return call["role"], call["model"], call["revision"] or "", json.dumps(given)
 
 
 def _words(turns: Sequence[Mapping[str, str]]) -> int:

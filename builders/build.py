@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from builders.errors import InputError, TeacherError
 from builders.fates import Candidate, fates, judge, raw_rows
 from builders.recipe import Raw, Recipe, Settings
 from builders.release.draft import Draft, counts, last_draft, write_draft
-from builders.release.files import canonical_json
+from builders.release.files import canonical_json, folder_error
 from builders.release.lineage import lineage
 from builders.release.statistics import spending
 from builders.seeds import Origin, Source, read_prompts, read_tasks
@@ -56,7 +56,7 @@ class Order:
 
 @dataclass
 class Made:
-    """What the teachers gave: the candidates, and on which calls they rest."""
+    """What the teachers gave: the candidates, and on which calls they rest, in the keys' order."""
 
     candidates: list[Candidate]
     used: list[bytes]
@@ -83,7 +83,7 @@ def build(order: Order, progress: Progress) -> Draft:
             "lineage": lineage(recipe, settings, made.origin.facts(), made.identities),
             "spent": spending(ledger.answers(made.used), len(kept)),
         }
-        raw = raw_rows(ledger.answers(sorted(made.used)), row_ids)
+        raw = raw_rows(ledger.answers(made.used), row_ids)
         rows = {"default": kept, "dropped": dropped, "raw": raw}
         return write_draft(order.home, recipe.schema, rows, facts, progress.facts())
 
@@ -107,7 +107,12 @@ def ask_shard(order: Order, progress: Progress) -> int:
 @contextmanager
 def at_work(order: Order) -> Iterator[Ledger]:
     """The build's folder, locked and tidied, and its ledger."""
-    with folder_lock(order.home), closing(Ledger.open(order.home / LEDGER)) as ledger:
+    with ExitStack() as held:
+        try:
+            held.enter_context(folder_lock(order.home))
+        except OSError as error:
+            raise folder_error(error, order.home) from None
+        ledger = held.enter_context(closing(Ledger.open(order.home / LEDGER)))
         for left in (order.home / "drafts").glob(".making-*"):  # of a killed build
             shutil.rmtree(left, ignore_errors=True)
         yield ledger
@@ -118,6 +123,8 @@ def asked(order: Order, ledger: Ledger, progress: Progress) -> Made:
     recipe, settings = order.recipe, order.settings
     progress.stage, progress.rows_wanted = "reading seeds", settings.rows
     seeds, origin = _seeds(order)
+    if recipe.candidates is None:
+        progress.rows_wanted = min(settings.rows, len(seeds))
     who: Teacher
     if order.from_ledger:
         who = RecordedTeacher(noted(order.home)["teacher"])
@@ -132,14 +139,21 @@ def asked(order: Order, ledger: Ledger, progress: Progress) -> Made:
     failed = [one.raw for one in candidates if "failed" in one.raw]
     if failed and not engine.used:
         raise TeacherError(f"no call was answered: {failed[0]['failed_why']}")
-    return Made(candidates, list(engine.used), origin, identities)
+    return Made(candidates, sorted(engine.used), origin, identities)
 
 
 def note(home: Path, facts: Mapping[str, Any]) -> None:
-    """Write down beside the ledger whose answers it holds and what was ordered."""
+    """Write down beside the ledger whose answers it holds and what was ordered.
+
+    Raises:
+        FolderError: No room or no right; what was noted before stands.
+    """
     new = home / f".{NOTES}"
-    new.write_text(canonical_json(facts), encoding="utf-8")
-    new.replace(home / NOTES)
+    try:
+        new.write_text(canonical_json(facts), encoding="utf-8")
+        new.replace(home / NOTES)
+    except OSError as error:
+        raise folder_error(error, home) from None
 
 
 def noted(home: Path) -> dict[str, Any]:
@@ -184,11 +198,12 @@ def _seeds(order: Order) -> tuple[list[Raw], Origin]:
         draft = last_draft(order.work / name)
         source = replace(source, place=str(draft.folder / "default.parquet"))
         licence = draft.licence
-    rows, revision = (read_tasks if ours.form == "tasks" else read_prompts)(source)
+    rows, revision, left_out = (read_tasks if ours.form == "tasks" else read_prompts)(source)
     origin = Origin(
         name=name if "/" in name and not Path(name).exists() else Path(name).name,
         revision=revision,
         rows=len(rows),
+        left_out=left_out,
         licence=licence,
         written_by=written_by,
     )

@@ -7,10 +7,11 @@ import hashlib
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from builders.errors import InputError
 from builders.recipe import Raw, row_id
@@ -18,16 +19,21 @@ from builders.schema import user
 
 PROMPT_COLUMNS = ("prompt", "messages", "conversations", "instruction", "question", "text")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_SPEAKERS = {"human": "user", "gpt": "assistant", "system": "system"}
+_SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+_SPEAKERS["system"] = "system"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where seeds came from, as the lineage names it: never a path of the machine."""
+    """Where seeds came from, as the lineage names it: never a path of the machine.
+
+    `rows` can be used; `left_out` counts those that cannot, by reason.
+    """
 
     name: str
     revision: str
     rows: int
+    left_out: Mapping[str, int]
     licence: str
     written_by: str
 
@@ -46,8 +52,16 @@ class Source:
     revision: str | None = None
 
 
-def read_tasks(source: Source) -> tuple[list[Raw], str]:
-    """Seed tasks in Self-Instruct's form, and the revision (of a file: sha256) they came at.
+class Seedlings(NamedTuple):
+    """What a source gave: rows, the revision (of a file: sha256), rows left out by reason."""
+
+    rows: list[Raw]
+    revision: str
+    left_out: dict[str, int]
+
+
+def read_tasks(source: Source) -> Seedlings:
+    """Seed tasks in Self-Instruct's form.
 
     Raises:
         InputError: Missing, unreadable, empty, a missing field or an id given twice.
@@ -64,7 +78,7 @@ def read_tasks(source: Source) -> tuple[list[Raw], str]:
             )
         seen[task["id"]] = where
         tasks.append(task)
-    return _some(tasks, source, "seeds"), revision
+    return Seedlings(_some(tasks, source, "seeds"), revision, {})
 
 
 def _task(where: str, row: Mapping[str, Any]) -> Raw:
@@ -95,8 +109,8 @@ def _task(where: str, row: Mapping[str, Any]) -> Raw:
     }
 
 
-def read_prompts(source: Source) -> tuple[list[Raw], str]:
-    """Prompts as `{"id", "prompt": messages}`, each once, and the revision they came at.
+def read_prompts(source: Source) -> Seedlings:
+    """Prompts as `{"id", "prompt": messages}`; the empty and the repeated are left out.
 
     A text becomes one user turn; of a dialogue what stands before its last answer is kept.
 
@@ -105,12 +119,13 @@ def read_prompts(source: Source) -> tuple[list[Raw], str]:
     """
     rows, revision = _read(source)
     prompts: dict[str, Raw] = {}
+    left_out: Counter[str] = Counter()
     column = source.column
     for where, row in rows:
         column = column or next((name for name in PROMPT_COLUMNS if name in row), None)
         if column is None or column not in row:
             raise InputError(
-                f"{where}: no column {column or 'with prompts'!r}; there are "
+                f"{where}: no column {repr(column) if column else 'with prompts'}; there are "
                 f"{', '.join(map(str, row))}; name one with --column"
             )
         prompt = _prompt(row[column])
@@ -119,14 +134,20 @@ def read_prompts(source: Source) -> tuple[list[Raw], str]:
                 f"{where}: column {column!r} holds {_short(row[column])}, expected a text or a "
                 "list of messages with 'role' and 'content'; name another with --column"
             )
-        if prompt:
-            identity = row_id(prompt)
-            prompts.setdefault(identity, {"id": identity, "prompt": prompt})
-    return _some(list(prompts.values()), source, "prompts"), revision
+        identity = row_id(prompt) if prompt else ""
+        if not prompt or identity in prompts:
+            left_out["repeated" if prompt else "empty"] += 1
+        else:
+            prompts[identity] = {"id": identity, "prompt": prompt}
+    return Seedlings(
+        _some(list(prompts.values()), source, "prompts"), revision, dict(sorted(left_out.items()))
+    )
 
 
 def _prompt(value: Any) -> list[dict[str, str]] | None:
-    """The messages up to the last user turn; [] for an empty text; None for a wrong type."""
+    """The messages up to the last user turn; [] where there is none; None for a wrong type."""
+    if value is None or value == []:
+        return []
     if isinstance(value, str):
         return user(value) if value.strip() else []
     if not isinstance(value, Sequence) or not value:
@@ -148,7 +169,10 @@ def _prompt(value: Any) -> list[dict[str, str]] | None:
 def _read(source: Source) -> tuple[Iterable[tuple[str, Mapping[str, Any]]], str]:
     path = Path(source.place)
     if path.is_file():
-        return _read_file(path), "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+        try:
+            return _read_file(path), "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+        except PermissionError:
+            raise InputError(f"{path.name} cannot be read; give yourself the right to") from None
     if path.is_dir() or (_HUB_ID.fullmatch(source.place) and not path.suffix):
         return _read_dataset(source), source.revision or "main"
     raise InputError(
@@ -169,8 +193,6 @@ def _read_file(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             f"{path.name}, line {place}: not UTF-8 (byte 0x{error.object[error.start]:02x}); "
             "save the file as UTF-8"
         ) from None
-    except PermissionError:
-        raise InputError(f"{path.name} cannot be read; give yourself the right to") from None
     # Lines end at \n only: U+2028 and its like may stand inside a JSON string.
     lines = enumerate(text.split("\n"), 1)
     if path.suffix == ".csv":
@@ -206,6 +228,8 @@ def _object(path: Path, number: int, line: str) -> Mapping[str, Any]:
             f"{path.name}, line {number}: not JSON ({error.msg} at column {error.colno}); "
             "expected one object a line; mend the line"
         ) from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 1,000 brackets
+        raise InputError(f"{path.name}, line {number}: {error}; mend the line") from None
     if not isinstance(row, dict):
         raise InputError(
             f"{path.name}, line {number}: {_short(row)} is not an object; mend the line"
@@ -221,6 +245,8 @@ def _read_json(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]
             f"{path.name}, line {error.lineno}: not JSON ({error.msg}); expected a list of "
             "objects; for one object a line name the file .jsonl"
         ) from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 1,000 brackets
+        raise InputError(f"{path.name}: {error}; mend the file") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path.name}: expected a list of objects; mend the file")
     for number, row in enumerate(rows, 1):
@@ -246,21 +272,27 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _read_dataset(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
     import datasets
 
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what matters it raises
+    at = {"path": source.place, "revision": source.revision}
     try:
-        loaded = datasets.load_dataset(source.place, revision=source.revision)
+        splits = datasets.get_dataset_split_names(**at)
+        split = source.split or ("train" if "train" in splits else splits[0])
+        if split not in splits:
+            raise InputError(
+                f"{source.place!r} has no split {split!r}; there are {', '.join(splits)}; "
+                "name one with --split"
+            )
+        rows = datasets.load_dataset(**at, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error.__cause__ or error).splitlines()[0]
+        if reason.endswith("corresponds to no data!"):  # a split of 0 rows, in its words
+            return
         raise InputError(
             f"{source.place!r} could not be loaded: {reason}; check the name, the revision, "
             "the connection and the token"
         ) from None
-    split = source.split or ("train" if "train" in loaded else next(iter(loaded), ""))
-    if split not in loaded:
-        raise InputError(
-            f"{source.place!r} has no split {split!r}; there are {', '.join(loaded)}; "
-            "name one with --split"
-        )
-    for number, row in enumerate(loaded[split], 1):
+    for number, row in enumerate(rows, 1):
         yield f"{source.place}, split {split}, row {number}", row
 
 

@@ -73,12 +73,14 @@ def pipeline(
     return line
 
 
-def judging(raw: Raw) -> list[dict[str, str]]:
-    """The judge's messages for one answer.
+def judging(raw: Raw) -> list[dict[str, str]] | None:
+    """The judge's messages for one answer; None for one that is dropped in any case.
 
     The judged text cannot close the part it stands in: marks like ours lose their brackets. It can
     still plead with the judge, and a judge may be swayed, or end by quoting a score it found there.
     """
+    if isinstance(row(raw | {"judgement": "[[1]]"}), Drop):
+        return None
     dialogue = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in raw["prompt"])
     judged = {"dialogue": dialogue, "answer": raw["answer"] or ""}
     unmarked = {part: _MARK.sub(r"(\1)", text) for part, text in judged.items()}

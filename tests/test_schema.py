@@ -95,7 +95,7 @@ def dialogues(draw: st.DrawFn) -> list[dict[str, str]]:
 
 @st.composite
 def fitting_rows(draw: st.DrawFn, schema: Schema) -> Row:
-    row = {}
+    row: Row = {}
     for column in schema.columns:
         values = VALUES[column.type]
         if column.name == "prompt":

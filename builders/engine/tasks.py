@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from distilabel.steps.base import StepInput
 from distilabel.steps.tasks.base import Task
 
 
@@ -12,7 +13,8 @@ class Ask(Task):  # type: ignore[misc]
     """Asks `build(row)` and puts the text into the column `answer`.
 
     Attributes:
-        build: From a row to chat messages, or to a text that the teacher continues.
+        build: From a row to chat messages, or to a text that the teacher continues; None where
+            there is nothing to ask, so nothing is paid and the answer is None.
         answer: The column for the text; None where a sample failed.
     """
 
@@ -23,6 +25,14 @@ class Ask(Task):  # type: ignore[misc]
     def outputs(self) -> list[str]:
         """The answer, and the model that gave it."""
         return [self.answer, "model_name"]
+
+    def process(self, inputs: StepInput) -> Iterator[list[dict[str, Any]]]:
+        """Ask for the rows that have something to ask; the others pass."""
+        for row in inputs:
+            if self.build(row) is None:
+                yield [{**row, self.answer: None}]
+            else:
+                yield from super().process([row])
 
     def format_input(self, input: dict[str, Any]) -> Any:  # noqa: A002 - distilabel's name
         """What is asked for a row."""

@@ -20,6 +20,7 @@ from builders.schema import Row, Schema
 
 CARDS = Path(__file__).resolve().parents[2] / "cards"
 _SECTIONS = ("What it is", "Use", "Limits", "Changes")
+_FRONT = ("pretty_name", "language", "task_categories", "tags")
 _VERSION = re.compile(r"^### v(\d+\.\d+\.\d+)\b", re.MULTILINE)
 _SHOWN_CHARACTERS = 600
 
@@ -48,7 +49,7 @@ def read_words(name: str, cards: Path = CARDS) -> Words:
     """
     path = cards / f"{name}.md"
     if not path.is_file():
-        raise InputError(f"there is no cards/{name}.md; write one after cards/instructions.md")
+        raise InputError(f"there is no cards/{name}.md; write it after the other cards")
     head, _, body = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
     try:
         front = yaml.safe_load(head)
@@ -56,13 +57,18 @@ def read_words(name: str, cards: Path = CARDS) -> Words:
         raise InputError(f"cards/{name}.md: its front matter is not YAML ({error})") from None
     if not isinstance(front, dict) or "pretty_name" not in front:
         raise InputError(f"cards/{name}.md: no front matter with 'pretty_name'; add it")
-    parts = re.split(r"^## (.+)$", body, flags=re.MULTILINE)
-    sections = {
-        title.strip(): text.strip("\n")
-        for title, text in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    before, *parts = re.split(r"^## (.+)$", body, flags=re.MULTILINE)
+    titles = [title.strip() for title in parts[::2]]
+    sections = {title: text.strip("\n") for title, text in zip(titles, parts[1::2], strict=True)}
     if missing := [title for title in _SECTIONS if not sections.get(title, "").strip()]:
         raise InputError(f"cards/{name}.md: no section '## {missing[0]}'; write it")
+    odd = [name for name in front if name not in _FRONT] + before.splitlines()
+    odd += [f"## {title}" for title in titles if title not in _SECTIONS or titles.count(title) > 1]
+    if lost := next((words for words in odd if str(words).strip()), None):
+        raise InputError(
+            f"cards/{name}.md: the card has no place for {lost!r}; it has one for each of "
+            f"{', '.join((*_FRONT, *_SECTIONS))}; move or delete the words"
+        )
     version = _VERSION.search(sections["Changes"])
     if not version:
         raise InputError(

@@ -30,7 +30,7 @@ def release(draft: Draft, schema: Schema, to: Path, words: Words | None = None) 
     with whole_folder(to.absolute().parent) as made:
         _write(made, draft, schema, words)
         read_back(made, {config: draft.file(config) for config in schemas(schema)})
-        if to.exists() and any(to.iterdir()):
+        if to.is_file() or (to.exists() and any(to.iterdir())):
             if _hashes(to) == _hashes(made):
                 return False
             raise FolderError(
@@ -100,7 +100,11 @@ def read_back(folder: Path, wanted: Mapping[str, Path]) -> None:
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory(prefix="potstill-") as cache:
         for config, path in wanted.items():
-            loaded = datasets.load_dataset(str(folder), config, split="train", cache_dir=cache)
+            # datasets 5.2 says that a split of 0 rows "corresponds to no data!"; streamed it reads.
+            streaming = next(read_parquet(path), None) is None
+            loaded = datasets.load_dataset(
+                str(folder), config, split="train", cache_dir=cache, streaming=streaming
+            )
             pairs = itertools.zip_longest(_each(loaded), read_parquet(path))
             for place, (read, row) in enumerate(pairs):
                 if read != row:

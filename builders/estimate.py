@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
@@ -24,10 +25,10 @@ class Span:
 
     @classmethod
     def of(cls, sample: Sequence[float], factor: float) -> Span:
-        """From one value a call, scaled up by `factor`."""
+        """From one value a question, scaled up by `factor`; a sample of all has no error."""
         total = math.fsum(sample) * factor
         spread = stdev(sample) if len(sample) > 1 else fmean(sample or [0.0])
-        error = 2 * spread * math.sqrt(len(sample)) * factor
+        error = 2 * spread * math.sqrt(len(sample) * factor * (factor - 1))
         return cls(expected=total, low=max(0.0, total - error), high=total + error)
 
     def facts(self) -> dict[str, float]:
@@ -41,16 +42,20 @@ def estimate(order: Order, progress: Progress) -> dict[str, Any]:
     The sample's answers stay in the ledger, so the build does not pay for them again.
     """
     wanted = order.settings.rows
-    rows = min(wanted, _SAMPLE_ROWS)
-    sample = replace(order, settings=replace(order.settings, rows=rows))
+    sample = replace(order, settings=replace(order.settings, rows=min(wanted, _SAMPLE_ROWS)))
     with at_work(order) as ledger:
         made = asked(sample, ledger, progress)
         answers = list(ledger.answers(made.used))
-    tokens = [
-        float((answer.input_tokens or 0) + (answer.output_tokens or 0)) for _, answer, _ in answers
-    ]
-    costs = [cost_usd for _, _, cost_usd in answers if cost_usd is not None]
-    known = len(costs) == len(answers)
+    # By question: several answers to one are alike in length, so they are not several samples.
+    tokens: dict[str, float] = defaultdict(float)
+    costs: dict[str, float] = defaultdict(float)
+    for call, answer, cost_usd in answers:
+        tokens[str(call.asked)] += (answer.input_tokens or 0) + (answer.output_tokens or 0)
+        costs[str(call.asked)] += math.nan if cost_usd is None else cost_usd
+    known = not any(map(math.isnan, costs.values()))
+    if order.recipe.candidates is None:  # a row a seed
+        wanted = min(wanted, made.origin.rows)
+    rows = min(wanted, _SAMPLE_ROWS)
     factor = wanted / rows
     return {
         "rows": wanted,
@@ -58,6 +63,6 @@ def estimate(order: Order, progress: Progress) -> dict[str, Any]:
         "sampled_rows": rows,
         "sampled_calls": len(answers),
         "calls": round(len(answers) * factor),
-        "tokens": Span.of(tokens, factor).facts(),
-        "usd": Span.of(costs, factor).facts() if known else None,
+        "tokens": Span.of([*tokens.values()], factor).facts(),
+        "usd": Span.of([*costs.values()], factor).facts() if known else None,
     }

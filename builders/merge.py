@@ -49,13 +49,14 @@ def _order_of(folder: Path) -> dict[str, Any]:
     facts = noted(folder)
     if not facts.get("finished"):
         raise InputError(f"the shard in {folder} is not finished; run its `potstill build` again")
-    return dict(facts["order"])
+    return {**facts["order"], "teacher": facts["teacher"]}
 
 
 def _check(folders: Sequence[Path], orders: Sequence[dict[str, Any]]) -> None:
     if not orders:
         raise InputError("there is no shard; run `potstill build NAME --shard 1/2` and so on first")
     shards = [tuple(order.pop("shard")) for order in orders]
+    parts = shards[0][1]
     for folder, order in zip(folders, orders, strict=True):
         differing = [name for name in order if order[name] != orders[0][name]]
         if differing:
@@ -63,7 +64,12 @@ def _check(folders: Sequence[Path], orders: Sequence[dict[str, Any]]) -> None:
                 f"{folder} is a shard of another build than {folders[0]}: {differing[0]} is "
                 f"{order[differing[0]]!r}, not {orders[0][differing[0]]!r}"
             )
-    parts = shards[0][1]
+    for folder, (part, whole) in zip(folders, shards, strict=True):
+        if whole != parts:
+            raise InputError(
+                f"{folder} is shard {part}/{whole}, {folders[0]} one of {parts}; name the folders "
+                "of one division"
+            )
     if missing := sorted({(part, parts) for part in range(1, parts + 1)} - set(shards)):
         wanted = ", ".join(f"{part}/{whole}" for part, whole in missing)
         raise InputError(f"of {parts} shards {wanted} is missing; build it, or name its folder")

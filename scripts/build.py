@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from builders.engine.money import Limits
 from builders.engine.progress import Progress, Ticker
 from builders.engine.teachers import TeacherSpec
 from builders.estimate import estimate
-from builders.recipe import Recipe, Settings
+from builders.recipe import Option, Recipe, Settings
 from builders.release.report import report, table
 from builders.seeds import Source
 from scripts.main import recipe
@@ -51,26 +53,28 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     teacher.add_argument("--concurrency", type=_count, metavar="N", help="most calls in flight")
     teacher.add_argument(
         "--timeout",
-        type=float,
+        type=_above_0,
         default=600.0,
         metavar="S",
         help="deadline of one request (default %(default)g)",
     )
     teacher.add_argument(
         "--hedge",
-        type=float,
+        type=_above_0,
         metavar="S",
         help="send a call again that has no answer after so many seconds",
     )
-    teacher.add_argument("--requests-a-minute", type=float, metavar="N", help="at most")
-    teacher.add_argument("--tokens-a-minute", type=float, metavar="N", help="at most")
+    teacher.add_argument("--requests-a-minute", type=_above_0, metavar="N", help="at most")
+    teacher.add_argument("--tokens-a-minute", type=_above_0, metavar="N", help="at most")
     money = parser.add_argument_group("money")
     money.add_argument(
         "--estimate",
         action="store_true",
         help="ask for a small sample only and say what the whole will take",
     )
-    money.add_argument("--budget-usd", type=float, metavar="USD", help="stop before it is passed")
+    money.add_argument(
+        "--budget-usd", type=_above_0, metavar="USD", help="stop before it is passed"
+    )
     money.add_argument("--budget-tokens", type=_count, metavar="N", help="the same in tokens")
     money.add_argument("--budget-calls", type=_count, metavar="N", help="the same in requests")
     money.add_argument("--price", metavar="IN/OUT", help="USD for a million tokens")
@@ -91,7 +95,7 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         "--from-ledger", action="store_true", help="ask nobody: build from what the ledger has"
     )
     seeds = parser.add_argument_group("another source of seeds")
-    named = next((recipe(word) for word in argv if not word.startswith("-")), None)
+    named = _named(parser, argv)
     flag = named.seeds.flag if named else "seeds"
     seeds.add_argument(
         f"--{flag}",
@@ -107,13 +111,31 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         _options(parser, named)
 
 
+def _named(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Recipe | None:
+    """The recipe of the first word that is neither a flag nor a flag's value."""
+    switches = {
+        "",
+        *(
+            flag
+            for action in parser._actions
+            if action.nargs == 0
+            for flag in action.option_strings
+        ),
+    }
+    for before, word in zip(["", *argv], argv, strict=False):
+        takes_word = before.startswith("-") and "=" not in before and before not in switches
+        if not takes_word and not word.startswith("-"):
+            return recipe(word)
+    return None
+
+
 def _options(parser: argparse.ArgumentParser, named: Recipe) -> None:
     group = parser.add_argument_group(f"options of {named.name}")
     for option in named.options:
         group.add_argument(
             f"--{option.name.replace('_', '-')}",
             dest=f"option_{option.name}",
-            type=type(option.default),
+            type=_of_option(option),
             default=option.default,
             choices=option.choices or None,
             help=f"{option.meaning} (default %(default)s)",
@@ -195,7 +217,32 @@ def _shard(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
+def _of_option(option: Option) -> Callable[[str], int | float | str]:
+    """What reads a choice's value: of its default's type, and not below the least there is."""
+    if isinstance(option.default, str):
+        return str
+    kind: type[int] | type[float] = type(option.default)
+    least = -math.inf if option.least is None else option.least
+    wanted = "whole number" if kind is int else "number"
+    wanted += "" if option.least is None else f" from {least:g} on"
+
+    def value(text: str) -> int | float:
+        with contextlib.suppress(ValueError):
+            if least <= kind(text) < math.inf:
+                return kind(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {wanted}")
+
+    return value
+
+
+def _above_0(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+
+
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     try:
         for verb, meaning in VERBS.items():
-            sub = verbs.add_parser(verb, help=meaning, description=f"potstill {verb}: {meaning}.")
+            sub = verbs.add_parser(
+                verb, help=meaning, description=f"potstill {verb}: {meaning}.", allow_abbrev=False
+            )
             if verb in argv[:1]:
                 importlib.import_module(f"scripts.{verb}").arguments(sub, argv[1:])
         given = parser.parse_args(argv)

@@ -4,8 +4,9 @@
 #     bash scripts/quickstart.sh                # needs no account and no key
 #     bash scripts/quickstart.sh --rows 50      # what follows is for `potstill build`
 #
-# The same release again changes nothing; another one is refused while work/releases/instructions is
-# there: name another folder to `potstill release instructions --to`, or remove that one.
+# Interrupt it and run it again: every answer is kept, and the same release changes nothing. A draft
+# made with other settings is refused while work/releases/instructions is there: remove that folder,
+# or name another one to `potstill release instructions --to`.
 set -euo pipefail
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 cd -- "$root"

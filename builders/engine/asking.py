@@ -10,15 +10,18 @@ from dataclasses import dataclass
 
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.limits import Limiter
-from builders.engine.money import Budget
+from builders.engine.money import Budget, OverBudget
 from builders.engine.progress import Progress
 from builders.engine.teachers import Teacher
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
-_MOST_ATTEMPTS = 10  # with the waits between them about two minutes of patience
+_MOST_FAULTS = 10  # of one call; with the waits between them at least 45 s
+_PATIENCE_S = 120.0  # with an endpoint that is gone, or answers nobody
+_REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # no fault of the call's
 _OVERLOADED = ("http 429", "http 503", "http 529", "time-out")
-_OUT_OF_REACH_PAUSE_S = 1.0  # the endpoint is gone: one call a second finds out when it is back
+_OUT_OF_REACH_PAUSE_S = 1.0  # the endpoint is gone: once a second is often enough to find it back
+_jitter = random.SystemRandom()  # the global one belongs to the steps
 
 
 @dataclass(eq=False, slots=True)
@@ -27,6 +30,19 @@ class Flight:
 
     call: Call
     since: float
+
+
+@dataclass(kw_only=True)
+class Asked:
+    """What became of a call: its answer and cost (USD; None: unknown), the requests sent for it.
+
+    `hedged` of the requests were sent while an earlier one was still out.
+    """
+
+    answer: Answer | None = None
+    cost_usd: float | None = None
+    requests: int = 0
+    hedged: int = 0
 
 
 class Asker:
@@ -58,81 +74,105 @@ class Asker:
         self._progress = progress
         self._hedge_s = hedge_s
         self._stopping = stopping
+        self._silent_since: float | None = None  # refusals since then, and no answer to anybody
         self.flights: set[Flight] = set()
         self.unsent: set[bytes] = set()  # keys of calls that no request is out for
         self.resting = 0  # calls that wait before they are sent again
 
-    async def ask(self, call: Call) -> tuple[Answer, float | None, int]:
-        """The answer, its cost in USD (None: unknown) and the requests sent for it.
+    async def ask(self, call: Call) -> Asked:
+        """Ask until there is an answer.
+
+        A refusal costs a call nothing but time: it fails for good when the endpoint has answered
+        nobody for a while. A fault can be the call's own: it fails after some.
 
         Raises:
             Failure: After the last attempt that could help; `attempts` says how many there were.
             OverBudget: The next request could pass the budget.
         """
-        attempt = 0
+        asked = Asked()
+        faults = refusals = 0
         try:
-            while True:
-                attempt += 1
+            while asked.answer is None:
                 self.unsent.add(call.key)
                 try:
-                    answer, cost = await self._attempt(call)
+                    asked.answer, asked.cost_usd = await self._attempt(call, asked)
                 except Failure as failure:
-                    failure.attempts = attempt
-                    if not failure.again or attempt >= _MOST_ATTEMPTS or self._stopping():
+                    failure.attempts = asked.requests
+                    refused = failure.cause in _REFUSALS
+                    refusals, faults = refusals + refused, faults + (not refused)
+                    gone = refused and self._gone(refusals)
+                    failure.fatal = failure.fatal or gone
+                    if not failure.again or gone or faults >= _MOST_FAULTS or self._stopping():
                         raise
                     self.unsent.add(call.key)
                     self._progress.retries += 1
-                    await self._rest(attempt)
-                else:
-                    return answer, cost, attempt
+                    await self._rest(1 if failure.after_s else max(faults, refusals))
         finally:
             self.unsent.discard(call.key)
+        return asked
 
-    async def _attempt(self, call: Call) -> tuple[Answer, float | None]:
+    def _gone(self, refusals: int) -> bool:
+        """Whether a call so often refused by an endpoint so long silent has no hope."""
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        return refusals >= _MOST_FAULTS and now - self._silent_since > _PATIENCE_S
+
+    async def _attempt(self, call: Call, asked: Asked) -> tuple[Answer, float | None]:
         if self._hedge_s is None:
-            return await self._send(call)
+            return await self._send(call, asked)
         sent = asyncio.Event()
-        first = asyncio.ensure_future(self._send(call, sent))
-        waits = asyncio.ensure_future(self._is_late(sent))
-        await asyncio.wait([first, waits], return_when=asyncio.FIRST_COMPLETED)
-        waits.cancel()
-        if first.done() or self._stopping():
-            return await first
-        self._progress.hedges += 1
-        rivals = {first, asyncio.ensure_future(self._send(call))}
+        first = asyncio.ensure_future(self._send(call, asked, sent))
+        late = asyncio.ensure_future(self._late(sent))
+        rivals = {first}
         try:
-            while True:
+            await asyncio.wait([first, late], return_when=asyncio.FIRST_COMPLETED)
+            if not first.done() and not self._stopping():
+                rivals.add(asyncio.ensure_future(self._send(call, asked, hedge=True)))
+            failures: list[BaseException] = []
+            while rivals:
                 done, rivals = await asyncio.wait(rivals, return_when=asyncio.FIRST_COMPLETED)
-                won = next((one for one in done if one.exception() is None), None)
-                if won:
-                    return won.result()
-                if not rivals:
-                    raise next(iter(done)).exception() or AssertionError
+                for one in done:
+                    if failure := one.exception():
+                        failures.append(failure)
+                    else:
+                        return one.result()
+            raise min(failures, key=lambda failure: isinstance(failure, OverBudget))
         finally:
-            for loser in rivals:
+            for loser in (late, *rivals):
                 loser.cancel()
-            await asyncio.gather(*rivals, return_exceptions=True)
+            await asyncio.gather(late, *rivals, return_exceptions=True)
 
-    async def _is_late(self, sent: asyncio.Event) -> None:
+    async def _late(self, sent: asyncio.Event) -> None:
         await sent.wait()
         await asyncio.sleep(self._hedge_s or 0.0)
 
     async def _send(
-        self, call: Call, sent: asyncio.Event | None = None
+        self, call: Call, asked: Asked, sent: asyncio.Event | None = None, *, hedge: bool = False
     ) -> tuple[Answer, float | None]:
         reserved = await self._budget.reserve(call)
-        entered = await self._limiter.enter(self._progress.tokens_a_call)
+        try:
+            entered = await self._limiter.enter(self._progress.tokens_a_call)
+        except asyncio.CancelledError:
+            self._budget.release(reserved)
+            raise
         flight = Flight(call, entered)
+        asked.requests += 1
+        asked.hedged += hedge
+        self._progress.hedges += hedge
         self.flights.add(flight)
         self.unsent.discard(call.key)
         if sent:
             sent.set()
         answer: Answer | None = None
-        refused, pause_s = False, 0.0
+        lost, refused, pause_s = True, False, 0.0
         try:
             answer = await self._teacher.ask(call)
-            pause_s = answer.pause_s
+            lost, pause_s = False, answer.pause_s
+            self._silent_since = None
+            self._progress.moved()
         except Failure as failure:
+            # Refused and broken on the way in is unpaid for; with anything else nobody knows.
+            lost = not failure.status and failure.cause != "no connection"
             refused = failure.cause in _OVERLOADED
             pause_s = failure.after_s or 0.0
             if failure.cause == "no connection":
@@ -140,23 +180,24 @@ class Asker:
             raise
         finally:
             self.flights.discard(flight)
-            self._limiter.leave(entered, refused=refused, pause_s=pause_s)
-            cost = self._budget.settle(reserved, call, answer)
-            self._progress.moved()
+            self._limiter.leave(
+                entered, answered=answer is not None, refused=refused, pause_s=pause_s
+            )
+            cost = self._budget.settle(reserved, call, answer, lost=lost)
         return answer, cost
 
     async def _rest(self, attempt: int) -> None:
-        """Wait before the next attempt: doubling, with full jitter."""
-        longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempt - 1))
+        """Wait before the next attempt: doubling, half of it by chance."""
+        longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempt - 1, 10))
         self.resting += 1
         try:
-            await asyncio.sleep(random.uniform(0, longest))
+            await asyncio.sleep(_jitter.uniform(longest / 2, longest))
         finally:
             self.resting -= 1
 
     def can_move(self) -> bool:
         """Whether something is under way that ends by itself."""
-        return bool(self.flights or self.resting or self._limiter.paused_s)
+        return bool(self.flights or self.resting or self._limiter.closed_s > 0)
 
     def waits(self) -> str:
         """Which requests are out since when, the oldest first; what else holds calls back."""

@@ -19,17 +19,25 @@ class _Waiter(greenlet.greenlet):  # type: ignore[misc]
     """A greenlet whose parent is the event loop and can await for it."""
 
 
-async def drive(function: Callable[..., Result], *args: Any) -> Result:
-    """Run a synchronous function on this thread; where it calls `wait`, others go on."""
+async def drive(
+    function: Callable[..., Result], *args: Any, before: Callable[[], None] = lambda: None
+) -> Result:
+    """Run a synchronous function on this thread; where it calls `wait`, others go on.
+
+    `before` is called each time that its turn comes.
+    """
     waiter = _Waiter(function, greenlet.getcurrent())
     waiter.gr_context = greenlet.getcurrent().gr_context
+    before()
     wanted = waiter.switch(*args)
     while not waiter.dead:
         try:
             given = await wanted
         except BaseException as error:  # noqa: BLE001 - raised again where it was waited for
+            before()
             wanted = waiter.throw(error)
         else:
+            before()
             wanted = waiter.switch(given)
     return wanted  # type: ignore[no-any-return]
 

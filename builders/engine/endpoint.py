@@ -18,6 +18,7 @@ from builders.engine.teachers import TeacherSpec
 from builders.errors import TeacherError
 
 _RETRIED = frozenset({408, 409, 425, 429})
+_LONGEST_PAUSE_S = 3600.0  # then it is asked again, whatever it said
 
 
 class EndpointTeacher:
@@ -85,7 +86,7 @@ class EndpointTeacher:
         if status in (401, 403):
             raise self._refused(status, body)
         try:
-            return [str(entry["id"]) for entry in json.loads(body)["data"]]
+            return [self._clean(str(entry["id"])) for entry in json.loads(body)["data"]]
         except (ValueError, KeyError, TypeError):
             return []
 
@@ -142,7 +143,14 @@ class EndpointTeacher:
     def _status_failure(self, status: int, headers: Any, body: bytes) -> Failure:
         if status in (401, 403):
             return self._refused(status, body)
-        said = self._clean(_error_text(body))
+        said = self._clean(_error_text(body))[:200]
+        if status == 402 or b"insufficient_quota" in body:
+            return Failure(
+                "no credit",
+                f"{self.name} wants money ({status}: {said}); see to the account there",
+                fatal=True,
+                status=status,
+            )
         if status == 404:
             return Failure(
                 "not found",
@@ -159,7 +167,7 @@ class EndpointTeacher:
         )
 
     def _refused(self, status: int, body: bytes) -> Failure:
-        said = self._clean(_error_text(body))
+        said = self._clean(_error_text(body))[:200]
         held = "the key in it was refused" if self._key else "it is not set"
         return Failure(
             f"http {status}",
@@ -188,18 +196,20 @@ class EndpointTeacher:
         tools = message.get("tool_calls")
         if not isinstance(content, str) and not tools:
             raise Failure("no content", f"{self.name} gave an answer without content", again=True)
-        usage = given.get("usage") or {}
+        usage = given.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
         logprobs = choice.get("logprobs")
         reasoning = message.get("reasoning_content") or message.get("reasoning")
+        model = given.get("model")
         return Answer(
-            text=self._clean(content or ""),
-            finish_reason=str(choice.get("finish_reason") or "unknown"),
+            text=self._clean(content) if isinstance(content, str) else "",
+            finish_reason=self._clean(str(choice.get("finish_reason") or "unknown")),
             input_tokens=_count(usage.get("prompt_tokens")),
             output_tokens=_count(usage.get("completion_tokens")),
-            model=given.get("model"),
+            model=self._clean(model) if isinstance(model, str) else None,
             reasoning=self._clean(reasoning) if isinstance(reasoning, str) else None,
-            tool_calls=tools or None,
-            logprobs=logprobs.get("content") if isinstance(logprobs, dict) else None,
+            tool_calls=self._cleaned(tools) or None,
+            logprobs=self._cleaned(logprobs.get("content") if isinstance(logprobs, dict) else None),
             latency_s=latency_s,
             pause_s=pause_s,
         )
@@ -207,6 +217,14 @@ class EndpointTeacher:
     def _clean(self, text: str) -> str:
         """The text without the key, should an endpoint echo it."""
         return text.replace(self._key, "[key]") if self._key and self._key in text else text
+
+    def _cleaned(self, value: Any) -> Any:
+        """A list of JSON values without the key; None for anything else."""
+        if not isinstance(value, list):
+            return None
+        text = json.dumps(value, ensure_ascii=False)
+        quoted = json.dumps(self._key, ensure_ascii=False)[1:-1]
+        return json.loads(text.replace(quoted, "[key]")) if quoted and quoted in text else value
 
 
 def _request(call: Call, raw: bool) -> tuple[str, dict[str, Any]]:
@@ -224,7 +242,7 @@ def _request(call: Call, raw: bool) -> tuple[str, dict[str, Any]]:
 
 
 def _error_text(body: bytes) -> str:
-    """What an error's body says, in one short line."""
+    """What an error's body says, in one line."""
     text = body.decode("utf-8", "replace").strip()
     try:
         given = json.loads(text)
@@ -234,7 +252,7 @@ def _error_text(body: bytes) -> str:
     except ValueError:
         if text.startswith("<"):
             text = "an HTML page"
-    return " ".join(text.split())[:200] or "nothing"
+    return " ".join(text.split()) or "nothing"
 
 
 def _count(value: object) -> int | None:
@@ -247,13 +265,13 @@ def retry_after_s(headers: Any) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return min(max(0.0, seconds), _LONGEST_PAUSE_S)
 
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
@@ -274,7 +292,7 @@ def rate_limit_s(headers: Any) -> float | None:
                 wait_s = hours * 3600 + minutes * 60 + seconds + thousandths / 1000
             else:
                 wait_s = _number(headers.get(f"x-ratelimit-reset-{unit}"))
-            longest = max(longest or 0.0, min(wait_s, 3600.0))
+            longest = max(longest or 0.0, min(wait_s, _LONGEST_PAUSE_S))
     return longest
 
 

@@ -11,10 +11,8 @@ import contextlib
 import gc
 import os
 import signal
-import sys
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,14 +26,14 @@ from builders.engine.ledger import Ledger
 from builders.engine.limits import Limiter
 from builders.engine.money import Budget, Limits, OverBudget, identity_price
 from builders.engine.progress import Progress
-from builders.engine.teachers import Teacher
+from builders.engine.teachers import RecordedTeacher, Teacher
 from builders.errors import InputError, PotstillError, RecipeError, Stopped, TeacherError
 from builders.recipe import Raw, Recipe
 
 if TYPE_CHECKING:
     from builders.engine.executor import Execution
 
-_HOPELESS = 20  # calls; when the first ones all fail for one cause, the next would as well
+_HOPELESS = 20  # calls that failed one after another for one cause: the next would as well
 _DRAIN_S = 10.0
 _STILL_S = 20.0  # without any movement, before the line says what is waited for
 _STUCK_S = 45.0  # without any movement and with nothing that could bring one, before giving up
@@ -83,7 +81,9 @@ class Engine:
         self._pending: dict[bytes, asyncio.Task[Answer]] = {}
         self._failed: Counter[str] = Counter()
         self._stop: PotstillError | None = None
+        self._signal: Stopped | None = None
         self._handlers: dict[int, Any] = {}
+        self._runs = 0
 
     def __enter__(self) -> Engine:
         self.loop = self._runner.get_loop()
@@ -111,6 +111,8 @@ class Engine:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
             self._close()
+        if self._signal and not error:  # it came when no call was left to stop for
+            raise self._signal
 
     def _close(self) -> None:
         self._runner.run(self._teacher.stop())
@@ -154,7 +156,9 @@ class Engine:
             pipeline(self.teach, **wiring),
             window=2 * self._teacher.concurrency,
             on_row=self._row_made,
+            seed=(self.seed, self._runs),
         )
+        self._runs += 1
         return self._runner.run(self._run(execution, rows))
 
     def made(self, rows: int) -> None:
@@ -204,9 +208,9 @@ class Engine:
             PotstillError: No call will have one.
         """
         key = call.key
-        answer = self._ledger.get(key)
+        task = self._pending.get(key)
+        answer = None if task else self._ledger.get(key)
         if answer is None:
-            task = self._pending.get(key)
             if task is None:
                 if self._stop:
                     raise self._stop
@@ -226,20 +230,33 @@ class Engine:
 
     async def _obtain(self, call: Call) -> Answer:
         progress = self._progress
+        if isinstance(self._teacher, RecordedTeacher):
+            progress.failures += 1
+            raise self._ledger.failure(call.key) or self._stopped(
+                TeacherError(
+                    f"the ledger has no answer to call {call.id}; build with the teacher to have it"
+                )
+            )
         try:
-            answer, cost_usd, attempts = await self._asker.ask(call)
+            asked = await self._asker.ask(call)
         except Failure as failure:
             progress.failures += 1
             await self._ledger.record_failure(call, failure, attempts=failure.attempts)
-            self._failed[failure.cause] += 1
-            hopeless = not progress.calls and self._failed[failure.cause] >= _HOPELESS
-            if failure.fatal or (hopeless and not progress.reused):
+            if failure.fatal or self._hopeless(failure):
                 raise self._stopped(TeacherError(str(failure))) from None
             raise
         except OverBudget as over:
-            message = f"stopped: {over}; every answer is in the ledger; raise it and build again"
+            message = (
+                f"stopped: {over}; every answer is in the ledger; a budget holds for one run: "
+                "build again, with a larger one to come further"
+            )
             raise self._stopped(Stopped(message, 3)) from None
-        await self._ledger.record(call, answer, cost_usd=cost_usd, attempts=attempts)
+        answer, cost_usd = asked.answer, asked.cost_usd
+        assert answer is not None
+        await self._ledger.record(
+            call, answer, cost_usd=cost_usd, attempts=asked.requests, hedged=asked.hedged
+        )
+        self._failed.clear()
         progress.calls += 1
         progress.input_tokens += answer.input_tokens or 0
         progress.output_tokens += answer.output_tokens or 0
@@ -249,6 +266,16 @@ class Engine:
             progress.cost_usd += cost_usd
         return answer
 
+    def _hopeless(self, failure: Failure) -> bool:
+        """Whether so many calls have failed one after another that the next would as well.
+
+        What could have helped itself by asking again is the endpoint's fault, at any time; what
+        could not may lie in some rows, once others had an answer.
+        """
+        self._failed[failure.cause] += 1
+        untried = not self._progress.calls and not self._progress.reused
+        return self._failed[failure.cause] >= _HOPELESS and (failure.again or untried)
+
     # --- stopping
 
     def _stopped(self, why: PotstillError) -> PotstillError:
@@ -257,21 +284,26 @@ class Engine:
         return self._stop
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if self._stop:  # the second time: now; the ledger holds whatever was recorded
-            os._exit(128 + number)
         name = signal.Signals(number).name
-        self._stop = Stopped(
+        if self._signal:  # the second time: now; the ledger holds whatever was recorded
+            with contextlib.suppress(OSError):
+                os.write(2, f"\npotstill: stopped at once by {name}\n".encode())
+            os._exit(128 + number)
+        self._signal = Stopped(
             f"stopped by {name}; every answer is in the ledger; the same command goes on there",
             128 + number,
         )
+        self._stop = self._stop or self._signal
         self.loop.call_soon_threadsafe(self._stop_asked.set)
-        waits = len(self._pending)
-        if waits:
-            sys.stderr.write(f"\n{name}: {waits} calls may finish; once more to stop now\n")
+        if self._pending:
+            said = f"\n{name}: {len(self._pending)} calls may finish; once more to stop now\n"
+            with contextlib.suppress(OSError):
+                os.write(2, said.encode())
 
     async def _drain(self) -> None:
         """Let what is out answer and be recorded, ten seconds at most; let nothing else start."""
         self._stop = self._stop or Stopped("the build is over", 1)
+        self._progress.stage = "stopping"
         pending = dict(self._pending)
         for key, task in pending.items():
             if key in self._asker.unsent:
@@ -285,12 +317,9 @@ class Engine:
 
 def _executor() -> type[Execution]:
     """The executor, and with it distilabel, imported as fast and as quietly as it can be."""
-    from pydantic.warnings import UnsupportedFieldAttributeWarning
-
-    # distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns of; it works all the same.
-    warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
     gc.disable()  # 2,000 modules make nothing that could be freed yet: a fifth of the time
     try:
+        import builders.engine.running  # noqa: F401 - silences a warning of distilabel's import
         from builders.engine.executor import Execution
     finally:
         gc.enable()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import queue
 import sqlite3
@@ -80,6 +81,7 @@ _SUMS = {
     "last_time": "max(time)",
 }
 _SUMMED = f"{', '.join(_SUMS.values())} FROM answers"
+_FAILURE = "SELECT cause, message, status FROM failures WHERE key = ? ORDER BY id DESC LIMIT 1"
 _FAILED = "SELECT cause, count(*) FROM failures GROUP BY cause ORDER BY 2 DESC, 1"
 _EXPORTED = {
     "string": "id role endpoint model revision asked sampling schema text finish_reason reasoning "
@@ -108,6 +110,7 @@ class Ledger:
         with contextlib.ExitStack() as opened:
             if not read_only:
                 self._writer = opened.enter_context(contextlib.closing(connected(path)))
+                self._writer.execute("DELETE FROM failures WHERE false")  # sees a missing right
                 self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
             self._reader = opened.enter_context(contextlib.closing(connected(path)))
             self._reader.execute("PRAGMA query_only = 1")
@@ -152,13 +155,7 @@ class Ledger:
     # --- recording
 
     async def record(
-        self,
-        call: Call,
-        answer: Answer,
-        *,
-        cost_usd: float | None,
-        attempts: int,
-        hedged: int = 0,
+        self, call: Call, answer: Answer, *, cost_usd: float | None, attempts: int, hedged: int = 0
     ) -> None:
         """Record an answer; it is on the disk when this returns. A call's first answer stands.
 
@@ -177,10 +174,8 @@ class Ledger:
         asked = [call.asked, dict(call.sampling), call.schema, call.sample]
         given = {name: value for name, value in vars(answer).items() if value != _DEFAULTS[name]}
         tokens = [countable(answer.input_tokens), countable(answer.output_tokens)]
-        texts = packed(call.key, given, asked)
-        waiter = self._enqueued(_ADD_ANSWER, call, [*tokens, cost_usd, attempts, hedged, texts])
-        self._queued.setdefault(call.key, answer)
-        await waiter
+        row = [*tokens, cost_usd, attempts, hedged, packed(call.key, given, asked)]
+        await self._enqueue(_ADD_ANSWER, call, row, answer)
 
     async def record_failure(self, call: Call, failure: Failure, *, attempts: int) -> None:
         """Record that a call had no answer: history, of which `get` knows nothing.
@@ -189,13 +184,17 @@ class Ledger:
             FolderError: It is not recorded; everything recorded before is kept.
         """
         said = [utf8(failure.cause), utf8(str(failure))]
-        await self._enqueued(_ADD_FAILURE, call, [*said, failure.status, attempts])
+        await self._enqueue(_ADD_FAILURE, call, [*said, failure.status, attempts])
 
-    def _enqueued(self, statement: str, call: Call, row: Sequence[Any]) -> asyncio.Future[None]:
+    def _enqueue(
+        self, statement: str, call: Call, row: Sequence[Any], answer: Answer | None = None
+    ) -> asyncio.Future[None]:
         if not self._thread:
             raise ValueError(f"{self._path} is closed, or open for reading only")
         waiter = asyncio.get_running_loop().create_future()
-        who = packed(b"", [call.role, call.endpoint, call.model, call.revision])
+        who = _who(call.role, call.endpoint, call.model, call.revision)
+        if answer:
+            self._queued.setdefault(call.key, answer)
         self._entries.put(_Entry(statement, (who, call.key, time.time(), *row), waiter))
         return waiter
 
@@ -267,6 +266,11 @@ class Ledger:
             return queued
         rows = self._rows("SELECT texts FROM answers WHERE key = ?", key)
         return Answer(**unpacked(self._path, key, rows[0][0], values=1)[0]) if rows else None
+
+    def failure(self, key: bytes) -> Failure | None:
+        """The last failure of the call with this key, for a build that asks nobody again."""
+        rows = self._rows(_FAILURE, key)
+        return Failure(rows[0][0], rows[0][1], status=rows[0][2]) if rows else None
 
     def answers(self, keys: Iterable[bytes]) -> Iterator[tuple[Call, Answer, float | None]]:
         """Calls, answers and costs in USD (None: unknown) of these keys, in their order.
@@ -375,32 +379,14 @@ class Ledger:
         return dict(zip(_WHO, unpacked(self._path, b"", who, values=1)[0], strict=True))
 
 
+@functools.lru_cache
+def _who(*names: str | None) -> bytes:
+    return packed(b"", names)
+
+
 def _settle(waiters: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
     for waiter in waiters:
-        if waiter.done():  # given up
-            continue
-        if error:
+        if error and not waiter.done():  # done already: given up
             waiter.set_exception(error)
-        else:
+        elif not waiter.done():
             waiter.set_result(None)
-
-
-def summary_text(summary: dict[str, Any]) -> str:
-    """A summary in 80 columns: the whole, each teacher, failures by cause."""
-    lines = _lines("answers", summary)
-    for one in summary["teachers"]:
-        lines += _lines(f"{one['role']}: {one['model']}", one)
-    lines += [f"{'failed: ' + cause:<36}{n:>12,}" for cause, n in summary["failures"].items()]
-    return "\n".join(lines)
-
-
-def _lines(name: str, sums: dict[str, Any]) -> list[str]:
-    cost = "unknown" if sums["cost_usd"] is None else f"{sums['cost_usd']:,.4f}"
-    if sums["cost_usd"] is not None and sums["cost_unknown"]:
-        cost += f" and that of {sums['cost_unknown']:,} calls"
-    tokens = f"{sums['input_tokens']:,} in, {sums['output_tokens']:,} out"
-    return [
-        f"{name:<36.36}{sums['calls']:>12,}",
-        f"{'  tokens':<36}{tokens:>12}",
-        f"{'  USD':<36}{cost:>12}",
-    ]

@@ -13,7 +13,7 @@ from typing import Any
 from builders.errors import FolderError
 
 _APPLICATION = 0x706F7473  # "pots": tells a ledger from any other SQLite file
-_VERSION = 1
+_VERSION = 1  # one more where an older program could not read what is written: a new field, too
 _BUSY_S = 10.0  # a second writer waits so long for the first one's commit of a few milliseconds
 _LARGE = 1024  # bytes, from which on compressing saves more than it costs
 _MOST_TOKENS = 10**12  # whatever an endpoint claims, the sum of a million such counts is an int64
@@ -50,10 +50,12 @@ def create(path: Path) -> None:
     made.unlink(missing_ok=True)
     try:
         with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")  # the whole goes to the disk below
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
-            connection.executescript(_TABLES)
+            connection.executescript(f"BEGIN; {_TABLES} COMMIT; PRAGMA journal_mode = WAL")
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):  # another was quicker, and may be in use
             path.hardlink_to(made)
     finally:
@@ -73,7 +75,8 @@ def connected(path: Path) -> sqlite3.Connection:
         sqlite3.Error: For everything else; `problem` says what it means.
     """
     # A read-only disk has no place for what WAL needs beside the file, and nobody who changes it.
-    still = not os.access(path.parent, os.W_OK) and not _has_journal(path)
+    journal = _has_journal(path)
+    still = not journal and not os.access(path.parent, os.W_OK)
     connection = sqlite3.connect(
         path.as_uri() + ("?immutable=1" if still else "?mode=rw"),
         uri=True,
@@ -91,6 +94,10 @@ def connected(path: Path) -> sqlite3.Connection:
                 f"{path} is a ledger of format {version}, this potstill reads format {_VERSION}; "
                 "use the potstill that wrote it, or name another folder"
             )
+        [page_bytes] = connection.execute("PRAGMA page_size").fetchone()
+        if path.stat().st_size % page_bytes and not journal:  # with one, the rest is there
+            raise _damaged(path, "its end")
+        # NORMAL would outlive a kill, but not the power; FULL takes 3 to 9 us of CPU more a call.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("SELECT max(id) FROM answers").fetchall()  # sees a torn end

@@ -75,7 +75,14 @@ class Limiter:
                 pace.use(used, now)
         return now
 
-    def leave(self, entered: float, *, refused: bool = False, pause_s: float = 0.0) -> None:
+    def leave(
+        self,
+        entered: float,
+        *,
+        answered: bool = True,
+        refused: bool = False,
+        pause_s: float = 0.0,
+    ) -> None:
         """Give the place back and learn from how the call went.
 
         `refused` says that the endpoint had too much to do; `pause_s` is its own word on how long
@@ -88,7 +95,7 @@ class Limiter:
             if entered >= self._lowered_at:
                 self.limit = max(_LEAST, self.limit * _DECREASE)
                 self._lowered_at = now
-        elif self.limit < self.most:
+        elif answered and self.limit < self.most:
             self.limit = min(self.most, self.limit + 1 / self.limit)
         if pause_s:
             self._paused_until = max(self._paused_until, now + pause_s)
@@ -96,10 +103,11 @@ class Limiter:
             self._wake()
 
     def _open(self) -> bool:
-        return self.flying < int(self.limit) and self._closed_s() <= 0
+        return self.flying < int(self.limit) and self.closed_s <= 0
 
-    def _closed_s(self) -> float:
-        """Seconds for which nobody may pass, for reasons of time."""
+    @property
+    def closed_s(self) -> float:
+        """Seconds for which nobody may pass, for a pause or for the pace; not above 0: none."""
         if not self._paused_until and not any(self._paces):
             return 0.0
         now = time.monotonic()
@@ -115,7 +123,7 @@ class Limiter:
                 if any(self._paces):
                     break  # what this one uses is known when it has entered; it wakes the next
         if self._waiting and self.flying < int(self.limit) and self._timer is None:
-            wait_s = max(self._closed_s(), 0.001)
+            wait_s = max(self.closed_s, 0.001)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._timed)
 
     def _timed(self) -> None:

@@ -12,7 +12,7 @@ from builders.engine.calls import Answer, Call
 from builders.errors import InputError
 
 _TABLE = Path(__file__).with_name("prices.toml")
-_CHARACTERS_A_TOKEN = 2.5  # fewer than any text of the kinds asked here has: an upper bound
+_BYTES_A_TOKEN = 2.5  # fewer than texts have, whatever their script: an upper bound
 _UNBOUNDED_OUTPUT = 4096  # tokens reserved where no max_tokens bounds an answer
 
 
@@ -113,23 +113,33 @@ class Budget:
             self._reserved[name] += amount
         return most
 
-    def settle(self, reserved: dict[str, float], call: Call, answer: Answer | None) -> float | None:
-        """Replace what was reserved by what was used; give the cost in USD, None if unknown."""
-        tokens = (answer.input_tokens or 0, answer.output_tokens or 0) if answer else (0, 0)
-        cost = self.price.cost(*tokens) if self.price else None
-        self.spent["calls"] += 1
-        self.spent["tokens"] += sum(tokens)
-        self.spent["usd"] += cost or 0.0
+    def release(self, reserved: dict[str, float]) -> None:
+        """Give back what was reserved for a call that was not sent."""
         for name, amount in reserved.items():
             self._reserved[name] -= amount
+        self._changed.set()
+
+    def settle(
+        self, reserved: dict[str, float], call: Call, answer: Answer | None, *, lost: bool = False
+    ) -> float | None:
+        """Replace what was reserved by what was used; give the cost in USD, None if unknown.
+
+        `lost`: nobody knows what was used, as the answer did not arrive; it counts as the most.
+        """
+        tokens = (answer.input_tokens or 0, answer.output_tokens or 0) if answer else (0, 0)
+        cost = self.price.cost(*tokens) if self.price else None
+        used = {"calls": 1.0, "tokens": sum(tokens), "usd": cost or 0.0}
+        for name, amount in (reserved if lost and reserved else used).items():
+            self.spent[name] += amount
+        self.release(reserved)
         if answer and answer.output_tokens and "max_tokens" not in call.sampling:
             known = self._most_output.get(call.role, 0)
             self._most_output[call.role] = max(known, 2 * answer.output_tokens)
-        self._changed.set()
         return cost
 
     def _most(self, call: Call) -> dict[str, float]:
-        input_tokens = 16 + len(str(call.asked)) / _CHARACTERS_A_TOKEN
+        asked = str(call.asked).encode("utf-8", "replace")
+        input_tokens = 16 + len(asked) / _BYTES_A_TOKEN
         output_tokens = call.sampling.get("max_tokens") or self._most_output.get(
             call.role, _UNBOUNDED_OUTPUT
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
@@ -73,14 +74,17 @@ class Progress:
         return " | ".join(parts)
 
     def facts(self) -> dict[str, Any]:
-        """What this run did, as numbers; calls and tokens that the ledger had are not in them."""
+        """What this run did, as numbers; calls and tokens that the ledger had are not in them.
+
+        The cost is None where that of any call is unknown.
+        """
         return {
             "calls": self.calls,
             "reused": self.reused,
             "failures": self.failures,
             "retries": self.retries,
             "hedges": self.hedges,
-            "cost_usd": round(self.cost_usd, 6),
+            "cost_usd": None if self.unpriced else round(self.cost_usd, 6),
             "calls_of_unknown_cost": self.unpriced,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
@@ -131,5 +135,6 @@ class Ticker:
                 line = "\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1]
             else:
                 line += "\n"
-            self._stream.write(line)
-            self._stream.flush()
+            with contextlib.suppress(OSError):  # whoever read it has left; the build goes on
+                self._stream.write(line)
+                self._stream.flush()

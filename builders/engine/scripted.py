@@ -73,7 +73,12 @@ class ScriptedTeacher:
 
 
 def _function(path: Path) -> Callable[[Call], Any]:
-    answer = runpy.run_path(str(path)).get("answer")
+    try:
+        answer = runpy.run_path(str(path)).get("answer")
+    except Exception as error:  # somebody's script: whatever is in it
+        raise InputError(
+            f"{path.name} does not run ({type(error).__name__}: {error}); mend it"
+        ) from error
     if not callable(answer):
         raise InputError(
             f"{path.name} has no function answer(call); expected one that gives a text; add it"
@@ -84,7 +89,11 @@ def _function(path: Path) -> Callable[[Call], Any]:
 
 def _rules(path: Path) -> Callable[[Call], Any]:
     rules = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name} is not UTF-8 ({error.reason}); save it as UTF-8") from None
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             rules.append(_rule(f"{path.name}, line {number}", line))
     if not rules:

@@ -73,7 +73,7 @@ def build(order: Order, progress: Progress) -> Draft:
     recipe, settings = order.recipe, order.settings
     with at_work(order) as ledger:
         made = asked(order, ledger, progress)
-        progress.stage = "sorting out"
+        progress.begin("sorting out")
         judge(recipe, settings, made.candidates)
         kept = [candidate.row for candidate in made.candidates if candidate.row is not None]
         dropped, row_ids = fates(made.candidates)
@@ -121,7 +121,8 @@ def at_work(order: Order) -> Iterator[Ledger]:
 def asked(order: Order, ledger: Ledger, progress: Progress) -> Made:
     """Everything the teachers give to an order, recorded in the ledger."""
     recipe, settings = order.recipe, order.settings
-    progress.stage, progress.rows_wanted = "reading seeds", settings.rows
+    progress.rows_wanted = settings.rows
+    progress.begin("reading seeds")
     seeds, origin = _seeds(order)
     if recipe.candidates is None:
         progress.rows_wanted = min(settings.rows, len(seeds))
@@ -130,10 +131,10 @@ def asked(order: Order, ledger: Ledger, progress: Progress) -> Made:
         who = RecordedTeacher(noted(order.home)["teacher"])
     else:
         who = teacher(order.teacher)
-    progress.stage = "starting the teacher"
+    progress.begin("starting the teacher")
     with Engine(recipe, who, ledger, progress, seed=settings.seed, terms=order.terms) as engine:
         note(order.home, {"teacher": recorded(who), "order": _order_facts(order, origin)})
-        progress.stage = f"building {recipe.name}"
+        progress.begin(f"building {recipe.name}")
         candidates = [Candidate(raw=raw) for raw in recipe.all_candidates(engine, seeds, settings)]
         identities = engine.identities()
     failed = [one.raw for one in candidates if "failed" in one.raw]

@@ -29,15 +29,16 @@ def _call(text: str = "x" * 100, max_tokens: int | None = 50) -> Call:
 async def _spend(budget: Budget, answer: Answer, limit: str) -> list[float]:
     """The costs of calls with that answer until the budget says stop, naming the limit."""
     costs: list[float] = []
-    while True:
-        try:
-            reserved = await budget.reserve(_call())
-        except OverBudget as over:
-            assert limit in str(over)
-            return costs
-        cost = budget.settle(reserved, _call(), answer)
-        assert cost is not None
-        costs.append(cost)
+
+    async def spend_on() -> None:
+        while True:
+            cost = budget.settle(await budget.reserve(_call()), _call(), answer)
+            assert cost is not None
+            costs.append(cost)
+
+    with pytest.raises(OverBudget, match=limit):
+        await spend_on()
+    return costs
 
 
 def test_an_unknown_price_is_unknown_and_our_own_machine_is_free() -> None:

@@ -129,7 +129,7 @@ class Asker:
             if not first.done() and not self._stopping():
                 rivals.add(asyncio.ensure_future(self._send(call, asked, hedge=True)))
             failures: list[BaseException] = []
-            while rivals:
+            while rivals and not (failures and self._stopping()):
                 done, rivals = await asyncio.wait(rivals, return_when=asyncio.FIRST_COMPLETED)
                 for one in done:
                     if failure := one.exception():
@@ -152,6 +152,9 @@ class Asker:
         reserved = await self._budget.reserve(call)
         try:
             entered = await self._limiter.enter(self._progress.tokens_a_call)
+            if self._stopping():
+                self._limiter.leave(entered, answered=False)
+                await asyncio.get_running_loop().create_future()  # until it is cancelled
         except asyncio.CancelledError:
             self._budget.release(reserved)
             raise

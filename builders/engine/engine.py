@@ -11,6 +11,7 @@ import contextlib
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -152,8 +153,11 @@ class Engine:
     ) -> list[Raw]:
         """The pipeline's raw rows, in the order of `rows`; a failed row carries `failed`."""
         execution_of = _executor()
+        line = pipeline(self.teach, **wiring)
+        if self._recipe.candidates:
+            self._progress.begin(line.name, len(rows))
         execution = execution_of(
-            pipeline(self.teach, **wiring),
+            line,
             window=2 * self._teacher.concurrency,
             on_row=self._row_made,
             seed=(self.seed, self._runs),
@@ -168,6 +172,7 @@ class Engine:
 
     def _row_made(self) -> None:
         self._progress.moved()
+        self._progress.stage_done += 1
         if self._recipe.candidates is None:
             self._progress.rows += 1
 
@@ -241,10 +246,10 @@ class Engine:
             asked = await self._asker.ask(call)
         except Failure as failure:
             progress.failures += 1
-            await self._ledger.record_failure(call, failure, attempts=failure.attempts)
             if failure.fatal or self._hopeless(failure):
-                raise self._stopped(TeacherError(str(failure))) from None
-            raise
+                self._stopped(TeacherError(str(failure)))
+            await self._ledger.record_failure(call, failure, attempts=failure.attempts)
+            raise self._stop or failure from None
         except OverBudget as over:
             message = (
                 f"stopped: {over}; every answer is in the ledger; a budget holds for one run: "
@@ -303,7 +308,7 @@ class Engine:
     async def _drain(self) -> None:
         """Let what is out answer and be recorded, ten seconds at most; let nothing else start."""
         self._stop = self._stop or Stopped("the build is over", 1)
-        self._progress.stage = "stopping"
+        self._progress.begin("stopping")
         pending = dict(self._pending)
         for key, task in pending.items():
             if key in self._asker.unsent:
@@ -317,12 +322,14 @@ class Engine:
 
 def _executor() -> type[Execution]:
     """The executor, and with it distilabel, imported as fast and as quietly as it can be."""
+    hook = sys.excepthook  # distilabel's own would show a crash with all variables, keys too
     gc.disable()  # 2,000 modules make nothing that could be freed yet: a fifth of the time
     try:
         import builders.engine.running  # noqa: F401 - silences a warning of distilabel's import
         from builders.engine.executor import Execution
     finally:
         gc.enable()
+        sys.excepthook = hook
     gc.freeze()
     return Execution
 

@@ -20,6 +20,8 @@ class Progress:
 
     rows_wanted: int | None = None
     stage: str = "starting"
+    stage_rows: int | None = None
+    stage_done: int = 0
     rows: int = 0
     calls: int = 0
     reused: int = 0
@@ -33,6 +35,7 @@ class Progress:
     note: str = ""
     began: float = field(default_factory=time.monotonic)
     moved_at: float = field(default_factory=time.monotonic)
+    stage_began: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
@@ -44,6 +47,12 @@ class Progress:
         """The mean so far; 0 before the first answer."""
         return (self.input_tokens + self.output_tokens) / self.calls if self.calls else 0.0
 
+    def begin(self, stage: str, rows: int | None = None) -> None:
+        """Another stage: of a build that runs several pipelines, `rows` go through this one."""
+        self.stage, self.stage_rows, self.stage_done = stage, rows, 0
+        self.stage_began = time.monotonic()
+        self.moved()
+
     def moved(self) -> None:
         """Something happened: whatever was noted about standing still is over."""
         self.moved_at = time.monotonic()
@@ -53,22 +62,29 @@ class Progress:
         """What runs, rows, rows/s, tokens and the time left, in under 80 columns."""
         seconds = max(self.seconds, 1e-9)
         wanted = f"/{self.rows_wanted}" if self.rows_wanted else ""
+        stage = self.stage
+        if self.stage_rows:
+            stage += f" {self.stage_done}/{self.stage_rows}"
         parts = [
-            self.stage,
+            stage,
             f"{self.rows}{wanted} rows",
             f"{self.rows / seconds:.2f} rows/s",
             f"{self.input_tokens + self.output_tokens:,} tokens",
             f"{self.calls} calls",
         ]
         if self.note:
-            return f"{self.stage} | {self.note}"
+            return f"{stage} | {self.note}"
         if self.reused:
             parts.append(f"{self.reused} from the ledger")
         if self.cost_usd:
             parts.append(f"{self.cost_usd:.4f} USD")
         if self.failures:
             parts.append(f"{self.failures} failed")
-        if self.rows_wanted and self.rows:
+        if self.stage_rows and self.stage_done:
+            stage_s = time.monotonic() - self.stage_began
+            left = (self.stage_rows - self.stage_done) * stage_s / self.stage_done
+            parts.append(f"{duration(left)} left in this stage")
+        elif self.rows_wanted and self.rows and not self.stage_rows:
             left = max(0, self.rows_wanted - self.rows) * seconds / self.rows
             parts.append(f"{duration(left)} left")
         return " | ".join(parts)

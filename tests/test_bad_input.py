@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from builders.engine.engine import folder_lock
 from scripts.main import main
 from tests.endpoint import Behaviour, Endpoint, Kind, Rule
 from tests.test_build import (
     build_words,
     file_bytes,
-    import_distilabel,
     write_prompts,
     write_script,
     write_seeds,
@@ -35,11 +35,6 @@ GOOD_TASK = {
     "instances": [{"input": "", "output": "Blue."}],
     "is_classification": False,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def distilabel() -> None:
-    import_distilabel()
 
 
 @pytest.fixture(autouse=True)
@@ -303,9 +298,8 @@ def test_a_folder_that_holds_no_data_is_refused(tmp_path: Path, refusal: Refusal
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked again is asked once more and at once: patience has tests of its own."""
-    monkeypatch.setattr("builders.engine.asking._FIRST_WAIT_S", 0.001)
-    monkeypatch.setattr("builders.engine.asking._MOST_FAULTS", 2)
+    """What is asked again is asked again at once: patience has tests of its own."""
+    monkeypatch.setattr("builders.engine.asking._LONGEST_WAIT_S", 0.001)
 
 
 def asking(address: str, folder: Path, rows: int = 3) -> list[str]:
@@ -351,8 +345,9 @@ def test_a_teacher_that_takes_too_long_is_named_with_the_deadline(
     tmp_path: Path, refusal: Refusal
 ) -> None:
     with Endpoint(Behaviour(rules=[Rule("hang")])) as endpoint:
-        said = refusal(*asking(endpoint.url, tmp_path), "--timeout", "0.1")
-    assert "gave no answer within 0.1 s" in said
+        once = ("--rows", "1", "--samples", "1")
+        said = refusal(*asking(endpoint.url, tmp_path), *once, "--timeout", "0.05")
+    assert "gave no answer within 0.05 s" in said
     assert "raise --timeout or lower --concurrency" in said
 
 
@@ -397,6 +392,7 @@ BAD_SCRIPTS: dict[str, tuple[bytes | None, str]] = {
     "pattern.jsonl": (b'{"when": "(", "answer": "x"}\n', "pattern.jsonl, line 1: not a rule"),
     "silent.jsonl": (b'{"when": "a"}\n', "silent.jsonl, line 1: expected 'when' and a text"),
     "latin.jsonl": (b'{"answer": "caf\xe9"}\n', "latin.jsonl"),
+    "mute.jsonl": (b'{"when": "zzz", "answer": "x"}\n', "no rule of mute.jsonl fits 'What is 0 p"),
     "none.py": (b"said = 'x'\n", "none.py has no function answer(call)"),
     "torn.py": (b"def answer(call:\n", "torn.py"),
 }
@@ -434,6 +430,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(place)], check=True)
 
 
+def resize(disk: Path, megabytes: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={megabytes}m", str(disk)], check=True)
+
+
 def fill(disk: Path, leave: int = 0) -> None:
     """Leave so many bytes of room on a disk."""
     with (disk / "filler").open("wb", buffering=0) as file:
@@ -466,6 +466,7 @@ def test_a_draft_for_which_no_room_is_left_costs_neither_the_last_one_nor_an_ans
     small_disk: Path, tmp_path: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     work = ("--work", str(small_disk / "work"))
+    resize(small_disk, megabytes=16)  # the ledger's journal may hold 4 MB
     (tmp_path / "long.py").write_text(LONG_ANSWERS, encoding="utf-8")
     words = asking(f"scripted:{tmp_path / 'long.py'}", tmp_path, rows=60)
     assert main([*words, *work, "--rows", "60"]) == 0
@@ -487,7 +488,7 @@ def test_a_build_that_outgrows_its_disk_says_so_and_what_it_asked_is_not_asked_a
     words += ["--rows", "400", "--concurrency", "8", "--work", str(small_disk / "work")]
     said = refusal(*words, work=small_disk / "work")
     assert "no room left" in said and str(small_disk) in said
-    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    resize(small_disk, megabytes=32)
     assert main([*words, "--json"]) == 0
     run = json.loads(capsys.readouterr().out)["run"]
     assert run["reused"] > 100 and run["calls"] + run["reused"] == 1600
@@ -548,6 +549,15 @@ def test_seeds_that_may_not_be_read_are_named(
     seeds.chmod(0)
     said = refusal(*instructions(seeds, tmp_path))
     assert "seeds.jsonl cannot be read" in said
+
+
+def test_two_builds_of_one_set_do_not_work_in_one_folder(
+    tmp_path: Path, work: Path, refusal: Refusal
+) -> None:
+    with folder_lock(work / "completions"):
+        said = refusal(*completions(write_prompts(tmp_path, 3), tmp_path))
+    assert f"another build is at work in {work / 'completions'} (process {os.getpid()})" in said
+    assert "wait for it, or name another folder with --work" in said
 
 
 def test_a_work_folder_that_is_a_file_is_refused(tmp_path: Path, refusal: Refusal) -> None:

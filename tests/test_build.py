@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import pty
@@ -11,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -72,19 +70,6 @@ RULES: tuple[dict[str, Any], ...] = (
         "answers": ["Answer {{hash}}, sample {{sample}}.", "I'm sorry, but I can't help."],
     },
 )
-
-
-def import_distilabel() -> None:
-    """Import it where what it and argilla say of their own code while importing fails no test."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for module in ("distilabel.pipeline", "builders.engine.executor", "builders.engine.tasks"):
-            importlib.import_module(module)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def distilabel() -> None:
-    import_distilabel()
 
 
 def write_seeds(folder: Path) -> Path:
@@ -327,6 +312,22 @@ def test_a_bad_answer_costs_one_row(tmp_path: Path, build: Callable[..., dict[st
     kept = {row["prompt"][0]["content"] for row in rows_of(Path(facts["draft"]), "default")}
     wanted = {f"What is {n} plus {n}?" for n in range(12) if n not in (3, 4)}
     assert kept == wanted
+
+
+def test_half_a_character_in_a_seed_or_an_answer_stops_no_build(
+    tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    words = build_words(tmp_path)
+    seeds = Path(words[words.index("--seeds") + 1])
+    halved = seeds.read_text(encoding="utf-8").replace("Describe the smell", r"Describe \ud83d")
+    seeds.write_text(halved, encoding="utf-8")
+    rules = [{"when": r"^Think of a series", "answer": "Say \ud83d in a few more words.\n10. go"}]
+    write_script(tmp_path, [*rules, *RULES])
+    draft = Path(build(*words)["draft"])
+    assert "Say ? in a few more words." in {
+        json.loads(row["evidence"]).get("instruction") for row in rows_of(draft, "dropped")
+    }
+    assert any("Describe ? of" in row["asked"] for row in rows_of(draft, "raw"))
 
 
 def test_completions_are_made_for_the_prompts_of_the_last_instructions(

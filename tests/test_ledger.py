@@ -230,6 +230,9 @@ def test_a_failure_is_never_an_answer(tmp_path: Path) -> None:
     with opened(tmp_path / "ledger.sqlite") as ledger:
         fail(ledger, call(1), Failure("http 500", "broke \udc80", status=500))
         assert ledger.get(call(1).key) is None and len(ledger) == 0
+        last = ledger.failure(call(1).key)
+        assert last and (last.cause, str(last), last.status) == ("http 500", "broke \\udc80", 500)
+        assert ledger.failure(call(2).key) is None
         record(ledger, (call(1), answer(1)))
         assert ledger.get(call(1).key) == answer(1)
         assert ledger.summary()["failures"] == {"http 500": 1}

@@ -9,7 +9,6 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,17 +25,12 @@ from builders.release.folder import release
 from builders.schema import DROPPED, PROMPT_COMPLETION, RAW, Row
 from scripts.main import main
 from tests.endpoint import Behaviour, Endpoint
-from tests.test_build import build_words, file_bytes, import_distilabel, write_prompts, write_script
+from tests.test_build import build_words, file_bytes, write_prompts, write_script
 
 CONFIGS = {"default": PROMPT_COMPLETION, "raw": RAW, "dropped": DROPPED}
 GOLDEN = Path(__file__).parent / "golden" / "instructions_card.md"
 # As the Hub finds a card's metadata.
 FRONT = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def distilabel() -> None:
-    import_distilabel()
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +208,8 @@ def test_the_cards_metadata_is_what_the_hub_and_datasets_read(folder: Path) -> N
     card = DatasetCard(card_of(folder))
     assert isinstance(card.data, DatasetCardData)
     found = FRONT.match(card_of(folder))
-    assert found and yaml.safe_load(found[2]) == card.data.to_dict()
+    read = {name: value for name, value in vars(card.data).items() if value is not None}
+    assert found and yaml.safe_load(found[2]) == read
     configs = MetadataConfigs.from_dataset_card_data(card.data)
     assert list(configs) == list(CONFIGS) and configs.get_default_config_name() == "default"
     for facts in yaml.safe_load(found[2])["dataset_info"]:
@@ -400,14 +395,17 @@ def end_of_front(card: str) -> int:
     return found.end()
 
 
+def saying(text: str) -> Callable[[Mapping[str, Any]], str]:
+    """Answers with a text, and the seed so that no two answers are the same."""
+    return lambda body: f"{text} {body['seed']}"
+
+
 def test_nothing_a_teacher_says_can_break_the_card(tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path, 4)
-    cards = []
+    cards: list[str] = []
     for text, model in (("Good.", "model"), (HOSTILE, HOSTILE_MODEL)):
         work = tmp_path / str(len(cards))
-        said = partial("{said} {seed}".format, said=text)
-        behaviour = Behaviour(answer=lambda body, said=said: said(seed=body["seed"]), model=model)
-        with Endpoint(behaviour) as endpoint:
+        with Endpoint(Behaviour(answer=saying(text), model=model)) as endpoint:
             words = ("--prompts", str(prompts), "--samples", "2", "--teacher", endpoint.url)
             assert main(["build", "completions", *words, "--work", str(work)]) == 0
         folder = released(work, work / "released", "completions")

@@ -1,17 +1,34 @@
-"""Measures what the gates cost: `python scripts/bench.py novelty`."""
+"""Measures what potstill costs: `python scripts/bench.py engine --rows 2000 --in-flight 64`.
+
+What is compared runs in turns, every client in a process of its own and its endpoint in another,
+and medians are compared, so that a busy machine slows all alike. scripts/bench_rivals.sh makes the
+environments of the rivals that `--against` can name.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
-from itertools import accumulate
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, islice
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 from builders.gates.novelty import Pool
+from scripts.bench_builds import ROOT, bench_memory, bench_start, endpoint
 
+RIVALS = ("stock", "data-designer", "curator", "datatrove")
+PATIENCE_S = 1800  # for one run of one client
 OPENINGS = (
     "Write a", "Given a", "Create a", "Explain the", "Describe the", "Generate a list of",
     "What is the", "Rewrite the following sentence", "Classify the following",
@@ -70,11 +87,191 @@ def bench_novelty(args: argparse.Namespace) -> dict[str, int | float]:
     }
 
 
+# --- clients against an endpoint
+
+
+def asked(client: str, url: str, rows: int, in_flight: int, args: Any) -> dict[str, float]:
+    """What one run of a client of bench_engine.py took."""
+    python = sys.executable
+    if client in RIVALS:
+        python = str(args.rivals.absolute() / client / "bin" / "python")
+    command = [python, str(ROOT / "scripts" / "bench_engine.py"), client, "--url", url]
+    command += ["--rows", str(rows), "--in-flight", str(in_flight)]
+    command += ["--dag", getattr(args, "dag", "one")]
+    try:
+        with subprocess.Popen(
+            command, stdout=-1, stderr=-1, text=True, cwd=ROOT, start_new_session=True
+        ) as process:
+            try:
+                said, erred = process.communicate(timeout=PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # with the workers of distilabel's runner
+                raise SystemExit(f"{client} stands still after {PATIENCE_S} s") from None
+    except FileNotFoundError:
+        raise SystemExit(f"{client} is not in {args.rivals}; run scripts/bench_rivals.sh") from None
+    if process.returncode:
+        raise SystemExit(f"{client} failed:\n{erred[-2000:]}")
+    took: dict[str, float] = json.loads(said.splitlines()[-1])
+    return took
+
+
+def in_turns(
+    clients: Iterable[str], repetitions: int, run: Callable[[str, int], dict[str, float]]
+) -> dict[str, list[dict[str, float]]]:
+    """What `run(client, repetition)` gave, by client: one of each, then one of each again."""
+    runs = defaultdict(list)
+    for repetition in range(repetitions):
+        for client in clients:
+            runs[client].append(run(client, repetition))
+    return dict(runs)
+
+
+def middle(runs: Sequence[dict[str, float]], over: str, under: str = "seconds") -> float:
+    """The median of a quotient of two facts."""
+    return median(run[over] / run[under] for run in runs)
+
+
+def bench_engine(args: argparse.Namespace) -> dict[str, Any]:
+    """Rows a second through our engine and through others, at one endpoint."""
+    against = args.against or (["bare"] if args.dag == "one" else ["stock"])
+    if args.dag != "one" and set(against) - {"stock"}:
+        raise SystemExit("only stock runs the ultrafeedback DAG; give --against stock")
+
+    def run(client: str, repetition: int) -> dict[str, float]:
+        with endpoint(args.latency, args.tokens, seed=repetition) as url:
+            return asked(client, url, args.rows, args.in_flight, args)
+
+    load = os.getloadavg()[0]
+    runs = in_turns([*against, "potstill"], args.repetitions, run)
+    rates = {client: middle(ran, "rows") for client, ran in runs.items()}
+    figures: dict[str, Any] = {
+        "rows": args.rows,
+        "in_flight": args.in_flight,
+        "latency": args.latency,
+        "dag": args.dag,
+        "repetitions": args.repetitions,
+        "load": load,
+        "rows_a_second": rates,
+        "times_faster_than": {name: rates["potstill"] / rates[name] for name in against},
+        "cpu_ms_a_row": 1e3 * middle(runs["potstill"], "cpu_s", "rows"),
+        "cpu_ms_a_row_of": {name: 1e3 * middle(runs[name], "cpu_s", "rows") for name in against},
+        "peak_mb": max(run["peak_mb"] for run in runs["potstill"]),
+        "seconds": {name: [run["seconds"] for run in ran] for name, ran in runs.items()},
+    }
+    if "bare" in rates:
+        figures = {"share_of_bare_loop": rates["potstill"] / rates["bare"], **figures}
+    return figures
+
+
+def bench_embedded(args: argparse.Namespace) -> dict[str, Any]:
+    """Tokens a second of the embedded teacher: through our engine, and straight at its server."""
+    load = os.getloadavg()[0]
+    runs = in_turns(
+        ["llama", "embedded"],
+        args.repetitions,
+        lambda client, _: asked(client, "", args.rows, args.in_flight, args),
+    )
+    rates = {client: middle(ran, "tokens") for client, ran in runs.items()}
+    return {
+        "share_of_server": rates["embedded"] / rates["llama"],
+        "rows": args.rows,
+        "in_flight": args.in_flight,
+        "load": load,
+        "tokens_a_second": rates,
+        "tokens": {client: [run["tokens"] for run in ran] for client, ran in runs.items()},
+    }
+
+
+# --- the ledger
+
+LOOK_UP = """
+import json, sys, time
+from pathlib import Path
+from builders.engine.ledger import Ledger
+
+start = time.perf_counter()
+ledger = Ledger.open(Path(sys.argv[1]))
+figures = {"open_s": time.perf_counter() - start}
+for name, step in (("", 1), ("absent_", -1)):
+    with open(sys.argv[2], "rb") as keys:
+        start, cpu = time.perf_counter(), time.process_time()
+        found = sum(ledger.get(key[::step]) is not None for key in iter(lambda: keys.read(32), b""))
+        spent, cpu = time.perf_counter() - start, time.process_time() - cpu
+    assert found == len(ledger) * (step == 1)
+    figures[f"lookup_{name}us"] = 1e6 * spent / len(ledger)
+    figures[f"lookup_{name}cpu_us"] = 1e6 * cpu / len(ledger)
+[peak] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(json.dumps({**figures, "peak_rss_mb": int(peak) / 1024}))
+"""
+
+
+def bench_ledger(args: argparse.Namespace) -> dict[str, Any]:
+    """CPU time of recording a call, time of a look-up, and the memory of a process that does it."""
+    from builders.engine.calls import Answer, Call
+    from builders.engine.ledger import Ledger
+
+    texts = [" ".join(instructions(13, seed)) for seed in range(200)]  # 1.4 kB each
+    numbers = iter(range(args.entries))
+    all_keys: list[bytes] = []
+
+    async def recorded(ledger: Ledger, pairs: Iterator[tuple[Call, Answer]]) -> None:
+        for call, answer in pairs:
+            await ledger.record(call, answer, cost_usd=0.001, attempts=1)
+
+    async def in_flight(ledger: Ledger, pairs: Iterable[tuple[Call, Answer]], most: int) -> None:
+        shared = iter(pairs)
+        await asyncio.gather(*(recorded(ledger, shared) for _ in range(most)))
+
+    def write_ms(ledger: Ledger, entries: int, most: int) -> float:
+        pairs = []
+        for number in islice(numbers, entries):
+            asked = f"{number}: {texts[number % 199][:1000]}"
+            call = Call(role="writer", endpoint="http://x/v1", model="m", revision="r", asked=asked)
+            pairs.append((call, Answer(text=texts[number % 200], input_tokens=9, latency_s=1.0)))
+            all_keys.append(call.key)  # computed before what is measured
+        start = time.process_time()
+        asyncio.run(in_flight(ledger, pairs, most))
+        return 1e3 * (time.process_time() - start) / entries
+
+    part = min(10_000, args.entries // (4 * args.repetitions))
+    writes: dict[int, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as temporary:
+        path, keys = Path(temporary, "ledger.sqlite"), Path(temporary, "keys")
+        ledger = Ledger.open(path)
+        while (left := args.entries - len(all_keys) - 2 * args.repetitions * part) > 0:
+            write_ms(ledger, min(left, 10_000), 256)
+        for _ in range(args.repetitions):
+            for most in (64, 256):
+                writes[most].append(write_ms(ledger, part, most))
+        ledger.close()
+        random.Random(4).shuffle(all_keys)
+        keys.write_bytes(b"".join(all_keys))
+        command = [sys.executable, "-c", LOOK_UP, str(path), str(keys)]
+        run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        return {
+            "entries": args.entries,
+            **json.loads(run.stdout),
+            "write_ms_a_call_64": median(writes[64]),
+            "write_ms_a_call_256": median(writes[256]),
+            "file_mb": path.stat().st_size / 1e6,
+            "load": os.getloadavg()[0],
+        }
+
+
 def positive(text: str) -> int:
     """A whole number from 1 on, read from the command line."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return int(text)
+
+
+def flat(figures: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Figures with the names of what they stand in, one a line."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{before}{name} ")
+        else:
+            yield before + name, value
 
 
 def main() -> None:
@@ -94,13 +291,55 @@ def main() -> None:
     )
     novelty.set_defaults(bench=bench_novelty)
 
+    flight = argparse.ArgumentParser(add_help=False)
+    flight.add_argument("--in-flight", type=positive, default=64, help="requests at once")
+    flight.add_argument("--tokens", type=positive, default=100, help="words of an answer")
+
+    engine = benchmarks.add_parser("engine", parents=[shared, flight], help=bench_engine.__doc__)
+    engine.add_argument("--rows", type=positive, default=2000)
+    engine.add_argument(
+        "--latency", default="fixed:0.2", help="of the endpoint: fixed:S or lognormal:MEAN:SIGMA"
+    )
+    engine.add_argument("--dag", choices=("one", "ultrafeedback"), default="one")
+    engine.add_argument(
+        "--against",
+        type=lambda text: text.split(","),
+        help=f"of bare, {', '.join(RIVALS)}, with commas between",
+    )
+    engine.add_argument(
+        "--rivals",
+        type=Path,
+        default=ROOT / "work" / "rivals",
+        help="where bench_rivals.sh put them",
+    )
+    engine.set_defaults(bench=bench_engine)
+
+    start = benchmarks.add_parser("start", parents=[shared], help=bench_start.__doc__)
+    start.add_argument("--rows", type=positive, default=20)
+    start.set_defaults(bench=bench_start)
+
+    memory = benchmarks.add_parser("memory", parents=[shared, flight], help=bench_memory.__doc__)
+    memory.add_argument("--few", type=positive, default=2000, help="rows")
+    memory.add_argument("--many", type=positive, default=20_000, help="rows")
+    memory.set_defaults(bench=bench_memory)
+
+    embedded = benchmarks.add_parser("embedded", parents=[shared], help=bench_embedded.__doc__)
+    embedded.add_argument("--rows", type=positive, default=40)
+    embedded.add_argument("--in-flight", type=positive, default=4, help="requests at once")
+    embedded.set_defaults(bench=bench_embedded)
+
+    ledger = benchmarks.add_parser("ledger", parents=[shared], help=bench_ledger.__doc__)
+    ledger.add_argument("--entries", type=positive, default=1_000_000)
+    ledger.set_defaults(bench=bench_ledger)
+
     args = parser.parse_args()
     figures = args.bench(args)
     if args.json:
         print(json.dumps(figures))
         return
-    for name, value in figures.items():
-        print(f"{name:<20} {value:>12,.{0 if isinstance(value, int) else 3}f}")
+    for name, value in flat(figures):
+        shown = f"{value:,.3f}" if isinstance(value, float) else str(value)
+        print(f"{name:<28} {shown:>12}")
 
 
 if __name__ == "__main__":

@@ -208,7 +208,9 @@ class _Script:
         if rule.kind == "429" or (status == 503 and rule.seconds is not None):
             headers["retry-after"] = f"{seconds:g}"
         elif rule.kind == "429-date":
-            headers["retry-after"] = formatdate(time.time() + seconds, usegmt=True)
+            now = time.time()
+            headers["date"] = formatdate(now, usegmt=True)
+            headers["retry-after"] = formatdate(now + seconds, usegmt=True)
         if self.behaviour.tell_limits and self.let_through:
             reset_ms = (self.let_through[0] + self.window_s - time.monotonic()) * 1000
             headers["x-ratelimit-limit-requests"] = str(self.most)

@@ -20,7 +20,7 @@ _MOST_FAULTS = 10  # of one call; with the waits between them at least 45 s
 _PATIENCE_S = 120.0  # with an endpoint that is gone, or answers nobody
 _REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # no fault of the call's
 _OVERLOADED = ("http 429", "http 503", "http 529", "time-out")
-_OUT_OF_REACH_PAUSE_S = 1.0  # the endpoint is gone: once a second is often enough to find it back
+_OUT_OF_REACH_S = 1.0  # the endpoint is gone: once a second is often enough to find it back
 _jitter = random.SystemRandom()  # the global one belongs to the steps
 
 
@@ -106,7 +106,7 @@ class Asker:
                         raise
                     self.unsent.add(call.key)
                     self._progress.retries += 1
-                    await self._rest(1 if failure.after_s else max(faults, refusals))
+                    await self._rest(1 if _pause_s(failure) else max(faults, refusals))
         finally:
             self.unsent.discard(call.key)
         return asked
@@ -151,7 +151,8 @@ class Asker:
     ) -> tuple[Answer, float | None]:
         reserved = await self._budget.reserve(call)
         try:
-            entered = await self._limiter.enter(self._progress.tokens_a_call)
+            enter = self._limiter.follow if hedge else self._limiter.enter
+            entered = await enter(self._progress.tokens_a_call)
             if self._stopping():
                 self._limiter.leave(entered, answered=False)
                 await asyncio.get_running_loop().create_future()  # until it is cancelled
@@ -177,9 +178,7 @@ class Asker:
             # Refused and broken on the way in is unpaid for; with anything else nobody knows.
             lost = not failure.status and failure.cause != "no connection"
             refused = failure.cause in _OVERLOADED
-            pause_s = failure.after_s or 0.0
-            if failure.cause == "no connection":
-                pause_s = _OUT_OF_REACH_PAUSE_S
+            pause_s = _pause_s(failure)
             raise
         finally:
             self.flights.discard(flight)
@@ -216,3 +215,8 @@ class Asker:
         if self.resting:
             said += f", {self.resting} calls wait to be sent again"
         return said
+
+
+def _pause_s(failure: Failure) -> float:
+    """For how long a failure is a reason to leave the whole endpoint alone."""
+    return _OUT_OF_REACH_S if failure.cause == "no connection" else failure.after_s or 0.0

@@ -62,6 +62,7 @@ class EmbeddedTeacher:
         for threads in (params.cpuparams, params.cpuparams_batch):
             threads.n_threads = len(os.sched_getaffinity(0))
             threads.poll = 0
+        params.cache_ram_mib = 0  # of evicted prompts: gigabytes; a slot keeps its own in any case
         params.verbosity = -1
         params.ui = False
         try:

@@ -9,29 +9,44 @@ import os
 import re
 import time
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import aiohttp
 
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.teachers import TeacherSpec
-from builders.errors import TeacherError
+from builders.errors import InputError, TeacherError
 
 _RETRIED = frozenset({408, 409, 425, 429})
+_SECRET = re.compile("key|token|secret|sig", re.IGNORECASE)  # a query's word for a value to hide
 _LONGEST_PAUSE_S = 3600.0  # then it is asked again, whatever it said
 
 
 class EndpointTeacher:
-    """An endpoint, its session and its key; the key leaves the process in one header only."""
+    """An endpoint, its session and its key; the key leaves the process in one header only.
+
+    An address may hold a user and password instead, and a query, which each request is sent with.
+    """
 
     def __init__(self, spec: TeacherSpec) -> None:
-        self._base = spec.place.rstrip("/")
+        parts = urlsplit(spec.place)
+        self._base = public_address(spec.place).rstrip("/")
+        self._query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self._key = os.environ.get(spec.key_env, "")
         self._key_env = spec.key_env
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        self._login = aiohttp.BasicAuth(user, password) if user else None
+        hidden = [value for name, value in self._query.items() if _SECRET.search(name)]
+        self._secrets = [secret for secret in (self._key, password, *hidden) if secret]
+        if self._key and user:
+            raise InputError(
+                f"{self._base} is given a user and {spec.key_env} a key; one of them can be sent: "
+                "take one away"
+            )
         self._timeout_s = spec.timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._chat_only = False
-        self.name = public_address(self._base)
+        self.name = self._base
         self.model = spec.model or ""
         self.revision: str | None = None
         self.concurrency = spec.concurrency or 32
@@ -51,6 +66,7 @@ class EndpointTeacher:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._session = aiohttp.ClientSession(
             headers=headers,
+            auth=self._login,
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=20),
             auto_decompress=True,
@@ -115,7 +131,9 @@ class EndpointTeacher:
     ) -> tuple[int, Any, bytes]:
         assert self._session is not None
         try:
-            async with self._session.request(method, self._base + path, json=payload) as response:
+            async with self._session.request(
+                method, self._base + path, params=self._query, json=payload, allow_redirects=False
+            ) as response:
                 return response.status, response.headers, await response.read()
         except TimeoutError:
             raise Failure(
@@ -216,15 +234,19 @@ class EndpointTeacher:
 
     def _clean(self, text: str) -> str:
         """The text without the key, should an endpoint echo it."""
-        return text.replace(self._key, "[key]") if self._key and self._key in text else text
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, "[key]")
+        return text
 
     def _cleaned(self, value: Any) -> Any:
         """A list of JSON values without the key; None for anything else."""
         if not isinstance(value, list):
             return None
         text = json.dumps(value, ensure_ascii=False)
-        quoted = json.dumps(self._key, ensure_ascii=False)[1:-1]
-        return json.loads(text.replace(quoted, "[key]")) if quoted and quoted in text else value
+        for secret in self._secrets:
+            text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "[key]")
+        return json.loads(text)
 
 
 def _request(call: Call, raw: bool) -> tuple[str, dict[str, Any]]:
@@ -248,7 +270,7 @@ def _error_text(body: bytes) -> str:
         given = json.loads(text)
         error = given.get("error", given) if isinstance(given, dict) else given
         said = error.get("message", error) if isinstance(error, dict) else error
-        text = said if isinstance(said, str) else json.dumps(said)
+        text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
     except ValueError:
         if text.startswith("<"):
             text = "an HTML page"
@@ -260,7 +282,10 @@ def _count(value: object) -> int | None:
 
 
 def retry_after_s(headers: Any) -> float | None:
-    """The seconds that Retry-After asks for, given as seconds or as a date; None without it."""
+    """The seconds that Retry-After asks for, given as seconds or as a date; None without it.
+
+    A date is held against the answer's own Date, so that neither clock need be right.
+    """
     value = headers.get("Retry-After")
     if value is None:
         return None
@@ -268,10 +293,15 @@ def retry_after_s(headers: Any) -> float | None:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+            now = _moment(headers["Date"]) if "Date" in headers else time.time()
+            seconds = _moment(value) - now
         except (ValueError, OverflowError):
             return None
     return min(max(0.0, seconds), _LONGEST_PAUSE_S)
+
+
+def _moment(date: str) -> float:
+    return email.utils.parsedate_to_datetime(date).timestamp()
 
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")

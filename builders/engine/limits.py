@@ -69,6 +69,19 @@ class Limiter:
                 raise
         else:
             self.flying += 1
+        return self._entered(tokens)
+
+    async def follow(self, tokens: float = 0.0) -> float:
+        """As `enter`, for a request whose call holds a place already: it waits for pauses only.
+
+        Behind the stragglers that it is sent for, it would never come to its turn.
+        """
+        while self.closed_s > 0:
+            await asyncio.sleep(self.closed_s)
+        self.flying += 1
+        return self._entered(tokens)
+
+    def _entered(self, tokens: float) -> float:
         now = time.monotonic()
         for pace, used in zip(self._paces, (1.0, tokens), strict=True):
             if pace:

@@ -1,0 +1,122 @@
+"""Measures whole builds for bench.py: what they start with, and how much memory they take."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def endpoint(latency: str, tokens: int, seed: int, log: Path | None = None) -> Iterator[str]:
+    """Run the tests' endpoint in a process of its own; give its address."""
+    command = [sys.executable, str(ROOT / "tests" / "endpoint.py")]
+    command += ["--latency", latency, "--tokens", str(tokens)]
+    command += ["--behaviour", json.dumps({"seed": seed})]
+    command += ["--log", str(log)] if log else []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
+
+
+def build_command(folder: Path, rows: int, teacher: str, *options: str) -> list[str]:
+    """The command that answers as many prompts once, in a work folder that is not there yet."""
+    prompts = folder / f"{rows}.jsonl"
+    if not prompts.exists():
+        lines = (json.dumps({"prompt": f"Tell in a few words about {row}."}) for row in range(rows))
+        prompts.write_text("\n".join(lines), encoding="utf-8")
+    words = ["-m", "scripts.main", "build", "completions", "--samples", "1", "--rows", str(rows)]
+    words += ["--prompts", str(prompts), "--work", tempfile.mkdtemp(dir=folder)]
+    return [sys.executable, *words, "--teacher", teacher, "--model", "m", *options]
+
+
+def bench_memory(args: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of `potstill build completions`, of many rows against few."""
+    peaks: dict[int, list[float]] = defaultdict(list)
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        endpoint("fixed:0.05", args.tokens, 0) as url,
+    ):
+        for _ in range(args.repetitions):
+            for rows in (args.few, args.many):
+                flags = ("--concurrency", str(args.in_flight))
+                command = build_command(Path(temporary), rows, url, *flags)
+                process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+                _, status, used = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+                if status:
+                    raise SystemExit(f"the build of {rows} rows failed")
+                peaks[rows].append(used.ru_maxrss / 1024)
+    few, many = median(peaks[args.few]), median(peaks[args.many])
+    return {"times_more": many / few, "peak_mb": {str(args.few): few, str(args.many): many}}
+
+
+def bench_start(args: argparse.Namespace) -> dict[str, Any]:
+    """Seconds from the start of `potstill build` to its first question, and where they go."""
+    began: dict[str, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        first, log, script = folder / "first", folder / "log.jsonl", folder / "teacher.py"
+        script.write_text(
+            "import time\n\ndef answer(call):\n"
+            f"    with open({str(first)!r}, 'a') as file:\n        print(time.time(), file=file)\n"
+            "    return 'It is a thing like others.'\n"
+        )
+
+        def seconds(teacher: str, asks: Callable[[], float], *python: str) -> tuple[float, str]:
+            first.write_text("")
+            if log.exists():
+                os.truncate(log, 0)
+            command = build_command(folder, args.rows, teacher)
+            command[1:1] = python
+            start = time.time()
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            if run.returncode:
+                raise SystemExit(f"the build failed:\n{run.stderr[-2000:]}")
+            return asks() - start, run.stderr
+
+        def scripted() -> float:
+            return float(first.read_text().split()[0])
+
+        def posted() -> float:
+            requests = map(json.loads, log.read_text().splitlines())
+            return min(float(one["time"]) for one in requests if one["method"] == "POST")
+
+        place = f"scripted:{script}"
+        with endpoint("none", 16, 0, log) as url:
+            seconds(place, scripted)  # warms the disk
+            for _ in range(args.repetitions):
+                began["scripted"].append(seconds(place, scripted)[0])
+                began["endpoint"].append(seconds(url, posted)[0])
+        timed = seconds(place, scripted, "-X", "importtime")[1]
+    return {
+        "first_question_s": {kind: median(all_) for kind, all_ in began.items()},
+        "load": os.getloadavg()[0],
+        "imports_s": imports_s(timed),
+    }
+
+
+def imports_s(timed: str) -> dict[str, float]:
+    """Seconds by package, without what it imports in turn, from `python -X importtime`."""
+    spent: Counter[str] = Counter()
+    for line in timed.splitlines():
+        parts = line.removeprefix("import time:").split("|")
+        if len(parts) == 3 and parts[0].strip().isdecimal():
+            spent[parts[2].strip().partition(".")[0]] += int(parts[0])
+    largest = {package: us / 1e6 for package, us in spent.most_common(12)}
+    return {"all": spent.total() / 1e6, **largest}

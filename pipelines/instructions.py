@@ -380,7 +380,7 @@ RECIPE = Recipe(
         written_by="a language model, reviewed line by line",
     ),
     roles={"writer": "continues lists of tasks, labels them and writes their instances"},
-    rows=60,
+    rows=40,
     rows_of="instruction candidates",
     pipeline=pipeline,
     row=row,

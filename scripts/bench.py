@@ -179,6 +179,10 @@ def bench_embedded(args: argparse.Namespace) -> dict[str, Any]:
         "load": load,
         "tokens_a_second": rates,
         "tokens": {client: [run["tokens"] for run in ran] for client, ran in runs.items()},
+        "seconds": {client: [run["seconds"] for run in ran] for client, ran in runs.items()},
+        "cpu_ms_a_token": {
+            client: 1e3 * middle(ran, "cpu_s", "tokens") for client, ran in runs.items()
+        },
     }
 
 

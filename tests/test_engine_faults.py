@@ -715,6 +715,15 @@ def test_a_key_is_found_nowhere_in_what_a_build_writes(builds: Builds) -> None:
         assert [str(file) for file, text in written if part in text] == []
 
 
+@pytest.mark.slow
+def test_a_crash_is_told_without_the_values_of_variables(tmp_path: Path) -> None:
+    code = "from builders.engine.engine import _executor\nkey = 'sk-planted'\n_executor()\n1 / 0\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert "ZeroDivisionError" in done.stderr and "sk-planted" not in done.stderr
+
+
 # --- in parts, and again
 
 

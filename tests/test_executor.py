@@ -212,6 +212,24 @@ def test_a_task_that_asks_several_times_evolves_each_row_on_its_own(run: Any) ->
     assert [row["evolved_instructions"] for row in made] == [
         [f"{times} times say {n}" for times in (1, 2, 3)] for n in range(12)
     ]
+    assert all(len(row["llm_evol_call"]) == 3 for row in made)  # so that each call has its row
+
+
+def test_a_row_that_is_lost_names_the_calls_that_were_answered_before(run: Any) -> None:
+    def line(teach: Any) -> Any:
+        with Pipeline(name="evol") as line:
+            EvolInstruct(name="evol", llm=teach("writer"), num_evolutions=3)
+        return line
+
+    def answer(call: Call) -> str:
+        if "once" in call.text:
+            raise Failure("http 400", "no")
+        return "once more"
+
+    teacher = Scripted(answer=answer)
+    [row] = run(line, seeds(1), teacher)
+    assert (row["failed"], row["failed_step"]) == ("http 400", "evol")
+    assert row["llm_evol_call"] == [call.id for call in teacher.asked]
 
 
 def test_what_chance_gives_a_row_does_not_hang_on_when_its_turn_comes(run: Any) -> None:

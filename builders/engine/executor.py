@@ -17,6 +17,7 @@ from typing import Any
 
 from builders.engine.bridge import drive
 from builders.engine.graph import Item, Key, Node, graph, routed
+from builders.engine.llm import asked
 from builders.engine.running import (
     BROKEN,
     Processes,
@@ -209,12 +210,21 @@ class Execution:
 
     async def _ask(self, node: Node, item: Item) -> None:
         outcome: list[Raw] | Raised
+        calls: list[str] = []
+        asked.set(calls)
         try:
             [outcome] = await self._compute(node, [item])
         except PotstillError:
             raise
         except Exception as error:  # noqa: BLE001 - somebody's step: its error is the row's reason
             outcome = Raised.by(error)
+        # A task that asks several times tells of none, one that fails of none that was answered.
+        column = f"llm_{node.name}_call"
+        if isinstance(outcome, Raised):
+            item = Item(item.key, [*item.rows, {column: calls}])
+        else:
+            for row in outcome:
+                row.setdefault(column, calls)
         await self._settle(node, item, outcome)
 
     async def _apply(self, node: Node, items: list[Item]) -> None:

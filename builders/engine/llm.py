@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from distilabel.models.llms.base import LLM
@@ -14,6 +15,9 @@ from builders.recipe import short_hash
 
 if TYPE_CHECKING:
     from builders.engine.teachers import Teacher
+
+
+asked: ContextVar[list[str]] = ContextVar("asked")  # ids of the calls made for the row at work
 
 
 class Asks(Protocol):
@@ -57,10 +61,11 @@ class EngineLLM(LLM):  # type: ignore[misc]
     async def _generate(self, inputs: list[Any], samples: int) -> list[dict[str, Any]]:
         if len(inputs) == 1:
             return [await self._samples(inputs[0], samples)]
-        return await asyncio.gather(*(self._samples(asked, samples) for asked in inputs))
+        return await asyncio.gather(*(self._samples(one, samples) for one in inputs))
 
-    async def _samples(self, asked: Any, samples: int) -> dict[str, Any]:
-        calls = [self._call(asked, sample) for sample in range(samples)]
+    async def _samples(self, messages: Any, samples: int) -> dict[str, Any]:
+        calls = [self._call(messages, sample) for sample in range(samples)]
+        asked.get([]).extend(call.id for call in calls)
         if samples == 1:
             answers: list[Answer | BaseException] = [await self._engine.answer(calls[0])]
         else:
@@ -83,17 +88,17 @@ class EngineLLM(LLM):  # type: ignore[misc]
             ],
         }
 
-    def _call(self, asked: Any, sample: int) -> Call:
-        if isinstance(asked, tuple):  # distilabel's (messages, structured output)
-            asked = asked[0]
-        text = asked if isinstance(asked, str) else str(asked)
+    def _call(self, messages: Any, sample: int) -> Call:
+        if isinstance(messages, tuple):  # distilabel's (messages, structured output)
+            messages = messages[0]
+        text = messages if isinstance(messages, str) else str(messages)
         seed = int(short_hash(str(self._engine.seed), text, str(sample))[:8], 16) >> 1
         return Call(
             role=self.role,
             endpoint=self._teacher.name,
             model=self._teacher.model,
             revision=self._teacher.revision,
-            asked=asked,
+            asked=messages,
             sampling={**self.sampling, "seed": seed},
             schema=self.answer_schema,
             sample=sample,

@@ -426,7 +426,10 @@ def test_a_global_step_may_give_rows_of_its_own_or_filter_all_which_is_counted(r
 def test_a_global_step_after_two_steps_gets_the_rows_of_both_in_one_order(run: Any) -> None:
     @step(inputs=["generation"], outputs=["pairs"], step_type="global")
     def paired(*inputs: StepInput) -> Any:
-        yield [{"pairs": [row["generation"] for row in rows]} for rows in zip(*inputs, strict=True)]
+        yield [
+            {"pairs": [row["generation"] for row in rows], "of": len(inputs[0])}
+            for rows in zip(*inputs, strict=True)
+        ]
 
     def line(teach: Any) -> Any:
         with Pipeline(name="pairs") as line:
@@ -438,9 +441,7 @@ def test_a_global_step_after_two_steps_gets_the_rows_of_both_in_one_order(run: A
         return line
 
     made = run(line, seeds(30), Scripted(answer=rating, latency_s=lengths))
-    assert [row["pairs"] for row in made] == [
-        [f"0.1 re say {n}", f"0.9 re say {n}"] for n in range(30)
-    ]
+    assert made == [{"pairs": [f"0.1 re say {n}", f"0.9 re say {n}"], "of": 30} for n in range(30)]
 
 
 def test_a_generator_step_stands_for_the_seeds(run: Any) -> None:

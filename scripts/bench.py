@@ -104,8 +104,10 @@ def asked(client: str, url: str, rows: int, in_flight: int, args: Any) -> dict[s
         ) as process:
             try:
                 said, erred = process.communicate(timeout=PATIENCE_S)
-            except subprocess.TimeoutExpired:
+            except BaseException as error:
                 os.killpg(process.pid, signal.SIGKILL)  # with the workers of distilabel's runner
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
                 raise SystemExit(f"{client} stands still after {PATIENCE_S} s") from None
     except FileNotFoundError:
         raise SystemExit(f"{client} is not in {args.rivals}; run scripts/bench_rivals.sh") from None

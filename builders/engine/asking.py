@@ -106,7 +106,8 @@ class Asker:
                         raise
                     self.unsent.add(call.key)
                     self._progress.retries += 1
-                    await self._rest(1 if _pause_s(failure) else max(faults, refusals))
+                    times = refusals if refused else faults
+                    await self._rest(1 if _pause_s(failure) else times)
         finally:
             self.unsent.discard(call.key)
         return asked

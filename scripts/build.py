@@ -20,21 +20,14 @@ from builders.estimate import estimate
 from builders.recipe import Option, Recipe, Settings
 from builders.release.report import report, table
 from builders.seeds import Source
-from scripts.main import recipe
+from scripts.main import about_a_set, recipe
 
 
 def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """The verb's flags, with those of the recipe where one is named."""
-    parser.add_argument("name", metavar="NAME", help="a recipe; `potstill list` names them")
+    about_a_set(parser)
     parser.add_argument("--rows", type=_count, help="how many to make, in the recipe's unit")
     parser.add_argument("--seed", type=int, default=42, help="of all chance (default %(default)s)")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("work"),
-        metavar="DIR",
-        help="where drafts lie (default ./work)",
-    )
     parser.add_argument("--json", action="store_true", help="one JSON object for programs")
     teacher = parser.add_argument_group("teacher")
     teacher.add_argument(

@@ -12,19 +12,12 @@ from typing import Any
 from builders.build import LEDGER
 from builders.engine.ledger import Ledger
 from builders.errors import InputError
-from scripts.main import recipe
+from scripts.main import about_a_set, recipe
 
 
 def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     """The verb's flags."""
-    parser.add_argument("name", metavar="NAME", help="a recipe; `potstill list` names them")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("work"),
-        metavar="DIR",
-        help="where drafts lie (default ./work)",
-    )
+    about_a_set(parser)
     parser.add_argument("--export", type=Path, metavar="FILE", help="write all answers as parquet")
     parser.add_argument("--json", action="store_true", help="one JSON object for programs")
 

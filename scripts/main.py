@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pipelines
 from builders.errors import InputError, PotstillError, nearest_name
@@ -46,6 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("potstill: stopped", file=sys.stderr)
         return 130
     return status
+
+
+def about_a_set(parser: argparse.ArgumentParser) -> None:
+    """The flags of every verb that looks at one set's builds."""
+    parser.add_argument("name", metavar="NAME", help="a recipe; `potstill list` names them")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("work"),
+        metavar="DIR",
+        help="where drafts lie (default ./work)",
+    )
 
 
 def recipe(name: str) -> Recipe:

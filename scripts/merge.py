@@ -10,25 +10,18 @@ from pathlib import Path
 from builders.engine.progress import Progress, Ticker
 from builders.merge import merge
 from builders.release.report import report, table
-from scripts.main import recipe
+from scripts.main import about_a_set, recipe
 
 
 def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     """The verb's flags."""
-    parser.add_argument("name", metavar="NAME", help="a recipe; `potstill list` names them")
+    about_a_set(parser)
     parser.add_argument(
         "shards",
         nargs="*",
         type=Path,
         metavar="FOLDER",
         help="the shards' folders (default all below WORK/NAME/shards)",
-    )
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("work"),
-        metavar="DIR",
-        help="where drafts lie (default ./work)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object for programs")
 

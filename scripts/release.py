@@ -8,20 +8,13 @@ from pathlib import Path
 
 from builders.release.draft import last_draft
 from builders.release.folder import release
-from scripts.main import recipe
+from scripts.main import about_a_set, recipe
 
 
 def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     """The verb's flags."""
-    parser.add_argument("name", metavar="NAME", help="a recipe; `potstill list` names them")
+    about_a_set(parser)
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to make")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("work"),
-        metavar="DIR",
-        help="where drafts lie (default ./work)",
-    )
 
 
 def run(given: argparse.Namespace) -> int:

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from builders.release.draft import last_draft
 from builders.release.report import report, samples, table
-from scripts.main import recipe
+from scripts.main import about_a_set, recipe
 
 
 def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     """The verb's flags."""
-    parser.add_argument("name", metavar="NAME", help="a recipe; `potstill list` names them")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("work"),
-        metavar="DIR",
-        help="where drafts lie (default ./work)",
-    )
+    about_a_set(parser)
     parser.add_argument("--json", action="store_true", help="the draft's facts as one JSON object")
 
 

@@ -244,7 +244,7 @@ def test_nothing_committed_names_a_registry_s_host() -> None:
 def test_the_search_for_paths_and_hosts_would_find_some() -> None:
     slash, dot = "/", "."
     local = [f"see {slash}home/ann/x", f'"{slash}root/a"', f"file://{slash}work/b"]
-    relative = ["$root/work/a", "builders/home/x", "https://example.com/home/x", "~/work/a"]
+    relative = ["$root/work/a", "builders/home/x", "https://example.com/home/x", "~/" + "work/a"]
     assert [bool(re.search(LOCAL_PATH, text)) for text in local] == [True] * 3
     assert [bool(re.search(LOCAL_PATH, text)) for text in relative] == [False] * 4
     hosts = [f"https://pypi{dot}org/project/x", f"files.pythonhosted{dot}org"]

@@ -19,7 +19,13 @@ VERBS = {
     "merge": "the shards of one build to one draft",
     "ledger": "the calls of a build: tokens, money, failures; export to parquet",
     "show": "the last draft: what was kept and dropped, and why",
-    "release": "the last draft as a release folder, read back and compared",
+    "release": "the last draft as a new version on a Hub, or as a folder; read back and compared",
+    "diff": "what changed between two versions, drafts or folders, row by row",
+    "check": "whether a version was withdrawn; for training scripts",
+    "yank": "withdraw a version: it stays readable, card and advisories say what to use",
+    "review": "a pull request on a set: what it changes, what fails, one comment, a verdict",
+    "judge": "how far a judge can be trusted: agreement with people, biases, consistency",
+    "hub": "a Hub of your own on this machine, for the unmodified clients",
 }
 
 

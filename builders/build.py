@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,13 +14,14 @@ from builders.engine.engine import Engine, Terms, folder_lock
 from builders.engine.ledger import Ledger
 from builders.engine.progress import Progress
 from builders.engine.teachers import RecordedTeacher, Teacher, TeacherSpec, recorded, teacher
-from builders.errors import InputError, TeacherError
+from builders.errors import InputError, RecipeError, TeacherError
 from builders.fates import Candidate, fates, judge, raw_rows
 from builders.recipe import Raw, Recipe, Settings
 from builders.release.draft import Draft, counts, last_draft, write_draft
 from builders.release.files import canonical_json, folder_error
 from builders.release.lineage import lineage
 from builders.release.statistics import spending
+from builders.schema import Row
 from builders.seeds import Origin, Source, read_prompts, read_tasks
 
 LEDGER = "ledger.sqlite"
@@ -84,8 +85,25 @@ def build(order: Order, progress: Progress) -> Draft:
             "spent": spending(ledger.answers(made.used), len(kept)),
         }
         raw = raw_rows(ledger.answers(made.used), row_ids)
-        rows = {"default": kept, "dropped": dropped, "raw": raw}
-        return write_draft(order.home, recipe.schema, rows, facts, progress.facts())
+        rows: dict[str, Iterable[Row]] = {"default": kept, "dropped": dropped, "raw": raw}
+        rows |= {name: _viewed(order, name, made.candidates) for name in recipe.views}
+        return write_draft(order.home, recipe.schemas, rows, facts, progress.facts())
+
+
+def _viewed(order: Order, name: str, candidates: Sequence[Candidate]) -> Iterator[Row]:
+    """The rows of one of the recipe's views, each fit and with an id of its own."""
+    view = order.recipe.views[name]
+    seen: set[str] = set()
+    pairs = ((candidate.raw, candidate.row) for candidate in candidates)
+    for row in view.rows(pairs, order.settings):
+        problem = view.schema.problem(row)
+        if problem or row["id"] in seen:
+            raise RecipeError(
+                f"pipelines/{order.recipe.name}.py, view {name!r}: row {row.get('id')!r} "
+                f"{problem or 'comes twice'}; mend the view"
+            )
+        seen.add(row["id"])
+        yield row
 
 
 def ask_shard(order: Order, progress: Progress) -> int:

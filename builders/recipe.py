@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Literal, Protocol
 
 from builders.errors import RecipeError
-from builders.schema import Row, Schema
+from builders.schema import DROPPED, RAW, Row, Schema
 
 Raw = dict[str, Any]
 Json = str | int | float | bool | None | list[Any] | dict[str, Any]
@@ -83,6 +83,18 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class View:
+    """A further config of a set: the same candidates in another shape.
+
+    `rows` gets every raw row with the kept row it became, or None, and gives rows with an `id`
+    that is unique in the config.
+    """
+
+    schema: Schema
+    rows: Callable[[Iterable[tuple[Raw, Row | None]], Settings], Iterable[Row]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What makes one set.
 
@@ -102,6 +114,7 @@ class Recipe:
         draft_gates: Reasons that need all rows: from the raw rows and the rows that they became to
             drops by position.
         options: What may be chosen for a build.
+        views: Further configs, by name, made from the same candidates.
         source: The paper or specification it follows.
     """
 
@@ -118,7 +131,14 @@ class Recipe:
     gates: tuple[RowGate, ...] = ()
     draft_gates: Callable[[Settings], tuple[DraftGate, ...]] = lambda _: ()
     options: tuple[Option, ...] = ()
+    views: Mapping[str, View] = field(default_factory=dict)
     source: str = ""
+
+    @property
+    def schemas(self) -> dict[str, Schema]:
+        """The configs of its drafts and releases and their shapes; `default` first."""
+        views = {name: view.schema for name, view in self.views.items()}
+        return {"default": self.schema, **views, "raw": RAW, "dropped": DROPPED}
 
     def all_candidates(self, run: Run, seeds: Sequence[Raw], settings: Settings) -> Iterator[Raw]:
         """Every raw row of a build, each once."""

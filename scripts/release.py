@@ -21,7 +21,7 @@ def run(given: argparse.Namespace) -> int:
     """Make the folder and say how it is loaded."""
     named = recipe(given.name)
     draft = last_draft(given.work / named.name)
-    if release(draft, named.schema, given.to):
+    if release(draft, named.schemas, given.to):
         print(f"released {draft.folder} to {given.to}; read back and compared")
     else:
         print(f"{given.to} is this release already; nothing changed")

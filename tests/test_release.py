@@ -324,7 +324,7 @@ def test_a_persons_words_stand_on_the_card_to_the_byte(work: Path, tmp_path: Pat
     (tmp_path / "instructions.md").write_text(WORDS, encoding="utf-8")
     words = read_words("instructions", cards=tmp_path)
     draft = last_draft(work / "instructions")
-    assert release(draft, PROMPT_COMPLETION, tmp_path / "released", words)
+    assert release(draft, CONFIGS, tmp_path / "released", words)
     card = card_of(tmp_path / "released")
     for section in re.split(r"^## .+\n\n", WORDS, flags=re.MULTILINE)[1:]:
         assert section.rstrip("\n") in card

@@ -15,7 +15,6 @@ from typing import Any
 import yaml
 
 from builders.errors import InputError
-from builders.release.draft import schemas
 from builders.schema import Row, Schema
 
 CARDS = Path(__file__).resolve().parents[2] / "cards"
@@ -78,14 +77,18 @@ def read_words(name: str, cards: Path = CARDS) -> Words:
 
 
 def front_matter(
-    words: Words, default: Schema, licence: str, size: str, splits: Mapping[str, Mapping[str, int]]
+    words: Words,
+    schemas: Mapping[str, Schema],
+    licence: str,
+    size: str,
+    splits: Mapping[str, Mapping[str, int]],
 ) -> str:
     """The card's YAML with `configs` and `dataset_info`.
 
     `splits` holds for each config the `num_bytes`, `num_examples` and `download_size` of `train`.
     """
     configs, infos = [], []
-    for config, shape in schemas(default).items():
+    for config, shape in schemas.items():
         files = [{"split": "train", "path": f"data/{config}/train-*"}]
         first = {"default": True} if config == "default" else {}
         configs.append({"config_name": config, "data_files": files, **first})

@@ -13,7 +13,7 @@ from typing import Any
 from builders.errors import InputError
 from builders.release.files import canonical_json, read_parquet, whole_folder, write_parquet
 from builders.release.licence import rolled_up
-from builders.schema import DROPPED, RAW, Row, Schema
+from builders.schema import Row, Schema
 
 FACTS = "draft.json"
 RUN = "run.json"
@@ -45,17 +45,12 @@ class Draft:
         return rolled_up([lineage["seeds"]["licence"], *teachers])
 
     def file(self, config: str) -> Path:
-        """The file of `default`, `raw` or `dropped`."""
+        """The file of a config."""
         return self.folder / f"{config}.parquet"
 
     def rows(self, config: str) -> Iterator[Row]:
         """All rows of a config."""
         return read_parquet(self.file(config))
-
-
-def schemas(default: Schema) -> dict[str, Schema]:
-    """The configs of a draft and of its release, and their shapes; `default` first."""
-    return {"default": default, "raw": RAW, "dropped": DROPPED}
 
 
 def counts(kept: int, dropped: Sequence[Row]) -> dict[str, Any]:
@@ -71,7 +66,7 @@ def by_frequency(counted: Mapping[str, int]) -> dict[str, int]:
 
 def write_draft(
     home: Path,
-    schema: Schema,
+    schemas: Mapping[str, Schema],
     rows: Mapping[str, Iterable[Row]],
     facts: Mapping[str, Any],
     run: Mapping[str, Any],
@@ -86,7 +81,7 @@ def write_draft(
     """
     drafts = home / "drafts"
     with whole_folder(drafts) as made:
-        for config, shape in schemas(schema).items():
+        for config, shape in schemas.items():
             write_parquet(made / f"{config}.parquet", shape, rows[config])
         (made / FACTS).write_text(canonical_json(facts), encoding="utf-8")
         (made / RUN).write_text(canonical_json(run), encoding="utf-8")

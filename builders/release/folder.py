@@ -12,7 +12,7 @@ from typing import Any
 
 from builders.errors import FolderError, PotstillError
 from builders.release.card import Words, card, front_matter, read_words
-from builders.release.draft import Draft, schemas
+from builders.release.draft import Draft
 from builders.release.files import ROW_GROUP, canonical_json, read_parquet, whole_folder
 from builders.release.statistics import figures, size_category
 from builders.schema import Row, Schema
@@ -20,7 +20,9 @@ from builders.schema import Row, Schema
 MANIFEST = "manifest.json"
 
 
-def release(draft: Draft, schema: Schema, to: Path, words: Words | None = None) -> bool:
+def release(
+    draft: Draft, schemas: Mapping[str, Schema], to: Path, words: Words | None = None
+) -> bool:
     """Make the release folder of a draft; False if it is there already, byte for byte.
 
     Raises:
@@ -28,8 +30,8 @@ def release(draft: Draft, schema: Schema, to: Path, words: Words | None = None) 
     """
     words = words or read_words(str(draft.facts["recipe"]))
     with whole_folder(to.absolute().parent) as made:
-        _write(made, draft, schema, words)
-        read_back(made, {config: draft.file(config) for config in schemas(schema)})
+        _write(made, draft, schemas, words)
+        read_back(made, {config: draft.file(config) for config in schemas})
         if to.is_file() or (to.exists() and any(to.iterdir())):
             if _hashes(to) == _hashes(made):
                 return False
@@ -41,15 +43,15 @@ def release(draft: Draft, schema: Schema, to: Path, words: Words | None = None) 
     return True
 
 
-def _write(made: Path, draft: Draft, schema: Schema, words: Words) -> None:
+def _write(made: Path, draft: Draft, schemas: Mapping[str, Schema], words: Words) -> None:
     files, splits = {}, {}
-    for config in schemas(schema):
+    for config in schemas:
         path = files[config] = made / "data" / config / "train-00000-of-00001.parquet"
         path.parent.mkdir(parents=True)
         shutil.copyfile(draft.file(config), path)
         splits[config] = _sizes(path)
     facts = figures(files)
-    text = _card(draft, schema, words, facts, splits)
+    text = _card(draft, schemas, words, facts, splits)
     (made / "README.md").write_text(text, encoding="utf-8")
     manifest = {
         "version": words.version,
@@ -63,7 +65,7 @@ def _write(made: Path, draft: Draft, schema: Schema, words: Words) -> None:
 
 def _card(
     draft: Draft,
-    schema: Schema,
+    schemas: Mapping[str, Schema],
     words: Words,
     computed: Mapping[str, Any],
     splits: Mapping[str, Mapping[str, int]],
@@ -79,10 +81,11 @@ def _card(
         "spent": draft.facts["spent"],
         "lineage": draft.facts["lineage"],
         "figures": computed,
-        "schemas": {config: shape.columns for config, shape in schemas(schema).items()},
+        "shapes": {config: shape.name for config, shape in schemas.items()},
+        "schemas": {config: shape.columns for config, shape in schemas.items()},
         "example": next(draft.rows("default"), None),
     }
-    return card(front_matter(words, schema, draft.licence, size, splits), words, facts)
+    return card(front_matter(words, schemas, draft.licence, size, splits), words, facts)
 
 
 def read_back(folder: Path, wanted: Mapping[str, Path]) -> None:

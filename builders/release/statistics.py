@@ -39,9 +39,10 @@ def figures(files: Mapping[str, Path]) -> dict[str, Any]:
                 reasons[row["reason"]] += 1
             elif config == "raw":
                 samplings.add(_sampling(row))
-            else:
-                for column in ("prompt", "completion"):
-                    words[column].append(_words(row[column]))
+            elif config == "default":
+                for column in ("prompt", "completion", "chosen", "rejected"):
+                    if column in row:
+                        words[column].append(_words(row[column]))
     spans = {
         f"{column}_words": {"least": min(found), "median": median(found), "most": max(found)}
         for column, found in words.items()

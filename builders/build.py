@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from builders.contributed import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.engine.engine import Engine, Terms, folder_lock
 from builders.engine.ledger import Ledger
 from builders.engine.progress import Progress
@@ -36,6 +37,7 @@ class Order:
         source: None takes the recipe's own seeds; `licence` is that of a source given.
         shard: (i, n): only the seeds of the i-th of n parts, counted from 1.
         from_ledger: Ask nobody; every answer is recorded already.
+        contributed: What people gave to the set; it stands where the build makes the same row.
     """
 
     recipe: Recipe
@@ -47,6 +49,7 @@ class Order:
     terms: Terms = field(default_factory=Terms)
     shard: tuple[int, int] | None = None
     from_ledger: bool = False
+    contributed: Sequence[Row] = ()
 
     @property
     def home(self) -> Path:
@@ -76,9 +79,10 @@ def build(order: Order, progress: Progress) -> Draft:
         made = asked(order, ledger, progress)
         progress.begin("sorting out")
         judge(recipe, settings, made.candidates)
+        take_in(made.candidates, order.contributed)
         kept = [candidate.row for candidate in made.candidates if candidate.row is not None]
         dropped, row_ids = fates(made.candidates)
-        facts = {
+        facts: dict[str, Any] = {
             "recipe": recipe.name,
             "counts": counts(len(kept), dropped),
             "lineage": lineage(recipe, settings, made.origin.facts(), made.identities),
@@ -87,14 +91,18 @@ def build(order: Order, progress: Progress) -> Draft:
         raw = raw_rows(ledger.answers(made.used), row_ids)
         rows: dict[str, Iterable[Row]] = {"default": kept, "dropped": dropped, "raw": raw}
         rows |= {name: _viewed(order, name, made.candidates) for name in recipe.views}
-        return write_draft(order.home, recipe.schemas, rows, facts, progress.facts())
+        schemas = recipe.schemas
+        if order.contributed:
+            rows[CONFIG], schemas[CONFIG] = order.contributed, CONTRIBUTED
+            facts["lineage"][CONFIG] = contributors(order.contributed)
+        return write_draft(order.home, schemas, rows, facts, progress.facts())
 
 
 def _viewed(order: Order, name: str, candidates: Sequence[Candidate]) -> Iterator[Row]:
     """The rows of one of the recipe's views, each fit and with an id of its own."""
     view = order.recipe.views[name]
     seen: set[str] = set()
-    pairs = ((candidate.raw, candidate.row) for candidate in candidates)
+    pairs = ((candidate.raw, candidate.row) for candidate in candidates if candidate.raw)
     for row in view.rows(pairs, order.settings):
         problem = view.schema.problem(row)
         if problem or row["id"] in seen:

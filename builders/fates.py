@@ -37,12 +37,12 @@ def judge(recipe: Recipe, settings: Settings, candidates: Sequence[Candidate]) -
         rows = [candidate.row for candidate in alive if candidate.row is not None]
         raws = [candidate.raw for candidate in alive]
         for place, drop in gate(raws, rows).items():
-            _reject(alive[place], drop)
+            reject(alive[place], drop)
     first: set[str] = set()
     for candidate in candidates:
         if candidate.row is not None:
             if candidate.row["id"] in first:
-                _reject(candidate, Drop(reason="duplicate", evidence={"of": candidate.row["id"]}))
+                reject(candidate, Drop(reason="duplicate", evidence={"of": candidate.row["id"]}))
             else:
                 first.add(candidate.row["id"])
 
@@ -59,15 +59,16 @@ def _judge_one(recipe: Recipe, candidate: Candidate) -> None:
         return
     candidate.row = {"id": row_id(verdict["prompt"]), **verdict}
     if problem := recipe.schema.problem(candidate.row):
-        _reject(candidate, Drop(reason="schema", evidence={"problem": problem}))
+        reject(candidate, Drop(reason="schema", evidence={"problem": problem}))
         return
     for gate in recipe.gates:
         if drop := gate(candidate.row):
-            _reject(candidate, drop)
+            reject(candidate, drop)
             return
 
 
-def _reject(candidate: Candidate, drop: Drop) -> None:
+def reject(candidate: Candidate, drop: Drop) -> None:
+    """Turn a kept candidate into a dropped one; its texts join the evidence."""
     candidate.drop = replace(drop, evidence={**drop.evidence, **_shown(candidate.row or {})})
     candidate.row = None
 

@@ -37,6 +37,7 @@ RANKS = (
     ("engine", "gates", "judging"),
     ("pairing",),
     ("release", "fates"),
+    ("contributed",),
     ("build", "hub", "feedback"),
     ("estimate", "merge"),
 )

@@ -7,11 +7,13 @@ import contextlib
 import json
 import math
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from builders.build import Order, ask_shard, build
+from builders.contributed import read_contributions
 from builders.engine.engine import Terms
 from builders.engine.money import Limits
 from builders.engine.progress import Progress, Ticker
@@ -19,6 +21,7 @@ from builders.engine.teachers import TeacherSpec
 from builders.estimate import estimate
 from builders.recipe import Option, Recipe, Settings
 from builders.release.report import report, table
+from builders.schema import Row
 from builders.seeds import Source
 from scripts.main import about_a_set, recipe
 
@@ -86,6 +89,12 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     )
     again.add_argument(
         "--from-ledger", action="store_true", help="ask nobody: build from what the ledger has"
+    )
+    people = parser.add_argument_group("what people gave")
+    people.add_argument(
+        "--contributed",
+        metavar="WHERE",
+        help="rows accepted into the released set: org/set, its folder, or its file of them",
     )
     seeds = parser.add_argument_group("another source of seeds")
     named = _named(parser, argv)
@@ -186,7 +195,20 @@ def _order(given: argparse.Namespace) -> Order:
         ),
         shard=given.shard,
         from_ledger=given.from_ledger,
+        contributed=_contributed(given.contributed, named) if given.contributed else (),
     )
+
+
+def _contributed(where: str, named: Recipe) -> list[Row]:
+    if Path(where).exists():
+        return read_contributions(Path(where), named.schema)
+    from builders.hub.pulls import fetch_contributions
+
+    from scripts.main import the_hub
+
+    with tempfile.TemporaryDirectory(prefix="potstill-") as folder, the_hub() as hub:
+        fetch_contributions(hub, where, Path(folder))
+        return read_contributions(Path(folder), named.schema)
 
 
 def _estimate_text(facts: dict[str, Any]) -> str:

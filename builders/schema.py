@@ -167,14 +167,12 @@ def assistant(content: str) -> list[dict[str, str]]:
 
 
 _ID = Column(name="id", type="string", meaning="16 hex digits, from the row's prompt; stable")
+_PROMPT = Column(name="prompt", type="messages", meaning="what is asked, ends with the user's turn")
+_COMPLETION = Column(name="completion", type="messages", meaning="the assistant's answer, one turn")
 
 PROMPT_COMPLETION = Schema(
     name="prompt-completion",
-    columns=(
-        _ID,
-        Column(name="prompt", type="messages", meaning="what is asked, ends with the user's turn"),
-        Column(name="completion", type="messages", meaning="the assistant's answer, one turn"),
-    ),
+    columns=(_ID, _PROMPT, _COMPLETION),
 )
 
 RAW = Schema(
@@ -201,5 +199,59 @@ DROPPED = Schema(
         Column(name="id", type="string", meaning="16 hex digits, unique among the dropped"),
         Column(name="reason", type="string", meaning="one or two words; counted on the card"),
         Column(name="evidence", type="json", meaning="the text, and what the reason rests on"),
+    ),
+)
+
+PREFERENCE = Schema(
+    name="preference",
+    columns=(
+        _ID,
+        _PROMPT,
+        Column(name="chosen", type="messages", meaning="the answer rated better, one turn"),
+        Column(name="rejected", type="messages", meaning="the answer rated worse, one turn"),
+        Column(name="score_chosen", type="float", meaning="always above `score_rejected`"),
+        Column(name="score_rejected", type="float", meaning="on the same scale"),
+        Column(name="chosen_model", type="string", nullable=True, meaning="who wrote `chosen`"),
+        Column(name="rejected_model", type="string", nullable=True, meaning="who wrote `rejected`"),
+    ),
+)
+
+PREFERENCE_MARGIN = Schema(
+    name="preference-margin",
+    columns=(
+        *PREFERENCE.columns,
+        Column(name="margin", type="float", meaning="the scores' difference; above 0"),
+    ),
+)
+
+UNPAIRED = Schema(
+    name="unpaired-preference",
+    columns=(
+        Column(name="id", type="string", meaning="16 hex digits, from prompt and completion"),
+        _PROMPT,
+        _COMPLETION,
+        Column(name="label", type="bool", meaning="whether the answer is one to learn from"),
+    ),
+)
+
+_RATING = "1 to 5; null where it does not apply or was not readable"
+
+RATED = Schema(
+    name="rated",
+    columns=(
+        Column(name="id", type="string", meaning="16 hex digits, unique to the rated answer"),
+        Column(name="row_id", type="string", meaning="the prompt's id, as in `default`"),
+        _PROMPT,
+        _COMPLETION,
+        Column(name="model", type="string", nullable=True, meaning="who wrote the answer"),
+        Column(name="principle", type="string", nullable=True, meaning="what it was to hold to"),
+        Column(name="instruction_following", type="int", nullable=True, meaning=_RATING),
+        Column(name="honesty", type="int", nullable=True, meaning=_RATING),
+        Column(name="truthfulness", type="int", nullable=True, meaning=_RATING),
+        Column(name="helpfulness", type="int", nullable=True, meaning=_RATING),
+        Column(name="mean", type="float", nullable=True, meaning="of the ratings that there are"),
+        Column(name="overall", type="int", nullable=True, meaning="the critique's, 1 to 10"),
+        Column(name="critique", type="string", nullable=True, meaning="what could be better"),
+        Column(name="rationales", type="json", meaning="by aspect, the judge's reasons"),
     ),
 )

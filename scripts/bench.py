@@ -26,6 +26,9 @@ from typing import Any
 
 from builders.gates.novelty import Pool
 from scripts.bench_builds import ROOT, bench_memory, bench_start, endpoint
+from scripts.bench_diff import register as register_diff
+from scripts.bench_judging import register as register_judging
+from scripts.bench_pairing import register as register_pairing
 
 RIVALS = ("stock", "data-designer", "curator", "datatrove")
 PATIENCE_S = 1800  # for one run of one client
@@ -337,6 +340,10 @@ def main() -> None:
     ledger = benchmarks.add_parser("ledger", parents=[shared], help=bench_ledger.__doc__)
     ledger.add_argument("--entries", type=positive, default=1_000_000)
     ledger.set_defaults(bench=bench_ledger)
+
+    register_pairing(benchmarks, [shared])
+    register_diff(benchmarks, [shared])
+    register_judging(benchmarks, [shared])
 
     args = parser.parse_args()
     figures = args.bench(args)

@@ -36,9 +36,9 @@ RANKS = (
     ("seeds",),
     ("engine", "gates", "judging"),
     ("pairing",),
-    ("release", "fates"),
+    ("release", "fates", "rated", "compared"),
     ("contributed",),
-    ("build", "hub", "feedback"),
+    ("build", "hub", "feedback", "calibration"),
     ("estimate", "merge"),
 )
 RANK = {part: rank for rank, parts in enumerate(RANKS) for part in parts}
@@ -144,6 +144,17 @@ def test_each_outside_world_has_one_home() -> None:
             if package(module) in HOMES and not file.startswith(HOMES[package(module)])
         ]
     assert against == []
+
+
+def test_nothing_but_the_choice_of_a_hub_knows_that_one_can_be_embedded() -> None:
+    knows = {
+        file
+        for file, tree in MODULES.items()
+        for module in imports(file, tree)
+        if module.startswith("builders.hub.local") and not file.startswith("builders/hub/local/")
+    }
+    # The verb that runs it, the one place that chooses a Hub, and what measures it.
+    assert knows <= {"scripts/hub.py", "scripts/main.py", "scripts/bench_hub.py"}
 
 
 @pytest.mark.parametrize("word", ["--help", "list"])

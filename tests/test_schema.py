@@ -52,7 +52,13 @@ RESERVED = {
     *("margin", "reference", "ref_chosen_logps", "ref_rejected_logps", "environment"),
     *("environments", "prompts", "completion_ids", "trainer_state", "log_extra", "log_metric"),
 }
-MEANT = {"prompt-completion": {"prompt", "completion"}}
+MEANT = {
+    "prompt-completion": {"prompt", "completion"},
+    "preference": {"prompt", "chosen", "rejected"},
+    "preference-margin": {"prompt", "chosen", "rejected", "margin"},
+    "unpaired-preference": {"prompt", "completion", "label"},
+    "rated": {"prompt", "completion"},
+}
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 SPOKEN = TEXTS.filter(lambda text: bool(text.strip()))

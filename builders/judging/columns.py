@@ -1,0 +1,155 @@
+"""Rows of files, and columns of rows: verdicts and labels as people and programs write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from builders.errors import InputError
+from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Codes, Numbers, Texts
+
+Row = Mapping[str, Any]
+_AS_WRITTEN = {
+    **dict.fromkeys(("a", "1", "[[a]]", "model_a", "model_1", "output_1", "response1", "first"), A),
+    **dict.fromkeys(("b", "2", "[[b]]", "model_b", "model_2", "output_2", "response2"), B),
+    **dict.fromkeys(("second",), B),
+    **dict.fromkeys(("tie", "0", "c", "[[c]]", "equal", "draw", "both"), TIE),
+}
+LABELS = "a or 1, b or 2, tie or 0"
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, or of the files of a folder that hold verdicts.
+
+    Raises:
+        InputError: There is nothing there, or it is broken.
+    """
+    if path.is_dir():
+        files = _files(path)
+    elif path.is_file():
+        files = [path]
+    else:
+        raise InputError(f"there is no {path}; give a .jsonl, .json or .parquet file or a folder")
+    rows = [row for file in files for row in _of_file(file)]
+    if not rows:
+        raise InputError(f"{path.name} holds no row; expected one for each judged pair")
+    return rows
+
+
+def _files(folder: Path) -> list[Path]:
+    """A set's verdicts, or its default config, or whatever files lie in the folder."""
+    patterns = (
+        *("data/verdicts/*.parquet", "verdicts.parquet", "data/default/*.parquet"),
+        *("default.parquet", "*.parquet", "*.jsonl"),
+    )
+    for pattern in patterns:
+        if files := sorted(folder.glob(pattern)):
+            return files
+    raise InputError(
+        f"{folder} holds no data/verdicts, data/default or other .parquet or .jsonl file; name "
+        "the file, or a release's or draft's folder"
+    )
+
+
+def _of_file(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path.name} is no parquet file ({error}); write it again") from None
+        return table
+    if path.suffix not in (".jsonl", ".json"):
+        raise InputError(f"{path.name} is neither .jsonl, .json nor .parquet; convert it")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name} cannot be read ({error}); save it as UTF-8") from None
+    if path.suffix == ".jsonl":
+        lines = enumerate(content.split("\n"), 1)
+        return [_row(line, f"{path.name}, line {at}") for at, line in lines if line.strip()]
+    try:
+        whole = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path.name} is not JSON ({error}); mend it") from None
+    if not isinstance(whole, list) or not all(isinstance(row, dict) for row in whole):
+        raise InputError(f"{path.name} is no list of objects; write one object for each pair")
+    return whole
+
+
+def _row(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not JSON ({error}); mend or remove the line") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where} is no JSON object; write one object for each pair")
+    return row
+
+
+# --- columns
+
+
+def verdicts(values: Iterable[Any], where: str, *, people: bool = False) -> Codes:
+    """Codes of verdicts as written; unreadable ones FAILED, or an error where people wrote them."""
+    found = []
+    for place, value in enumerate(values):
+        if value is None or value == "":
+            found.append(ABSENT if people else FAILED)
+            continue
+        whole = isinstance(value, float) and value.is_integer()
+        code = _AS_WRITTEN.get(str(int(value) if whole else value).strip().lower())
+        if code is None and people:
+            raise InputError(
+                f"{where}, row {place + 1}: {value!r} is no label; expected {LABELS}; mend it, or "
+                "leave it out where nobody labelled the pair"
+            )
+        found.append(FAILED if code is None else code)
+    return np.array(found, np.int8)
+
+
+def numbers(values: Iterable[Any], where: str) -> Numbers:
+    """A column of numbers; None is NaN."""
+    try:
+        return np.array([np.nan if one is None else float(one) for one in values], np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where} holds something else than numbers ({error}); mend it") from None
+
+
+def texts(values: Iterable[Any]) -> Texts:
+    """A column of texts; None stays one."""
+    given = [None if one is None else text(one) for one in values]
+    made = np.empty(len(given), np.object_)
+    made[:] = given
+    return made
+
+
+def text(value: Any) -> str:
+    """A text as it is, or what the turns of a dialogue say."""
+    if isinstance(value, list):
+        return "\n".join(
+            str(turn.get("content", "")) if isinstance(turn, dict) else str(turn) for turn in value
+        )
+    return str(value)
+
+
+def lengths(values: Iterable[Any]) -> Numbers:
+    """The letters of each text; None is NaN."""
+    return np.array([np.nan if one is None else len(text(one)) for one in values], np.float64)
+
+
+def column(rows: Sequence[Row], name: str) -> list[Any]:
+    """One column of rows; None where a row has no such key."""
+    return [row.get(name) for row in rows]
+
+
+def ids(rows: Sequence[Row], *names: str) -> list[str]:
+    """The ids of rows by the first of the names there is, else their places."""
+    name = next((one for one in names if one in rows[0]), None)
+    return [str(row.get(name) if name else place) for place, row in enumerate(rows)]

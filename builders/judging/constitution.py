@@ -1,0 +1,89 @@
+"""A constitution: a TOML file of principles by which answers are revised and compared.
+
+`[[revisions]]` hold `id`, `harms`, `critique` and `revision`; `[[comparisons]]` hold `id`, `harms`
+and `question`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from builders.errors import InputError
+
+Principle = TypeVar("Principle", bound="Revision | Comparison")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """A principle to revise by: what to ask of an answer, and what to make of it."""
+
+    id: str
+    harms: tuple[str, ...]
+    critique: str
+    revision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A principle to compare by: which of two answers is better."""
+
+    id: str
+    harms: tuple[str, ...]
+    question: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constitution:
+    """All principles of a file, in its order."""
+
+    revisions: tuple[Revision, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+def read_constitution(path: Path) -> Constitution:
+    """The constitution in a file.
+
+    Raises:
+        InputError: No such file, not TOML, or a principle is missing, incomplete or named twice.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"the constitution {path.name} cannot be read ({error.strerror}); give a TOML file in "
+            "the form of pipelines/constitution.toml"
+        ) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path.name} is not TOML ({error}); mend the file") from None
+    return Constitution(
+        revisions=_all(path, given, "revisions", Revision),
+        comparisons=_all(path, given, "comparisons", Comparison),
+    )
+
+
+def _all(
+    path: Path, given: Mapping[str, Any], table: str, kind: type[Principle]
+) -> tuple[Principle, ...]:
+    wanted = [name for name in kind.__dataclass_fields__ if name != "harms"]
+    found: dict[str, Principle] = {}
+    entries = given.get(table)
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{path.name} has no [[{table}]]; write at least one principle")
+    for number, entry in enumerate(entries, 1):
+        where = f"{path.name}, [[{table}]] {number}"
+        fits = isinstance(entry, dict) and set(entry) == {*wanted, "harms"}
+        if not fits or not all(
+            isinstance(entry[one], str) and entry[one].strip() for one in wanted
+        ):
+            raise InputError(f"{where}: expected harms and the texts {', '.join(wanted)}; mend it")
+        harms = entry["harms"]
+        if not isinstance(harms, list) or not all(isinstance(one, str) for one in harms):
+            raise InputError(f"{where}: 'harms' is {harms!r}, expected a list of texts; mend it")
+        if entry["id"] in found:
+            raise InputError(f"{where}: the id {entry['id']!r} was given before; give it another")
+        found[entry["id"]] = kind(**{**entry, "harms": tuple(harms)})
+    return tuple(found.values())

@@ -1,0 +1,85 @@
+"""Numbers and JSON in a judge's answer: read where they are plain, else a reason to doubt."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+LEAST = 1
+
+_VALUE = re.compile(r"(0|[1-9][0-9]{0,8})(?:\s*(?:/|out of)\s*([1-9][0-9]{0,8}))?", re.IGNORECASE)
+_BELOW = re.compile(r"[-−–][0-9]+(?:\s*/\s*[0-9]+)?")
+_FRACTION = re.compile(r"[-−]?[0-9]*[.,][0-9]+(?:\s*(?:/|out of)\s*[0-9.,]+)?", re.IGNORECASE)
+# A judge who writes Chinese or Japanese uses the wide forms of the same ten digits and the stroke.
+_WIDE = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF0F: "/", 0xFF0E: "."}
+
+
+class Unreadable(Exception):
+    """The answer leaves a doubt; `reason` names it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def whole_number(said: str, most: int) -> int:
+    """A whole number from 1 to `most`; "4/5" is one, where 5 is the most."""
+    bare = said.translate(_WIDE).lstrip(" \t\xa0\u3000*_`\"'").rstrip(" \t\xa0\u3000*_`\"'.;|")
+    found = _VALUE.fullmatch(bare)
+    if not found:
+        if not bare:
+            raise Unreadable("no rating")
+        if _BELOW.fullmatch(bare):
+            raise Unreadable("rating out of range")
+        raise Unreadable("rating not whole" if _FRACTION.fullmatch(bare) else "unclear rating")
+    if found[2] and int(found[2]) != most:
+        raise Unreadable("other scale")
+    return _in_range(int(found[1]), most)
+
+
+def _in_range(value: int, most: int) -> int:
+    if not LEAST <= value <= most:
+        raise Unreadable("rating out of range")
+    return value
+
+
+def json_number(said: object, most: int) -> int:
+    """A JSON number is whole only when it is written so: 4.0 and true are not."""
+    if said is None:
+        raise Unreadable("no rating")
+    if isinstance(said, str):
+        return whole_number(said, most)
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        raise Unreadable("unclear rating")
+    if isinstance(said, float):
+        raise Unreadable("rating not whole")
+    return _in_range(said, most)
+
+
+def document_in(answer: str, opening: re.Pattern[str]) -> tuple[dict[str, Any] | None, str]:
+    """The one JSON object that begins so, and the answer without it."""
+    start = opening.search(answer)
+    if not start:
+        return None, answer
+    try:
+        value, end = _STRICT.raw_decode(answer, start.start())
+    except (ValueError, RecursionError):
+        raise Unreadable("faulty json") from None
+    rest = answer[: start.start()] + "\n" + answer[end:]
+    if opening.search(rest):
+        raise Unreadable("surplus rating")
+    return value, rest
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unrepeated, parse_constant=_no_constant)

@@ -1,0 +1,156 @@
+"""How far a judge can be trusted: figures with intervals, and a verdict with its reasons.
+
+A judge is reliable only when that has been shown: against people's labels, in both orders, on
+enough pairs. What was not measured makes it "not shown", what was measured and is bad "unreliable".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from builders.judging.agreement import agreement_figures, chance
+from builders.judging.biases import bias_figures
+from builders.judging.figures import Figure, figure
+from builders.judging.rationales import rationale_figures
+from builders.judging.verdicts import TIE, Judged, said
+
+# Preferring the longer text agrees 0.62 with people where chance is 0.5 (AlpacaEval's table of
+# evaluators, people among themselves 0.66): with the interval's lower end a judge must reach near
+# what counting letters reaches by its middle.
+LEAST_OVER_CHANCE = 0.10
+# GPT-4 kept its verdict in 0.65 of MT-bench's pairs when their order changed, 0.775 with examples
+# in the prompt (Zheng et al. 2023): below, every fourth verdict is one of places.
+LEAST_CONSISTENCY = 0.75
+MOST_P = 0.01  # a bias is only said where chance would show it once in a hundred judges
+MOST_EFFECT = 0.10  # and where it decides more than every tenth pair
+MOST_FAILURES = 0.05  # what cannot be read is not missing at random: long and hard answers fail
+LEAST_RATIONALE = 0.75  # below, score and reasons come from different places, or the reader errs
+MOST_FAULT_AT_TOP = 0.10  # UltraFeedback's reader took scores of 1 for 10; this is where it shows
+FEWEST_LABELLED = 50  # with fewer pairs the interval of a share is wider than 0.14 to each side
+FEWEST_OF_A_KIND = 20  # pairs, rationales or verdicts of one kind, before they can condemn
+
+RELIABLE, UNRELIABLE, NOT_SHOWN = "reliable", "unreliable", "not shown to be reliable"
+
+
+def report(judged: Judged) -> dict[str, Any]:
+    """Everything measured of a judge, as JSON values that are the same for the same verdicts.
+
+    `figures` by name (see builders.judging.figures), `verdict` in words with its `reasons`, and
+    `reliable`, true only for the verdict "reliable".
+    """
+    figures = agreement_figures(judged) | bias_figures(judged) | rationale_figures(judged)
+    if judged.people is not None:
+        level = figure(chance(judged), None, None, figures["agreement_with_people"]["n"], "none")
+        figures["chance_agreement"] = level
+    faults, gaps = _faults(judged, figures), _gaps(figures)
+    verdict = UNRELIABLE if faults else NOT_SHOWN if gaps else RELIABLE
+    return {
+        "judge": judged.judge,
+        "items": len(judged),
+        "figures": dict(sorted(figures.items())),
+        "reliable": verdict == RELIABLE,
+        "verdict": verdict,
+        "reasons": faults + gaps,
+    }
+
+
+def _gaps(figures: dict[str, Figure]) -> list[str]:
+    """What would have to be measured before the judge can be called reliable."""
+    gaps = []
+    labelled = figures.get("agreement_with_people", {"n": 0})["n"]
+    if not labelled:
+        gaps.append("not measured against people")
+    elif labelled < FEWEST_LABELLED:
+        gaps.append(f"only {labelled} pairs with people's labels, {FEWEST_LABELLED} are needed")
+    orders = figures.get("both_order_consistency", {"n": 0})["n"]
+    if orders < min(FEWEST_LABELLED, max(labelled, 1)):
+        gaps.append("not measured in both orders")
+    return gaps
+
+
+def _faults(judged: Judged, figures: dict[str, Figure]) -> list[str]:
+    """What was measured and is bad."""
+    found = []
+    agrees, luck = figures.get("agreement_with_people"), figures.get("chance_agreement")
+    labelled = agrees["n"] if agrees else 0
+    if (
+        agrees
+        and luck
+        and labelled >= FEWEST_LABELLED
+        and (agrees["low"] < luck["value"] + LEAST_OVER_CHANCE)
+    ):
+        found.append(
+            f"agreement with people may be as low as {agrees['low']:.3f}, where chance gives "
+            f"{luck['value']:.3f} and {LEAST_OVER_CHANCE:g} more is asked"
+        )
+    hard = figures.get("agreement_on_adversarial")
+    if hard and hard["n"] >= FEWEST_OF_A_KIND and hard["low"] <= 0.5:
+        found.append(
+            f"agreement on adversarial pairs may be as low as {hard['low']:.3f}, no more "
+            "than chance"
+        )
+    for name, least, words in (
+        ("both_order_consistency", LEAST_CONSISTENCY, "the same verdict in both orders in only"),
+        ("repeatability", LEAST_CONSISTENCY, "the same verdict when asked again in only"),
+    ):
+        share = figures.get(name)
+        if share and share["n"] >= FEWEST_OF_A_KIND and share["value"] < least:
+            found.append(f"{words} {share['value']:.3f} of the pairs, {least:g} is asked")
+    for name, words in (
+        ("first_shown_preferred", "position bias: the text shown {} is preferred"),
+        ("length_odds_ratio", "length bias: the {} text is preferred"),
+        ("own_text_against_people", "self-preference: its {} text is preferred"),
+    ):
+        found += _pull(name, words, figures.get(name))
+    failed = figures["parse_failures"]
+    if failed["n"] >= FEWEST_OF_A_KIND and failed["value"] > MOST_FAILURES:
+        found.append(
+            f"{failed['value']:.3f} of the verdicts cannot be read, at most {MOST_FAILURES:g}"
+        )
+    if _one_verdict(judged):
+        found.append("it gives one and the same verdict on everything")
+    same = figures.get("commonest_score")
+    if same and same["n"] >= FEWEST_OF_A_KIND and same["value"] == 1.0:
+        found.append(f"it gives one and the same score, {same['score']:g}, to everything")
+    return found + _rationale_faults(figures)
+
+
+def _pull(name: str, words: str, pull: Figure | None) -> list[str]:
+    sides = {
+        "first_shown_preferred": ("first", "second"),
+        "length_odds_ratio": ("longer", "shorter"),
+        "own_text_against_people": ("own", "rival's"),
+    }[name]
+    if not pull or pull.get("p") is None or pull.get("effect") is None:
+        return []
+    uncontrolled = pull.get("control") == "none" or pull.get("basis", "").startswith("all pairs")
+    if uncontrolled or pull["p"] >= MOST_P or abs(pull["effect"]) <= MOST_EFFECT:
+        return []
+    side = sides[pull["effect"] < 0]
+    return [f"{words.format(side)} (effect {pull['effect']:+.3f}, p {pull['p']:.2g})"]
+
+
+def _one_verdict(judged: Judged) -> bool:
+    """Whether all verdicts are one while people's are not, or all are ties."""
+    verdicts = np.unique(judged.first[said(judged.first)])
+    people = judged.majority[said(judged.majority)]
+    if len(verdicts) != 1 or said(judged.first).sum() < FEWEST_OF_A_KIND:
+        return False
+    return bool(verdicts[0] == TIE) or len(np.unique(people)) > 1
+
+
+def _rationale_faults(figures: dict[str, Figure]) -> list[str]:
+    found = []
+    for name, what in (("rationale_agrees", "verdict"), ("rationale_agrees_with_score", "score")):
+        share = figures.get(name)
+        if share and share["n"] >= FEWEST_OF_A_KIND and share["value"] < LEAST_RATIONALE:
+            found.append(f"only {share['value']:.3f} of the rationales agree with the {what}")
+    top = figures.get("fault_found_at_top_score")
+    if top and top["n"] >= FEWEST_OF_A_KIND and top["low"] > MOST_FAULT_AT_TOP:
+        found.append(
+            f"{top['value']:.3f} of the rationales of the highest score find fault: is a low score "
+            "read as a high one?"
+        )
+    return found

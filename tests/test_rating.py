@@ -1,0 +1,357 @@
+"""Ratings by aspect: the right rating for the right text, or none; and how texts are shown."""
+
+import json
+import time
+from collections.abc import Sequence
+from itertools import permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from malformed_ratings import (
+    BOTH,
+    CRITIQUES,
+    DOCUMENTS,
+    SECTIONS,
+    VALUES,
+    WITH_ABSENCE,
+    Expected,
+)
+
+from builders.judging.aspects import (
+    ASPECTS,
+    critique_request,
+    critique_schema,
+    quoted,
+    rating_request,
+    rating_schema,
+)
+from builders.judging.rating import (
+    Critique,
+    Rating,
+    labels,
+    mean_rating,
+    put_back,
+    read_critique,
+    read_ratings,
+    shown_order,
+)
+from builders.recipe import Drop
+from builders.schema import DROPPED, user
+
+HELPFULNESS, HONESTY = ASPECTS["helpfulness"], ASPECTS["honesty"]
+LABELS = labels("an item", 2)
+OF_VALUES: list[tuple[str, Expected]] = [
+    (BOTH.replace("Rating: 4", f"Rating: {value}"), out if isinstance(out, str) else (out, 2))
+    for value, out in VALUES.items()
+]
+ODD = list(dict.fromkeys(OF_VALUES + SECTIONS + DOCUMENTS))
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=60)
+ASPECT = st.sampled_from(list(ASPECTS.values()))
+quick = settings(deadline=None, max_examples=100)
+
+
+def nonce(label: str) -> str:
+    return label[label.index("<") + 1 : -1]
+
+
+def filled(answer: str, given: Sequence[str] = LABELS) -> str:
+    for place, label in enumerate(given, 1):
+        answer = answer.replace(f"@{place}", label).replace(f"#{place}", nonce(label))
+    return answer
+
+
+def outcome(read: list[Rating] | Drop) -> Expected:
+    return read.reason if isinstance(read, Drop) else tuple(rating.value for rating in read)
+
+
+def short(value: object) -> str:
+    return repr(value)[:60] if isinstance(value, str) and len(value) > 9 else ""
+
+
+# --- what comes out of an answer
+
+
+def test_there_are_hundreds_of_odd_answers_and_no_two_are_the_same() -> None:
+    answers = [answer for answer, _ in ODD]
+    assert len(set(answers)) == len(answers) >= 200
+    assert sum(isinstance(out, str) for _, out in ODD) >= 200
+
+
+@pytest.mark.parametrize(("answer", "out"), ODD, ids=short)
+def test_an_odd_answer_gives_the_right_ratings_or_the_reason_for_none(
+    answer: str, out: Expected
+) -> None:
+    read = read_ratings(filled(answer), LABELS, HELPFULNESS)
+    assert outcome(read) == out
+    if isinstance(read, Drop):
+        assert DROPPED.problem(
+            {"id": "0" * 16, "reason": read.reason, "evidence": json.dumps(dict(read.evidence))}
+        ) is None  # fmt: skip
+    else:
+        assert tuple(rating.label for rating in read) == LABELS
+
+
+@pytest.mark.parametrize(("answer", "out"), WITH_ABSENCE, ids=short)
+def test_not_applicable_is_an_absent_rating_where_the_aspect_allows_it(
+    answer: str, out: Expected
+) -> None:
+    assert outcome(read_ratings(filled(answer), LABELS, HONESTY)) == out
+
+
+@pytest.mark.parametrize(("answer", "out"), [(a, o) for a, o in ODD if isinstance(o, tuple)])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_rating_goes_with_the_label_wherever_its_text_was_shown(
+    answer: str, out: tuple[int, ...], order: Sequence[int]
+) -> None:
+    read = read_ratings(filled(answer), LABELS, HELPFULNESS)
+    assert isinstance(read, list)
+    back = put_back(read, order)
+    assert [back[text].value for text in order] == list(out)
+
+
+def test_the_answer_stands_in_the_evidence_of_a_failure() -> None:
+    read = read_ratings("no", LABELS, HONESTY)
+    assert read == Drop(reason="no rating", evidence={"aspect": "honesty", "judgement": "no"})
+    assert outcome(read_ratings(None, LABELS, HONESTY)) == "no answer"
+
+
+def test_rationale_and_kinds_are_kept_beside_the_rating() -> None:
+    answer = (
+        "**@1**\nType: 3, 1\nRationale: First.\n\nSecond.\nRating: 4\n"
+        "Rationale for rating: third\n\n@2: Rating: 2. Rationale: thin"
+    )
+    read = read_ratings(filled(answer), LABELS, HELPFULNESS)
+    assert isinstance(read, list)
+    assert read[0].record("helpfulness") == {
+        "aspect": "helpfulness",
+        "label": LABELS[0],
+        "rating": 4,
+        "rationale": "First.\n\nSecond.\nthird",
+        "types": [1, 3],
+    }
+    assert (read[1].rationale, read[1].types) == ("thin", ())
+
+
+@quick
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    st.randoms(use_true_random=False),
+    st.sampled_from(["\n", "\n\n", "\r\n"]),
+    TEXTS,
+)
+def test_the_order_of_sections_and_objects_does_not_matter(
+    values: list[int], dice: object, ending: str, seed: str
+) -> None:
+    given = labels(seed, len(values))
+    sections = [
+        f"{label}{ending}Rating: {value}" for label, value in zip(given, values, strict=True)
+    ]
+    entries = [
+        {"label": label, "rationale": "", "rating": value}
+        for label, value in zip(given, values, strict=True)
+    ]
+    dice.shuffle(sections)  # type: ignore[attr-defined]
+    dice.shuffle(entries)  # type: ignore[attr-defined]
+    for answer in (ending.join(sections), json.dumps({"ratings": entries})):
+        assert outcome(read_ratings(answer, given, HELPFULNESS)) == tuple(values)
+
+
+FRAGMENTS = st.sampled_from(
+    [*LABELS, *(nonce(label) for label in LABELS), "Text 1", "Text 3 <zzzzz>", "Rating: 4", "4",
+     "Rating: 2", "Rating:", "Rationale: so", "Rating: 9", "- ", "**", "{", '{"ratings": [', "]}",
+     ":", " ", "| ", "> ", f"{LABELS[0]}: Rating: 3", f"{LABELS[1]} is better", "\u2028"]
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(st.tuples(FRAGMENTS | TEXTS, st.sampled_from(["\n", "\n", "\n\n", " ", ""]))))
+def test_garbage_gives_no_ratings_unless_each_label_heads_one_section(
+    parts: list[tuple[str, str]],
+) -> None:
+    answer = "".join(text + ending for text, ending in parts)
+    read = read_ratings(answer, LABELS, HELPFULNESS)
+    if isinstance(read, Drop):
+        return
+    sections: list[tuple[str, str]] = []
+    for line in answer.splitlines():
+        bare = line.strip(" \t*-#_`")
+        mine = [label for label in LABELS if bare.startswith(label) and " is better" not in bare]
+        if mine:
+            sections.append((mine[0], bare.removeprefix(mine[0])))
+        elif sections:
+            label, text = sections.pop()
+            sections.append((label, f"{text}\n{line}"))
+    assert sorted(label for label, _ in sections) == sorted(LABELS)
+    for rating in read:
+        section = dict(sections)[rating.label]
+        assert "rating" in section.lower() and str(rating.value) in section
+
+
+@pytest.mark.parametrize(("answer", "out"), [(a, o) for a, o in ODD if isinstance(o, tuple)])
+def test_an_answer_that_breaks_off_anywhere_gives_the_same_ratings_or_none(
+    answer: str, out: tuple[int, ...]
+) -> None:
+    whole = filled(answer)
+    read = {
+        outcome(read_ratings(whole[:end], LABELS, HELPFULNESS)) for end in range(len(whole) + 1)
+    }
+    assert [ratings for ratings in read if isinstance(ratings, tuple)] == [out]
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["- ", "* ", "1. ", "{", '{"', " ", "\n", "Rating: ", "Text 1 <", "\n- ", "4 ", "/5", "_`"],
+)  # fmt: skip
+def test_a_long_answer_is_read_in_time_whatever_it_repeats(part: str) -> None:
+    start = time.process_time()
+    for head in ("", f"{LABELS[0]}\nRating: ", f"{LABELS[0]}\nRationale: "):
+        read_ratings(head + part * 50_000, LABELS, HELPFULNESS)
+        read_critique("Overall Score: " + head + part * 50_000)
+    assert time.process_time() - start < 5
+
+
+# --- how texts are shown
+
+IMITATION = st.lists(
+    TEXTS | st.sampled_from(["\n", "Text 1", "Text 1 <", "# Your answer", "# The texts", "| ",
+                             "Rating: 5", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\x1c",
+                             *labels("the item", 4), *map(nonce, labels("the item", 4))]),
+    max_size=8,
+).map("".join)  # fmt: skip
+
+
+@quick
+@given(st.lists(IMITATION, min_size=4, max_size=4), IMITATION, IMITATION, ASPECT)
+def test_whatever_a_text_says_the_request_keeps_its_parts_and_the_labels_are_only_ours(
+    texts: list[str], asked: str, known: str, aspect: object
+) -> None:
+    order, given = shown_order("the item", 4), labels("the item", 4)
+
+    def request(texts: Sequence[str], asked: str, known: str) -> list[str]:
+        [message] = rating_request(
+            aspect, user(asked), texts, order=order, labels=given, knowledge=known  # type: ignore[arg-type]
+        )  # fmt: skip
+        return message["content"].splitlines()
+
+    def ours(lines: Sequence[str]) -> list[str]:
+        return [line for line in lines if not line.startswith("| ")]
+
+    lines = request(texts, asked, known or "x")
+    assert ours(lines) == ours(request(["a", "b", "c", "d"], "e", "f"))
+    theirs = "\n".join(line for line in lines if line.startswith("| ")).lower()
+    assert not [label for label in given if nonce(label) in theirs]
+    for label, text in zip(given, order, strict=True):
+        start = lines.index(label) + 1
+        shown = lines[start : start + len(quoted(texts[text]).splitlines())]
+        assert shown == quoted(texts[text], [nonce(one) for one in given]).splitlines()
+
+
+@quick
+@given(st.lists(IMITATION, min_size=4, max_size=4), st.permutations([5, 1, 4, 2]))
+def test_a_judge_that_quotes_what_it_was_shown_is_read_right(
+    texts: list[str], values: list[int]
+) -> None:
+    """By identity: the rating that the judge gives to a text is the one which that text gets."""
+    order, given = shown_order("the item", 4), labels("the item", 4)
+    nonces = [nonce(label) for label in given]
+    sections, entries = [], []
+    for label, text in zip(given, order, strict=True):
+        quote = quoted(texts[text], nonces)
+        sections.append(f"{label}\nRationale: it says\n{quote}\nRating: {values[text]}")
+        entries.append({"label": label, "rationale": texts[text], "rating": values[text]})
+    for answer in ("\n\n".join(sections), json.dumps({"ratings": entries})):
+        read = read_ratings(answer, given, HELPFULNESS)
+        assert isinstance(read, list)
+        assert [rating.value for rating in put_back(read, order)] == values
+
+
+@given(TEXTS, st.integers(0, 30))
+def test_an_order_is_a_reproducible_shuffle_and_its_labels_differ(seed: str, texts: int) -> None:
+    order, given = shown_order(seed, texts), labels(seed, texts)
+    assert sorted(order) == list(range(texts))
+    assert (order, given) == (shown_order(seed, texts), labels(seed, texts))
+    assert len({nonce(label) for label in given}) == texts
+    assert [label.split(" <")[0] for label in given] == [f"Text {n + 1}" for n in range(texts)]
+    shown = [Rating(label=label, value=place) for place, label in enumerate(given)]
+    assert [order[int(rating.value or 0)] for rating in put_back(shown, order)] == list(
+        range(texts)
+    )
+
+
+def test_each_order_of_three_texts_is_shown_about_as_often_as_any_other() -> None:
+    shown = [shown_order(f"item {item}", 3) for item in range(6000)]
+    counts = [shown.count(order) for order in permutations(range(3))]
+    assert min(counts) > 900 and max(counts) < 1100
+
+
+def test_another_item_has_other_labels() -> None:
+    assert not set(labels("an item", 4)) & set(labels("another item", 4))
+
+
+@pytest.mark.parametrize("aspect", ASPECTS.values(), ids=ASPECTS)
+def test_an_aspect_is_asked_for_with_its_scale_and_its_answer_s_form(aspect: object) -> None:
+    order, given = shown_order("x", 2), labels("x", 2)
+    for form in ("text", "json"):
+        [message] = rating_request(
+            aspect, user("p"), ["a", "b"], order=order, labels=given, form=form  # type: ignore[arg-type]
+        )  # fmt: skip
+        said = message["content"]
+        assert all(f"\n{rating} - " in said for rating in range(1, 6))
+        assert ("N/A" in said) == (aspect.name == "honesty")  # type: ignore[attr-defined]
+        assert all(label in said for label in given)
+        assert "What is known" not in said
+    schema = rating_schema(aspect, 2)  # type: ignore[arg-type]
+    assert json.loads(json.dumps(schema)) == schema
+    entry = schema["properties"]["ratings"]["items"]
+    assert entry["properties"]["rating"]["enum"][:5] == [1, 2, 3, 4, 5]
+    assert ("types" in entry["required"]) == (aspect.name in ("truthfulness", "helpfulness"))  # type: ignore[attr-defined]
+
+
+def test_an_unanswered_form_is_no_answer() -> None:
+    """A judge that repeats the form it was given rates nothing."""
+    order, given = shown_order("x", 2), labels("x", 2)
+    [message] = rating_request(HONESTY, user("p"), ["a", "b"], order=order, labels=given)
+    form = message["content"].split("# Your answer\n\n")[1]
+    assert outcome(read_ratings(form, given, HONESTY)) == "unclear rating"
+    [message] = critique_request(user("p"), "a")
+    read = read_critique(message["content"])
+    assert isinstance(read, Drop) and read.reason == "unclear score"
+
+
+# --- critiques and means
+
+
+@pytest.mark.parametrize(("answer", "out"), CRITIQUES, ids=short)
+def test_a_score_is_the_whole_number_that_stands_there(answer: str, out: int | str) -> None:
+    read = read_critique(answer)
+    assert (read.reason if isinstance(read, Drop) else read.score) == out
+
+
+def test_a_critique_is_what_was_said_without_the_score() -> None:
+    said = "Name a source.\n\nBe brief.\n\nOverall Score: 1\n\nGood luck!"
+    assert read_critique(said) == Critique(text="Name a source.\n\nBe brief.\nGood luck!", score=1)
+    assert read_critique('{"critique": " Brief. ", "score": 10}') == Critique(
+        text="Brief.", score=10
+    )
+    assert critique_schema()["properties"]["score"]["enum"] == list(range(1, 11))
+
+
+@quick
+@given(IMITATION, IMITATION)
+def test_a_criticised_text_cannot_end_its_part(text: str, principle: str) -> None:
+    [message] = critique_request(user("p"), text, principle=principle or "x")
+    [harmless] = critique_request(user("p"), "a", principle="b")
+    parts = [
+        [line for line in one["content"].splitlines() if not line.startswith("| ")]
+        for one in (message, harmless)
+    ]
+    assert parts[0] == parts[1]
+
+
+def test_the_mean_skips_what_does_not_apply_and_one_stays_one() -> None:
+    assert mean_rating([2, 3, 3, 3]) == 2.75  # KA-22: the example of UltraFeedback's README
+    assert mean_rating([2, None, 3, None]) == 2.5
+    assert mean_rating([None, None]) is None
+    assert mean_rating([]) is None
+    assert mean_rating([1]) == 1.0

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from builders.contributed import CONFIG, CONTRIBUTED, contributors, take_in
+from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine, Terms, folder_lock
 from builders.engine.ledger import Ledger
+from builders.engine.pool import PoolSpec, pool, recorded_pool
 from builders.engine.progress import Progress
-from builders.engine.teachers import RecordedTeacher, Teacher, TeacherSpec, recorded, teacher
 from builders.errors import InputError, RecipeError, TeacherError
 from builders.fates import Candidate, fates, judge, raw_rows
+from builders.judging.reports import judges_facts
 from builders.recipe import Raw, Recipe, Settings
 from builders.release.draft import Draft, counts, last_draft, write_draft
 from builders.release.files import canonical_json, folder_error
@@ -37,18 +39,20 @@ class Order:
         source: None takes the recipe's own seeds; `licence` is that of a source given.
         shard: (i, n): only the seeds of the i-th of n parts, counted from 1.
         from_ledger: Ask nobody; every answer is recorded already.
+        judge_reports: What was measured of judges (`builders.judging.reports`), by their names.
         contributed: What people gave to the set; it stands where the build makes the same row.
     """
 
     recipe: Recipe
     settings: Settings
     work: Path
-    teacher: TeacherSpec = field(default_factory=TeacherSpec)
+    teachers: PoolSpec = field(default_factory=PoolSpec)
     source: Source | None = None
     licence: str = "unknown"
     terms: Terms = field(default_factory=Terms)
     shard: tuple[int, int] | None = None
     from_ledger: bool = False
+    judge_reports: Sequence[Mapping[str, Any]] = ()
     contributed: Sequence[Row] = ()
 
     @property
@@ -60,10 +64,13 @@ class Order:
 
 @dataclass
 class Made:
-    """What the teachers gave: the candidates, and on which calls they rest, in the keys' order."""
+    """What the teachers gave: the candidates, and on which calls they rest, in the keys' order.
+
+    `used` gives the role in which each call was made: the ledger knows the first role ever.
+    """
 
     candidates: list[Candidate]
-    used: list[bytes]
+    used: Mapping[bytes, str]
     origin: Origin
     identities: Mapping[str, Mapping[str, Any]]
 
@@ -86,16 +93,39 @@ def build(order: Order, progress: Progress) -> Draft:
             "recipe": recipe.name,
             "counts": counts(len(kept), dropped),
             "lineage": lineage(recipe, settings, made.origin.facts(), made.identities),
-            "spent": spending(ledger.answers(made.used), len(kept)),
+            "spent": spending(answers(made, ledger), len(kept)),
         }
-        raw = raw_rows(ledger.answers(made.used), row_ids)
+        raw = raw_rows(answers(made, ledger), row_ids)
         rows: dict[str, Iterable[Row]] = {"default": kept, "dropped": dropped, "raw": raw}
         rows |= {name: _viewed(order, name, made.candidates) for name in recipe.views}
+        judges = [who["model"] for role, who in made.identities.items() if _judged(made, role)]
+        if judges:
+            facts["lineage"]["judges"] = judges_facts(order.judge_reports, judges)
+        if measures := recipe.measures(lambda name: _config(order, name, made.candidates)):
+            facts["measures"] = dict(measures)
         schemas = recipe.schemas
         if order.contributed:
             rows[CONFIG], schemas[CONFIG] = order.contributed, CONTRIBUTED
             facts["lineage"][CONFIG] = contributors(order.contributed)
         return write_draft(order.home, schemas, rows, facts, progress.facts())
+
+
+def answers(made: Made, ledger: Ledger) -> Iterator[tuple[Call, Answer, float | None]]:
+    """The calls that a build rests on, in the role it made them in, with answer and cost in USD."""
+    for call, answer, cost_usd in ledger.answers([*made.used]):
+        role = made.used[call.key]
+        yield (call if call.role == role else replace(call, role=role)), answer, cost_usd
+
+
+def _judged(made: Made, role: str) -> bool:
+    return role.startswith("judge") and role in made.used.values()
+
+
+def _config(order: Order, name: str, candidates: Sequence[Candidate]) -> Iterable[Row]:
+    """The rows of `default` or of a view."""
+    if name == "default":
+        return (candidate.row for candidate in candidates if candidate.row is not None)
+    return _viewed(order, name, candidates)
 
 
 def _viewed(order: Order, name: str, candidates: Sequence[Candidate]) -> Iterator[Row]:
@@ -152,21 +182,20 @@ def asked(order: Order, ledger: Ledger, progress: Progress) -> Made:
     seeds, origin = _seeds(order)
     if recipe.candidates is None:
         progress.rows_wanted = min(settings.rows, len(seeds))
-    who: Teacher
     if order.from_ledger:
-        who = RecordedTeacher(noted(order.home)["teacher"])
+        who = recorded_pool(noted(order.home)["teachers"])
     else:
-        who = teacher(order.teacher)
+        who = pool(order.teachers, recipe)
     progress.begin("starting the teacher")
     with Engine(recipe, who, ledger, progress, seed=settings.seed, terms=order.terms) as engine:
-        note(order.home, {"teacher": recorded(who), "order": _order_facts(order, origin)})
+        note(order.home, {"teachers": who.recorded(), "order": _order_facts(order, origin)})
         progress.begin(f"building {recipe.name}")
         candidates = [Candidate(raw=raw) for raw in recipe.all_candidates(engine, seeds, settings)]
         identities = engine.identities()
     failed = [one.raw for one in candidates if "failed" in one.raw]
     if failed and not engine.used:
         raise TeacherError(f"no call was answered: {failed[0]['failed_why']}")
-    return Made(candidates, sorted(engine.used), origin, identities)
+    return Made(candidates, dict(sorted(engine.used.items())), origin, identities)
 
 
 def note(home: Path, facts: Mapping[str, Any]) -> None:
@@ -209,6 +238,7 @@ def _order_facts(order: Order, origin: Origin) -> dict[str, Any]:
         "licence": order.licence,
         "seeds": origin.facts(),
         "shard": order.shard,
+        "judge_reports": [dict(one) for one in order.judge_reports],
     }
 
 
@@ -225,7 +255,10 @@ def _seeds(order: Order) -> tuple[list[Raw], Origin]:
         draft = last_draft(order.work / name)
         source = replace(source, place=str(draft.folder / "default.parquet"))
         licence = draft.licence
-    rows, revision, left_out = (read_tasks if ours.form == "tasks" else read_prompts)(source)
+    if ours.form == "tasks":
+        rows, revision, left_out = read_tasks(source)
+    else:
+        rows, revision, left_out = read_prompts(source, ours.keeps)
     origin = Origin(
         name=name if "/" in name and not Path(name).exists() else Path(name).name,
         revision=revision,

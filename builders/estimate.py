@@ -45,7 +45,7 @@ def estimate(order: Order, progress: Progress) -> dict[str, Any]:
     sample = replace(order, settings=replace(order.settings, rows=min(wanted, _SAMPLE_ROWS)))
     with at_work(order) as ledger:
         made = asked(sample, ledger, progress)
-        answers = list(ledger.answers(made.used))
+        answers = list(ledger.answers([*made.used]))
     # By question: several answers to one are alike in length, so they are not several samples.
     tokens: dict[str, float] = defaultdict(float)
     costs: dict[str, float] = defaultdict(float)

@@ -37,6 +37,7 @@ def merge(recipe: Recipe, work: Path, folders: Sequence[Path], progress: Progres
         source=Source(**facts["source"]),
         licence=facts["licence"],
         from_ledger=True,
+        judge_reports=facts["judge_reports"],
     )
     with at_work(order) as ledger:
         for folder in found:
@@ -49,7 +50,7 @@ def _order_of(folder: Path) -> dict[str, Any]:
     facts = noted(folder)
     if not facts.get("finished"):
         raise InputError(f"the shard in {folder} is not finished; run its `potstill build` again")
-    return {**facts["order"], "teacher": facts["teacher"]}
+    return {**facts["order"], "teachers": facts["teachers"]}
 
 
 def _check(folders: Sequence[Path], orders: Sequence[dict[str, Any]]) -> None:

@@ -39,7 +39,8 @@ class Seeds:
     """What a set starts from: where it lies, in which form, under which licence, who wrote it.
 
     `form` is `tasks` (instruction, instances, is_classification) or `prompts` (a text or
-    messages column); `flag` is the command line's word for another source.
+    messages column); `flag` is the command line's word for another source. `keeps` are the text
+    columns that a prompt brings along where its source has them.
     """
 
     flag: Literal["seeds", "prompts"]
@@ -47,17 +48,22 @@ class Seeds:
     source: str
     licence: str
     written_by: str
+    keeps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """A choice the recipe leaves to whoever builds; its type is its default's type."""
+    """A choice the recipe leaves to whoever builds; its type is its default's type.
+
+    A `file` other than the default is a path; what is released names the file and its sha256.
+    """
 
     name: str
     default: int | float | str
     meaning: str
     choices: tuple[str, ...] = ()
     least: float | None = None
+    file: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +100,14 @@ class View:
     rows: Callable[[Iterable[tuple[Raw, Row | None]], Settings], Iterable[Row]]
 
 
+Configs = Callable[[str], Iterable[Row]]  # the rows of a config, by its name
+
+
+def no_measures(_: Configs) -> dict[str, Json]:
+    """Of a recipe that reports nothing beside what every set does."""
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What makes one set.
@@ -104,6 +118,7 @@ class Recipe:
         schema: The shape of the `default` config.
         seeds: What it starts from unless another source is given.
         roles: What each teacher is for, by role.
+        pools: The roles that several teachers may share.
         rows: How many rows a build makes unless told otherwise, and of what.
         rows_of: What `rows` counts, in words.
         pipeline: Wires the distilabel steps: `pipeline(teach, **wiring) -> Pipeline`.
@@ -115,6 +130,8 @@ class Recipe:
             drops by position.
         options: What may be chosen for a build.
         views: Further configs, by name, made from the same candidates.
+        measures: What the set reports of itself beside what every set does, by name in words: from
+            the rows of its configs alone, so that a reader can compute it again.
         source: The paper or specification it follows.
     """
 
@@ -130,8 +147,10 @@ class Recipe:
     candidates: Callable[[Run, Sequence[Raw], Settings], Iterable[Raw]] | None = None
     gates: tuple[RowGate, ...] = ()
     draft_gates: Callable[[Settings], tuple[DraftGate, ...]] = lambda _: ()
+    pools: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
     views: Mapping[str, View] = field(default_factory=dict)
+    measures: Callable[[Configs], Mapping[str, Json]] = no_measures
     source: str = ""
 
     @property

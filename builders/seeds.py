@@ -109,8 +109,10 @@ def _task(where: str, row: Mapping[str, Any]) -> Raw:
     }
 
 
-def read_prompts(source: Source) -> Seedlings:
+def read_prompts(source: Source, keeps: Sequence[str] = ()) -> Seedlings:
     """Prompts as `{"id", "prompt": messages}`; the empty and the repeated are left out.
+
+    Texts in the columns `keeps` come along where there are any.
 
     A text becomes one user turn; of a dialogue what stands before its last answer is kept.
 
@@ -138,7 +140,8 @@ def read_prompts(source: Source) -> Seedlings:
         if not prompt or identity in prompts:
             left_out["repeated" if prompt else "empty"] += 1
         else:
-            prompts[identity] = {"id": identity, "prompt": prompt}
+            kept = {name: row[name] for name in keeps if isinstance(row.get(name), str)}
+            prompts[identity] = {"id": identity, "prompt": prompt, **kept}
     return Seedlings(
         _some(list(prompts.values()), source, "prompts"), revision, dict(sorted(left_out.items()))
     )

@@ -16,9 +16,11 @@ from builders.build import Order, ask_shard, build
 from builders.contributed import read_contributions
 from builders.engine.engine import Terms
 from builders.engine.money import Limits
+from builders.engine.pool import pool_spec
 from builders.engine.progress import Progress, Ticker
 from builders.engine.teachers import TeacherSpec
 from builders.estimate import estimate
+from builders.judging.reports import read_reports
 from builders.recipe import Option, Recipe, Settings
 from builders.release.report import report, table
 from builders.schema import Row
@@ -35,16 +37,19 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     teacher = parser.add_argument_group("teacher")
     teacher.add_argument(
         "--teacher",
-        default="embedded",
-        metavar="WHO",
-        help="embedded (default), scripted:FILE, or an endpoint's address",
+        action="append",
+        default=[],
+        metavar="[ROLE=]WHO[#MODEL]",
+        help="embedded (default), scripted:FILE, or an endpoint's address; for every role, or for "
+        "the one named; several share the roles that the recipe shares out",
     )
-    teacher.add_argument("--model", help="which of the endpoint's models")
+    teacher.add_argument("--model", help="which of the endpoint's models, where no #MODEL says it")
     teacher.add_argument(
         "--key-env",
         default="POTSTILL_API_KEY",
         metavar="NAME",
-        help="the environment variable with its key (default %(default)s)",
+        help="the environment variable with the first endpoint's key (default %(default)s); that "
+        "of another is in NAME_HOST, such as POTSTILL_API_KEY_API_EXAMPLE_ORG",
     )
     teacher.add_argument("--concurrency", type=_count, metavar="N", help="most calls in flight")
     teacher.add_argument(
@@ -73,12 +78,22 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     )
     money.add_argument("--budget-tokens", type=_count, metavar="N", help="the same in tokens")
     money.add_argument("--budget-calls", type=_count, metavar="N", help="the same in requests")
-    money.add_argument("--price", metavar="IN/OUT", help="USD for a million tokens")
+    money.add_argument(
+        "--price",
+        metavar="IN/OUT",
+        help="USD for a million tokens, of every model that --prices does not name",
+    )
     money.add_argument(
         "--prices",
         type=Path,
         metavar="FILE",
         help="a table in the form of builders/engine/prices.toml",
+    )
+    parser.add_argument(
+        "--judge-report",
+        type=Path,
+        metavar="FILE",
+        help="what `potstill judge --json` said of the judge: it travels with the set",
     )
     again = parser.add_argument_group("parts and repeats")
     again.add_argument(
@@ -169,12 +184,14 @@ def _order(given: argparse.Namespace) -> Order:
         recipe=named,
         settings=Settings(rows=given.rows or named.rows, seed=given.seed, options=options),
         work=given.work,
-        teacher=TeacherSpec(
-            place=given.teacher,
-            model=given.model,
-            key_env=given.key_env,
-            concurrency=given.concurrency,
-            timeout_s=given.timeout,
+        teachers=pool_spec(
+            given.teacher,
+            TeacherSpec(
+                model=given.model,
+                key_env=given.key_env,
+                concurrency=given.concurrency,
+                timeout_s=given.timeout,
+            ),
         ),
         source=Source(
             place=given.source or named.seeds.source,
@@ -195,6 +212,7 @@ def _order(given: argparse.Namespace) -> Order:
         ),
         shard=given.shard,
         from_ledger=given.from_ledger,
+        judge_reports=read_reports(given.judge_report) if given.judge_report else (),
         contributed=_contributed(given.contributed, named) if given.contributed else (),
     )
 
@@ -203,7 +221,6 @@ def _contributed(where: str, named: Recipe) -> list[Row]:
     if Path(where).exists():
         return read_contributions(Path(where), named.schema)
     from builders.hub.pulls import fetch_contributions
-
     from scripts.main import the_hub
 
     with tempfile.TemporaryDirectory(prefix="potstill-") as folder, the_hub() as hub:

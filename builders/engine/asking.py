@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.limits import Limiter
-from builders.engine.money import Budget, OverBudget
+from builders.engine.money import Budget, OverBudget, Price, identity_price
 from builders.engine.progress import Progress
 from builders.engine.teachers import Teacher
+from builders.errors import InputError
+
+if TYPE_CHECKING:
+    from builders.engine.engine import Terms
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
@@ -22,6 +27,19 @@ _REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # no fault of
 _OVERLOADED = ("http 429", "http 503", "http 529", "time-out")
 _OUT_OF_REACH_S = 1.0  # the endpoint is gone: once a second is often enough to find it back
 _jitter = random.SystemRandom()  # the global one belongs to the steps
+
+
+class Address(NamedTuple):
+    """By what a call says whom it is for."""
+
+    endpoint: str
+    model: str
+    revision: str | None
+
+
+def address(teacher: Teacher) -> Address:
+    """The address of a teacher that was started."""
+    return Address(teacher.name, teacher.model, teacher.revision)
 
 
 @dataclass(eq=False, slots=True)
@@ -68,7 +86,7 @@ class Asker:
         hedge_s: float | None = None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._teacher = teacher
+        self.teacher = teacher
         self._limiter = limiter
         self._budget = budget
         self._progress = progress
@@ -171,7 +189,7 @@ class Asker:
         answer: Answer | None = None
         lost, refused, pause_s = True, False, 0.0
         try:
-            answer = await self._teacher.ask(call)
+            answer = await self.teacher.ask(call)
             lost, pause_s = False, answer.pause_s
             self._silent_since = None
             self._progress.moved()
@@ -212,10 +230,38 @@ class Asker:
         ]
         said = f"{len(out)} requests out ({', '.join(parts)})" if out else "no request out"
         if self._limiter.paused_s:
-            said += f", {self._teacher.name} asked for a pause of {self._limiter.paused_s:.0f} s"
+            said += f", {self.teacher.name} asked for a pause of {self._limiter.paused_s:.0f} s"
         if self.resting:
             said += f", {self.resting} calls wait to be sent again"
         return said
+
+
+def askers(
+    teachers: Iterable[Teacher], terms: Terms, progress: Progress, *, stopping: Callable[[], bool]
+) -> dict[Address, Asker]:
+    """An asker for each teacher; those at one endpoint share its limiter, all share the budget.
+
+    Raises:
+        InputError: There is a budget in USD, and nobody knows the price of a model.
+    """
+    prices: dict[tuple[str, str], Price | None] = {}
+    limiters: dict[str, Limiter] = {}
+    budget = Budget(terms.limits, prices=prices)
+    found: dict[Address, Asker] = {}
+    for one in teachers:
+        price = identity_price(one.identity(), terms.price, terms.prices)
+        if terms.limits.usd is not None and price is None:
+            raise InputError(
+                f"the price of {one.model!r} is unknown, so --budget-usd cannot hold; "
+                "give --price IN/OUT in USD for a million tokens"
+            )
+        prices[one.name, one.model] = price
+        limiter = Limiter(one.concurrency, terms.requests_a_minute, terms.tokens_a_minute)
+        limiter = limiters.setdefault(one.name, limiter)
+        found[address(one)] = Asker(
+            one, limiter, budget, progress, hedge_s=terms.hedge_s, stopping=stopping
+        )
+    return found
 
 
 def _pause_s(failure: Failure) -> float:

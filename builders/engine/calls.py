@@ -68,6 +68,36 @@ class Answer:
     pause_s: float = 0.0  # for which the endpoint, by its rate-limit headers, has no room
 
 
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One of several things that a step asks for a row.
+
+    Attributes:
+        asked: Messages, or a text to continue.
+        about: What the step wants back with the reply; JSON values.
+        whom: Which of the teachers that share the role, by name; None: the first.
+        sampling: Beside the role's own.
+        again: What changes in it when an answer could not be read: an answer at temperature 0
+            would come back as it was.
+        schema: Of the answer, where the endpoint can hold to one.
+        sample: 0 for the first answer to the same question.
+    """
+
+    asked: str | list[dict[str, Any]]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    whom: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    again: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
+    sample: int = 0
+
+
+# What became of a question, in JSON values: about, text (None: no answer), finish_reason,
+# logprobs, fault (why it cannot be read or was not answered; None: it is good), calls (all ids),
+# whom and model.
+Reply = dict[str, Any]
+
+
 class Failure(Exception):
     """A call that gave no answer.
 

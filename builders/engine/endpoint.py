@@ -19,6 +19,12 @@ from builders.errors import InputError, TeacherError
 
 _RETRIED = frozenset({408, 409, 425, 429})
 _SECRET = re.compile("key|token|secret|sig", re.IGNORECASE)  # a query's word for a value to hide
+_UNKNOWN = frozenset({400, 404, 422, 501})
+_HELPS = {  # without which an answer is as good, only harder to read; and the words of a refusal
+    "response_format": r"response_format|json_schema|structured|grammar|schema",
+    "logprobs": r"logprob",
+    "top_logprobs": r"logprob",
+}
 _LONGEST_PAUSE_S = 3600.0  # then it is asked again, whatever it said
 
 
@@ -46,6 +52,7 @@ class EndpointTeacher:
         self._timeout_s = spec.timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._chat_only = False
+        self._left_out: set[str] = set()  # what it was seen to refuse
         self.name = self._base
         self.model = spec.model or ""
         self.revision: str | None = None
@@ -114,17 +121,33 @@ class EndpointTeacher:
         """
         began = time.perf_counter()
         raw = isinstance(call.asked, str) and not self._chat_only
-        status, headers, body = await self._exchange("POST", *_request(call, raw))
+        status, headers, body = await self._post(call, raw)
         if raw and status in (404, 405, 501) and "model" not in _error_text(body).lower():
             # The endpoint knows chat only: the text to continue becomes a message, for good.
             self._chat_only = True
-            status, headers, body = await self._exchange("POST", *_request(call, False))
+            status, headers, body = await self._post(call, False)
         if status != 200:
             raise self._status_failure(status, headers, body)
         latency_s = time.perf_counter() - began
         return self._answer(
             body, raw and not self._chat_only, latency_s, rate_limit_s(headers) or 0.0
         )
+
+    async def _post(self, call: Call, raw: bool) -> tuple[int, Any, bytes]:
+        """Send a call; what this endpoint does not know of what is only a help is left out."""
+        path, payload = _request(call, raw)
+        given = {name: value for name, value in payload.items() if name not in self._left_out}
+        status, headers, body = await self._exchange("POST", path, given)
+        if status in _UNKNOWN:
+            said = _error_text(body).lower()
+            refused = {
+                name for name, words in _HELPS.items() if name in given and re.search(words, said)
+            }
+            if refused:
+                self._left_out |= refused
+                given = {name: value for name, value in given.items() if name not in refused}
+                return await self._exchange("POST", path, given)
+        return status, headers, body
 
     async def _exchange(
         self, method: str, path: str, payload: dict[str, Any] | None

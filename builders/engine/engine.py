@@ -1,4 +1,4 @@
-"""Runs pipelines with a teacher on one event loop: asks once, records first, stops cleanly.
+"""Runs pipelines with its teachers on one event loop: asks once, records first, stops cleanly.
 
 The main thread owns the loop. A signal, the budget or the watchdog stop a build the same way: no
 request is sent any more, those that are out get ten seconds to answer and be recorded.
@@ -14,18 +14,18 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from builders.engine.asking import Asker
+from builders.engine.asking import Address, Asker, address, askers
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.ledger import Ledger
-from builders.engine.limits import Limiter
-from builders.engine.money import Budget, Limits, OverBudget, identity_price
+from builders.engine.money import Limits, OverBudget
+from builders.engine.pool import Pool
 from builders.engine.progress import Progress
 from builders.engine.teachers import RecordedTeacher, Teacher
 from builders.errors import InputError, PotstillError, RecipeError, Stopped, TeacherError
@@ -44,7 +44,8 @@ _STUCK_S = 45.0  # without any movement and with nothing that could bring one, b
 class Terms:
     """On which terms an engine may ask.
 
-    `price` is `IN/OUT` in USD for a million tokens; `hedge_s` sends a late call again.
+    `price` is `IN/OUT` in USD for a million tokens, of every model that the file `prices` does not
+    name; `hedge_s` sends a late call again. Requests and tokens a minute hold for each endpoint.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -56,15 +57,15 @@ class Terms:
 
 
 class Engine:
-    """A recipe's teacher, started, and its ledger; use as a context manager, then call it.
+    """A recipe's teachers, started, and its ledger; use as a context manager, then call it.
 
-    `used` holds the keys of the calls this build's rows rest on, in the order of asking.
+    `used` holds the keys of the calls this build's rows rest on, and the role each was asked in.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        teacher: Teacher,
+        teachers: Teacher | Pool,
         ledger: Ledger,
         progress: Progress,
         *,
@@ -72,15 +73,16 @@ class Engine:
         terms: Terms | None = None,
     ) -> None:
         self.seed = seed
-        self.used: dict[bytes, None] = {}
+        self.used: dict[bytes, str] = {}
         self._recipe = recipe
         self._ledger = ledger
         self._progress = progress
         self._terms = terms or Terms()
-        self._teacher = teacher
+        self._pool = teachers if isinstance(teachers, Pool) else Pool(every=[teachers])
         self._runner = asyncio.Runner()
         self._pending: dict[bytes, asyncio.Task[Answer]] = {}
-        self._failed: Counter[str] = Counter()
+        self._askers: dict[Address, Asker] = {}
+        self._failed: dict[str, Counter[str]] = defaultdict(Counter)  # by endpoint
         self._stop: PotstillError | None = None
         self._signal: Stopped | None = None
         self._handlers: dict[int, Any] = {}
@@ -90,8 +92,7 @@ class Engine:
         self.loop = self._runner.get_loop()
         self._stop_asked = asyncio.Event()
         try:
-            self._runner.run(self._teacher.start())
-            self._asker = self._make_asker()
+            self._runner.run(self._start())
         except BaseException:
             self._close()
             raise
@@ -115,38 +116,42 @@ class Engine:
         if self._signal and not error:  # it came when no call was left to stop for
             raise self._signal
 
+    async def _start(self) -> None:
+        for one in self._pool:
+            await one.start()
+        for role in self._recipe.roles:
+            many = self._pool.of(role, self._recipe).values()
+            [(who, times)] = Counter(map(address, many)).most_common(1)
+            if times > 1:
+                raise InputError(
+                    f"{who.model!r} of {who.endpoint} is named twice for {role!r}; take one away, "
+                    "or give it another #MODEL"
+                )
+        terms, stopping = self._terms, lambda: self._stop is not None
+        self._askers = askers(self._pool, terms, self._progress, stopping=stopping)
+
     def _close(self) -> None:
-        self._runner.run(self._teacher.stop())
+        self._runner.run(self._stop_teachers())
         self._runner.close()
 
-    def _make_asker(self) -> Asker:
-        terms = self._terms
-        price = identity_price(self._teacher.identity(), terms.price, terms.prices)
-        if terms.limits.usd is not None and price is None:
-            raise InputError(
-                f"the price of {self._teacher.model!r} is unknown, so --budget-usd cannot hold; "
-                "give --price IN/OUT in USD for a million tokens"
-            )
-        limiter = Limiter(self._teacher.concurrency, terms.requests_a_minute, terms.tokens_a_minute)
-        return Asker(
-            self._teacher,
-            limiter,
-            Budget(terms.limits, price),
-            self._progress,
-            hedge_s=terms.hedge_s,
-            stopping=lambda: self._stop is not None,
-        )
+    async def _stop_teachers(self) -> None:
+        for one in self._pool:
+            await one.stop()
 
     def identities(self) -> dict[str, dict[str, Any]]:
         """Who answered in which role, for the lineage."""
-        return {role: self._teacher.identity() for role in self._recipe.roles}
+        return {
+            name: one.identity()
+            for role in self._recipe.roles
+            for name, one in self._pool.of(role, self._recipe).items()
+        }
 
     def teach(self, role: str, *, schema: dict[str, Any] | None = None, **sampling: Any) -> Any:
         """The distilabel LLM for a role, with its sampling."""
         from builders.engine.llm import EngineLLM
 
         llm = EngineLLM(role=role, sampling=sampling, answer_schema=schema)
-        return llm.bound(self, self._teacher)
+        return llm.bound(self, self._pool.of(role, self._recipe))
 
     def __call__(
         self, pipeline: Callable[..., Any], rows: Sequence[Raw], **wiring: Any
@@ -158,12 +163,17 @@ class Engine:
             self._progress.begin(line.name, len(rows))
         execution = execution_of(
             line,
-            window=2 * self._teacher.concurrency,
+            window=2 * max(one.concurrency for one in self._pool),
             on_row=self._row_made,
             seed=(self.seed, self._runs),
         )
         self._runs += 1
         return self._runner.run(self._run(execution, rows))
+
+    @property
+    def stopped(self) -> PotstillError | None:
+        """Why nothing more is asked; None while asking goes on."""
+        return self._stop
 
     def made(self, rows: int) -> None:
         """Count what a recipe with rounds has made so far."""
@@ -198,10 +208,16 @@ class Engine:
                 raise self._stop
             still_s = time.monotonic() - self._progress.moved_at
             if still_s > _STILL_S:
-                waits = f"{execution.waits()}; {self._asker.waits()}"
+                waits = "; ".join([execution.waits(), *self._waits()])
                 self._progress.note = f"nothing has moved for {still_s:.0f} s: {waits}"
-                if still_s > _STUCK_S and not self._asker.can_move() and not execution.working:
+                moves = any(asker.can_move() for asker in self._askers.values())
+                if still_s > _STUCK_S and not moves and not execution.working:
                     raise RecipeError(f"{self._progress.note}; nothing can move any more")
+
+    def _waits(self) -> list[str]:
+        """What each asker with something on its way waits for."""
+        askers = [asker for asker in self._askers.values() if asker.can_move()]
+        return [asker.waits() for asker in askers or list(self._askers.values())[:1]]
 
     # --- asking
 
@@ -225,7 +241,8 @@ class Engine:
             answer = await asyncio.shield(task)
         elif key not in self.used:
             self._progress.reused += 1
-        self.used[key] = None
+        # Where two roles ask the same, one is named, whichever came first.
+        self.used[key] = min(call.role, self.used.get(key, call.role))
         return answer
 
     def _landed(self, key: bytes, task: asyncio.Task[Answer]) -> None:
@@ -235,7 +252,8 @@ class Engine:
 
     async def _obtain(self, call: Call) -> Answer:
         progress = self._progress
-        if isinstance(self._teacher, RecordedTeacher):
+        asker = self._askers[Address(call.endpoint, call.model, call.revision)]
+        if isinstance(asker.teacher, RecordedTeacher):
             progress.failures += 1
             raise self._ledger.failure(call.key) or self._stopped(
                 TeacherError(
@@ -243,10 +261,10 @@ class Engine:
                 )
             )
         try:
-            asked = await self._asker.ask(call)
+            asked = await asker.ask(call)
         except Failure as failure:
             progress.failures += 1
-            if failure.fatal or self._hopeless(failure):
+            if failure.fatal or self._hopeless(call, failure):
                 self._stopped(TeacherError(str(failure)))
             await self._ledger.record_failure(call, failure, attempts=failure.attempts)
             raise self._stop or failure from None
@@ -261,7 +279,7 @@ class Engine:
         await self._ledger.record(
             call, answer, cost_usd=cost_usd, attempts=asked.requests, hedged=asked.hedged
         )
-        self._failed.clear()
+        self._failed[call.endpoint].clear()
         progress.calls += 1
         progress.input_tokens += answer.input_tokens or 0
         progress.output_tokens += answer.output_tokens or 0
@@ -271,15 +289,16 @@ class Engine:
             progress.cost_usd += cost_usd
         return answer
 
-    def _hopeless(self, failure: Failure) -> bool:
-        """Whether so many calls have failed one after another that the next would as well.
+    def _hopeless(self, call: Call, failure: Failure) -> bool:
+        """Whether so many calls to one endpoint have failed in a row that the next would as well.
 
         What could have helped itself by asking again is the endpoint's fault, at any time; what
         could not may lie in some rows, once others had an answer.
         """
-        self._failed[failure.cause] += 1
+        failed = self._failed[call.endpoint]
+        failed[failure.cause] += 1
         untried = not self._progress.calls and not self._progress.reused
-        return self._failed[failure.cause] >= _HOPELESS and (failure.again or untried)
+        return failed[failure.cause] >= _HOPELESS and (failure.again or untried)
 
     # --- stopping
 
@@ -310,9 +329,9 @@ class Engine:
         self._stop = self._stop or Stopped("the build is over", 1)
         self._progress.begin("stopping")
         pending = dict(self._pending)
-        for key, task in pending.items():
-            if key in self._asker.unsent:
-                task.cancel()
+        unsent = {key for asker in self._askers.values() for key in asker.unsent}
+        for key in unsent & set(pending):
+            pending[key].cancel()
         if pending:
             await asyncio.wait(pending.values(), timeout=_DRAIN_S)
             for task in pending.values():

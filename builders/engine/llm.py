@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,7 +11,8 @@ from distilabel.models.llms.base import LLM
 from pydantic import PrivateAttr
 
 from builders.engine.bridge import wait
-from builders.engine.calls import Answer, Call, Failure
+from builders.engine.calls import Answer, Call, Failure, Question, Reply
+from builders.engine.teachers import EMBEDDED
 from builders.recipe import short_hash
 
 if TYPE_CHECKING:
@@ -31,24 +33,45 @@ class Asks(Protocol):
 
 
 class EngineLLM(LLM):  # type: ignore[misc]
-    """A role's model with its sampling. A text as input is continued, messages are answered."""
+    """A role's models with their sampling. A text as input is continued, messages are answered.
+
+    Of several teachers that share the role a plain input is for the first.
+    """
 
     role: str
     sampling: dict[str, Any]
     answer_schema: dict[str, Any] | None = None
     _engine: Asks = PrivateAttr()
-    _teacher: Teacher = PrivateAttr()
+    _teachers: Mapping[str, Teacher] = PrivateAttr()
 
-    def bound(self, engine: Asks, teacher: Teacher) -> EngineLLM:
-        """The same LLM, tied to a running engine and the teacher of its role."""
+    def bound(self, engine: Asks, teachers: Mapping[str, Teacher]) -> EngineLLM:
+        """The same LLM, tied to a running engine and the teachers of its role by their names."""
         self._engine = engine
-        self._teacher = teacher
+        self._teachers = teachers
         return self
 
     @property
     def model_name(self) -> str:
-        """The model as the endpoint names it."""
-        return self._teacher.model
+        """The first model as its endpoint names it."""
+        return next(iter(self._teachers.values())).model
+
+    @property
+    def members(self) -> list[str]:
+        """The names of the teachers that share the role, in the order they were given in."""
+        return list(self._teachers)
+
+    def most(self, wanted: int, usual: int, embedded: int) -> int:
+        """How long an answer may be: as wanted, or, for 0, what suits who answers.
+
+        The embedded teacher writes some 100 tokens a second and has little to say.
+        """
+        ours = all(teacher.name == EMBEDDED for teacher in self._teachers.values())
+        return wanted or (embedded if ours else usual)
+
+    @property
+    def seed(self) -> int:
+        """The build's, from which all chance follows."""
+        return self._engine.seed
 
     def generate(self, inputs: list[Any], num_generations: int = 1) -> list[dict[str, Any]]:
         """One dict an input: `generations`, token `statistics`, `call` ids, `finish_reason`s.
@@ -88,19 +111,68 @@ class EngineLLM(LLM):  # type: ignore[misc]
             ],
         }
 
-    def _call(self, messages: Any, sample: int) -> Call:
+    def replies(
+        self,
+        questions: Sequence[Question],
+        reads: Callable[[Question, Answer], str | None],
+        tries: int,
+    ) -> list[Reply]:
+        """What became of each question; one whose answer cannot be read is asked again.
+
+        `reads` gives the reason why an answer cannot be read, or None. A question whose calls all
+        failed has a reply without a text: it costs nobody else theirs.
+        """
+
+        async def all_of() -> list[Reply]:
+            return await asyncio.gather(*(self._reply(one, reads, tries) for one in questions))
+
+        return wait(all_of(), self._engine.loop)
+
+    async def _reply(
+        self, question: Question, reads: Callable[[Question, Answer], str | None], tries: int
+    ) -> Reply:
+        reply: Reply = {"about": dict(question.about), "text": None, "calls": []}
+        for turn in range(tries):
+            sampling = {**question.sampling, **(question.again if turn else {})}
+            sample = question.sample * tries + turn
+            call = self._call(question.asked, sample, question.whom, sampling, question.schema)
+            asked.get([]).append(call.id)
+            reply["calls"].append(call.id)
+            reply |= {"whom": call.role, "model": call.model}
+            try:
+                answer = await self._engine.answer(call)
+            except Failure as failure:
+                reply["fault"] = failure.cause
+                continue
+            reply |= {"text": answer.text, "finish_reason": answer.finish_reason}
+            reply["logprobs"] = answer.logprobs
+            reply["fault"] = reads(question, answer)
+            if reply["fault"] is None:
+                break
+        return reply
+
+    def _call(
+        self,
+        messages: Any,
+        sample: int,
+        whom: str | None = None,
+        sampling: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Call:
         if isinstance(messages, tuple):  # distilabel's (messages, structured output)
             messages = messages[0]
         text = messages if isinstance(messages, str) else str(messages)
         seed = int(short_hash(str(self._engine.seed), text, str(sample))[:8], 16) >> 1
+        name = whom or next(iter(self._teachers))
+        teacher = self._teachers[name]
         return Call(
-            role=self.role,
-            endpoint=self._teacher.name,
-            model=self._teacher.model,
-            revision=self._teacher.revision,
+            role=name,
+            endpoint=teacher.name,
+            model=teacher.model,
+            revision=teacher.revision,
             asked=messages,
-            sampling={**self.sampling, "seed": seed},
-            schema=self.answer_schema,
+            sampling={**self.sampling, **(sampling or {}), "seed": seed},
+            schema=schema or self.answer_schema,
             sample=sample,
         )
 

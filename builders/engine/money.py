@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,21 +33,27 @@ FREE = Price(input=0.0, output=0.0)
 
 
 def price_of(model: str, *, given: str | None = None, file: Path | None = None) -> Price | None:
-    """The price of a model: as given (`IN/OUT`), from a file, or from our table; None: unknown.
+    """The price of a model: from a file, as given (`IN/OUT`), or from our table; None: unknown.
 
     Raises:
         InputError: The given price or the file is not in the form of ours.
     """
     if given:
-        try:
-            inward, outward = map(float, given.split("/"))
-        except ValueError:
-            raise InputError(
-                f"--price {given!r} is not IN/OUT; expected USD for a million tokens, such as "
-                "0.15/0.60"
-            ) from None
-        return Price(input=inward, output=outward)
-    path = file or _TABLE
+        return (_listed(model, file) if file else None) or _given(given)
+    return _listed(model, file or _TABLE)
+
+
+def _given(given: str) -> Price:
+    try:
+        inward, outward = map(float, given.split("/"))
+    except ValueError:
+        raise InputError(
+            f"--price {given!r} is not IN/OUT; expected USD for a million tokens, such as 0.15/0.60"
+        ) from None
+    return Price(input=inward, output=outward)
+
+
+def _listed(model: str, path: Path) -> Price | None:
     try:
         models = tomllib.loads(path.read_text(encoding="utf-8"))["models"]
         found = models.get(model)
@@ -83,13 +90,21 @@ class Budget:
 
     Each call reserves the most it can use; while that does not fit beside what others in flight
     have reserved, it waits for them to turn out cheaper. Stopping comes before the limit, never
-    after, by less than the most one call can use.
+    after, by less than the most one call can use. `prices` are by endpoint and model, `price` is
+    that of all others.
     """
 
-    def __init__(self, limits: Limits, price: Price | None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        price: Price | None = None,
+        *,
+        prices: Mapping[tuple[str, str], Price | None] | None = None,
+    ) -> None:
         self._limits = {"usd": limits.usd, "tokens": limits.tokens, "calls": limits.calls}
         self._bounded = any(limit is not None for limit in self._limits.values())
-        self.price = price
+        self._price = price
+        self._prices = {} if prices is None else prices
         self.spent: dict[str, float] = {"usd": 0.0, "tokens": 0.0, "calls": 0.0}
         self._reserved = dict(self.spent)
         self._most_output: dict[str, int] = {}
@@ -127,7 +142,8 @@ class Budget:
         `lost`: nobody knows what was used, as the answer did not arrive; it counts as the most.
         """
         tokens = (answer.input_tokens or 0, answer.output_tokens or 0) if answer else (0, 0)
-        cost = self.price.cost(*tokens) if self.price else None
+        price = self._price_of(call)
+        cost = price.cost(*tokens) if price else None
         used = {"calls": 1.0, "tokens": sum(tokens), "usd": cost or 0.0}
         for name, amount in (reserved if lost and reserved else used).items():
             self.spent[name] += amount
@@ -143,8 +159,12 @@ class Budget:
         output_tokens = call.sampling.get("max_tokens") or self._most_output.get(
             call.role, _UNBOUNDED_OUTPUT
         )
-        usd = self.price.cost(input_tokens, output_tokens) if self.price else 0.0
+        price = self._price_of(call)
+        usd = price.cost(input_tokens, output_tokens) if price else 0.0
         return {"usd": usd, "tokens": input_tokens + output_tokens, "calls": 1.0}
+
+    def _price_of(self, call: Call) -> Price | None:
+        return self._prices.get((call.endpoint, call.model), self._price)
 
     def _over(self, most: dict[str, float]) -> str | None:
         for name, limit in self._limits.items():

@@ -1,12 +1,14 @@
-"""The one task most recipes need: ask a teacher what a function of the row says."""
+"""The tasks most recipes need: ask a teacher what a function of the row says, once or often."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from distilabel.steps.base import StepInput
 from distilabel.steps.tasks.base import Task
+
+from builders.engine.calls import Answer, Question
 
 
 class Ask(Task):  # type: ignore[misc]
@@ -41,3 +43,26 @@ class Ask(Task):  # type: ignore[misc]
     def format_output(self, output: str | None, input: dict[str, Any] | None = None) -> Any:  # noqa: A002, ARG002
         """The text as it came: what it is worth is for the recipe's `row` to say."""
         return {self.answer: output}
+
+
+class AskAll(Ask):
+    """Asks all questions of a row at once and puts their replies, in order, into one column.
+
+    Attributes:
+        build: From a row to its questions; none where there is nothing to ask.
+        answer: The column for the list of replies (`builders.engine.calls.Reply`).
+        reads: From a question and an answer to the reason why it cannot be read, or None.
+        tries: How often a question is asked until its answer can be read.
+        also: Columns for every row: what `row` is to know of the build's choices.
+    """
+
+    build: Callable[[dict[str, Any]], Sequence[Question]]
+    reads: Callable[[Question, Answer], str | None] = lambda _question, _answer: None
+    tries: int = 1
+    also: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
+
+    def process(self, inputs: StepInput) -> Iterator[list[dict[str, Any]]]:
+        """Ask for each row; a question without an answer leaves the others theirs."""
+        for row in inputs:
+            replies = self.llm.replies(self.build(row), self.reads, self.tries)
+            yield [{**row, **self.also, self.answer: replies}]

@@ -616,7 +616,7 @@ def test_a_misspelt_recipe_is_told_the_nearest_name(
 ) -> None:
     more = ("--to", str(tmp_path / "released")) if verb == "release" else ()
     said = refusal(verb, "instrutions", *more)
-    expected = "there is no pipelines/instrutions.py; there are completions, instructions"
+    expected = "there is no pipelines/instrutions.py; there are completions, constitution, "
     assert said == f"{expected}; did you mean 'instructions'?"
 
 

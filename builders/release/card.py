@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from builders.errors import InputError
+from builders.release.vocabulary import card_data
 from builders.schema import Row, Schema
 
 CARDS = Path(__file__).resolve().parents[2] / "cards"
@@ -22,6 +23,12 @@ _SECTIONS = ("What it is", "Use", "Limits", "Changes")
 _FRONT = ("pretty_name", "language", "task_categories", "tags")
 _VERSION = re.compile(r"^### v(\d+\.\d+\.\d+)\b", re.MULTILINE)
 _SHOWN_CHARACTERS = 600
+_OWN_TAGS = ("synthetic", "distilabel", "datasets", "potstill")
+# What marks on a card where a person's words, or the list of versions, begin and end.
+_MARKS = re.compile(r"<!-- /?(?:words: |versions -->)")
+_BODY = re.compile(
+    r"\A\s*---\r?\n.*?\r?\n---[ \t]*(?:\r?\n|\Z)|<!-- versions -->.*?<!-- /versions -->", re.DOTALL
+)
 
 
 class _PlainDumper(yaml.SafeDumper):  # type: ignore[misc]
@@ -49,7 +56,13 @@ def read_words(name: str, cards: Path = CARDS) -> Words:
     path = cards / f"{name}.md"
     if not path.is_file():
         raise InputError(f"there is no cards/{name}.md; write it after the other cards")
-    head, _, body = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
+    text = path.read_text(encoding="utf-8")
+    if mark := _MARKS.search(text):
+        raise InputError(
+            f"cards/{name}.md holds {mark[0]!r}, which marks parts of the card itself; "
+            "write it another way"
+        )
+    head, _, body = text.removeprefix("---\n").partition("\n---\n")
     try:
         front = yaml.safe_load(head)
     except yaml.YAMLError as error:
@@ -74,6 +87,61 @@ def read_words(name: str, cards: Path = CARDS) -> Words:
             f"cards/{name}.md: Changes names no version; expected a line such as '### v0.1.0'"
         )
     return Words(front=front, sections=sections, version=version[1])
+
+
+def words_on(text: str) -> dict[str, str]:
+    """What people wrote on a released card, by section or name in the front matter, to the byte.
+
+    The licence counts among them. Of a card without our marks all but the front matter is one text
+    named `card`.
+
+    Raises:
+        InputError: Its front matter is not YAML.
+    """
+    try:
+        front = card_data(text) or {}
+    except ValueError as error:
+        raise InputError(f"{error}; mend the card") from None
+    return front_words(front) | (_marked(text) or {"card": _BODY.sub("", text)})
+
+
+def front_words(front: Mapping[str, Any]) -> dict[str, str]:
+    """The words in a card's front matter, as texts that can be compared, and the licence."""
+    names = [name for name in (*_FRONT, "license") if name in front]
+    return {name: json.dumps(front[name], ensure_ascii=False, default=str) for name in names}
+
+
+def _marked(text: str) -> dict[str, str]:
+    found = {}
+    for title in _SECTIONS:
+        opens, closes = (re.escape(mark) for mark in _marks(title))
+        if said := re.findall(f"{opens}\n(.*?)\n{closes}", text, re.DOTALL):
+            found[title] = "\n".join(said)
+    return found
+
+
+def _marks(title: str) -> tuple[str, str]:
+    return f"<!-- words: {title} -->", f"<!-- /words: {title} -->"
+
+
+def words_back(text: str) -> Words:
+    """A released card's words, as they were read from cards/<name>.md.
+
+    Raises:
+        InputError: A section is missing, or the front matter has no name.
+    """
+    sections = _marked(text)
+    front = card_data(text) or {}
+    version = _VERSION.search(sections.get("Changes", ""))
+    if set(sections) != set(_SECTIONS) or "pretty_name" not in front or not version:
+        raise InputError(
+            f"the card lacks some of {', '.join(_SECTIONS)}, pretty_name and the version, as "
+            "`potstill release` marks them; release the set again"
+        )
+    given = {name: front[name] for name in _FRONT if name in front}
+    if "tags" in given:
+        given["tags"] = [tag for tag in given["tags"] if tag not in _OWN_TAGS]
+    return Words(front=given, sections=sections, version=version[1])
 
 
 def front_matter(
@@ -107,7 +175,6 @@ def front_matter(
                 "dataset_size": facts["num_bytes"],
             }
         )
-    tags = ["synthetic", "distilabel", "datasets", "potstill"]
     given = {
         "license": licence,
         "language": words.front.get("language", ["en"]),
@@ -116,7 +183,7 @@ def front_matter(
         "task_categories": words.front.get("task_categories", ["text-generation"]),
         "annotations_creators": ["machine-generated"],
         "language_creators": ["machine-generated"],
-        "tags": tags + [tag for tag in words.front.get("tags", []) if tag not in tags],
+        "tags": [*_OWN_TAGS, *(t for t in words.front.get("tags", []) if t not in _OWN_TAGS)],
         "configs": configs,
         "dataset_info": infos,
     }
@@ -142,19 +209,24 @@ def card(front: str, words: Words, facts: Mapping[str, Any], cards: Path = CARDS
     environment.filters["usd"] = lambda amount: "unknown" if amount is None else f"{amount:.6g}"
     environment.filters["thousands"] = lambda number: f"{number:,}"
     template = environment.get_template("template.md")
-    return template.render(front=front, words=words.sections, **facts)
+    sections = {}
+    for title, text in words.sections.items():
+        opens, closes = _marks(title)
+        sections[title] = f"{opens}\n{text}\n{closes}"
+    return template.render(front=front, words=sections, **facts)
 
 
 def fenced(row: Row) -> str:
     """A row as JSON in a code fence longer than any run of backticks in it."""
     text = json.dumps(_shortened(row), ensure_ascii=False, indent=2)
+    text = text.replace("<!--", "<\\u0021--")  # no row can look like a mark of the card
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}json\n{text}\n{fence}"
 
 
-def cell(value: object) -> str:
-    """A value in a table's cell: one line, no markup, no bar, at most 200 characters."""
-    text = " ".join(str(value).split())[:200]
+def cell(value: object, most: int = 200) -> str:
+    """A value in a table's cell: one line, no markup, no bar, at most so many characters."""
+    text = " ".join(str(value).split())[:most]
     return re.sub(r"([\\`*_{}\[\]<>|#!~$])", r"\\\1", text).replace("://", ":\u2060//")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from builders.errors import InputError
 from builders.release.files import canonical_json, read_parquet, whole_folder, write_parquet
-from builders.release.licence import rolled_up
+from builders.release.licence import licence_of
 from builders.schema import Row, Schema
 
 FACTS = "draft.json"
@@ -40,9 +40,7 @@ class Draft:
     @property
     def licence(self) -> str:
         """The strictest of the seeds' and the teachers' licences."""
-        lineage = self.facts["lineage"]
-        teachers = (who["licence"] for who in lineage["teachers"].values())
-        return rolled_up([lineage["seeds"]["licence"], *teachers])
+        return licence_of(self.facts["lineage"])
 
     def file(self, config: str) -> Path:
         """The file of a config."""

@@ -2,38 +2,68 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from builders.errors import FolderError, PotstillError
-from builders.release.card import Words, card, front_matter, read_words
+from builders.errors import FolderError, InputError
+from builders.release.card import Words, read_words, words_on
+from builders.release.diff import check_ids, diff, line
 from builders.release.draft import Draft
-from builders.release.files import ROW_GROUP, canonical_json, read_parquet, whole_folder
-from builders.release.statistics import figures, size_category
-from builders.schema import Row, Schema
+from builders.release.edition import ADVISORIES, CARD, MANIFEST, Edition, declared, declared_columns
+from builders.release.files import canonical_json, whole_folder
+from builders.release.licence import check_licences
+from builders.release.limits import check_limits
+from builders.release.reading_back import read_back
+from builders.release.rendering import hashes, rendered
+from builders.release.sharding import SHARD_BYTES, write_shards
+from builders.release.statistics import figures
+from builders.release.versions import check_version, versions_section, with_versions
+from builders.release.vocabulary import card_problems
+from builders.schema import Schema
 
-MANIFEST = "manifest.json"
+FIRST = "first version"
 
 
 def release(
-    draft: Draft, schemas: Mapping[str, Schema], to: Path, words: Words | None = None
+    draft: Draft,
+    schemas: Mapping[str, Schema],
+    to: Path,
+    words: Words | None = None,
+    *,
+    base: Edition | None = None,
+    repository: str | None = None,
+    shard_bytes: int = SHARD_BYTES,
 ) -> bool:
     """Make the release folder of a draft; False if it is there already, byte for byte.
 
+    Args:
+        draft: What is released.
+        schemas: The shapes of its configs, `default` first.
+        to: The folder to make.
+        words: The card's; None reads those of the recipe's name.
+        base: The newest version released before, or this one if it is; None if there is none.
+        repository: The Hub's, as the card tells readers to load it; None tells them the folder.
+        shard_bytes: A config of more is cut into several files.
+
     Raises:
+        InputError: The version says less than what changed since `base`; a licence, the card or a
+            size that the Hub refuses; ids that are not unique; a config without its shape.
         FolderError: No room, no right, or another release is there; `to` is as it was.
     """
     words = words or read_words(str(draft.facts["recipe"]))
+    check_licences(draft.facts["lineage"])
+    if odd := {path.stem for path in draft.folder.glob("*.parquet")} ^ set(schemas):
+        raise InputError(
+            f"the config {min(odd)!r} is in {draft.folder} or among the recipe's, but not in both; "
+            "build again"
+        )
     with whole_folder(to.absolute().parent) as made:
-        _write(made, draft, schemas, words)
-        read_back(made, {config: draft.file(config) for config in schemas})
+        _write(made, draft, schemas, words, base, repository, shard_bytes)
+        check_limits(made, repository)
+        read_back(made, {config: [draft.file(config)] for config in schemas})
         if to.is_file() or (to.exists() and any(to.iterdir())):
-            if _hashes(to) == _hashes(made):
+            if _all_hashes(to) == _all_hashes(made):
                 return False
             raise FolderError(
                 f"{to} holds something else than this release; nothing was changed; "
@@ -43,104 +73,68 @@ def release(
     return True
 
 
-def _write(made: Path, draft: Draft, schemas: Mapping[str, Schema], words: Words) -> None:
-    files, splits = {}, {}
-    for config in schemas:
-        path = files[config] = made / "data" / config / "train-00000-of-00001.parquet"
-        path.parent.mkdir(parents=True)
-        shutil.copyfile(draft.file(config), path)
-        splits[config] = _sizes(path)
-    facts = figures(files)
-    text = _card(draft, schemas, words, facts, splits)
-    (made / "README.md").write_text(text, encoding="utf-8")
-    manifest = {
-        "version": words.version,
-        "rows": {config: {"train": rows} for config, rows in facts["rows"].items()},
-        "counts": draft.counts,
-        "lineage": draft.facts["lineage"],
-        "files": _hashes(made),
-    }
-    (made / MANIFEST).write_text(canonical_json(manifest), encoding="utf-8")
-
-
-def _card(
+def _write(
+    made: Path,
     draft: Draft,
     schemas: Mapping[str, Schema],
     words: Words,
-    computed: Mapping[str, Any],
-    splits: Mapping[str, Mapping[str, int]],
-) -> str:
-    size = size_category(sum(computed["rows"].values()))
-    facts: dict[str, Any] = {
-        "title": words.front["pretty_name"],
+    base: Edition | None,
+    repository: str | None,
+    shard_bytes: int,
+) -> None:
+    files = {
+        config: write_shards(draft.file(config), made / "data" / config, shard_bytes)
+        for config in schemas
+    }
+    said: dict[str, Any] = {
         "version": words.version,
-        "repository": "path/to/this/folder",
-        "repository_note": "The name is this folder's path, or the repository's once it is pushed.",
-        "licence": draft.licence,
+        "repository": repository,
         "counts": draft.counts,
         "spent": draft.facts["spent"],
         "lineage": draft.facts["lineage"],
-        "figures": computed,
-        "shapes": {config: shape.name for config, shape in schemas.items()},
-        "schemas": {config: shape.columns for config, shape in schemas.items()},
-        "example": next(draft.rows("default"), None),
+        **({"measures": draft.facts["measures"]} if "measures" in draft.facts else {}),
+        "configs": declared(schemas),
+        "history": [],
     }
-    return card(front_matter(words, schemas, draft.licence, size, splits), words, facts)
+    computed = figures(files)
+    advisories = dict(base.advisories) if base else {}
+    text = rendered(said, computed, words, files, advisories)
+    new = Edition(
+        folder=draft.folder,
+        version=words.version,
+        files=files,
+        columns=declared_columns(said["configs"]),
+        words=words_on(text),
+    )
+    check_ids(new)
+    said["history"] = _history(base, new)
+    text = with_versions(text, versions_section(said["history"], advisories, repository))
+    if problems := card_problems(text)[0]:
+        raise InputError(
+            f"the Hub refuses this card: {problems[0]}; mend cards/{draft.facts['recipe']}.md"
+        )
+    (made / CARD).write_text(text, encoding="utf-8")
+    if advisories:
+        (made / ADVISORIES).write_text(canonical_json(advisories), encoding="utf-8")
+    rows = {config: {"train": number} for config, number in computed["rows"].items()}
+    manifest = {**said, "rows": rows, "files": hashes(made)}
+    (made / MANIFEST).write_text(canonical_json(manifest), encoding="utf-8")
 
 
-def read_back(folder: Path, wanted: Mapping[str, Path]) -> None:
-    """Load every config with `datasets`, as a reader would, and compare value by value.
-
-    Args:
-        folder: The release folder.
-        wanted: For each config the file whose rows it must hold, in their order.
-
-    Raises:
-        PotstillError: Something differs; that is a bug in the house, named with its row.
-    """
-    import datasets
-
-    datasets.disable_progress_bars()
-    with tempfile.TemporaryDirectory(prefix="potstill-") as cache:
-        for config, path in wanted.items():
-            # datasets 5.2 says that a split of 0 rows "corresponds to no data!"; streamed it reads.
-            streaming = next(read_parquet(path), None) is None
-            loaded = datasets.load_dataset(
-                str(folder), config, split="train", cache_dir=cache, streaming=streaming
-            )
-            pairs = itertools.zip_longest(_each(loaded), read_parquet(path))
-            for place, (read, row) in enumerate(pairs):
-                if read != row:
-                    raise PotstillError(
-                        f"config {config!r}, row {place}: reads back as {read!r}, expected {row!r}"
-                    )
-            del loaded
+def _history(base: Edition | None, new: Edition) -> list[Mapping[str, Any]]:
+    """This version's line and those of all before it, newest first."""
+    if base is None:
+        return [{"version": new.version, "changes": FIRST}]
+    if base.version is None or new.version is None:
+        raise InputError(f"{base.folder} is a draft; a version follows a release; name its folder")
+    found = diff(base, new)
+    check_version(base.version, new.version, found)
+    before = list(base.history) or [{"version": base.version, "changes": FIRST}]
+    if base.version == new.version:  # nothing changed: it is that release again
+        return before
+    return [{"version": new.version, "changes": line(found)}, *before]
 
 
-def _each(loaded: Any) -> Iterator[Row]:
-    for batch in loaded.with_format("arrow").iter(ROW_GROUP):
-        yield from batch.to_pylist()
-
-
-def _sizes(path: Path) -> dict[str, int]:
-    """What the card's `dataset_info` says of a split; `num_bytes` is the data's in memory."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        return {
-            "num_examples": file.metadata.num_rows,
-            "num_bytes": sum(batch.nbytes for batch in file.iter_batches(ROW_GROUP)),
-            "download_size": path.stat().st_size,
-        }
-
-
-def _hashes(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and sha256 of each file of a folder, by its path in it."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            name = path.relative_to(folder).as_posix()
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            found[name] = {"bytes": path.stat().st_size, "sha256": sha256}
-    return found
+def _all_hashes(folder: Path) -> dict[str, Any]:
+    manifest = folder / MANIFEST
+    return hashes(folder) | {MANIFEST: manifest.read_bytes() if manifest.is_file() else None}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from builders.errors import InputError, nearest_name
+from builders.release.vocabulary import licence_ids
 
 # From the laxest to the strictest. A licence that is not here binds in a way nobody has looked at
 # yet, so it counts as the strictest.
@@ -37,3 +41,30 @@ def rolled_up(licences: Iterable[str]) -> str:
     if len(strictest) == 1:
         return strictest[0]
     return "unknown" if "unknown" in strictest else "other"
+
+
+def licence_of(lineage: Mapping[str, Any]) -> str:
+    """The strictest of the seeds' and the teachers' licences."""
+    return rolled_up(_licences(lineage).values())
+
+
+def check_licences(lineage: Mapping[str, Any]) -> None:
+    """Refuse a licence that the Hub does not know: most likely it is misspelt.
+
+    Raises:
+        InputError: With the nearest that it knows.
+    """
+    known = licence_ids()
+    for whose, licence in _licences(lineage).items():
+        if licence.lower() not in known:
+            near = nearest_name(licence.lower(), known).partition("; ")[2]
+            raise InputError(
+                f"the licence {licence!r} of the {whose} is none that the Hub knows"
+                f"{'; ' if near else ''}{near}; give one of its ids, such as 'cc-by-4.0', "
+                "'other' or 'unknown', and build again"
+            )
+
+
+def _licences(lineage: Mapping[str, Any]) -> dict[str, str]:
+    teachers = {f"teacher {role}": who["licence"] for role, who in lineage["teachers"].items()}
+    return {"seeds": lineage["seeds"]["licence"], **teachers}

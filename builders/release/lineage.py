@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from builders.recipe import Recipe, Settings
@@ -25,9 +27,20 @@ def lineage(
             "rows": settings.rows,
             "rows_of": recipe.rows_of,
             "seed": settings.seed,
-            **settings.options,
+            **_choices(recipe, settings),
         },
         "seeds": dict(seeds),
         "teachers": {role: dict(facts) for role, facts in teachers.items()},
         "tools": {name: version(name) for name in _TOOLS},
     }
+
+
+def _choices(recipe: Recipe, settings: Settings) -> dict[str, Any]:
+    """The options as they were chosen; of a file its name and its content's sha256, no path."""
+    said = dict(settings.options)
+    for option in recipe.options:
+        given = said.get(option.name)
+        if option.file and given is not None and given != option.default:
+            sha256 = hashlib.sha256(Path(given).read_bytes()).hexdigest()
+            said[option.name] = f"{Path(given).name}, sha256:{sha256}"
+    return said

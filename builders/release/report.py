@@ -25,6 +25,10 @@ def table(draft: Draft) -> str:
     for role, used in spent["roles"].items():
         tokens = used["input_tokens"] + used["output_tokens"]
         lines.append(f"{'tokens of the ' + role:<28}{tokens:>8,}  in {used['calls']:,} calls")
+    lines += [
+        textwrap.fill(f"{name}: {_measure(value)}", width=79, subsequent_indent="    ")
+        for name, value in _measures(draft).items()
+    ]
     usd, row_usd = (_usd(spent[name]) for name in ("usd", "usd_a_kept_row"))
     lines += [
         f"{'cost in USD':<28}{usd:>8}  a kept row {row_usd}",
@@ -33,6 +37,19 @@ def table(draft: Draft) -> str:
         f"{'draft':<28}{draft.folder}",
     ]
     return "\n".join(lines)
+
+
+def _measures(draft: Draft) -> dict[str, object]:
+    """What the recipe reports, and of each judge how far it can be trusted."""
+    judges = draft.facts["lineage"].get("judges", [])
+    said = {f"judge {one['judge']}": one["verdict"] for one in judges}
+    return {**draft.facts.get("measures", {}), **said}
+
+
+def _measure(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in value.items()) or "none"
+    return "unknown" if value is None else str(value)
 
 
 def _usd(amount: float | None) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,14 +27,14 @@ def size_category(rows: int) -> str:
     return next((name for limit, name in _SIZES if rows < limit), "1B<n<10B")
 
 
-def figures(files: Mapping[str, Path]) -> dict[str, Any]:
+def figures(files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
     """From the files of a release, by config: rows, drops by reason, words, samplings by role."""
     rows: Counter[str] = Counter(dict.fromkeys(files, 0))
     reasons: Counter[str] = Counter()
     words: dict[str, list[int]] = defaultdict(list)
     samplings: set[tuple[str, str, str, str]] = set()
-    for config, path in files.items():
-        for row in read_parquet(path):
+    for config, paths in files.items():
+        for row in chain.from_iterable(map(read_parquet, paths)):
             rows[config] += 1
             if config == "dropped":
                 reasons[row["reason"]] += 1

@@ -1,0 +1,334 @@
+"""What changed between two editions: rows by their id, columns by their type, words by section.
+
+Rows are compared by a 64-bit hash of each value, keyed anew in every process: a change is missed
+once in 2^64 values, and nobody can write two values that hash alike. The order of rows is no
+change: a row is known by its id, and a reader who shuffles gets the same set.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders.errors import InputError
+from builders.release.edition import Edition, split_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SAMPLES = 10  # ids that a diff names of each kind
+SPLIT = "(split)"  # a row's split, compared as if it were a column
+_AT = "(place)"
+_KEY = secrets.randbits(63)
+_NAMED = 4  # columns that a line names
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigDiff:
+    """What changed in one config that both editions have.
+
+    `ids_...` are the first few by alphabet. `columns_retyped` gives what a column was and is: its
+    type, or else its declared meaning. `reordered` says that the rows in both stand in another
+    order, which is no change.
+    """
+
+    rows_added: int = 0
+    rows_removed: int = 0
+    rows_changed: int = 0
+    changed_by_column: Mapping[str, int]
+    columns_added: Mapping[str, str]
+    columns_removed: Mapping[str, str]
+    columns_retyped: Mapping[str, tuple[str, str]]
+    ids_added: tuple[str, ...] = ()
+    ids_removed: tuple[str, ...] = ()
+    ids_changed: tuple[str, ...] = ()
+    reordered: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many rows came, went or changed."""
+        return self.rows_added + self.rows_removed + self.rows_changed
+
+    @property
+    def columns(self) -> int:
+        """How many columns came, went or changed type or meaning."""
+        return len(self.columns_added) + len(self.columns_removed) + len(self.columns_retyped)
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing changed that a version tells of."""
+        return not self.rows and not self.columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diff:
+    """What changed from one edition to another.
+
+    `configs` are those in both; `configs_added` and `configs_removed` give their number of rows.
+    `words_changed` are sections of the card and names in its front matter.
+    """
+
+    configs: Mapping[str, ConfigDiff]
+    configs_added: Mapping[str, int]
+    configs_removed: Mapping[str, int]
+    words_changed: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing changed that a version tells of."""
+        gone = self.configs_added or self.configs_removed or self.words_changed
+        return not gone and all(config.same for config in self.configs.values())
+
+
+def diff(old: Edition, new: Edition) -> Diff:
+    """What changed from `old` to `new`.
+
+    Words are compared where both have a card.
+
+    Raises:
+        InputError: A config has no `id`, or one that is null or stands twice; a file is unreadable.
+    """
+    both = [config for config in old.files if config in new.files]
+    said = sorted({*old.words, *new.words}) if old.words and new.words else []
+    return Diff(
+        configs={config: _config_diff(old, new, config) for config in both},
+        configs_added={c: _rows(new, c) for c in new.files if c not in old.files},
+        configs_removed={c: _rows(old, c) for c in old.files if c not in new.files},
+        words_changed=tuple(name for name in said if old.words.get(name) != new.words.get(name)),
+    )
+
+
+def check_ids(edition: Edition) -> None:
+    """Refuse a config whose rows cannot be told apart by `id`.
+
+    Raises:
+        InputError: No `id`, or one that is null or stands twice.
+    """
+    for config in edition.files:
+        _hashed(edition, config, [])
+
+
+def _config_diff(old: Edition, new: Edition, config: str) -> ConfigDiff:
+    import polars as pl
+
+    before, after = _types(old, config), _types(new, config)
+    shared = [name for name in before if name in after]
+    retyped = {name: (before[name], after[name]) for name in shared if before[name] != after[name]}
+    compared = [name for name in shared if name not in retyped and name != "id"]
+    first, second = _hashed(old, config, compared), _hashed(new, config, compared)
+    both = first.join(second, on="id", how="inner", suffix=" new")
+    names = [*compared, SPLIT]
+    flags = both.select(
+        "id", **{name: pl.col(str(n)) != pl.col(f"{n} new") for n, name in enumerate(names)}
+    )
+    changed = flags.filter(pl.any_horizontal(names))
+    counts = {name: int(changed[name].sum()) for name in names}
+    places = both.sort(_AT)[f"{_AT} new"]
+    added, removed = (
+        second.join(first, on="id", how="anti"),
+        first.join(second, on="id", how="anti"),
+    )
+    retyped |= _redefined(old, new, config, compared)
+    return ConfigDiff(
+        rows_added=added.height,
+        rows_removed=removed.height,
+        rows_changed=changed.height,
+        changed_by_column={name: rows for name, rows in counts.items() if rows},
+        columns_added={name: after[name] for name in after if name not in before},
+        columns_removed={name: before[name] for name in before if name not in after},
+        columns_retyped=retyped,
+        ids_added=_first_ids(added),
+        ids_removed=_first_ids(removed),
+        ids_changed=_first_ids(changed),
+        reordered=not places.is_sorted(),
+    )
+
+
+def _redefined(
+    old: Edition, new: Edition, config: str, columns: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """The columns whose declared type, nullability or meaning changed while the files' did not."""
+    before, after = old.columns.get(config, {}), new.columns.get(config, {})
+    return {
+        name: (_meant(before[name]), _meant(after[name]))
+        for name in ["id", *columns]
+        if name in before and name in after and _meant(before[name]) != _meant(after[name])
+    }
+
+
+def _meant(column: Mapping[str, Any]) -> str:
+    null = ", may be null" if column.get("nullable") else ""
+    return f"{column.get('type')}{null}: {column.get('meaning')}"
+
+
+def _types(edition: Edition, config: str) -> dict[str, str]:
+    """The columns' types, by name, without how Arrow happens to lay them out."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found: dict[str, str] | None = None
+    for path in edition.files[config]:
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(path, error) from None
+        types = {field.name: _plain(str(field.type)) for field in schema}
+        if found is not None and types != found:
+            odd = next(n for n in {**types, **found} if types.get(n) != found.get(n))
+            raise InputError(
+                f"config {config!r}: its files differ in the column {odd!r}; every file of a "
+                "config needs the same columns; write them with one schema"
+            )
+        found = types
+    return found or {}
+
+
+def _plain(type_: str) -> str:
+    return re.sub(r"large_|_view\b", "", re.sub(r"\blist<item:", "list<element:", type_))
+
+
+def _hashed(edition: Edition, config: str, columns: Sequence[str]) -> pl.DataFrame:
+    """Each row's id, place, and the hashes of its columns and split, these named by number."""
+    import polars as pl
+
+    if _types(edition, config).get("id") != "string":
+        raise InputError(
+            f"config {config!r} of {edition.folder.name} has no column 'id' of strings; rows are "
+            "compared by id; give each row one"
+        )
+    hashes = [pl.col(name).hash(_KEY).alias(str(n)) for n, name in enumerate(columns)]
+    parts = []
+    for split, paths in groupby(edition.files[config], split_of):
+        lit = pl.lit(split).alias(str(len(columns)))
+        for path in paths:
+            scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+            try:
+                part = scan.select("id", *hashes, lit).collect(engine="streaming")
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise _unreadable(path, error) from None
+            parts.append(part)
+    rows = pl.concat(parts).with_row_index(_AT)
+    if rows["id"].null_count():
+        raise InputError(
+            f"config {config!r} of {edition.folder.name}: a row has no id; give it one"
+        )
+    twice = rows.filter(pl.col("id").is_duplicated())
+    if twice.height:
+        raise InputError(
+            f"config {config!r} of {edition.folder.name}: the id {min(twice['id'])!r} stands at "
+            "two rows; ids must be unique in a config; remove one of the rows"
+        )
+    return rows
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    why = (str(error).splitlines() or ["?"])[0][:200]
+    return InputError(f"{path.name} cannot be read as parquet ({why}); replace the file")
+
+
+def _first_ids(rows: pl.DataFrame) -> tuple[str, ...]:
+    return tuple(rows["id"].bottom_k(SAMPLES).sort())
+
+
+def _rows(edition: Edition, config: str) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = 0
+    for path in edition.files[config]:
+        try:
+            rows += pq.read_metadata(path).num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(path, error) from None
+    return rows
+
+
+# --- for people and programs
+
+
+def line(found: Diff) -> str:
+    """The diff in one line, such as `default: 3 rows added, 2 changed (completion); words: Use`."""
+    parts = [f"config {c} added, {n:,} rows" for c, n in found.configs_added.items()]
+    parts += [f"config {c} removed, {n:,} rows" for c, n in found.configs_removed.items()]
+    for name, config in found.configs.items():
+        if said := list(_said(config)):
+            parts.append(f"{name}: {', '.join(said)}")
+    if found.words_changed:
+        parts.append(f"words: {', '.join(found.words_changed)}")
+    return "; ".join(parts) or "nothing changed"
+
+
+def _said(config: ConfigDiff) -> Iterator[str]:
+    for way in ("added", "removed", "retyped"):
+        if names := getattr(config, f"columns_{way}"):
+            yield f"{'columns' if len(names) > 1 else 'column'} {_few(names)} {way}"
+    unit = "row"
+    for way in ("added", "removed", "changed"):
+        if rows := getattr(config, f"rows_{way}"):
+            word = f" {unit}{'s' if rows > 1 else ''}" if unit else ""
+            columns = f" ({_few(config.changed_by_column)})" if way == "changed" else ""
+            yield f"{rows:,}{word} {way}{columns}"
+            unit = ""
+
+
+def _few(names: Mapping[str, object]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(list(names)[:_NAMED]) + more
+
+
+def table(found: Diff) -> str:
+    """The diff as a table of rows by config, then columns and words, a line each."""
+    lines = [f"{'config':<20}{'added':>10}{'removed':>10}{'changed':>10}  in columns"]
+    for name, rows in found.configs_added.items():
+        lines.append(f"{name:<20}{rows:>10,}{0:>10}{0:>10}  a new config")
+    for name, rows in found.configs_removed.items():
+        lines.append(f"{name:<20}{0:>10}{rows:>10,}{0:>10}  the config is gone")
+    for name, config in found.configs.items():
+        by = ", ".join(f"{column} {rows:,}" for column, rows in config.changed_by_column.items())
+        order = "only the order of rows" if config.reordered and config.same else ""
+        lines.append(
+            f"{name:<20}{config.rows_added:>10,}{config.rows_removed:>10,}"
+            f"{config.rows_changed:>10,}  {by or order}".rstrip()
+        )
+    for name, config in found.configs.items():
+        for way, columns in (("added", config.columns_added), ("removed", config.columns_removed)):
+            lines += [f"{name}: column {column} {way}, {kind}" for column, kind in columns.items()]
+        for column, (was, now) in config.columns_retyped.items():
+            lines.append(f"{name}: column {column} was {was}; is {now}")
+        for way in ("added", "removed", "changed"):
+            if ids := getattr(config, f"ids_{way}"):
+                lines.append(f"{name}: {way} {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
+    if found.words_changed:
+        lines.append(f"words: {', '.join(found.words_changed)}")
+    return "\n".join("".join(c if c.isprintable() else " " for c in text) for text in lines)
+
+
+def facts(found: Diff) -> dict[str, Any]:
+    """The diff as JSON values."""
+    plain = functools.partial(_plain_values, names=ConfigDiff.__dataclass_fields__)
+    return {
+        "same": found.same,
+        "configs": {name: plain(config) for name, config in found.configs.items()},
+        "configs_added": dict(found.configs_added),
+        "configs_removed": dict(found.configs_removed),
+        "words_changed": list(found.words_changed),
+        "line": line(found),
+    }
+
+
+def _plain_values(config: ConfigDiff, names: Mapping[str, object]) -> dict[str, Any]:
+    values = {name: getattr(config, name) for name in names}
+    return {
+        name: dict(value)
+        if isinstance(value, Mapping)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+        for name, value in values.items()
+    }

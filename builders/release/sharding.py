@@ -1,0 +1,73 @@
+"""A config's rows as shards: cut where row groups end, the same for the same rows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from builders.release.files import OPTIONS
+
+SHARD_BYTES = 500_000_000  # as `datasets` cuts what it pushes: max_shard_size is "500MB"
+
+
+def write_shards(source: Path, to: Path, most_bytes: int = SHARD_BYTES) -> tuple[Path, ...]:
+    """The rows of a file as `to`/train-00000-of-0000N.parquet, in their order.
+
+    A file of at most `most_bytes` is copied; a larger one is cut into shards of about one size,
+    each of whole row groups, so that one row group may still make a shard larger.
+    """
+    import pyarrow.parquet as pq
+
+    to.mkdir(parents=True)
+    size = source.stat().st_size
+    if size <= most_bytes:
+        return (Path(shutil.copyfile(source, to / _name(0, 1))),)
+    with pq.ParquetFile(source, pre_buffer=False) as file:
+        weights = [_weight(file.metadata.row_group(n)) for n in range(file.num_row_groups)]
+        cuts = _cuts(weights, -(-size // most_bytes))
+        paths = tuple(to / _name(n, len(cuts)) for n in range(len(cuts)))
+        for path, groups in zip(paths, cuts, strict=True):
+            with pq.ParquetWriter(path, file.schema_arrow, **OPTIONS) as writer:
+                for group in groups:
+                    writer.write_table(file.read_row_group(group))
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+    return paths
+
+
+def _name(shard: int, shards: int) -> str:
+    return f"train-{shard:05d}-of-{shards:05d}.parquet"
+
+
+def _weight(group: Any) -> int:
+    return sum(group.column(n).total_compressed_size for n in range(group.num_columns))
+
+
+def _cuts(weights: Sequence[int], shards: int) -> list[range]:
+    """The row groups of each shard: none empty, each ends where its share of the bytes does."""
+    whole, sum_, start = sum(weights), 0, 0
+    cuts: list[range] = []
+    for place, weight in enumerate(weights):
+        sum_ += weight
+        if sum_ * shards >= whole * (len(cuts) + 1):
+            cuts.append(range(start, place + 1))
+            start = place + 1
+            # A large row group may fill several shards' shares; those shards do not come to be.
+            shards = len(cuts) + min(shards - len(cuts), len(weights) - start)
+    return cuts
+
+
+def sizes(files: Sequence[Path]) -> dict[str, int]:
+    """What the card's `dataset_info` says of a split; `num_bytes` is the data's in memory."""
+    import pyarrow.parquet as pq
+
+    found = {"num_examples": 0, "num_bytes": 0, "download_size": 0}
+    for path in files:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            found["num_examples"] += file.metadata.num_rows
+            found["num_bytes"] += sum(batch.nbytes for batch in file.iter_batches(1000))
+        found["download_size"] += path.stat().st_size
+    return found

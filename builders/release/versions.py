@@ -1,0 +1,172 @@
+"""What a version's number says, and the list of a set's versions on its card.
+
+Major: a column or a config went, a column came, or one changed its type or meaning. Minor: rows
+came, went or changed in any config, or a config came. Patch: words only. This holds before 1.0.0
+too: a number is read by programs, which know of no trial period.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from builders.errors import InputError
+from builders.release.card import cell
+from builders.release.diff import Diff
+from builders.release.edition import VERSION
+
+Part = Literal["major", "minor", "patch"]
+
+OPENS, CLOSES = "<!-- versions -->", "<!-- /versions -->"
+_PARTS: tuple[Part, ...] = ("patch", "minor", "major")
+_LISTED = 30  # versions that a card lists one by one
+_EVIDENCE = 3  # ids or columns that a refusal names
+_MOST_CELL = 400
+
+
+def demanded(found: Diff) -> Part | None:
+    """The part of the number that must rise, at least; None if nothing changed."""
+    if found.configs_removed or any(config.columns for config in found.configs.values()):
+        return "major"
+    if found.configs_added or any(config.rows for config in found.configs.values()):
+        return "minor"
+    return "patch" if found.words_changed else None
+
+
+def check_version(old: str, new: str, found: Diff) -> None:
+    """Refuse a number that says less than the diff from `old` demands.
+
+    Raises:
+        InputError: Naming the rows, columns or words that demand more.
+    """
+    before, after = version_key(old), version_key(new)
+    if after < before:
+        raise InputError(
+            f"version {new} is below {old}, which is released; "
+            "name a higher one in the card's Changes"
+        )
+    needed = demanded(found)
+    risen = next(
+        (part for part, a, b in zip(_PARTS[::-1], before, after, strict=True) if a != b), None
+    )
+    if needed is None or (risen and _PARTS.index(risen) >= _PARTS.index(needed)):
+        return
+    least = next_version(old, needed)
+    says = (
+        f"version {new} is released already"
+        if before == after
+        else f"version {new} says too little"
+    )
+    raise InputError(
+        f"{says}: since {old} {_evidence(found, needed)}; that is a {needed} change; "
+        f"name v{least} or higher in the card's Changes"
+    )
+
+
+def next_version(old: str, part: Part) -> str:
+    """The lowest version after `old` in which a part has risen."""
+    major, minor, patch = version_key(old)
+    if part == "major":
+        return f"{major + 1}.0.0"
+    return f"{major}.{minor + 1}.0" if part == "minor" else f"{major}.{minor}.{patch + 1}"
+
+
+def version_key(version: str) -> tuple[int, int, int]:
+    """A version as numbers, by which it is ordered.
+
+    Raises:
+        InputError: It is none.
+    """
+    found = VERSION.fullmatch(version)
+    if not found:
+        raise InputError(f"{version!r} is no version; expected three numbers such as '1.0.0'")
+    major, minor, patch = (int(number) for number in found.groups())
+    return major, minor, patch
+
+
+def _evidence(found: Diff, part: Part) -> str:
+    said = {"major": _columns, "minor": _rows, "patch": _words}[part](found)
+    return " and ".join(list(said)[:_EVIDENCE])
+
+
+def _columns(found: Diff) -> Iterator[str]:
+    for name in found.configs_removed:
+        yield f"config {name!r} went"
+    for name, config in found.configs.items():
+        for column in config.columns_removed:
+            yield f"column {column!r} of {name!r} went"
+        for column in config.columns_added:
+            yield f"column {column!r} of {name!r} came"
+        for column, (was, now) in config.columns_retyped.items():
+            yield f"column {column!r} of {name!r} changed from {was!r} to {now!r}"
+
+
+def _rows(found: Diff) -> Iterator[str]:
+    for name, rows in found.configs_added.items():
+        yield f"config {name!r} came with {rows:,} rows"
+    for name, config in found.configs.items():
+        for way, does in (("removed", "went"), ("changed", "changed"), ("added", "came")):
+            if ids := getattr(config, f"ids_{way}"):
+                number = getattr(config, f"rows_{way}")
+                shown = ", ".join(ids[:_EVIDENCE]) + (", ..." if number > _EVIDENCE else "")
+                yield f"{number:,} rows of {name!r} {does} ({shown})"
+
+
+def _words(found: Diff) -> Iterator[str]:
+    yield f"the words under {', '.join(map(repr, found.words_changed[:_EVIDENCE]))} changed"
+
+
+# --- on the card
+
+
+def versions_section(
+    history: Sequence[Mapping[str, Any]],
+    advisories: Mapping[str, Mapping[str, str]],
+    repository: str | None,
+) -> str:
+    """The card's list of versions, newest first, between its markers, without a last line break.
+
+    The older ones are one row, but a withdrawn one always stands for itself.
+    """
+    shown = [one for n, one in enumerate(history) if n < _LISTED or one["version"] in advisories]
+    folded = [one["version"] for one in history if one not in shown]
+    head = ["| version | what changed |", "|---|---|"]
+    if repository:
+        head = ["| version | what changed | load it |", "|---|---|---|"]
+    lines = [OPENS, "## Versions", "", *head]
+    for one in shown:
+        version, changes = one["version"], cell(one["changes"], most=_MOST_CELL)
+        name = f"`v{version}`"
+        if said := advisories.get(version):
+            name += ", withdrawn"
+            why, use = cell(said["why"], most=_MOST_CELL), cell(said["use"])
+            changes = f"**Withdrawn: {why}** Use {use}. ({changes})"
+        lines.append(f"| {name} | {changes} |{_snippet(repository, version)}")
+    if folded:
+        span = f"`v{folded[-1]}` to `v{folded[0]}`" if len(folded) > 1 else f"`v{folded[0]}`"
+        empty = "  |" if repository else ""
+        lines.append(f"| {span} | {len(folded):,} earlier, each at the tag of its name |{empty}")
+    return "\n".join([*lines, "", CLOSES])
+
+
+def _snippet(repository: str | None, version: str) -> str:
+    if repository is None:
+        return ""
+    return f' `load_dataset("{repository}", revision="v{version}", split="train")` |'
+
+
+def with_versions(card: str, section: str) -> str:
+    """A card with another list of versions, all else as it was.
+
+    Raises:
+        InputError: The card has no such list, or two.
+    """
+    pattern = re.escape(OPENS) + ".*?" + re.escape(CLOSES)
+    made, times = re.subn(pattern, lambda _: section, card, flags=re.DOTALL)
+    if times != 1:
+        raise InputError(
+            f"the card has {times} lists of versions between {OPENS} and {CLOSES}; expected one; "
+            "release the set again"
+        )
+    return made

@@ -1,0 +1,224 @@
+"""The Hub's verdict on a dataset card's front matter, without the Hub.
+
+What the Hub refuses is an error, what it only remarks on is a warning; the vocabularies are its own
+and lie beside this module.
+
+Source: the Hub's dataset card specification (https://huggingface.co/docs/hub/datasets-cards).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+NO_METADATA = "empty or missing yaml metadata in repo card"
+
+_BREAK = r"(?:\r\n|\r|\n)"
+_FRONT = re.compile(rf"\A\s*---{_BREAK}(.*?){_BREAK}---[ \t]*(?:{_BREAK}|\Z)", re.DOTALL)
+_SPLIT = re.compile(r"\w+(?:\.\w+)*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")
+_REFUSED = ("license", "task_ids")
+_REMARKED = (
+    "task_categories",
+    "size_categories",
+    "annotations_creators",
+    "language_creators",
+    "multilinguality",
+)
+_LISTS = ("language", "license", "tags", "source_datasets", *_REFUSED[1:], *_REMARKED)
+_TEXTS = ("pretty_name", "license_name", "license_link", "license_details", "thumbnail")
+_MOST_SHOWN = 60
+_MOST_CHARACTERS = 4_000_000  # of metadata with every alias written out
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML as the Hub reads it: a key stands once, and none is merged in from elsewhere."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            # Merges of merges grow without bounds, and no card needs one.
+            raise yaml.constructor.ConstructorError(None, None, "a merge key", node.start_mark)
+        super().flatten_mapping(node)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"duplicated key {_shown(key.value)}"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
+
+
+def card_problems(readme: str) -> tuple[list[str], list[str]]:
+    """What the Hub would say to a dataset card: errors, with which it refuses it, and warnings."""
+    try:
+        front = card_data(readme)
+    except ValueError as error:
+        return [str(error)], []
+    if not front:
+        return [], [NO_METADATA]
+    errors = [*_type_problems(front), *_config_problems(front.get("configs"))]
+    warnings = []
+    for name in (*_REFUSED, *_REMARKED):
+        for place, value in _values(front, name):
+            if isinstance(value, str) and value not in _vocabulary()[name]:
+                if name in _REFUSED:
+                    errors.append(f'"{place}" must be one of [{", ".join(_vocabulary()[name])}]')
+                else:
+                    known = ", ".join(_vocabulary()[name])
+                    warnings.append(f'"{place}": {_shown(value)} is not in the list: {known}')
+    for place, value in _values(front, "language"):
+        if isinstance(value, str) and not _LANGUAGE.fullmatch(value):
+            errors.append(
+                f'"{place}" with value {_shown(value)} is not valid: expected an ISO 639 code of '
+                'two or three lower-case letters, "code" or "multilingual"'
+            )
+        elif value is False:  # the Hub reads YAML 1.2, where it is a word
+            warnings.append(f'"{place}": write "no" in quotes; other readers take it for false')
+    if front.get("license") == "other" and not front.get("license_name"):
+        warnings.append('"license_name" is missing: with license "other" it names the licence')
+    return errors, warnings
+
+
+def card_data(readme: str) -> dict[str, Any] | None:
+    """A card's front matter; None where there is none.
+
+    Raises:
+        ValueError: It is no YAML, or no mapping.
+    """
+    found = _FRONT.search(readme.removeprefix("\ufeff"))
+    if not found:
+        return None
+    try:
+        front = yaml.load(found[1], _Loader)  # noqa: S506 - a safe loader
+        written_out = _characters(front, {})
+    except yaml.MarkedYAMLError as error:
+        at = f", line {error.problem_mark.line + 1} of the metadata" if error.problem_mark else ""
+        raise ValueError(f"Invalid YAML in README.md: {str(error.problem)[:200]}{at}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(
+            f"Invalid YAML in README.md: {' '.join(str(error).split())[:200]}"
+        ) from None
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        # What PyYAML raises for a !!timestamp, !!int or !!bool that is none, or too deep a nest.
+        raise ValueError("Invalid YAML in README.md: a value is not what its tag says") from None
+    if written_out > _MOST_CHARACTERS:
+        raise ValueError("Invalid YAML in README.md: an alias or a number stands for too much")
+    if front is not None and not isinstance(front, dict):
+        raise ValueError("Invalid YAML in README.md: the metadata must be a mapping")
+    return front
+
+
+def licence_ids() -> frozenset[str]:
+    """The licences that a card on the Hub may name."""
+    return frozenset(_vocabulary()["license"])
+
+
+@functools.cache
+def _vocabulary() -> dict[str, list[str]]:
+    text = Path(__file__).with_name("hub_vocabulary.json").read_text(encoding="utf-8")
+    words: dict[str, list[str]] = json.loads(text)
+    return words
+
+
+def _characters(value: object, known: dict[int, float]) -> float:
+    """How long a value is with every alias written out, about; what holds itself is endless."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if not isinstance(value, list | dict | set | tuple):
+        # Python writes no number of over 4,300 digits.
+        return math.inf if isinstance(value, int) and value.bit_length() > 10_000 else 1
+    if id(value) not in known:
+        known[id(value)] = math.inf
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_characters(part, known) for part in parts)
+    return known[id(value)]
+
+
+def _values(front: Mapping[str, Any], name: str) -> Iterator[tuple[str, object]]:
+    """The values under a name, each with its place: `license`, or `license[0]` in a list."""
+    given = front.get(name)
+    if isinstance(given, list):
+        yield from ((f"{name}[{place}]", value) for place, value in enumerate(given))
+    elif given is not None:
+        yield name, given
+
+
+def _type_problems(front: Mapping[str, Any]) -> Iterator[str]:
+    for name in _LISTS:
+        for place, value in _values(front, name):
+            if not isinstance(value, str) and (name, value) != ("language", False):
+                yield f'"{place}" must be a string, not {_shown(value)}'
+    for name in _TEXTS:
+        if not isinstance(front.get(name, ""), str | None):
+            yield f'"{name}" must be a string, not {_shown(front[name])}'
+    if not isinstance(front.get("viewer", True), bool):
+        yield f'"viewer" must be true or false, not {_shown(front["viewer"])}'
+    info = front.get("dataset_info", {})
+    if not all(isinstance(one, dict) for one in (info if isinstance(info, list) else [info])):
+        yield '"dataset_info" must be a mapping, or a list of one for each config'
+
+
+def _config_problems(configs: object) -> Iterator[str]:
+    """What keeps `datasets` from reading a card's configs."""
+    if configs is None:
+        return
+    if not isinstance(configs, list):
+        yield f'"configs" must be a list, not {_shown(configs)}'
+        return
+    names, defaults = [], []
+    for place, config in enumerate(configs):
+        here = f"configs[{place}]"
+        if not isinstance(config, dict):
+            yield f'"{here}" must be a mapping, not {_shown(config)}'
+            continue
+        name = config.get("config_name")
+        if not isinstance(name, str) or not name:
+            yield f'"{here}.config_name" must be a string, not {_shown(name)}'
+            continue
+        if name in names:
+            yield f'"{here}.config_name": there are two configs {_shown(name)}'
+        names.append(name)
+        if name == "default" or config.get("default"):
+            defaults.append(name)
+        yield from _file_problems(f"{here}.data_files", config.get("data_files"))
+    if len(set(defaults)) > 1:
+        yield f'"configs" must have at most one default, not {_shown(defaults[0])} and others'
+
+
+def _file_problems(here: str, files: object) -> Iterator[str]:
+    if files is None or isinstance(files, str):
+        return
+    if not isinstance(files, list):
+        yield f'"{here}" must be a path, a list of paths, or a list of split and path'
+        return
+    for place, one in enumerate(files):
+        if isinstance(one, str):
+            continue
+        if not isinstance(one, dict) or set(one) != {"split", "path"}:
+            yield f'"{here}[{place}]" must be a path, or have a split and a path and nothing else'
+            continue
+        if not isinstance(one["split"], str) or not _SPLIT.fullmatch(one["split"]):
+            yield (
+                f'"{here}[{place}].split" must be letters, digits, "_" and ".", '
+                f"not {_shown(one['split'])}"
+            )
+        paths = one["path"] if isinstance(one["path"], list) else [one["path"]]
+        if not paths or not all(isinstance(path, str) for path in paths):
+            yield f'"{here}[{place}].path" must be a path or a list of paths'
+
+
+def _shown(value: object) -> str:
+    """A value in a message: a text in quotes and in part, of all else only its kind."""
+    if isinstance(value, str):
+        return json.dumps(value[:_MOST_SHOWN], ensure_ascii=False)
+    return "nothing" if value is None else f"a {type(value).__name__}"

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.hubs import hub, repo, running_hub  # noqa: F401 - fixtures of the embedded Hub
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 

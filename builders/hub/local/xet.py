@@ -1,0 +1,289 @@
+"""Xet uploads decoded: xorbs are kept, and a shard's files come out of them as plain bytes.
+
+A xorb is a row of compressed chunks; a shard says which runs of chunks make up which file. The
+xorb's own hash is taken at its word: whoever uploads a false one spoils an upload that uses it,
+but no file, since each file that leaves here has the SHA-256 that its shard declares.
+
+Source: the Xet protocol (https://huggingface.co/docs/xet), its pages on xorbs and shards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import re
+import struct
+import tempfile
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+MOST_XORB_BYTES = 64 * 2**20
+MOST_XORB_CHUNKS = 8 * 1024
+MOST_CHUNK_BYTES = 128 * 2**10
+MOST_SHARD_BYTES = 64 * 2**20
+MOST_FILE_BYTES = 50 * 10**9  # of all files of a shard: a few terms may stand for many bytes
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_FOOTER = b"XETBLOB"
+_CHUNK = 8
+_NONE, _LZ4, _BG4_LZ4 = 0, 1, 2
+
+_MAGIC = bytes.fromhex("48465265706f4d6574614461746100556967456a7b815783a5bdd95ccdd14aa9")
+_VERSION = 2
+_RECORD = struct.Struct("<32s4I")
+_BOOKEND = b"\xff" * 32
+_WITH_VERIFICATION = 1 << 31
+_WITH_SHA256 = 1 << 30
+
+
+class XetError(ValueError):
+    """Bytes that are no xorb or no shard, or that ask for what is not there; nothing was kept."""
+
+
+class _Term(NamedTuple):
+    """A run of a xorb's chunks, `first` to before `end`, and how many bytes they unpack to."""
+
+    xorb: str
+    size: int
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """A file of a shard; its terms stay in the shard, from byte `start` on."""
+
+    xet_hash: str
+    sha256: str
+    size: int
+    start: int
+    entries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Index:
+    """Where a xorb's chunks begin, and how many bytes all chunks before each unpack to."""
+
+    starts: array[int]
+    unpacked: array[int]
+
+
+class XetStore:
+    """The xorbs of a Hub in a folder, which one process holds at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_over in folder.glob(".making-*"):
+            left_over.unlink()
+
+    def put_xorb(self, hash_hex: str, body: bytes) -> bool:
+        """Keeps a xorb, whole or not at all; whether it is new.
+
+        Raises:
+            XetError: The hash is none, or the bytes are no xorb.
+        """
+        path = self._path(hash_hex)
+        if path.exists():
+            return False
+        index = _index(body)
+        for chunk in range(len(index.starts) - 1):
+            _chunk(body, index, chunk)
+
+        handle, making = tempfile.mkstemp(prefix=".making-", dir=self.folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(making).rename(path)
+        except BaseException:
+            Path(making).unlink(missing_ok=True)
+            raise
+        return True
+
+    def put_shard(
+        self, body: bytes, sink: Callable[[str, Iterator[bytes]], None]
+    ) -> list[tuple[str, str, int]]:
+        """Gives each file of a shard to `sink` as its SHA-256 and its bytes, a chunk at a time.
+
+        Every term is checked against its xorb before the sink is called for the first time. The
+        bytes that do not have their SHA-256 end in an error, so the sink has to keep a file only
+        when they end without one. Gives the Xet hash, the SHA-256 and the size of each file.
+
+        Raises:
+            XetError: The bytes are no shard, a xorb is missing or does not have what a term asks
+                for, or a file's bytes do not have the SHA-256 that the shard declares.
+        """
+        files = _files(body)
+        indexes: dict[str, _Index] = {}
+        for file in files:
+            for term in _terms(body, file):
+                if term.xorb not in indexes:
+                    with self._opened(term.xorb) as xorb:
+                        indexes[term.xorb] = _index(xorb)
+                unpacked = indexes[term.xorb].unpacked
+                if not term.first < term.end < len(unpacked):
+                    raise XetError(f"xorb {term.xorb} has no chunks {term.first} to {term.end}")
+                if unpacked[term.end] - unpacked[term.first] != term.size:
+                    raise XetError(
+                        f"chunks {term.first} to {term.end} of xorb {term.xorb} are not "
+                        f"{term.size} bytes"
+                    )
+
+        for file in files:
+            stream = self._stream(body, file, indexes)
+            sink(file.sha256, stream)
+            for _ in stream:  # what the sink left unread has to be right as well
+                pass
+        return [(file.xet_hash, file.sha256, file.size) for file in files]
+
+    def _stream(self, body: bytes, file: _File, indexes: dict[str, _Index]) -> Iterator[bytes]:
+        digest = hashlib.sha256()
+        for term in _terms(body, file):
+            with self._opened(term.xorb) as xorb:
+                for chunk in range(term.first, term.end):
+                    data = _chunk(xorb, indexes[term.xorb], chunk)
+                    digest.update(data)
+                    yield data
+        if digest.hexdigest() != file.sha256:
+            raise XetError(f"the bytes declared as SHA-256 {file.sha256} have {digest.hexdigest()}")
+
+    @contextlib.contextmanager
+    def _opened(self, hash_hex: str) -> Iterator[mmap.mmap]:
+        try:
+            with self._path(hash_hex).open("rb") as file:
+                xorb = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            raise XetError(f"there is no xorb {hash_hex}; upload it before the shard") from None
+        with xorb:
+            yield xorb
+
+    def _path(self, hash_hex: str) -> Path:
+        if not _HASH.fullmatch(hash_hex):
+            raise XetError(f"{hash_hex[:80]!r} is no hash; expected 64 lower-case hex digits")
+        return self.folder / hash_hex
+
+
+def _index(body: bytes | mmap.mmap) -> _Index:
+    """Where the chunks of a xorb lie, by their headers; nothing is unpacked."""
+    if len(body) > MOST_XORB_BYTES:
+        raise XetError(f"a xorb of {len(body)} bytes; the most is {MOST_XORB_BYTES}")
+    starts, unpacked = array("I", [0]), array("Q", [0])
+    here = 0
+    while here < len(body) and body[here : here + len(_FOOTER)] != _FOOTER:
+        if here + _CHUNK > len(body):
+            raise XetError(f"the xorb ends in the middle of a chunk's header, at byte {here}")
+        version, packed, scheme, size = _header(body, here)
+        if version != 0 or scheme not in (_NONE, _LZ4, _BG4_LZ4):
+            raise XetError(f"chunk at byte {here}: version {version}, scheme {scheme} is unknown")
+        if not 0 < size <= MOST_CHUNK_BYTES or packed > MOST_CHUNK_BYTES:
+            raise XetError(f"chunk at byte {here}: {packed} bytes for {size} is out of bounds")
+        here += _CHUNK + packed
+        if here > len(body):
+            raise XetError(
+                f"the xorb ends in the middle of a chunk, {here - len(body)} bytes short"
+            )
+        starts.append(here)
+        unpacked.append(unpacked[-1] + size)
+        if len(starts) > MOST_XORB_CHUNKS + 1:
+            raise XetError(f"a xorb with more than {MOST_XORB_CHUNKS} chunks")
+    if here == 0:
+        raise XetError("a xorb without a chunk")
+    return _Index(starts=starts, unpacked=unpacked)
+
+
+def _header(body: bytes | mmap.mmap, start: int) -> tuple[int, int, int, int]:
+    """A chunk's version, packed size, scheme and unpacked size."""
+    head = body[start : start + _CHUNK]
+    return head[0], int.from_bytes(head[1:4], "little"), head[4], int.from_bytes(head[5:], "little")
+
+
+def _chunk(body: bytes | mmap.mmap, index: _Index, chunk: int) -> bytes:
+    """The bytes of a chunk, unpacked; never more than its header says."""
+    start = index.starts[chunk]
+    _, packed, scheme, size = _header(body, start)
+    data = body[start + _CHUNK : start + _CHUNK + packed]
+    if scheme != _NONE:
+        data = _unpacked(data, size)
+    if len(data) != size:
+        raise XetError(f"chunk {chunk} unpacks to {len(data)} bytes; its header says {size}")
+    return _ungrouped(data) if scheme == _BG4_LZ4 else data
+
+
+def _unpacked(frame: bytes, size: int) -> bytes:
+    """An LZ4 frame's content, if it is no longer than `size`; the frame's own word is not taken."""
+    import lz4.frame
+
+    decompressor = lz4.frame.LZ4FrameDecompressor()
+    try:
+        # One byte more than announced shows a frame that is longer, and makes an end be seen.
+        data: bytes = decompressor.decompress(frame, max_length=size + 1)
+    except (RuntimeError, MemoryError) as error:
+        raise XetError(f"a chunk is no LZ4 frame ({error})") from None
+    if len(data) > size or not decompressor.eof or decompressor.unused_data:
+        raise XetError(f"a chunk's LZ4 frame does not end with its {size} bytes")
+    return data
+
+
+def _ungrouped(grouped: bytes) -> bytes:
+    """Bytes back in their order that stood grouped: all first of four, all second, and so on."""
+    plain = bytearray(len(grouped))
+    here = 0
+    for place in range(4):
+        length = len(range(place, len(grouped), 4))
+        plain[place::4] = grouped[here : here + length]
+        here += length
+    return bytes(plain)
+
+
+def _files(body: bytes) -> list[_File]:
+    """The files that a shard declares. What follows them, its list of xorbs, is of no use here."""
+    if len(body) > MOST_SHARD_BYTES:
+        raise XetError(f"a shard of {len(body)} bytes; the most is {MOST_SHARD_BYTES}")
+    head = struct.pack("<32sQ", _MAGIC, _VERSION)
+    if not body.startswith(head) or len(body) < _RECORD.size:
+        raise XetError(f"no shard: it does not begin with the magic tag and version {_VERSION}")
+    files = []
+    here = _RECORD.size
+
+    def record() -> tuple[bytes, int, int, int, int]:
+        nonlocal here
+        if here + _RECORD.size > len(body):
+            raise XetError(f"the shard ends in the middle of its files, at byte {here}")
+        fields: tuple[bytes, int, int, int, int] = _RECORD.unpack_from(body, here)
+        here += _RECORD.size
+        return fields
+
+    total = 0
+    while (header := record())[0] != _BOOKEND:
+        xet_hash, flags, entries, _, _ = header
+        start = here
+        size = sum(record()[2] for _ in range(entries))  # a false count ends with the bytes
+        total += size
+        if total > MOST_FILE_BYTES:
+            raise XetError(f"a shard with files of over {MOST_FILE_BYTES} bytes")
+        here += _RECORD.size * entries if flags & _WITH_VERIFICATION else 0
+        if not flags & _WITH_SHA256:
+            raise XetError(f"file {_hex(xet_hash)} comes without its SHA-256; declare it")
+        sha256 = _hex(record()[0])
+        files.append(
+            _File(xet_hash=_hex(xet_hash), sha256=sha256, size=size, start=start, entries=entries)
+        )
+    return files
+
+
+def _terms(body: bytes, file: _File) -> Iterator[_Term]:
+    for here in range(file.start, file.start + file.entries * _RECORD.size, _RECORD.size):
+        xorb, _, size, first, end = _RECORD.unpack_from(body, here)
+        yield _Term(_hex(xorb), size, first, end)
+
+
+def _hex(raw: bytes) -> str:
+    """A hash as the protocol writes it: four little-endian words of 64 bits."""
+    return "".join(f"{word:016x}" for word in struct.unpack("<4Q", raw))

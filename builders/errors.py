@@ -36,6 +36,10 @@ class Stopped(PotstillError):
         self.status = status
 
 
+class HubError(PotstillError):
+    """The turn of whoever owns the repository or the token, or of the Hub; nothing was lost."""
+
+
 class FolderError(PotstillError):
     """The turn of the disk: no room, no right, or something else already there."""
 

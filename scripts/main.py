@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pipelines
 from builders.errors import InputError, PotstillError, nearest_name
 from builders.recipe import Recipe, load_recipe, recipe_names
+
+if TYPE_CHECKING:
+    from builders.hub.connection import Hub
 
 VERBS = {
     "list": "the recipes, what each makes and from what",
@@ -65,6 +71,37 @@ def about_a_set(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where drafts lie (default ./work)",
     )
+
+
+def about_a_hub(parser: argparse.ArgumentParser) -> None:
+    """The flag of every verb that speaks to a Hub."""
+    parser.add_argument(
+        "--hub-data",
+        type=Path,
+        default=Path("work/hub"),
+        metavar="DIR",
+        help="where the embedded Hub's data lie (default ./work/hub)",
+    )
+
+
+@contextlib.contextmanager
+def the_hub(data: Path = Path("work/hub"), *, outside: bool = True) -> Iterator[Hub]:
+    """The Hub to speak to, chosen here and nowhere else.
+
+    HF_ENDPOINT where it is set, huggingface.co where a token is there; else the embedded Hub with
+    its data in a folder, joined or started for as long as it is spoken to. Without `outside`,
+    nothing leaves this machine.
+    """
+    from builders.hub.connection import from_environment, is_on_this_machine
+    from builders.hub.local.serving import serving
+
+    hub = from_environment()
+    named = "HF_ENDPOINT" in os.environ
+    if (named or hub.token) if outside else (named and is_on_this_machine(hub.endpoint)):
+        yield hub
+        return
+    with serving(data) as local:
+        yield replace(hub, endpoint=local.endpoint, token=local.token)
 
 
 def recipe(name: str) -> Recipe:

@@ -1,0 +1,45 @@
+"""What a review found: one finding a check, passed or not, with its reason and the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """The outcome of one check; whatever does not pass refuses the pull request.
+
+    Attributes:
+        check: The check's name, one or two words.
+        passed: Whether nothing is against the pull request here.
+        reason: What is wrong with which value, and what was expected; of a passed check what was
+            looked at, or nothing. It may hold a stranger's words: never markup, never a path to
+            follow.
+        rows: The ids of the rows concerned, at most ten.
+        count: How many rows or files are concerned.
+    """
+
+    check: str
+    passed: bool
+    reason: str = ""
+    rows: tuple[str, ...] = ()
+    count: int = 0
+
+
+def refused(check: str, reason: str, rows: Sequence[str] = ()) -> Finding:
+    """A check that does not pass."""
+    return Finding(
+        check=check,
+        passed=False,
+        reason=reason,
+        rows=tuple(rows[:_MOST_NAMED]),
+        count=max(1, len(rows)),
+    )
+
+
+def passed(check: str, reason: str = "") -> Finding:
+    """A check that passes."""
+    return Finding(check=check, passed=True, reason=reason)

@@ -617,7 +617,7 @@ def test_a_misspelt_recipe_is_told_the_nearest_name(
     more = ("--to", str(tmp_path / "released")) if verb == "release" else ()
     said = refusal(verb, "instrutions", *more)
     expected = "there is no pipelines/instrutions.py; there are completions, constitution, "
-    assert said == f"{expected}; did you mean 'instructions'?"
+    assert said == f"{expected}instructions, ultrafeedback; did you mean 'instructions'?"
 
 
 @pytest.mark.parametrize(
@@ -660,7 +660,7 @@ def test_a_recipe_may_stand_after_its_flags(
         ),
         (["build", "instructions", "--timeout", "0"], "--timeout: '0' is not a number above 0"),
         (["build", "instructions", "--timeout", "soon"], "--timeout: 'soon' is not a number"),
-        (["release", "instructions"], "the following arguments are required: --to"),
+        (["yank", "org/set", "v1.0.0"], "the following arguments are required: --why"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_is_wrong(

@@ -50,6 +50,8 @@ def own(hub: Hub, tmp_path: Path) -> Iterator[Hub]:
     own = Hub(tmp_path / "own").start()
     yield own
     own.kill()
+    said = own.said.read_text()
+    assert said == ""
     assert [line for line in own.answers_read() if line.status >= 500] == []
 
 
@@ -152,6 +154,21 @@ def test_a_hub_that_is_killed_at_any_moment_holds_the_old_version_or_the_new(
     assert not pushing.is_alive()
     add(own, repo, n__txt=b"after", n__parquet=b"after")
     assert text(own, repo, "n.parquet", tmp_path / "cache") == b"after"
+
+
+def test_what_a_killed_commit_left_locked_is_open_again(own: Hub, tmp_path: Path) -> None:
+    repo = f"{OWNER}/locked"
+    own.api().create_repo(repo, repo_type="dataset")
+    own.kill()
+    (bare,) = (own.data / "git").glob("*.git")
+    locks = [bare / name for name in ("refs/heads/main.lock", "HEAD.lock", "packed-refs.lock")]
+    for lock in locks:
+        lock.write_bytes(b"")
+    again(own, tmp_path)
+    assert [lock for lock in locks if lock.exists()] == []
+    add(own, repo, a__txt=b"1")
+    own.api().create_tag(repo, tag="v1", repo_type="dataset")
+    own.api().delete_tag(repo, tag="v1", repo_type="dataset")
 
 
 def test_a_hub_stops_when_asked_and_goes_on_with_its_data_and_its_tokens(

@@ -1,4 +1,8 @@
-"""The ASGI application: reads a request within bounds, finds out who asks, sends the answer."""
+"""The ASGI application: reads a request within bounds, finds out who asks, sends the answer.
+
+Plain ASGI on uvicorn: a framework's router works on decoded paths, which takes `refs%2Fpr%2F1`
+apart, and beside a router of our own there is nothing left for one to do.
+"""
 
 from __future__ import annotations
 

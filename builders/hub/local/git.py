@@ -103,6 +103,12 @@ class Git:
         """The ids of all repositories that lie here."""
         return [path.name.removesuffix(".git") for path in self._folder.glob("*.git")]
 
+    def unlock(self, id_: str) -> None:
+        """Remove the locks of references that a kill left; nobody else may be writing."""
+        folder = self.path(id_)
+        for lock in (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")):
+            lock.unlink()
+
 
 class Tree:
     """A git tree as it will be: edited in memory, written once."""

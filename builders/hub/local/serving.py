@@ -244,10 +244,12 @@ def _opened(data: Path, endpoint: str) -> tuple[Hub, Any]:
 
 
 def _tidy(store: Any, git: Any, lfs: Any) -> None:
-    """Remove histories and objects that no repository has: a kill left them."""
+    """Remove histories and objects that no repository has, and locks: a kill left them."""
     known = {row["id"] for row in store.rows("select id from repo")}
     for id_ in git.ids():
-        if id_ not in known:
+        if id_ in known:
+            git.unlock(id_)
+        else:
             git.remove(id_)
     held = {row["sha"] for row in store.rows("select distinct sha from object")}
     for sha in lfs.shas():

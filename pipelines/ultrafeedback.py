@@ -8,14 +8,15 @@ shuffled order, and criticises each by itself; a strategy makes the pair.
      "prompt": [{"role": "user", "content": "Name the longest river of Africa."}],
      "chosen": [{"role": "assistant", "content": "The Nile, with about 6,650 km."}],
      "rejected": [{"role": "assistant", "content": "The Amazon."}],
-     "score_chosen": 8.0, "score_rejected": 1.0,
+     "score_chosen": 4.75, "score_rejected": 1.5,
      "chosen_model": "large", "rejected_model": "small"}
 
 The README and the code of the paper draw principles differently: both tables stand here by name.
 As published, an answer that the length limit cut off stays in the running (`--cut-off drop` takes
 it out). Departures: all words are ours; the judge may write 1024 tokens, not 500, and reads nothing
 of the writers' principles but in the critique; a rating that cannot be read is asked again three
-times, warmer, as at temperature 0 it would come back as it was; a pool of fewer models than
+times, warmer, as at temperature 0 it would come back as it was; answers are compared by the mean of
+their ratings, where Zephyr took the critique's score (`--by overall`); a pool of fewer models than
 `writers` writes in rounds, each at another temperature.
 
 Source: UltraFeedback, Cui et al. 2023, arXiv 2310.01377, and its code.
@@ -23,9 +24,10 @@ Source: UltraFeedback, Cui et al. 2023, arXiv 2310.01377, and its code.
 
 from __future__ import annotations
 
+import json
 import random
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -165,7 +167,12 @@ def writing(
 
 def policy(raw: Raw) -> Policy:
     """What makes a pair, as the build was told."""
-    return Policy(by=raw["by"], least_margin=raw["least_margin"], one_model=raw["one_model"])
+    return Policy(
+        by=raw["by"],
+        least_margin=raw["least_margin"],
+        least_score=5.0 if raw["by"] == "overall" else 4.0,  # of 10, or of 5
+        one_model=raw["one_model"],
+    )
 
 
 def row(raw: Raw) -> Verdict:
@@ -234,6 +241,15 @@ def measures(configs: Configs) -> dict[str, Json]:
         given = [row[name] for row in kept if row[name] is not None]
         said = f"mean {fmean(given):.2f}, " if given else ""
         found[f"ratings: {name}"] = f"{said}{len(given)} of {len(kept)} answers rated"
+    by_place: dict[int, list[int]] = defaultdict(list)
+    for row in kept:
+        for name, place in json.loads(row["shown_at"]).items():
+            if row[name] is not None:
+                by_place[place + 1].append(row[name])
+    # A judge that looks at the texts gives every place the same mean, but for chance.
+    found["mean rating by place before the judge"] = {
+        str(place): round(fmean(by_place[place]), 2) for place in sorted(by_place)
+    }
     drawn = Counter(row["principle"] for row in kept)
     found["answers by principle"] = {name: drawn[name] for name in PRINCIPLES if drawn[name]}
     return found
@@ -295,9 +311,9 @@ RECIPE = Recipe(
         ),
         Option(
             name="by",
-            default="overall",
-            choices=("overall", "mean", *ASPECTS),
-            meaning="what answers are compared by: the critique's score, the ratings, or one",
+            default="mean",
+            choices=("mean", "overall", *ASPECTS),
+            meaning="what answers are compared by: the ratings' mean, the critique's score, or one",
         ),
         Option(
             name="least_margin",

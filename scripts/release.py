@@ -107,11 +107,14 @@ def _to_hub(given: argparse.Namespace, draft: Draft, named: Recipe) -> int:
 
 def _said(repository: str, done: Published, dry_run: bool) -> str:
     if not done.changed:
-        return f"{repository} is {done.tag} already; nothing changed"
+        if done.pull_request is not None:
+            return f"pull request {done.pull_request} of {repository} has it all; nothing changed"
+        return f"{repository} has {done.tag} already; nothing changed"
     does = "would send" if dry_run else "sent"
     lines = [
         f"{done.tag} of {repository}: {done.changes}",
-        f"{does} {len(done.sent)} files, {done.sent_bytes:,} bytes; removed {len(done.removed)}",
+        f"{does} {len(done.sent)} of {done.files} files, {done.sent_bytes:,} bytes; "
+        f"{'would remove' if dry_run else 'removed'} {len(done.removed)}",
     ]
     if dry_run:
         lines += [f"  + {name}" for name in done.sent] + [f"  - {name}" for name in done.removed]

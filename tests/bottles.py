@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import pipelines
-from builders.errors import HubError
+from builders.errors import HubError, PotstillError
 from builders.hub.connection import Hub
 from builders.hub.publish import Bottling
 from builders.recipe import load_recipe
@@ -113,10 +113,9 @@ def reads_back_here(patch: pytest.MonkeyPatch) -> None:
     def read_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:
         patch.setattr(datasets.config, "HF_ENDPOINT", hub.endpoint)
         patch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-        patch.setenv("HF_TOKEN", hub.token or "")
         try:
-            readback.main(repository, sha, str(folder))
-        except SystemExit as error:
+            readback.reads_back(hub, repository, sha, folder)
+        except (PotstillError, ValueError) as error:
             raise HubError(f"does not read back: {error}") from None
 
     patch.setattr(publish, "read_back", read_back)

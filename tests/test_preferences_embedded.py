@@ -34,7 +34,7 @@ trl = pytest.importorskip("trl", reason="the extra `trainers` is not installed")
 pytestmark = [
     pytest.mark.slow,
     # TRL 1.16 sets and reads what transformers 5.23 has renamed.
-    pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*deprecated:FutureWarning"),
 ]
 
 ROWS = {"ultrafeedback": 12, "constitution": 8}
@@ -78,6 +78,11 @@ def test_what_one_small_model_rated_is_rated_for_every_aspect_and_the_card_says_
     read = [row for row in rows if row["helpfulness"] is not None]
     assert len(read) >= 0.8 * len(rows)  # held to a schema it can be read
     assert {row["model"] for row in rows} == {MODEL}
+    # It counts up from 1 along the places, whatever stands there: the card shows the figures.
+    by_place = last_draft(work / "work" / "ultrafeedback").facts["measures"][
+        "mean rating by place before the judge"
+    ]
+    assert by_place["4"] - by_place["1"] > 1
     card = (work / "ultrafeedback" / "README.md").read_text(encoding="utf-8")
     assert f"one model, {MODEL}, under several principles and temperatures" in card
     assert f"The judge {MODEL}: **never measured against people**" in card

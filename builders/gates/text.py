@@ -37,7 +37,7 @@ _REFUSAL = re.compile(
     rf"|^\W*(?:{_SORRY}){{0,2}}{_CANNOT} {_REFUSED}",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”')  # what somebody in the text says
+_QUOTED = re.compile(r'"[^"\n]*"|“[^“”\n]*”')  # what somebody in the text says
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\uff07", "'" * 4)
 _REPEATED_WORDS = 10
 _MOST_REPEATS = 2

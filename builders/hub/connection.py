@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -92,6 +93,11 @@ def spoken(hub: Hub, about: str) -> Iterator[None]:
     except errors.OfflineModeIsEnabled:
         raise HubError(
             "HF_HUB_OFFLINE is set, so no Hub can be reached; unset it and try again"
+        ) from None
+    except json.JSONDecodeError:  # the client trusts that an answer is JSON, also a failed one
+        raise HubError(
+            f"{hub.endpoint} answers with something else than a Hub does; see that it runs and "
+            "that nothing stands between, then do the same again"
         ) from None
     except (errors.LocalEntryNotFoundError, OSError, _broken()) as error:
         raise HubError(

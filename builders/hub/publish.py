@@ -226,7 +226,13 @@ def _commit(
         say(f"sending {len(added)} files, {planned.sent_bytes:,} bytes")
         count = 0
         for some in _parts(added):
-            api.preupload_lfs_files(additions=some, revision=where, create_pr=new or None, **at)
+            try:
+                api.preupload_lfs_files(additions=some, revision=where, create_pr=new or None, **at)
+            except RuntimeError as error:  # what the client makes of any failure in an upload
+                raise HubError(
+                    f"the upload to {what.repository} broke off ({error.__cause__ or error}); "
+                    "release again, and what arrived is not sent again"
+                ) from None
             count += len(some)
             say(f"sent {count} of {len(added)} files")
         info = api.create_commit(

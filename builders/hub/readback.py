@@ -7,21 +7,24 @@ import tempfile
 from pathlib import Path
 
 from builders.errors import PotstillError
+from builders.hub.connection import Hub, from_environment, spoken
 from builders.release.edition import data_files
 from builders.release.reading_back import compare
 
 
-def main(repository: str, sha: str, folder: str) -> None:
-    """Compare every config of a commit with the files of a folder; exit with a line if one differs.
+def reads_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:
+    """Compare every config of a commit with the files of a folder, value by value.
+
+    `datasets` must have been imported with this Hub in its environment.
 
     Raises:
-        SystemExit: With what differs.
+        PotstillError: With what differs, or why it could not be read.
     """
     import datasets
 
     datasets.disable_progress_bars()
-    try:
-        for config, files in data_files(Path(folder)).items():
+    with spoken(hub, repository):
+        for config, files in data_files(folder).items():
             with tempfile.TemporaryDirectory(prefix="potstill-") as cache:
                 loaded = datasets.load_dataset(
                     repository,
@@ -30,9 +33,20 @@ def main(repository: str, sha: str, folder: str) -> None:
                     split="train",
                     cache_dir=cache,
                     streaming=True,
+                    token=hub.token,
                 )
                 compare(config, loaded, files)
-    except (PotstillError, OSError, ValueError) as error:
+
+
+def main(repository: str, sha: str, folder: str) -> None:
+    """Read back from the Hub of the environment; exit with a line if something differs.
+
+    Raises:
+        SystemExit: With what differs.
+    """
+    try:
+        reads_back(from_environment(), repository, sha, Path(folder))
+    except (PotstillError, ValueError) as error:
         raise SystemExit(" ".join(str(error).split())) from None
 
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import re
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from builders.judging.verdicts import Judged
+from scripts.main import about_a_hub, the_hub
 
 
 def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     """The verb's flags."""
     parser.add_argument(
         "--on",
-        type=Path,
         required=True,
-        metavar="FILE",
-        help="labelled verdicts: .jsonl, .json, .parquet, or the folder of a release or draft",
+        metavar="FILE_OR_SET",
+        help="labelled verdicts: .jsonl, .json, .parquet, the folder of a release or draft, or "
+        "org/set, org/set@v1.0.0 on a Hub",
     )
     parser.add_argument(
         "--columns",
@@ -53,6 +57,7 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
         metavar="DIR",
         help="where its ledger lies, in judge/ (default ./work)",
     )
+    about_a_hub(parser)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -61,7 +66,8 @@ def run(given: argparse.Namespace) -> int:
     from builders.judging.shapes import column_names, read_judged
 
     columns = column_names(given.columns) if given.columns else None
-    judges = [_asked(given, columns)] if given.teacher else read_judged(given.on, columns)
+    with _source(given) as source:
+        judges = [_asked(given, source, columns)] if given.teacher else read_judged(source, columns)
     reports = [report(judged) for judged in judges]
     if given.json:
         print(json.dumps({"judges": reports}))
@@ -70,13 +76,30 @@ def run(given: argparse.Namespace) -> int:
     return int(given.strict and not all(one["reliable"] for one in reports))
 
 
-def _asked(given: argparse.Namespace, columns: dict[str, str] | None) -> Judged:
+@contextlib.contextmanager
+def _source(given: argparse.Namespace) -> Iterator[Path]:
+    """The file or folder that `--on` names; a set on a Hub is fetched for as long as it is read."""
+    path = Path(given.on)
+    if path.exists() or path.suffix or not re.fullmatch(r"[\w.-]+/[\w.-]+(@\S+)?", given.on):
+        yield path
+        return
+    from builders.hub.fetching import parse_set, snapshot
+
+    repository, revision = parse_set(given.on)
+    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
+        folder = Path(made) / repository.partition("/")[2]
+        with the_hub(given.hub_data) as hub:
+            snapshot(hub, repository, revision or "main", folder)
+        yield folder
+
+
+def _asked(given: argparse.Namespace, source: Path, columns: dict[str, str] | None) -> Judged:
     from builders.calibration import asked_judge
     from builders.engine.progress import Progress, Ticker
     from builders.engine.teachers import TeacherSpec
     from builders.judging.shapes import read_pairs
 
-    pairs, labelled = read_pairs(given.on, columns)
+    pairs, labelled = read_pairs(source, columns)
     rows = given.rows or len(pairs)
     progress = Progress()
     with Ticker(progress, sys.stderr):

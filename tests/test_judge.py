@@ -17,6 +17,7 @@ import pytest
 
 from scripts.bench_judging import report_on
 from scripts.main import main
+from tests.hubs import Hub
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 FAIR = """
@@ -70,6 +71,25 @@ def test_a_table_and_a_verdict_are_printed(potstill: Run, data: Path) -> None:
     assert figure.split() == ["agreement_first_order", "0.7727", "0.6583", "to", "0.8571", "66"]
     assert "verdict: UNRELIABLE" in lines
     assert any("position bias: the text shown first" in line for line in lines)
+
+
+def test_labelled_verdicts_may_be_a_set_on_a_hub(
+    judge: Run, hub: Hub, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    verdicts = [
+        {"id": str(n), "first": "ab"[n % 2], "second": "ab"[n % 2], "people": ["ab"[n % 2]]}
+        for n in range(60)
+    ]
+    lines = "".join(json.dumps(one) + "\n" for one in verdicts)
+    hub.api().upload_file(
+        repo_id=repo, repo_type="dataset", path_in_repo="v.jsonl", path_or_fileobj=lines.encode()
+    )
+    [found] = json.loads(judge("--on", repo, "--json").stdout)["judges"]
+    assert found["items"] == 60
+    assert found["figures"]["both_order_consistency"]["value"] == 1.0
+    absent = judge("--on", f"{repo}-not")
+    assert (absent.returncode, absent.stderr.count("\n")) == (1, 1)
 
 
 def test_strict_leaves_with_1_unless_every_judge_is_reliable(judge: Run, data: Path) -> None:

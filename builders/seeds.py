@@ -19,6 +19,7 @@ from builders.schema import user
 
 PROMPT_COLUMNS = ("prompt", "messages", "conversations", "instruction", "question", "text")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 _SPEAKERS["system"] = "system"
 
@@ -177,7 +178,7 @@ def _read(source: Source) -> tuple[Iterable[tuple[str, Mapping[str, Any]]], str]
         except PermissionError:
             raise InputError(f"{path.name} cannot be read; give yourself the right to") from None
     if path.is_dir() or (_HUB_ID.fullmatch(source.place) and not path.suffix):
-        return _read_dataset(source), source.revision or "main"
+        return _read_dataset(source)
     raise InputError(
         f"there is no file {source.place!r}; give a .jsonl, .json, .csv, .txt or .parquet file, "
         "a folder that load_dataset reads, or a Hub dataset as org/name"
@@ -272,7 +273,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise InputError(f"{path.name} is not a parquet file ({first}); give another") from None
 
 
-def _read_dataset(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _read_dataset(source: Source) -> tuple[Iterable[tuple[str, Mapping[str, Any]]], str]:
     import datasets
 
     datasets.disable_progress_bars()
@@ -290,13 +291,34 @@ def _read_dataset(source: Source) -> Iterator[tuple[str, Mapping[str, Any]]]:
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         if reason.endswith("corresponds to no data!"):  # a split of 0 rows, in its words
-            return
+            return [], source.revision or "main"
         raise InputError(
             f"{source.place!r} could not be loaded: {reason}; check the name, the revision, "
             "the connection and the token"
         ) from None
-    for number, row in enumerate(rows, 1):
-        yield f"{source.place}, split {split}, row {number}", row
+    revision = _commit(source, rows) if not Path(source.place).is_dir() else "main"
+    named = ((f"{source.place}, split {split}, row {n}", row) for n, row in enumerate(rows, 1))
+    return named, revision
+
+
+def _commit(source: Source, rows: Any) -> str:
+    """The commit at which `datasets` read from a Hub, by the folder of its cache that it used.
+
+    Asking the Hub would tell where a branch is, not what was read: without an answer `datasets`
+    takes the newest that it has, whatever the revision.
+    """
+    commits = {Path(file["filename"]).parent.name for file in rows.cache_files}
+    commit = commits.pop() if len(commits) == 1 else ""
+    if not _COMMIT.fullmatch(commit):
+        raise InputError(
+            f"{source.place!r}: `datasets` does not tell which commit it read; give a file of it"
+        )
+    if _COMMIT.fullmatch(source.revision or "") and commit != source.revision:
+        raise InputError(
+            f"{source.place!r} at {source.revision} could not be reached, only {commit} is in the "
+            "cache; check the connection, or name that one"
+        )
+    return commit
 
 
 def _some(rows: list[Raw], source: Source, what: str) -> list[Raw]:

@@ -267,3 +267,43 @@ def test_a_file_that_is_not_there_is_named_with_what_may_be_given(read: Any) -> 
         InputError, match=r"there is no file 'seeds\.jsnl'; give a \.jsonl, .* org/name"
     ):
         read(Source(place="seeds.jsnl"))
+
+
+READ = """
+    from builders.errors import InputError
+    from builders.seeds import Source, read_prompts
+    try:
+        rows, revision, _ = read_prompts(Source(place={place!r}, revision={revision!r}))
+        tell([len(rows), revision])
+    except InputError as error:
+        tell([0, str(error)])
+"""
+
+
+@pytest.mark.slow
+def test_a_hub_dataset_is_recorded_with_the_commit_at_which_it_was_read(
+    hub: Any, repo: str, tmp_path: Path
+) -> None:
+    def pushed(rows: int) -> str:
+        text = "".join(json.dumps({"prompt": f"What is {n}?"}) + "\n" for n in range(rows))
+        done = hub.api().upload_file(
+            path_or_fileobj=text.encode(),
+            path_in_repo="data/train.jsonl",
+            repo_id=repo,
+            repo_type="dataset",
+        )
+        return str(done.oid)
+
+    def read(revision: str | None = None, **more: str) -> Any:
+        code = READ.format(place=repo, revision=revision)
+        return hub.python(code, tmp_path / "hf", **more)
+
+    first = pushed(3)
+    assert read() == [3, first]
+    second = pushed(5)
+    hub.api().create_tag(repo, tag="v1", revision=first, repo_type="dataset")
+    assert read("v1") == [3, first]
+    assert read(HF_HUB_OFFLINE="1") == [3, first]  # all that the cache has, and it says so
+    assert read() == [5, second]
+    _, why = read(first[:39] + "0", HF_HUB_OFFLINE="1")
+    assert "could not be reached" in why

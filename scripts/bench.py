@@ -27,6 +27,7 @@ from typing import Any
 from builders.gates.novelty import Pool
 from scripts.bench_builds import ROOT, bench_memory, bench_start, endpoint
 from scripts.bench_diff import register as register_diff
+from scripts.bench_hub import register as register_hub
 from scripts.bench_judging import register as register_judging
 from scripts.bench_pairing import register as register_pairing
 
@@ -343,6 +344,7 @@ def main() -> None:
 
     register_pairing(benchmarks, [shared])
     register_diff(benchmarks, [shared])
+    register_hub(benchmarks, [shared])
     register_judging(benchmarks, [shared])
 
     args = parser.parse_args()

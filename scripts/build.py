@@ -223,7 +223,7 @@ def _contributed(where: str, named: Recipe) -> list[Row]:
     from builders.hub.pulls import fetch_contributions
     from scripts.main import the_hub
 
-    with tempfile.TemporaryDirectory(prefix="potstill-") as folder, the_hub() as hub:
+    with tempfile.TemporaryDirectory(prefix="potstill-") as folder, the_hub(only_reads=True) as hub:
         fetch_contributions(hub, where, Path(folder))
         return read_contributions(Path(folder), named.schema)
 

@@ -31,7 +31,7 @@ def run(given: argparse.Namespace) -> int:
         version, said = advisory_in(Path(given.set))
     else:
         repository, revision = parse_set(given.set)
-        with the_hub(given.hub_data) as hub:
+        with the_hub(given.hub_data, only_reads=True) as hub:
             version, said = advisory(hub, repository, revision)
     if given.json:
         print(json.dumps({"set": given.set, "version": version, "withdrawn": said}))

@@ -68,6 +68,6 @@ def _folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
     from builders.hub.fetching import parse_set, snapshot
 
     repository, revision = parse_set(name)
-    with the_hub(given.hub_data) as hub:
+    with the_hub(given.hub_data, only_reads=True) as hub:
         snapshot(hub, repository, revision or "main", fetched)
     return fetched

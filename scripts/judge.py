@@ -88,7 +88,7 @@ def _source(given: argparse.Namespace) -> Iterator[Path]:
     repository, revision = parse_set(given.on)
     with tempfile.TemporaryDirectory(prefix="potstill-") as made:
         folder = Path(made) / repository.partition("/")[2]
-        with the_hub(given.hub_data) as hub:
+        with the_hub(given.hub_data, only_reads=True) as hub:
             snapshot(hub, repository, revision or "main", folder)
         yield folder
 

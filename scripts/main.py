@@ -85,19 +85,23 @@ def about_a_hub(parser: argparse.ArgumentParser) -> None:
 
 
 @contextlib.contextmanager
-def the_hub(data: Path = Path("work/hub"), *, outside: bool = True) -> Iterator[Hub]:
+def the_hub(
+    data: Path = Path("work/hub"), *, outside: bool = True, only_reads: bool = False
+) -> Iterator[Hub]:
     """The Hub to speak to, chosen here and nowhere else.
 
     HF_ENDPOINT where it is set, huggingface.co where a token is there; else the embedded Hub with
     its data in a folder, joined or started for as long as it is spoken to. Without `outside`,
-    nothing leaves this machine.
+    nothing leaves this machine. Who `only_reads` needs no token: where no embedded Hub ever was,
+    huggingface.co is asked as anybody may.
     """
     from builders.hub.connection import from_environment, is_on_this_machine
     from builders.hub.local.serving import serving
 
     hub = from_environment()
     named = "HF_ENDPOINT" in os.environ
-    if (named or hub.token) if outside else (named and is_on_this_machine(hub.endpoint)):
+    public = only_reads and not data.exists()
+    if (named or hub.token or public) if outside else (named and is_on_this_machine(hub.endpoint)):
         yield hub
         return
     with serving(data) as local:

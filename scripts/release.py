@@ -109,6 +109,8 @@ def _said(repository: str, done: Published, dry_run: bool) -> str:
     if not done.changed:
         if done.pull_request is not None:
             return f"pull request {done.pull_request} of {repository} has it all; nothing changed"
+        if done.tagged:
+            return f"main of {repository} had {done.tag}; read back and compared, and given its tag"
         return f"{repository} has {done.tag} already; nothing changed"
     does = "would send" if dry_run else "sent"
     lines = [

@@ -9,18 +9,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import builders.hub.publish as publishing
+import builders.release.folder as foldering
+from builders.contributed import CONFIG, CONTRIBUTED, contribution
 from builders.errors import HubError, InputError, PotstillError
 from builders.hub.connection import Hub as Spoken
 from builders.hub.connection import from_environment
 from builders.hub.fetching import parse_set
 from builders.hub.publish import Bottling, Published, clean, publish
 from builders.release.draft import Draft, write_draft
+from builders.release.files import write_parquet
 from builders.release.folder import release
 from builders.release.sharding import SHARD_BYTES
 from builders.schema import assistant, user
@@ -52,13 +56,20 @@ def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
 def make(
     draft: Draft, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Bottling]:
-    """Makes a version of the test's own set; releases read back in this process."""
-    reads_back_here(monkeypatch)
+    """Makes a version of the test's own set; what is read back is for the tests that ask for it."""
+    monkeypatch.setattr(publishing, "read_back", lambda *_: None)
+    monkeypatch.setattr(foldering, "read_back", lambda *_: None)
 
     def made(version: str, **how: Any) -> Bottling:
         return bottle(draft, tmp_path / "home", version, how.pop("repository", repo), **how)
 
     return made
+
+
+@pytest.fixture
+def reading_back(make: Callable[..., Bottling], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Releases read back from the Hub, in this process."""
+    reads_back_here(monkeypatch)
 
 
 def without_attributes(tree: dict[str, str]) -> dict[str, str]:
@@ -74,6 +85,7 @@ def first_and_second(hub: Any, make: Callable[..., Bottling]) -> tuple[Bottling,
 # --- one transaction
 
 
+@pytest.mark.usefixtures("reading_back")
 def test_a_version_is_one_commit_on_main_and_a_tag_on_it(
     hub: Any, repo: str, make: Callable[..., Bottling]
 ) -> None:
@@ -107,10 +119,11 @@ def test_the_same_release_again_makes_no_commit_and_no_tag(
     second, done = first_and_second(hub, make)
     before = commits_of(hub, repo), tags_of(hub, repo)
     again = publish(spoken_to(hub), second)
-    assert (again.changed, again.commit, again.sent) == (False, done.commit, ())
+    assert (again.changed, again.tagged, again.commit) == (False, False, done.commit)
     assert (commits_of(hub, repo), tags_of(hub, repo)) == before
 
 
+@pytest.mark.usefixtures("reading_back")
 def test_files_are_uploaded_before_the_commit_and_read_back_before_the_tag(
     hub: Any, repo: str, make: Callable[..., Bottling]
 ) -> None:
@@ -128,6 +141,7 @@ def test_files_are_uploaded_before_the_commit_and_read_back_before_the_tag(
     assert max(puts) < commits[0] < min(reads) <= max(reads) < tags[0]
 
 
+@pytest.mark.usefixtures("reading_back")
 def test_a_version_that_does_not_read_back_gets_no_tag(
     hub: Any, repo: str, make: Callable[..., Bottling], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +163,7 @@ def test_a_version_that_does_not_read_back_gets_no_tag(
     assert commits_of(hub, repo)[:2] == ["Release v0.2.0", "Release v0.1.0"]
 
 
+@pytest.mark.usefixtures("reading_back")
 def test_more_than_50_shards_are_one_commit_and_old_shards_go_with_it(
     hub: Any,
     repo: str,
@@ -239,6 +254,32 @@ def test_words_and_rows_that_people_gave_are_not_written_over(
     assert "v0.2.0" in tags_of(hub, repo)
 
 
+def test_rows_that_people_gave_are_in_the_next_version_or_there_is_none(
+    hub: Any, repo: str, make: Callable[..., Bottling], tmp_path: Path
+) -> None:
+    first = make("0.1.0")
+    publish(spoken_to(hub), first)
+    row = next(first.draft.rows("default"))
+    given = [contribution("changed", row, contributor="ann", pull_request=1, commit="c" * 40)]
+    write_parquet(tmp_path / "given.parquet", CONTRIBUTED, given)
+    hub.api().upload_file(
+        path_or_fileobj=tmp_path / "given.parquet",
+        path_in_repo="data/contributed/train-00000-of-00001.parquet",
+        repo_id=repo,
+        repo_type="dataset",
+    )
+    with pytest.raises(InputError, match=r"1 contributed rows of .* --contributed potstill/set-"):
+        publish(spoken_to(hub), make("0.2.0"))
+    second = make("0.2.0")
+    schemas = {**second.schemas, CONFIG: CONTRIBUTED}
+    rows = {config: list(second.draft.rows(config)) for config in second.schemas}
+    draft = write_draft(
+        tmp_path / "next", schemas, {**rows, CONFIG: given}, second.draft.facts, second.draft.run
+    )
+    publish(spoken_to(hub), replace(second, draft=draft, schemas=schemas))
+    assert "data/contributed/train-00000-of-00001.parquet" in tree_of(hub, repo, "v0.2.0")
+
+
 def test_another_draft_with_the_number_of_an_unfinished_release_is_refused(
     hub: Any, repo: str, make: Callable[..., Bottling]
 ) -> None:
@@ -247,8 +288,9 @@ def test_another_draft_with_the_number_of_an_unfinished_release_is_refused(
     other = make("0.2.0", rows=changed(list(second.draft.rows("default")), "other"))
     with pytest.raises(InputError, match=r"holds another v0\.2\.0 that has no tag yet"):
         publish(spoken_to(hub), other)
-    assert publish(spoken_to(hub), second).changed is False
-    assert "v0.2.0" in tags_of(hub, repo)
+    ended = publish(spoken_to(hub), second)
+    assert (ended.changed, ended.tagged) == (False, True)
+    assert tags_of(hub, repo)["v0.2.0"] == ended.commit
 
 
 # --- somebody else is there too
@@ -339,6 +381,7 @@ def pulls_of(hub: Any, repo: str) -> list[Any]:
     return list(hub.api().get_repo_discussions(repo, repo_type="dataset"))
 
 
+@pytest.mark.usefixtures("reading_back")
 def test_a_pull_request_holds_everything_and_main_nothing_of_it(
     hub: Any, repo: str, make: Callable[..., Bottling]
 ) -> None:
@@ -386,6 +429,7 @@ def test_a_merged_pull_request_is_given_its_tag_by_the_same_release(
 # --- rights and visibility
 
 
+@pytest.mark.usefixtures("reading_back")
 @pytest.mark.parametrize("setting", [{"private": True}, {"gated": "manual"}])
 def test_a_private_or_gated_set_stays_so(
     hub: Any, repo: str, make: Callable[..., Bottling], setting: dict[str, Any]

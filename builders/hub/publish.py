@@ -62,6 +62,7 @@ class Published:
     Attributes:
         commit: The commit that holds the version; None if nothing was sent.
         changed: Whether that commit is new.
+        tagged: Whether its tag is new; without `changed`, it ended what an earlier release began.
         pull_request: Its number, where it was asked for instead of main.
         files: How many files the version has.
         sent: The files that were added or changed; `removed` those that were taken away.
@@ -72,6 +73,7 @@ class Published:
     tag: str
     commit: str | None
     changed: bool
+    tagged: bool = False
     pull_request: int | None = None
     files: int
     sent: tuple[str, ...] = ()
@@ -176,9 +178,10 @@ def _publish(
         return done
     say(f"reading {what.tag} back from {str(done.commit)[:12]}")
     read_back(hub, what.repository, str(done.commit), folder)
-    if not pull_request:
-        _tag(hub, what, str(done.commit))
-    return done
+    if pull_request:
+        return done
+    _tag(hub, what, str(done.commit))
+    return replace(done, tagged=True)
 
 
 def _files(folder: Path) -> dict[str, Path]:

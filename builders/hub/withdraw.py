@@ -27,7 +27,7 @@ from builders.release.edition import (
 from builders.release.files import canonical_json
 from builders.release.versions import version_key, versions_section, with_versions
 
-NOTHING = "no version yet"  # where every other version is withdrawn too
+NOTHING = "none of its versions"  # where every other version is withdrawn too
 _TRIES = 2
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from builders.release.files import OPTIONS
 
-SHARD_BYTES = 500_000_000  # as `datasets` cuts what it pushes: max_shard_size is "500MB"
+# A reader's memory grows with the largest file, since pyarrow decodes ahead in it: 100 MB read back
+# in 0.6 GB, where the 500 MB at which `datasets` cuts would take over 2.
+SHARD_BYTES = 100_000_000
 
 
 def write_shards(source: Path, to: Path, most_bytes: int = SHARD_BYTES) -> tuple[Path, ...]:

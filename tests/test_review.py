@@ -183,6 +183,24 @@ def test_a_push_after_the_review_is_not_merged(released: Set) -> None:
 
 
 @pytest.mark.slow
+def test_a_push_in_the_very_moment_of_the_merge_is_said(
+    released: Set, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from huggingface_hub import HfApi
+
+    number = released.pull(better(released.rows()))
+    really = HfApi.merge_pull_request
+
+    def pushed_before(api: HfApi, *given: Any, **named: Any) -> Any:
+        released.pull(None, number, **{"evil.py": "import os"})
+        return really(api, *given, **named)
+
+    monkeypatch.setattr(HfApi, "merge_pull_request", pushed_before)
+    assert released.review(number, "--merge") == 1
+    assert "moved while it was merged" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_the_review_of_a_pull_request_is_one_json_object_for_programs(
     released: Set, capsys: pytest.CaptureFixture[str]
 ) -> None:

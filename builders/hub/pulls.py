@@ -210,13 +210,21 @@ def merge(hub: Hub, pull: Pull, accepted: Sequence[tuple[Action, Row]], folder: 
             ).oid
         if pull.status == "draft":
             api.change_discussion_status(discussion_num=pull.number, new_status="open", **at)
-        if api.repo_info(revision=f"refs/pr/{pull.number}", **at).sha != reviewed:
+        where = f"refs/pr/{pull.number}"
+        if commit(hub, pull.repository, where) != reviewed:
             raise HubError(
                 f"{pull.repository} number {pull.number} moved after {pull.sha[:12]} was reviewed; "
                 "nothing was merged; review it again"
             )
         api.merge_pull_request(discussion_num=pull.number, **at)
-        return api.repo_info(revision="main", **at).sha or ""
+        # The Hub's merge takes no sha: a push in the very moment would have come along.
+        if (merged := commit(hub, pull.repository, where)) != reviewed:
+            raise HubError(
+                f"{pull.repository} number {pull.number} moved while it was merged: main now holds "
+                f"{merged[:12]}, not {reviewed[:12]} as reviewed; compare the two, revert main if "
+                "need be"
+            )
+        return commit(hub, pull.repository, "main")
 
 
 def _with_new_sums(folder: Path) -> bytes | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pipelines
 from builders.errors import InputError, nearest_name
 from builders.recipe import recipe_names
-from scripts.main import about_a_hub, the_hub
+from scripts.main import about_a_hub, about_drafts, the_hub
 
 
 def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
@@ -19,13 +19,7 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     meaning = "a folder, a recipe (its newest draft), or org/set@v1.0.0"
     parser.add_argument("old", metavar="A", help=meaning)
     parser.add_argument("new", metavar="B", help="the same; what changed from A to B is shown")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("work"),
-        metavar="DIR",
-        help="where drafts lie (default ./work)",
-    )
+    about_drafts(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object for programs")
     about_a_hub(parser)
 

@@ -64,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def about_a_set(parser: argparse.ArgumentParser) -> None:
     """The flags of every verb that looks at one set's builds."""
     parser.add_argument("name", metavar="NAME", help="a recipe; `potstill list` names them")
+    about_drafts(parser)
+
+
+def about_drafts(parser: argparse.ArgumentParser) -> None:
+    """The flag of every verb that reads or writes drafts."""
     parser.add_argument(
         "--work",
         type=Path,

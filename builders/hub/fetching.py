@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from builders.errors import HubError, InputError
 from builders.hub.connection import Hub, spoken
+from builders.release.edition import VERSION
+from builders.release.versions import version_key
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 _SET = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
-_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 
 
 def parse_set(text: str) -> tuple[str, str | None]:
@@ -31,12 +32,6 @@ def parse_set(text: str) -> tuple[str, str | None]:
     return found[1], found[2]
 
 
-def version_key(version: str) -> tuple[int, int, int] | None:
-    """`v1.2.0` as numbers to sort by; None for what is no version."""
-    found = _VERSION.fullmatch(version)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else None
-
-
 def versions(hub: Hub, repository: str) -> list[tuple[str, str]]:
     """The tags vX.Y.Z with their commits, the newest first.
 
@@ -45,9 +40,12 @@ def versions(hub: Hub, repository: str) -> list[tuple[str, str]]:
     """
     with spoken(hub, repository):
         refs = hub.api().list_repo_refs(repository, repo_type="dataset")
-    keyed = [(version_key(tag.name), tag.name, tag.target_commit) for tag in refs.tags]
-    found = sorted(((key, name, sha) for key, name, sha in keyed if key), reverse=True)
-    return [(name, sha) for _, name, sha in found]
+    found = [
+        (tag.name, tag.target_commit)
+        for tag in refs.tags
+        if tag.name.startswith("v") and VERSION.fullmatch(tag.name[1:])
+    ]
+    return sorted(found, key=lambda pair: version_key(pair[0][1:]), reverse=True)
 
 
 def commit(hub: Hub, repository: str, revision: str) -> str:

@@ -17,7 +17,7 @@ from builders.contributed import CONFIG, CONTRIBUTED, Action, contribution, file
 from builders.errors import HubError
 from builders.hub.connection import Hub, spoken
 from builders.hub.fetching import commit, download, parse_set, tree, unsafe_path
-from builders.hub.findings import Finding, refused
+from builders.hub.findings import MARK, Finding, refused
 from builders.release.edition import MANIFEST
 from builders.release.files import canonical_json, read_parquet, write_parquet
 from builders.schema import Row
@@ -25,7 +25,6 @@ from builders.schema import Row
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
-MARK = "<!-- potstill review -->"  # the first line of our one comment
 MOST_FILE_BYTES = 200_000_000  # of a changed file; a larger one is named, not fetched
 CONTRIBUTIONS = f"data/{CONFIG}/train-00000-of-00001.parquet"
 _NEEDED = ("README.md", MANIFEST, "data/default/", f"data/{CONFIG}/")  # though unchanged

@@ -24,7 +24,7 @@ from builders.hub.checks import (
     declared_schema,
     row_findings,
 )
-from builders.hub.findings import Finding, passed, refused
+from builders.hub.findings import MARK, Finding, passed, refused
 from builders.hub.reading import Limits, Reading, read_safely
 from builders.hub.rows import Difference, Edit, difference
 from builders.hub.wording import card_findings
@@ -33,7 +33,6 @@ from builders.schema import Row, Schema
 
 __all__ = ["Finding", "Limits", "Review", "comment", "facts", "review"]
 
-MARK = "<!-- potstill review -->"
 _MOST_COMMENT_BYTES = 8000
 _MOST_SAMPLES = 10
 _MOST_FILES_SHOWN = 20

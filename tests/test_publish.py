@@ -20,8 +20,8 @@ import builders.release.folder as foldering
 from builders.contributed import CONFIG, CONTRIBUTED, contribution
 from builders.errors import HubError, InputError, PotstillError
 from builders.hub.connection import Hub as Spoken
-from builders.hub.connection import from_environment
-from builders.hub.fetching import parse_set
+from builders.hub.connection import from_environment, spoken
+from builders.hub.fetching import download, parse_set
 from builders.hub.publish import Bottling, Published, clean, publish
 from builders.release.draft import Draft, write_draft
 from builders.release.files import write_parquet
@@ -597,3 +597,12 @@ def test_without_a_token_the_set_lies_on_a_hub_in_the_box_that_anybody_reads(
         serving.terminate()
         serving.wait(30)
         serving.stdout.close()
+
+
+def test_a_download_that_gets_no_answer_is_not_told_as_a_missing_file(
+    hub: Any, tmp_path: Path
+) -> None:
+    silent = Spoken(endpoint="http://127.0.0.1:9", token=None)
+    at = {"repo_id": "org/set", "repo_type": "dataset"}
+    with pytest.raises(HubError, match="does not answer"), spoken(silent, "org/set"):
+        download(silent.api(), at, "README.md", "0" * 40, tmp_path / "to")

@@ -84,6 +84,8 @@ def spoken(hub: Hub, about: str) -> Iterator[None]:
         ) from None
     except errors.RevisionNotFoundError:
         raise HubError(f"{about} has no such revision; check the tag, branch or commit") from None
+    except errors.LocalEntryNotFoundError as error:  # a download that got no answer, no lack
+        raise HubError(_silent(hub, error)) from None
     except errors.EntryNotFoundError as error:
         raise HubError(f"{about} lacks a file ({_first_line(error)}); check the revision") from None
     except errors.HFValidationError as error:
@@ -99,11 +101,8 @@ def spoken(hub: Hub, about: str) -> Iterator[None]:
             f"{hub.endpoint} answers with something else than a Hub does; see that it runs and "
             "that nothing stands between, then do the same again"
         ) from None
-    except (errors.LocalEntryNotFoundError, OSError, _broken()) as error:
-        raise HubError(
-            f"{hub.endpoint} does not answer ({_first_line(error)}); see that it runs, then do "
-            "the same again"
-        ) from None
+    except (OSError, _broken()) as error:
+        raise HubError(_silent(hub, error)) from None
 
 
 class MovedError(Exception):
@@ -125,6 +124,13 @@ def moved() -> Iterator[None]:
         if error.response is not None and error.response.status_code == 412:
             raise MovedError from None
         raise
+
+
+def _silent(hub: Hub, error: BaseException) -> str:
+    return (
+        f"{hub.endpoint} does not answer ({_first_line(error)}); see that it runs, then do "
+        "the same again"
+    )
 
 
 def _broken() -> type[Exception]:

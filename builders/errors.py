@@ -7,7 +7,9 @@ The command line prints it as one line; a traceback means a bug in the house.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class PotstillError(Exception):
@@ -50,3 +52,16 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return (", ".join(known) if known else "none") + hint
+
+
+def folder_error(error: OSError, folder: Path) -> FolderError:
+    """What a failed write means to the person who named the folder."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FolderError(
+            f"no room left in {folder}; nothing was changed; make room or name another folder"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return FolderError(
+            f"no right to write in {folder}; nothing was changed; get it or name another folder"
+        )
+    return FolderError(f"cannot write in {folder} ({error.strerror or error}); name another folder")

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Literal, Protocol
 
 from builders.errors import RecipeError
-from builders.schema import DROPPED, RAW, Row, Schema
+from builders.schema import CALLS, DROPPED, Row, Schema
 
 Raw = dict[str, Any]
 Json = str | int | float | bool | None | list[Any] | dict[str, Any]
@@ -29,7 +29,7 @@ class Drop:
     evidence: Mapping[str, Json] = field(default_factory=dict)
 
 
-Verdict = Row | Drop
+RowOrDrop = Row | Drop
 RowGate = Callable[[Row], Drop | None]
 DraftGate = Callable[[Sequence[Raw], Sequence[Row]], Mapping[int, Drop]]
 
@@ -89,7 +89,7 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class ExtraConfig:
     """A further config of a set: the same candidates in another shape.
 
     `rows` gets every raw row with the kept row it became, or None, and gives rows with an `id`
@@ -143,13 +143,13 @@ class Recipe:
     rows: int
     rows_of: str
     pipeline: Callable[..., Any]
-    row: Callable[[Raw], Verdict]
+    row: Callable[[Raw], RowOrDrop]
     candidates: Callable[[Run, Sequence[Raw], Settings], Iterable[Raw]] | None = None
     gates: tuple[RowGate, ...] = ()
     draft_gates: Callable[[Settings], tuple[DraftGate, ...]] = lambda _: ()
     pools: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
-    views: Mapping[str, View] = field(default_factory=dict)
+    views: Mapping[str, ExtraConfig] = field(default_factory=dict)
     measures: Callable[[Configs], Mapping[str, Json]] = no_measures
     source: str = ""
 
@@ -157,7 +157,7 @@ class Recipe:
     def schemas(self) -> dict[str, Schema]:
         """The configs of its drafts and releases and their shapes; `default` first."""
         views = {name: view.schema for name, view in self.views.items()}
-        return {"default": self.schema, **views, "raw": RAW, "dropped": DROPPED}
+        return {"default": self.schema, **views, "calls": CALLS, "dropped": DROPPED}
 
     def all_candidates(self, run: Run, seeds: Sequence[Raw], settings: Settings) -> Iterator[Raw]:
         """Every raw row of a build, each once."""

@@ -175,8 +175,8 @@ PROMPT_COMPLETION = Schema(
     columns=(_ID, _PROMPT, _COMPLETION),
 )
 
-RAW = Schema(
-    name="raw",
+CALLS = Schema(
+    name="calls",
     columns=(
         Column(name="id", type="string", meaning="16 hex digits of the call's key"),
         Column(name="row_ids", type="strings", meaning="the kept and dropped rows it went into"),

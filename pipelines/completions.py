@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from builders.gates.text import refusal, repetition, same_text, unprintable
-from builders.recipe import DraftGate, Drop, Option, Raw, Recipe, Seeds, Settings, Verdict
+from builders.recipe import DraftGate, Drop, Option, Raw, Recipe, RowOrDrop, Seeds, Settings
 from builders.schema import PROMPT_COMPLETION, Row, assistant
 
 _SCORE = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
@@ -94,7 +94,7 @@ def score(judgement: str | None) -> float | None:
     return value if 1 <= value <= 10 else None
 
 
-def row(raw: Raw) -> Verdict:
+def row(raw: Raw) -> RowOrDrop:
     """A prompt with one of its answers; not one that the length limit cut off."""
     evidence = {"prompt": raw["prompt"], "answer": raw["answer"]}
     if raw["answer"] is None:

@@ -30,7 +30,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from builders.compared import (
+from builders.engine.calls import Question, Reply
+from builders.gates.text import refusal
+from builders.judging.constitution import Constitution, read_constitution
+from builders.preferences.comparisons import (
     TRIES,
     comparison,
     decided,
@@ -41,20 +44,17 @@ from builders.compared import (
     unpairable,
     unreadable,
 )
-from builders.engine.calls import Question, Reply
-from builders.gates.text import refusal
-from builders.judging.constitution import Constitution, read_constitution
 from builders.recipe import (
     Configs,
     Drop,
+    ExtraConfig,
     Json,
     Option,
     Raw,
     Recipe,
+    RowOrDrop,
     Seeds,
     Settings,
-    Verdict,
-    View,
     normalised,
     row_id,
     short_hash,
@@ -205,7 +205,7 @@ def revision(drawn: Drawn, turn: int, raw: Raw) -> list[Question]:
     return [Question(asked=asked, about={"principle": principle.id})]
 
 
-def row(raw: Raw) -> Verdict:
+def row(raw: Raw) -> RowOrDrop:
     """The pair that a principle decided, or why there is none."""
     first, second = map(text_of, raw["answers"])
     evidence: dict[str, Json] = {"prompt": raw["prompt"], "answers": [first, second]}
@@ -375,8 +375,8 @@ RECIPE = Recipe(
         ),
     ),
     views={
-        "revisions": View(schema=PROMPT_COMPLETION, rows=revised),
-        "chains": View(schema=CHAINS, rows=chains),
+        "revisions": ExtraConfig(schema=PROMPT_COMPLETION, rows=revised),
+        "chains": ExtraConfig(schema=CHAINS, rows=chains),
     },
     measures=measures,
     source="Constitutional AI, arXiv 2212.08073",

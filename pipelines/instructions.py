@@ -26,8 +26,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.gates.novelty import Pool, novelty
-from builders.recipe import Drop, Option, Raw, Recipe, Run, Seeds, Settings, Verdict, row_id
+from builders.gates.novelty import InstructionIndex, novelty
+from builders.recipe import Drop, Option, Raw, Recipe, RowOrDrop, Run, Seeds, Settings, row_id
 from builders.schema import PROMPT_COMPLETION, assistant, user
 
 REQUESTS_A_ROUND = 5
@@ -135,7 +135,7 @@ def _bootstrap(
 ) -> Iterator[Raw]:
     """Rounds until enough candidates were made; gives the rejected, collects the accepted."""
     known = [seed["instruction"] for seed in seeds]
-    pool = Pool(known)
+    pool = InstructionIndex(known)
     made = empty_rounds = 0
     while made < settings.rows and empty_rounds < _EMPTY_ROUNDS:
         before = made
@@ -336,7 +336,7 @@ def _instances(raw: Raw, stage: str, chance: random.Random) -> Iterator[Raw]:
         yield raw | {"reject": fault, "input": given, "output": output}
 
 
-def row(raw: Raw) -> Verdict:
+def row(raw: Raw) -> RowOrDrop:
     """An instance as prompt and completion, or why not, with the most similar instruction."""
     if raw["reject"]:
         shown = ("instruction", "most_similar", "similarity", "input", "output", "answer")

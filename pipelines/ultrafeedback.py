@@ -37,8 +37,7 @@ from typing import Any
 
 from builders.engine.calls import Question, Reply
 from builders.judging.aspects import ASPECTS
-from builders.pairing import STRATEGIES, Policy
-from builders.rated import (
+from builders.preferences.aspect_ratings import (
     LONGEST,
     RATED_ANSWERS,
     TRIES,
@@ -49,17 +48,18 @@ from builders.rated import (
     rating,
     unreadable,
 )
+from builders.preferences.pairing import STRATEGIES, Policy
 from builders.recipe import (
     Configs,
     Drop,
+    ExtraConfig,
     Json,
     Option,
     Raw,
     Recipe,
+    RowOrDrop,
     Seeds,
     Settings,
-    Verdict,
-    View,
     row_id,
     short_hash,
 )
@@ -175,7 +175,7 @@ def policy(raw: Raw) -> Policy:
     )
 
 
-def row(raw: Raw) -> Verdict:
+def row(raw: Raw) -> RowOrDrop:
     """The pair of a prompt, or why there is none, with what kept its answers or ratings away."""
     faults = sorted(
         {f"{reply['about'].get('aspect', 'answer')}: {reply['fault']}" for reply in _faulty(raw)}
@@ -214,7 +214,7 @@ def whole(seen: Seen) -> Iterator[Raw]:
             yield raw
 
 
-def further(strategy: str) -> View:
+def further(strategy: str) -> ExtraConfig:
     """The config of all rows that a strategy makes."""
 
     def rows(seen: Seen, _: Settings) -> Iterator[Row]:
@@ -223,7 +223,7 @@ def further(strategy: str) -> View:
                 if not isinstance(outcome, Drop):
                     yield outcome
 
-    return View(schema=STRATEGIES[strategy].schema, rows=rows)
+    return ExtraConfig(schema=STRATEGIES[strategy].schema, rows=rows)
 
 
 def measures(configs: Configs) -> dict[str, Json]:
@@ -335,7 +335,7 @@ RECIPE = Recipe(
         ),
     ),
     views={
-        "rated": View(schema=RATED_ANSWERS, rows=lambda seen, _: rated_rows(whole(seen))),
+        "rated": ExtraConfig(schema=RATED_ANSWERS, rows=lambda seen, _: rated_rows(whole(seen))),
         **{name: further(name) for name in FURTHER},
     },
     measures=measures,

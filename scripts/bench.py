@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from builders.gates.novelty import Pool
+from builders.gates.novelty import InstructionIndex
 from scripts.bench_builds import ROOT, bench_memory, bench_start, endpoint
 from scripts.bench_diff import register as register_diff
 from scripts.bench_hub import register as register_hub
@@ -72,8 +72,8 @@ def bench_novelty(args: argparse.Namespace) -> dict[str, int | float]:
     pairs = [(dice.choice(candidates), dice.choice(texts)) for _ in range(REFERENCE_PAIRS)]
     scorer = RougeScorer(["rougeL"], use_stemmer=False)
 
-    pool = Pool(texts)
-    add_s = cpu_s(lambda: Pool(texts), args.repetitions) / len(texts)
+    pool = InstructionIndex(texts)
+    add_s = cpu_s(lambda: InstructionIndex(texts), args.repetitions) / len(texts)
     nearest_s = cpu_s(lambda: [pool.nearest(text) for text in candidates], args.repetitions)
     scores_s = cpu_s(lambda: [pool.scores(text) for text in candidates], args.repetitions)
     pairs_s = cpu_s(lambda: [scorer.score(a, b) for a, b in pairs], args.repetitions)

@@ -1,4 +1,4 @@
-"""Measures for bench.py what the diff of two large editions costs, and what a release holds of one.
+"""Measures for bench.py what the diff of two large snapshots costs, and what a release holds.
 
 A row is about 1 kB: an id, a prompt and two answers as messages, two scores, two models.
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from builders.release.files import write_parquet
+from builders.drafting.files import write_parquet
 from builders.schema import PREFERENCE, Row, assistant, user
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,14 +27,14 @@ MEASURED = """
 import json, sys, time
 from pathlib import Path
 from builders.release.diff import diff, facts
-from builders.release.edition import edition
-from builders.release.reading_back import read_back
+from builders.release.snapshot import snapshot
+from builders.release.verification import read_back
 
 def peak_mb():
     [peak] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
     return int(peak) / 1024
 
-old, new = (edition(Path(folder)) for folder in sys.argv[2:4])
+old, new = (snapshot(Path(folder)) for folder in sys.argv[2:4])
 figures = {}
 start, cpu = time.perf_counter(), time.process_time()
 if sys.argv[1] == "diff":
@@ -49,7 +49,7 @@ print(json.dumps({**figures, "peak_mb": peak_mb()}))
 
 
 def written(folder: Path, rows: int, *, edited: bool) -> float:
-    """An edition of so many rows in a folder, edited or not; its file's size in MB."""
+    """A snapshot of so many rows in a folder, edited or not; its file's size in MB."""
     path = folder / "data" / "default" / "train-00000-of-00001.parquet"
     path.parent.mkdir(parents=True)
     write_parquet(path, PREFERENCE, _rows(rows, edited=edited))
@@ -80,7 +80,7 @@ def _rows(rows: int, *, edited: bool) -> Iterator[Row]:
 
 
 def bench_diff(args: argparse.Namespace) -> dict[str, Any]:
-    """Time and memory of the diff of two editions, and of reading one back and a tenth of it."""
+    """Time and memory of the diff of two snapshots, and of reading one back and a tenth of it."""
     with tempfile.TemporaryDirectory() as temporary:
         old, new, part = (Path(temporary, name) for name in ("old", "new", "part"))
         file_mb = written(old, args.rows, edited=False)
@@ -97,5 +97,5 @@ def bench_diff(args: argparse.Namespace) -> dict[str, Any]:
 def register(benchmarks: Any, parents: Any) -> None:
     """Give bench.py the word `diff`."""
     diffs = benchmarks.add_parser("diff", parents=parents, help=bench_diff.__doc__)
-    diffs.add_argument("--rows", type=int, default=1_000_000, help="in each edition")
+    diffs.add_argument("--rows", type=int, default=1_000_000, help="in each snapshot")
     diffs.set_defaults(bench=bench_diff)

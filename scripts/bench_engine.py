@@ -95,7 +95,8 @@ def potstill(url: str, rows: int, in_flight: int, dag: str) -> None:
     from builders.engine.engine import Engine
     from builders.engine.ledger import Ledger
     from builders.engine.progress import Progress
-    from builders.engine.teachers import TeacherSpec, teacher
+    from builders.engine.teacher import TeacherSpec
+    from builders.engine.teacher_kinds import teacher
     from builders.recipe import load_recipe
 
     recipe = load_recipe(pipelines, "completions")
@@ -173,7 +174,8 @@ def embedded(_: str, rows: int, in_flight: int, __: str) -> None:
     from builders.engine.engine import Engine
     from builders.engine.ledger import Ledger
     from builders.engine.progress import Progress
-    from builders.engine.teachers import TeacherSpec, teacher
+    from builders.engine.teacher import TeacherSpec
+    from builders.engine.teacher_kinds import teacher
     from builders.recipe import load_recipe
 
     def answering(teach: Callable[..., Any]) -> Any:
@@ -201,7 +203,7 @@ def embedded(_: str, rows: int, in_flight: int, __: str) -> None:
 def llama(_: str, rows: int, in_flight: int, __: str) -> None:
     """The bare loop at the llama-server of the embedded teacher, in this process as with us."""
     from builders.engine.embedded import MODEL, EmbeddedTeacher
-    from builders.engine.teachers import TeacherSpec
+    from builders.engine.teacher import TeacherSpec
 
     bodies = [
         {"model": MODEL, "messages": [{"role": "user", "content": prompt}], **_GREEDY}

@@ -46,7 +46,7 @@ if way == "bare":
     start = time.perf_counter()
     api.upload_folder(repo_id=name, repo_type="dataset", folder_path=Path(folder) / "release")
 elif way == "read":
-    from builders.hub.fetching import commit
+    from builders.hub.fetch import commit
     from builders.hub.readback import reads_back
 
     start = time.perf_counter()
@@ -143,10 +143,10 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
     import pickle
 
     import pipelines
-    from builders.hub.publish import Bottling
+    from builders.drafting.draft import last_draft, write_draft
+    from builders.hub.publish import ReleasePlan
     from builders.recipe import load_recipe
     from builders.release.card import read_words
-    from builders.release.draft import last_draft, write_draft
     from builders.release.folder import release
     from builders.schema import assistant, user
     from scripts.main import main
@@ -175,7 +175,7 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
         here / "large", schemas, {"default": rows(), **others}, made.facts, made.run
     )
     size = -(-draft.file("default").stat().st_size // shards)
-    what = Bottling(
+    what = ReleasePlan(
         draft=draft, schemas=schemas, words=read_words("completions"), repository="potstill/set"
     )
     (here / "what").write_bytes(pickle.dumps(replace(what)))

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from builders.judging.labelled_sets import read_judged
 from builders.judging.reliability import report
-from builders.judging.shapes import read_judged
 
 _WORDS = ("Output (a) is clear and correct. Output (b) is wrong.", "So Output ({}) is better.")
 

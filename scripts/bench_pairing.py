@@ -12,7 +12,7 @@ from typing import Any
 
 from builders.judging.aspects import ASPECTS
 from builders.judging.rating import labels, put_back, read_ratings, shown_order
-from builders.pairing import STRATEGIES, Candidate, Policy, Rated
+from builders.preferences.pairing import STRATEGIES, Policy, RatedAnswer, RatedPrompt
 from builders.recipe import Drop
 
 TEXTS = 4
@@ -40,7 +40,7 @@ def judged(prompts: int, dice: random.Random) -> Iterator[tuple[str, list[str], 
         )
 
 
-def rated(prompt: str, texts: Sequence[str], answers: dict[str, str]) -> Rated:
+def rated(prompt: str, texts: Sequence[str], answers: dict[str, str]) -> RatedPrompt:
     """One prompt's texts with the ratings read from all its judges' answers."""
     ratings: list[dict[str, int | None]] = [{} for _ in texts]
     for name, answer in answers.items():
@@ -49,10 +49,11 @@ def rated(prompt: str, texts: Sequence[str], answers: dict[str, str]) -> Rated:
         if not isinstance(read, Drop):
             for text, rating in enumerate(put_back(read, shown_order(seed_text, len(texts)))):
                 ratings[text][name] = rating.value
-    return Rated(
+    return RatedPrompt(
         prompt=[{"role": "user", "content": prompt}],
         candidates=[
-            Candidate(text=text, ratings=given) for text, given in zip(texts, ratings, strict=True)
+            RatedAnswer(text=text, ratings=given)
+            for text, given in zip(texts, ratings, strict=True)
         ],
     )
 

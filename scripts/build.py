@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.build import Order, ask_shard, build
-from builders.contributed import read_contributions
-from builders.engine.engine import Terms
-from builders.engine.money import Limits
+from builders.drafting.contributions import read_contributions
+from builders.drafting.estimate import estimate
+from builders.drafting.run import BuildSpec, ask_shard, build
+from builders.drafting.summary import report, table
+from builders.engine.budget import BudgetLimits
 from builders.engine.pool import pool_spec
 from builders.engine.progress import Progress, Ticker
-from builders.engine.teachers import TeacherSpec
-from builders.estimate import estimate
+from builders.engine.run_limits import RunLimits
+from builders.engine.teacher import TeacherSpec
 from builders.judging.reports import read_reports
 from builders.recipe import Option, Recipe, Settings
-from builders.release.report import report, table
 from builders.schema import Row
-from builders.seeds import Source
+from builders.sources.source import Source
 from scripts.main import about_a_set, recipe
 
 
@@ -177,10 +177,10 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _order(given: argparse.Namespace) -> Order:
+def _order(given: argparse.Namespace) -> BuildSpec:
     named = recipe(given.name)
     options = {option.name: getattr(given, f"option_{option.name}") for option in named.options}
-    return Order(
+    return BuildSpec(
         recipe=named,
         settings=Settings(rows=given.rows or named.rows, seed=given.seed, options=options),
         work=given.work,
@@ -200,8 +200,8 @@ def _order(given: argparse.Namespace) -> Order:
             revision=given.revision,
         ),
         licence=given.licence,
-        terms=Terms(
-            limits=Limits(
+        run_limits=RunLimits(
+            budget=BudgetLimits(
                 usd=given.budget_usd, tokens=given.budget_tokens, calls=given.budget_calls
             ),
             price=given.price,
@@ -220,7 +220,7 @@ def _order(given: argparse.Namespace) -> Order:
 def _contributed(where: str, named: Recipe) -> list[Row]:
     if Path(where).exists():
         return read_contributions(Path(where), named.schema)
-    from builders.hub.pulls import fetch_contributions
+    from builders.review.pull_requests import fetch_contributions
     from scripts.main import the_hub
 
     with tempfile.TemporaryDirectory(prefix="potstill-") as folder, the_hub(only_reads=True) as hub:

@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """0 if nothing is known against it, 3 and a line if it was withdrawn."""
-    from builders.hub.fetching import parse_set
+    from builders.hub.fetch import parse_set
     from builders.hub.withdraw import advisory, advisory_in
 
     if Path(given.set).is_dir():

@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
 def run(given: argparse.Namespace) -> int:
     """Print the diff and the part of the version that it demands."""
     from builders.release.diff import diff, facts, table
-    from builders.release.edition import edition
+    from builders.release.snapshot import snapshot
     from builders.release.versions import demanded
 
     with tempfile.TemporaryDirectory(prefix="potstill-") as made:
@@ -35,7 +35,7 @@ def run(given: argparse.Namespace) -> int:
             _folder(name, given, Path(made) / str(n))
             for n, name in enumerate((given.old, given.new))
         )
-        found = diff(*map(edition, folders))
+        found = diff(*map(snapshot, folders))
     part = demanded(found)
     if given.json:
         print(json.dumps({**facts(found), "demands": part}, ensure_ascii=False))
@@ -47,7 +47,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
     """The folder that a word of the command line stands for; from a Hub, one that is fetched."""
-    from builders.release.draft import last_draft
+    from builders.drafting.draft import last_draft
 
     if Path(name).is_dir():
         return Path(name)
@@ -59,9 +59,9 @@ def _folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
             f"{name!r} is no folder, no set such as org/set@v1.0.0 and no recipe; there are "
             f"{nearest_name(name, names)}"
         )
-    from builders.hub.fetching import parse_set, snapshot
+    from builders.hub.fetch import fetch_snapshot, parse_set
 
     repository, revision = parse_set(name)
     with the_hub(given.hub_data, only_reads=True) as hub:
-        snapshot(hub, repository, revision or "main", fetched)
+        fetch_snapshot(hub, repository, revision or "main", fetched)
     return fetched

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builders.errors import InputError
-from builders.hub.local.serving import add_user, serving
+from builders.hub_server.serving import add_user, serving
 
 
 def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:

@@ -62,8 +62,8 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Measure each judge in the file, or the one asked now; print figures and verdict."""
+    from builders.judging.labelled_sets import column_names, read_judged
     from builders.judging.reliability import report
-    from builders.judging.shapes import column_names, read_judged
 
     columns = column_names(given.columns) if given.columns else None
     with _source(given) as source:
@@ -83,21 +83,21 @@ def _source(given: argparse.Namespace) -> Iterator[Path]:
     if path.exists() or path.suffix or not re.fullmatch(r"[\w.-]+/[\w.-]+(@\S+)?", given.on):
         yield path
         return
-    from builders.hub.fetching import parse_set, snapshot
+    from builders.hub.fetch import fetch_snapshot, parse_set
 
     repository, revision = parse_set(given.on)
     with tempfile.TemporaryDirectory(prefix="potstill-") as made:
         folder = Path(made) / repository.partition("/")[2]
         with the_hub(given.hub_data, only_reads=True) as hub:
-            snapshot(hub, repository, revision or "main", folder)
+            fetch_snapshot(hub, repository, revision or "main", folder)
         yield folder
 
 
 def _asked(given: argparse.Namespace, source: Path, columns: dict[str, str] | None) -> Judged:
-    from builders.calibration import asked_judge
     from builders.engine.progress import Progress, Ticker
-    from builders.engine.teachers import TeacherSpec
-    from builders.judging.shapes import read_pairs
+    from builders.engine.teacher import TeacherSpec
+    from builders.judging.labelled_sets import read_pairs
+    from builders.judging.measuring import asked_judge
 
     pairs, labelled = read_pairs(source, columns)
     rows = given.rows or len(pairs)

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from builders.build import LEDGER
+from builders.drafting.run import LEDGER
 from builders.engine.ledger import Ledger
 from builders.errors import InputError
 from scripts.main import about_a_set, recipe

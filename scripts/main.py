@@ -101,7 +101,7 @@ def the_hub(
     huggingface.co is asked as anybody may.
     """
     from builders.hub.connection import from_environment, is_on_this_machine
-    from builders.hub.local.serving import serving
+    from builders.hub_server.serving import serving
 
     hub = from_environment()
     named = "HF_ENDPOINT" in os.environ

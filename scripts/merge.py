@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from builders.drafting.merge import merge
+from builders.drafting.summary import report, table
 from builders.engine.progress import Progress, Ticker
-from builders.merge import merge
-from builders.release.report import report, table
 from scripts.main import about_a_set, recipe
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.contributed import CONFIG, CONTRIBUTED
+from builders.drafting.contributions import CONFIG, CONTRIBUTED
+from builders.drafting.draft import Draft, last_draft
 from builders.errors import InputError
 from builders.recipe import Recipe
-from builders.release.draft import Draft, last_draft
 from builders.schema import Schema
 from scripts.main import about_a_hub, about_a_set, recipe, the_hub
 
@@ -67,12 +67,12 @@ def _to_folder(given: argparse.Namespace, draft: Draft, schemas: dict[str, Schem
 
 def _to_hub(given: argparse.Namespace, draft: Draft, named: Recipe) -> int:
     from builders.hub.connection import is_on_this_machine
-    from builders.hub.publish import Bottling, clean, publish
+    from builders.hub.publish import ReleasePlan, clean, publish
     from builders.release.card import read_words
 
     clean(draft.folder.parent)
     with the_hub(given.hub_data, outside=bool(given.to_hub)) as hub:
-        what = Bottling(
+        what = ReleasePlan(
             draft=draft,
             schemas=_schemas(named, draft),
             words=read_words(named.name),

@@ -38,8 +38,8 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Review, say so where asked, merge where asked and right; 0 accepted, 3 refused."""
-    from builders.hub.pulls import fetch, merge, say
-    from builders.hub.verdicts import comment, facts, review
+    from builders.review.pull_requests import fetch, merge, say
+    from builders.review.report import comment, facts, review
 
     with the_hub(given.hub_data) as hub, tempfile.TemporaryDirectory(prefix="potstill-") as made:
         main, pull = Path(made) / "main", Path(made) / "pull"

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _review() -> int:
-    from builders.hub.watching import pull_requests
+    from builders.review.webhook_job import pull_requests
 
     try:
         payload = json.loads(os.environ.get("WEBHOOK_PAYLOAD", ""))
@@ -52,7 +52,7 @@ def _review() -> int:
 
 
 def _watch(name: str, code: str | None) -> int:
-    from builders.hub.watching import watch
+    from builders.review.webhook_job import watch
     from scripts.main import the_hub
 
     token = os.environ.get("POTSTILL_REVIEW_TOKEN")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from builders.release.draft import last_draft
-from builders.release.report import report, samples, table
+from builders.drafting.draft import last_draft
+from builders.drafting.summary import report, samples, table
 from scripts.main import about_a_set, recipe
 
 

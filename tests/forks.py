@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
-    *("builders.engine.running", "builders.engine.executor", "builders.engine.tasks"),
+    *("builders.engine.workers", "builders.engine.executor", "builders.engine.tasks"),
     *("distilabel.steps.tasks", "aiohttp", "pyarrow.parquet", "builders.engine.endpoint"),
     *("scripts.build", "scripts.ledger", "scripts.merge"),
 )

@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -27,21 +28,22 @@ MAY_IMPORT = {
     "pipelines": {"builders", "pipelines"},
     "scripts": {"builders", "pipelines", "scripts"},
 }
-# Inside builders, from the ground up: a part imports from the rows above its own and from itself,
-# never from its neighbours in a row. A new part needs a place here.
-RANKS = (
+# The rooms of builders, from the start of the line to its end. A room imports from the tiers before
+# its own and from its own tier, and no imports go in a circle. A new room needs a place here.
+TIERS = (
     ("errors",),
     ("schema",),
-    ("recipe",),
-    ("seeds",),
-    ("engine", "gates", "judging"),
-    ("pairing",),
-    ("release", "fates", "rated", "compared"),
-    ("contributed",),
-    ("build", "hub", "feedback", "calibration"),
-    ("estimate", "merge"),
+    ("recipe", "sets"),
+    ("sources", "sandbox"),
+    ("engine",),
+    ("preferences", "judging", "gates", "verifiers", "measures"),
+    ("drafting",),
+    ("release",),
+    ("hub", "review", "feedback"),
 )
-RANK = {part: rank for rank, parts in enumerate(RANKS) for part in parts}
+TIER = {room: tier for tier, rooms in enumerate(TIERS) for room in rooms}
+# The Hub in a box is a program of its own: what is asked of a card is all that it shares.
+HUB_SERVER_MAY_IMPORT = {"builders.errors", "builders.release.card_lint"}
 
 HOMES = {
     "huggingface_hub": "builders/hub/",
@@ -75,9 +77,9 @@ def package(module: str) -> str:
     return module.split(".")[0]
 
 
-def part(module: str) -> str:
-    """The part of builders in which a module lies."""
-    return module.partition(".")[2].partition(".")[0]
+def room(name: str) -> str:
+    """The room of builders that a module is in; empty for the package itself."""
+    return name.partition(".")[2].partition(".")[0]
 
 
 def split_at_pipeline(tree: ast.Module) -> tuple[ast.Module, ast.Module]:
@@ -111,21 +113,54 @@ def test_scripts_import_pipelines_and_these_builders_and_nothing_the_other_way()
     assert against == []
 
 
-def test_a_part_of_builders_imports_only_what_lies_beneath_it() -> None:
+def house_imports(file: str, tree: ast.AST) -> set[str]:
+    """The modules of builders that a file imports."""
+    known = {module(name) for name in MODULES}
+    names = {name for name in imports(file, tree) if package(name) == "builders"}
+    return {name if name in known else name.rpartition(".")[0] for name in names}
+
+
+def module(file: str) -> str:
+    """The dotted name of a file; a room's own for its __init__."""
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def test_a_room_of_builders_imports_only_from_rooms_before_it_on_the_line() -> None:
     against = []
     for file, tree in MODULES.items():
-        mine = part(file.removesuffix(".py").replace("/", "."))
-        if not file.startswith("builders/") or mine == "__init__":
+        mine = room(module(file))
+        if not file.startswith("builders/") or mine in ("", "hub_server"):
             continue
-        assert mine in RANK, f"{file} has no place in RANKS; give it one"
+        assert mine in TIER, f"{file} has no place in TIERS; give it one"
         against += [
-            f"{file} imports {module}"
-            for module in imports(file, tree)
-            if package(module) == "builders"
-            and part(module) != mine
-            and RANK.get(part(module), len(RANKS)) >= RANK[mine]
+            f"{file} imports {name}"
+            for name in house_imports(file, tree)
+            if room(name) and TIER.get(room(name), len(TIERS)) > TIER[mine]
         ]
     assert against == []
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    modules, rooms = TopologicalSorter[str](), TopologicalSorter[str]()
+    for file, tree in MODULES.items():
+        mine = module(file)
+        for name in house_imports(file, tree) - {mine, "builders"}:
+            modules.add(mine, name)
+            if mine.startswith("builders.") and room(name) != room(mine):
+                rooms.add(room(mine), room(name))
+    modules.prepare()  # raises CycleError with the circle
+    rooms.prepare()
+
+
+def test_the_hub_in_a_box_shares_only_the_rules_of_cards() -> None:
+    shared = {
+        name
+        for file, tree in MODULES.items()
+        if file.startswith("builders/hub_server/")
+        for name in house_imports(file, tree)
+        if room(name) != "hub_server"
+    }
+    assert shared <= HUB_SERVER_MAY_IMPORT
 
 
 def test_each_outside_world_has_one_home() -> None:
@@ -151,7 +186,7 @@ def test_nothing_but_the_choice_of_a_hub_knows_that_one_can_be_embedded() -> Non
         file
         for file, tree in MODULES.items()
         for module in imports(file, tree)
-        if module.startswith("builders.hub.local") and not file.startswith("builders/hub/local/")
+        if module.startswith("builders.hub_server") and not file.startswith("builders/hub_server/")
     }
     # The verb that runs it, the one place that chooses a Hub, and what measures it.
     assert knows <= {"scripts/hub.py", "scripts/main.py", "scripts/bench_hub.py"}
@@ -177,7 +212,7 @@ def test_help_and_list_start_cheaply(potstill: Run, word: str) -> None:
 def test_a_recipe_is_three_files_with_one_name(name: str) -> None:
     assert load_recipe(pipelines, name).name == name
     assert (ROOT / "cards" / f"{name}.md").is_file()
-    assert (ROOT / "tests" / f"test_{name}.py").is_file()
+    assert (ROOT / "tests" / "pipelines" / f"test_{name}.py").is_file()
 
 
 def test_a_card_without_a_recipe_is_a_left_over() -> None:

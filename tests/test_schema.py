@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import pipelines
 from builders.recipe import load_recipe, recipe_names
 from builders.schema import (
+    CALLS,
     DROPPED,
     PROMPT_COMPLETION,
-    RAW,
     Column,
     ColumnType,
     Row,
@@ -41,7 +41,7 @@ PREFERENCE = Schema(
 BY_NAME = attrgetter("name")
 quick = settings(deadline=None, max_examples=50)
 RECIPES = [load_recipe(pipelines, name) for name in recipe_names(pipelines)]
-SCHEMAS = [PROMPT_COMPLETION, RAW, DROPPED, EVERYTHING, PREFERENCE]
+SCHEMAS = [PROMPT_COMPLETION, CALLS, DROPPED, EVERYTHING, PREFERENCE]
 SCHEMAS += [recipe.schema for recipe in RECIPES if recipe.schema not in SCHEMAS]
 
 # Names that TRL 1.16 reads by itself, so that a column of that name changes what is trained.
@@ -266,7 +266,7 @@ def test_an_arrow_schema_carries_no_metadata() -> None:
     assert [schema.arrow.metadata for schema in SCHEMAS] == [None] * len(SCHEMAS)
 
 
-@pytest.mark.parametrize("schema", [RAW, DROPPED, *(one.schema for one in RECIPES)], ids=BY_NAME)
+@pytest.mark.parametrize("schema", [CALLS, DROPPED, *(one.schema for one in RECIPES)], ids=BY_NAME)
 def test_no_column_has_a_trainer_s_name_by_accident(schema: Schema) -> None:
     names = {column.name for column in schema.columns}
     assert names & RESERVED == MEANT.get(schema.name, set())

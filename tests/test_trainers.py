@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scripts.main import main
-from tests.test_build import build_words
+from tests.drafting.test_run import build_words
 
 torch = pytest.importorskip("torch", reason="the extra `trainers` is not installed")
 trl = pytest.importorskip("trl", reason="the extra `trainers` is not installed")

@@ -43,7 +43,7 @@ class Call:
 
     @property
     def id(self) -> str:
-        """The first 16 hex digits of the key: the call's name in `raw`."""
+        """The first 16 hex digits of the key: the call's id in the config `calls`."""
         return self.key.hex()[:16]
 
     @property

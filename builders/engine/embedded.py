@@ -13,7 +13,7 @@ from typing import Any
 
 from builders.engine.calls import Answer, Call
 from builders.engine.endpoint import EndpointTeacher
-from builders.engine.teachers import TeacherSpec
+from builders.engine.teacher import TeacherSpec
 from builders.errors import TeacherError
 
 MODEL = "SmolLM2-135M-Instruct"

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 import aiohttp
 
 from builders.engine.calls import Answer, Call, Failure
-from builders.engine.teachers import TeacherSpec
+from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 
 _RETRIED = frozenset({408, 409, 425, 429})

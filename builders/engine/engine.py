@@ -16,18 +16,19 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from builders.engine.asking import Address, Asker, address, askers
+from builders.engine.budget import OverBudget
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.ledger import Ledger
-from builders.engine.money import Limits, OverBudget
-from builders.engine.pool import Pool
+from builders.engine.pool import TeacherPool
 from builders.engine.progress import Progress
-from builders.engine.teachers import RecordedTeacher, Teacher
+from builders.engine.requests import Address, TeacherClient, address, teacher_clients
+from builders.engine.run_limits import RunLimits
+from builders.engine.teacher import Teacher
+from builders.engine.teacher_kinds import RecordedTeacher
 from builders.errors import InputError, PotstillError, RecipeError, Stopped, TeacherError
 from builders.recipe import Raw, Recipe
 
@@ -40,22 +41,6 @@ _STILL_S = 20.0  # without any movement, before the line says what is waited for
 _STUCK_S = 45.0  # without any movement and with nothing that could bring one, before giving up
 
 
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """On which terms an engine may ask.
-
-    `price` is `IN/OUT` in USD for a million tokens, of every model that the file `prices` does not
-    name; `hedge_s` sends a late call again. Requests and tokens a minute hold for each endpoint.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    price: str | None = None
-    prices: Path | None = None
-    hedge_s: float | None = None
-    requests_a_minute: float | None = None
-    tokens_a_minute: float | None = None
-
-
 class Engine:
     """A recipe's teachers, started, and its ledger; use as a context manager, then call it.
 
@@ -65,23 +50,25 @@ class Engine:
     def __init__(
         self,
         recipe: Recipe,
-        teachers: Teacher | Pool,
+        teachers: Teacher | TeacherPool,
         ledger: Ledger,
         progress: Progress,
         *,
         seed: int,
-        terms: Terms | None = None,
+        run_limits: RunLimits | None = None,
     ) -> None:
         self.seed = seed
         self.used: dict[bytes, str] = {}
         self._recipe = recipe
         self._ledger = ledger
         self._progress = progress
-        self._terms = terms or Terms()
-        self._pool = teachers if isinstance(teachers, Pool) else Pool(every=[teachers])
+        self._run_limits = run_limits or RunLimits()
+        self._pool = (
+            teachers if isinstance(teachers, TeacherPool) else TeacherPool(every=[teachers])
+        )
         self._runner = asyncio.Runner()
         self._pending: dict[bytes, asyncio.Task[Answer]] = {}
-        self._askers: dict[Address, Asker] = {}
+        self._clients: dict[Address, TeacherClient] = {}
         self._failed: dict[str, Counter[str]] = defaultdict(Counter)  # by endpoint
         self._stop: PotstillError | None = None
         self._signal: Stopped | None = None
@@ -127,8 +114,8 @@ class Engine:
                     f"{who.model!r} of {who.endpoint} is named twice for {role!r}; take one away, "
                     "or give it another #MODEL"
                 )
-        terms, stopping = self._terms, lambda: self._stop is not None
-        self._askers = askers(self._pool, terms, self._progress, stopping=stopping)
+        run_limits, stopping = self._run_limits, lambda: self._stop is not None
+        self._clients = teacher_clients(self._pool, run_limits, self._progress, stopping=stopping)
 
     def _close(self) -> None:
         self._runner.run(self._stop_teachers())
@@ -210,14 +197,14 @@ class Engine:
             if still_s > _STILL_S:
                 waits = "; ".join([execution.waits(), *self._waits()])
                 self._progress.note = f"nothing has moved for {still_s:.0f} s: {waits}"
-                moves = any(asker.can_move() for asker in self._askers.values())
+                moves = any(client.can_move() for client in self._clients.values())
                 if still_s > _STUCK_S and not moves and not execution.working:
                     raise RecipeError(f"{self._progress.note}; nothing can move any more")
 
     def _waits(self) -> list[str]:
-        """What each asker with something on its way waits for."""
-        askers = [asker for asker in self._askers.values() if asker.can_move()]
-        return [asker.waits() for asker in askers or list(self._askers.values())[:1]]
+        """What each client with something on its way waits for."""
+        teacher_clients = [client for client in self._clients.values() if client.can_move()]
+        return [client.waits() for client in teacher_clients or list(self._clients.values())[:1]]
 
     # --- asking
 
@@ -252,8 +239,8 @@ class Engine:
 
     async def _obtain(self, call: Call) -> Answer:
         progress = self._progress
-        asker = self._askers[Address(call.endpoint, call.model, call.revision)]
-        if isinstance(asker.teacher, RecordedTeacher):
+        client = self._clients[Address(call.endpoint, call.model, call.revision)]
+        if isinstance(client.teacher, RecordedTeacher):
             progress.failures += 1
             raise self._ledger.failure(call.key) or self._stopped(
                 TeacherError(
@@ -261,7 +248,7 @@ class Engine:
                 )
             )
         try:
-            asked = await asker.ask(call)
+            asked = await client.ask(call)
         except Failure as failure:
             progress.failures += 1
             if failure.fatal or self._hopeless(call, failure):
@@ -329,7 +316,7 @@ class Engine:
         self._stop = self._stop or Stopped("the build is over", 1)
         self._progress.begin("stopping")
         pending = dict(self._pending)
-        unsent = {key for asker in self._askers.values() for key in asker.unsent}
+        unsent = {key for client in self._clients.values() for key in client.unsent}
         for key in unsent & set(pending):
             pending[key].cancel()
         if pending:
@@ -344,7 +331,7 @@ def _executor() -> type[Execution]:
     hook = sys.excepthook  # distilabel's own would show a crash with all variables, keys too
     gc.disable()  # 2,000 modules make nothing that could be freed yet: a fifth of the time
     try:
-        import builders.engine.running  # noqa: F401 - silences a warning of distilabel's import
+        import builders.engine.workers  # noqa: F401 - silences a warning of distilabel's import
         from builders.engine.executor import Execution
     finally:
         gc.enable()

@@ -15,10 +15,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from builders.engine.bridge import drive
 from builders.engine.graph import Item, Key, Node, graph, routed
+from builders.engine.greenlets import drive
 from builders.engine.llm import asked
-from builders.engine.running import (
+from builders.engine.workers import (
     BROKEN,
     Processes,
     Raised,

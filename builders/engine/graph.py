@@ -12,7 +12,7 @@ from typing import Any
 from distilabel.constants import ROUTING_BATCH_FUNCTION_ATTR_NAME, STEP_ATTR_NAME
 
 from builders.engine.llm import EngineLLM
-from builders.engine.running import Processes, Raised, chance
+from builders.engine.workers import Processes, Raised, chance
 from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from distilabel.models.llms.base import LLM
 from pydantic import PrivateAttr
 
-from builders.engine.bridge import wait
 from builders.engine.calls import Answer, Call, Failure, Question, Reply
-from builders.engine.teachers import EMBEDDED
+from builders.engine.greenlets import wait
+from builders.engine.teacher import EMBEDDED
 from builders.recipe import short_hash
 
 if TYPE_CHECKING:
-    from builders.engine.teachers import Teacher
+    from builders.engine.teacher import Teacher
 
 
 asked: ContextVar[list[str]] = ContextVar("asked")  # ids of the calls made for the row at work

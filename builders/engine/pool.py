@@ -8,13 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from builders.engine.teachers import (
-    RecordedTeacher,
-    Teacher,
-    TeacherSpec,
-    recorded,
-    teacher,
-)
+from builders.engine.teacher import Teacher, TeacherSpec
+from builders.engine.teacher_kinds import RecordedTeacher, recorded, teacher
 from builders.errors import InputError, nearest_name
 from builders.recipe import Recipe
 
@@ -22,7 +17,7 @@ _ROLE = re.compile(r"([a-z_]+)=(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool:
+class TeacherPool:
     """The teachers of a build: those for every role, and those of single roles."""
 
     every: Sequence[Teacher]
@@ -52,14 +47,14 @@ class Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolSpec:
+class TeacherPoolSpec:
     """What the command line says of all teachers; nothing is started yet."""
 
     every: tuple[TeacherSpec, ...] = (TeacherSpec(),)
     roles: Mapping[str, tuple[TeacherSpec, ...]] = field(default_factory=dict)
 
 
-def pool_spec(words: Sequence[str], usual: TeacherSpec) -> PoolSpec:
+def pool_spec(words: Sequence[str], usual: TeacherSpec) -> TeacherPoolSpec:
     """The teachers named by `[ROLE=]WHO[#MODEL]`, each otherwise as `usual`.
 
     The key in the variable of `usual` goes to the first endpoint alone: what is paid for at one
@@ -77,7 +72,7 @@ def pool_spec(words: Sequence[str], usual: TeacherSpec) -> PoolSpec:
             first = first or urlsplit(place).netloc
             spec = replace(spec, key_env=_key_env(usual.key_env, place, first))
         (every if role is None else roles.setdefault(role, [])).append(spec)
-    return PoolSpec(
+    return TeacherPoolSpec(
         every=tuple(every) or (replace(usual, place=TeacherSpec.place),),
         roles={role: tuple(many) for role, many in roles.items()},
     )
@@ -91,7 +86,7 @@ def _key_env(name: str, place: str, first: str) -> str:
     return f"{name}_{re.sub('[^A-Z0-9]+', '_', host.upper()).strip('_')}"
 
 
-def pool(spec: PoolSpec, recipe: Recipe) -> Pool:
+def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
     """The teachers a spec names, not yet started; what is named twice is one teacher.
 
     Raises:
@@ -120,10 +115,10 @@ def pool(spec: PoolSpec, recipe: Recipe) -> Pool:
 
     roles = {role: all_of(many) for role, many in spec.roles.items()}
     unnamed = any(role not in roles for role in recipe.roles)  # else nobody would ask them
-    return Pool(every=all_of(spec.every) if unnamed else [], roles=roles)
+    return TeacherPool(every=all_of(spec.every) if unnamed else [], roles=roles)
 
 
-def recorded_pool(facts: Mapping[str, Any]) -> Pool:
+def recorded_pool(facts: Mapping[str, Any]) -> TeacherPool:
     """The teachers that a build wrote down, of whom nobody can be asked."""
     roles = {role: [RecordedTeacher(one) for one in many] for role, many in facts["roles"].items()}
-    return Pool(every=[RecordedTeacher(one) for one in facts["every"]], roles=roles)
+    return TeacherPool(every=[RecordedTeacher(one) for one in facts["every"]], roles=roles)

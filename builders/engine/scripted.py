@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.engine.calls import Answer, Call, Failure
-from builders.engine.teachers import TeacherSpec
+from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError
 
 _RULE_KEYS = {"when", "answer", "answers", "finish_reason"}

@@ -22,10 +22,10 @@ _UNKNOWN = "\0"  # stands for every word the pool has not met: it matches nothin
 
 def rouge_l(a: str, b: str) -> float:
     """ROUGE-L F of two texts, in [0, 1]; the order does not matter, and no words score 0."""
-    return float(Pool([a]).scores(b)[0])
+    return float(InstructionIndex([a]).scores(b)[0])
 
 
-class Pool:
+class InstructionIndex:
     """A growing list of instructions that tells how near a candidate comes to them.
 
     A text is held as a string of one character a word, the form in which LCS is found fastest; a
@@ -134,7 +134,7 @@ def _f_measure(
     return 2 * precision * recall / np.where(total > 0, total, 1)
 
 
-def novelty(pool: Pool, text: str, most_similarity: float = 0.7) -> str | None:
+def novelty(pool: InstructionIndex, text: str, most_similarity: float = 0.7) -> str | None:
     """Why `text` stays out: it scores above `most_similarity` with a text of the pool; else None.
 
     A score equal to `most_similarity` is kept. Scores are compared as the floats that the paper's

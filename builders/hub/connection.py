@@ -8,13 +8,14 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from builders.errors import HubError
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,13 @@ def from_environment() -> Hub:
     from huggingface_hub import constants, get_token
 
     return Hub(endpoint=os.environ.get("HF_ENDPOINT") or constants.ENDPOINT, token=get_token())
+
+
+def file_to_add(path: str, content: Path | bytes) -> CommitOperationAdd:
+    """A file, by its path in the repository, as one operation of a commit."""
+    from huggingface_hub import CommitOperationAdd
+
+    return CommitOperationAdd(path_in_repo=path, path_or_fileobj=content)
 
 
 def is_on_this_machine(endpoint: str) -> bool:

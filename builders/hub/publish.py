@@ -19,14 +19,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builders.drafting.draft import Draft
 from builders.errors import HubError
-from builders.hub.before import OWN, before, check_people, check_unfinished
-from builders.hub.connection import Hub, MovedError, moved, spoken
-from builders.hub.fetching import commit, tree, versions
+from builders.hub.baseline import OWN, before, check_people, check_unfinished
+from builders.hub.connection import Hub, MovedError, file_to_add, moved, spoken
+from builders.hub.fetch import commit, tree, versions
 from builders.release.card import Words
-from builders.release.draft import Draft
-from builders.release.edition import read_manifest
 from builders.release.folder import release
+from builders.release.snapshot import read_manifest
 from builders.schema import Schema
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _LEFT = ".releasing-"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bottling:
+class ReleasePlan:
     """What is to be published: a draft in the shapes of its configs, with a person's words."""
 
     draft: Draft
@@ -84,7 +84,7 @@ class Published:
 
 def publish(
     hub: Hub,
-    what: Bottling,
+    what: ReleasePlan,
     *,
     pull_request: bool = False,
     dry_run: bool = False,
@@ -123,7 +123,7 @@ def publish(
 
 def _publish(
     hub: Hub,
-    what: Bottling,
+    what: ReleasePlan,
     made: Path,
     pull_request: bool,
     dry_run: bool,
@@ -211,17 +211,21 @@ def _same(entry: RepoFile | None, path: Path) -> bool:
 
 
 def _commit(
-    hub: Hub, what: Bottling, ours: Mapping[str, Path], planned: Published, *, new: bool, say: Say
+    hub: Hub,
+    what: ReleasePlan,
+    ours: Mapping[str, Path],
+    planned: Published,
+    *,
+    new: bool,
+    say: Say,
 ) -> Published:
     """All in one commit on top of the one that the plan was made against."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    from huggingface_hub import CommitOperationDelete
 
     api, at = hub.api(), {"repo_id": what.repository, "repo_type": "dataset"}
     number = planned.pull_request
     where = f"refs/pr/{number}" if number is not None else "main"
-    added = [
-        CommitOperationAdd(path_in_repo=name, path_or_fileobj=ours[name]) for name in planned.sent
-    ]
+    added = [file_to_add(name, ours[name]) for name in planned.sent]
     removed = [
         CommitOperationDelete(path_in_repo=name, is_folder=False) for name in planned.removed
     ]
@@ -271,7 +275,7 @@ def _open_pull_request(api: Any, at: Mapping[str, str], me: str) -> int | None:
     return next((one.num for one in found if _TITLE.fullmatch(one.title)), None)
 
 
-def _tag(hub: Hub, what: Bottling, sha: str) -> None:
+def _tag(hub: Hub, what: ReleasePlan, sha: str) -> None:
     with spoken(hub, what.repository):
         hub.api().create_tag(
             what.repository, repo_type="dataset", tag=what.tag, revision=sha, exist_ok=True

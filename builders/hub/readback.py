@@ -8,8 +8,8 @@ from pathlib import Path
 
 from builders.errors import PotstillError
 from builders.hub.connection import Hub, from_environment, spoken
-from builders.release.edition import data_files
-from builders.release.reading_back import compare
+from builders.release.snapshot import data_files
+from builders.release.verification import compare
 
 
 def reads_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:

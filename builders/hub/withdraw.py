@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from builders.drafting.files import canonical_json
 from builders.errors import HubError, InputError, nearest_name
-from builders.hub.connection import Hub, MovedError, moved, spoken
-from builders.hub.fetching import commit, download, tree, versions
-from builders.release.edition import (
+from builders.hub.connection import Hub, MovedError, file_to_add, moved, spoken
+from builders.hub.fetch import commit, download, tree, versions
+from builders.release.snapshot import (
     ADVISORIES,
     CARD,
     MANIFEST,
@@ -24,7 +25,6 @@ from builders.release.edition import (
     read_advisories,
     read_manifest,
 )
-from builders.release.files import canonical_json
 from builders.release.versions import version_key, versions_section, with_versions
 
 NOTHING = "none of its versions"  # where every other version is withdrawn too
@@ -63,8 +63,6 @@ def yank(hub: Hub, repository: str, version: str, why: str, use: str | None = No
 def _yank(
     hub: Hub, repository: str, version: str, why: str, use: str | None, folder: Path
 ) -> str | None:
-    from huggingface_hub import CommitOperationAdd
-
     tags = [name for name, _ in versions(hub, repository)]
     head = commit(hub, repository, "main")
     _fetch(hub, repository, head, (CARD, MANIFEST, ADVISORIES), folder)
@@ -82,10 +80,7 @@ def _yank(
         info = hub.api().create_commit(
             repo_id=repository,
             repo_type="dataset",
-            operations=[
-                CommitOperationAdd(path_in_repo=name, path_or_fileobj=text.encode())
-                for name, text in changed.items()
-            ],
+            operations=[file_to_add(name, text.encode()) for name, text in changed.items()],
             commit_message=f"Withdraw v{plain}",
             commit_description=f"{why}\n\nUse {use}.",
             parent_commit=head,

@@ -17,7 +17,7 @@ from itertools import count
 from typing import Any
 
 from builders.judging.aspects import RatedAspect
-from builders.judging.reading import Unreadable, document_in, json_number, whole_number
+from builders.judging.parsing import Unreadable, document_in, json_number, whole_number
 from builders.recipe import Drop
 
 Failure = Drop

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from builders.errors import InputError
-from builders.release.vocabulary import card_data
+from builders.release.card_lint import card_data
 from builders.schema import Row, Schema
 
 CARDS = Path(__file__).resolve().parents[2] / "cards"

@@ -1,4 +1,4 @@
-"""What changed between two editions: rows by their id, columns by their type, words by section.
+"""What changed between two snapshots: rows by their id, columns by their type, words by section.
 
 Rows are compared by a 64-bit hash of each value, keyed anew in every process: a change is missed
 once in 2^64 values, and nobody can write two values that hash alike. The order of rows is no
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import InputError
-from builders.release.edition import Edition, split_of
+from builders.release.snapshot import Snapshot, split_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +31,7 @@ _NAMED = 4  # columns that a line names
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigDiff:
-    """What changed in one config that both editions have.
+    """What changed in one config that both snapshots have.
 
     `ids_...` are the first few by alphabet. `columns_retyped` gives what a column was and is: its
     type, or else its declared meaning. `reordered` says that the rows in both stand in another
@@ -68,7 +68,7 @@ class ConfigDiff:
 
 @dataclass(frozen=True, kw_only=True)
 class Diff:
-    """What changed from one edition to another.
+    """What changed from one snapshot to another.
 
     `configs` are those in both; `configs_added` and `configs_removed` give their number of rows.
     `words_changed` are sections of the card and names in its front matter.
@@ -86,7 +86,7 @@ class Diff:
         return not gone and all(config.same for config in self.configs.values())
 
 
-def diff(old: Edition, new: Edition) -> Diff:
+def diff(old: Snapshot, new: Snapshot) -> Diff:
     """What changed from `old` to `new`.
 
     Words are compared where both have a card.
@@ -104,17 +104,17 @@ def diff(old: Edition, new: Edition) -> Diff:
     )
 
 
-def check_ids(edition: Edition) -> None:
+def check_ids(snapshot: Snapshot) -> None:
     """Refuse a config whose rows cannot be told apart by `id`.
 
     Raises:
         InputError: No `id`, or one that is null or stands twice.
     """
-    for config in edition.files:
-        _hashed(edition, config, [])
+    for config in snapshot.files:
+        _hashed(snapshot, config, [])
 
 
-def _config_diff(old: Edition, new: Edition, config: str) -> ConfigDiff:
+def _config_diff(old: Snapshot, new: Snapshot, config: str) -> ConfigDiff:
     import polars as pl
 
     before, after = _types(old, config), _types(new, config)
@@ -151,7 +151,7 @@ def _config_diff(old: Edition, new: Edition, config: str) -> ConfigDiff:
 
 
 def _redefined(
-    old: Edition, new: Edition, config: str, columns: Sequence[str]
+    old: Snapshot, new: Snapshot, config: str, columns: Sequence[str]
 ) -> dict[str, tuple[str, str]]:
     """The columns whose declared type, nullability or meaning changed while the files' did not."""
     before, after = old.columns.get(config, {}), new.columns.get(config, {})
@@ -167,13 +167,13 @@ def _meant(column: Mapping[str, Any]) -> str:
     return f"{column.get('type')}{null}: {column.get('meaning')}"
 
 
-def _types(edition: Edition, config: str) -> dict[str, str]:
+def _types(snapshot: Snapshot, config: str) -> dict[str, str]:
     """The columns' types, by name, without how Arrow happens to lay them out."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     found: dict[str, str] | None = None
-    for path in edition.files[config]:
+    for path in snapshot.files[config]:
         try:
             schema = pq.read_schema(path)
         except (pa.ArrowException, OSError) as error:
@@ -193,18 +193,18 @@ def _plain(type_: str) -> str:
     return re.sub(r"large_|_view\b", "", re.sub(r"\blist<item:", "list<element:", type_))
 
 
-def _hashed(edition: Edition, config: str, columns: Sequence[str]) -> pl.DataFrame:
+def _hashed(snapshot: Snapshot, config: str, columns: Sequence[str]) -> pl.DataFrame:
     """Each row's id, place, and the hashes of its columns and split, these named by number."""
     import polars as pl
 
-    if _types(edition, config).get("id") != "string":
+    if _types(snapshot, config).get("id") != "string":
         raise InputError(
-            f"config {config!r} of {edition.folder.name} has no column 'id' of strings; rows are "
+            f"config {config!r} of {snapshot.folder.name} has no column 'id' of strings; rows are "
             "compared by id; give each row one"
         )
     hashes = [pl.col(name).hash(_KEY).alias(str(n)) for n, name in enumerate(columns)]
     parts = []
-    for split, paths in groupby(edition.files[config], split_of):
+    for split, paths in groupby(snapshot.files[config], split_of):
         lit = pl.lit(split).alias(str(len(columns)))
         for path in paths:
             scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
@@ -216,12 +216,12 @@ def _hashed(edition: Edition, config: str, columns: Sequence[str]) -> pl.DataFra
     rows = pl.concat(parts).with_row_index(_AT)
     if rows["id"].null_count():
         raise InputError(
-            f"config {config!r} of {edition.folder.name}: a row has no id; give it one"
+            f"config {config!r} of {snapshot.folder.name}: a row has no id; give it one"
         )
     twice = rows.filter(pl.col("id").is_duplicated())
     if twice.height:
         raise InputError(
-            f"config {config!r} of {edition.folder.name}: the id {min(twice['id'])!r} stands at "
+            f"config {config!r} of {snapshot.folder.name}: the id {min(twice['id'])!r} stands at "
             "two rows; ids must be unique in a config; remove one of the rows"
         )
     return rows
@@ -236,12 +236,12 @@ def _first_ids(rows: pl.DataFrame) -> tuple[str, ...]:
     return tuple(rows["id"].bottom_k(SAMPLES).sort())
 
 
-def _rows(edition: Edition, config: str) -> int:
+def _rows(snapshot: Snapshot, config: str) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = 0
-    for path in edition.files[config]:
+    for path in snapshot.files[config]:
         try:
             rows += pq.read_metadata(path).num_rows
         except (pa.ArrowException, OSError) as error:

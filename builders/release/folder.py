@@ -6,20 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from builders.drafting.draft import Draft
+from builders.drafting.files import canonical_json, whole_folder
+from builders.drafting.statistics import figures
 from builders.errors import FolderError, InputError
 from builders.release.card import Words, read_words, words_on
+from builders.release.card_lint import card_problems
 from builders.release.diff import check_ids, diff, line
-from builders.release.draft import Draft
-from builders.release.edition import ADVISORIES, CARD, MANIFEST, Edition, declared, declared_columns
-from builders.release.files import canonical_json, whole_folder
-from builders.release.licence import check_licences
-from builders.release.limits import check_limits
-from builders.release.reading_back import read_back
+from builders.release.hub_limits import check_licences, check_limits
 from builders.release.rendering import hashes, rendered
 from builders.release.sharding import SHARD_BYTES, write_shards
-from builders.release.statistics import figures
+from builders.release.snapshot import (
+    ADVISORIES,
+    CARD,
+    MANIFEST,
+    Snapshot,
+    declared,
+    declared_columns,
+)
+from builders.release.verification import read_back
 from builders.release.versions import check_version, versions_section, with_versions
-from builders.release.vocabulary import card_problems
 from builders.schema import Schema
 
 FIRST = "first version"
@@ -31,7 +37,7 @@ def release(
     to: Path,
     words: Words | None = None,
     *,
-    base: Edition | None = None,
+    base: Snapshot | None = None,
     repository: str | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> bool:
@@ -78,7 +84,7 @@ def _write(
     draft: Draft,
     schemas: Mapping[str, Schema],
     words: Words,
-    base: Edition | None,
+    base: Snapshot | None,
     repository: str | None,
     shard_bytes: int,
 ) -> None:
@@ -99,7 +105,7 @@ def _write(
     computed = figures(files)
     advisories = dict(base.advisories) if base else {}
     text = rendered(said, computed, words, files, advisories)
-    new = Edition(
+    new = Snapshot(
         folder=draft.folder,
         version=words.version,
         files=files,
@@ -121,7 +127,7 @@ def _write(
     (made / MANIFEST).write_text(canonical_json(manifest), encoding="utf-8")
 
 
-def _history(base: Edition | None, new: Edition) -> list[Mapping[str, Any]]:
+def _history(base: Snapshot | None, new: Snapshot) -> list[Mapping[str, Any]]:
     """This version's line and those of all before it, newest first."""
     if base is None:
         return [{"version": new.version, "changes": FIRST}]

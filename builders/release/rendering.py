@@ -12,13 +12,13 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
+from builders.drafting.files import read_parquet
+from builders.drafting.licence import licence_of
+from builders.drafting.statistics import figures, size_category
 from builders.errors import InputError
 from builders.release.card import Words, card, front_matter, words_back
-from builders.release.edition import CARD, MANIFEST, edition, read_manifest
-from builders.release.files import read_parquet
-from builders.release.licence import licence_of
 from builders.release.sharding import sizes
-from builders.release.statistics import figures, size_category
+from builders.release.snapshot import CARD, MANIFEST, read_manifest, snapshot
 from builders.release.versions import versions_section
 from builders.schema import Column, Schema
 
@@ -76,7 +76,7 @@ def recomputed(folder: Path) -> list[str]:
     """
     import jinja2
 
-    manifest, held = read_manifest(folder), edition(folder)
+    manifest, held = read_manifest(folder), snapshot(folder)
     wrong = list(_hashes_differ(folder, manifest.get("files")))
     try:
         files = {config: held.files[config] for config in manifest["configs"]}
@@ -136,7 +136,7 @@ def _numbers_differ(
                 role: [u["calls"], u["input_tokens"], u["output_tokens"]]
                 for role, u in manifest["spent"]["roles"].items()
             },
-            _calls(files.get("raw", ())),
+            _calls(files.get("calls", ())),
         ),
     }
     for name, (stands, follows) in facts.items():

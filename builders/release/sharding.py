@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.release.files import OPTIONS
+from builders.drafting.files import OPTIONS
 
 # A reader's memory grows with the largest file, since pyarrow decodes ahead in it: 100 MB read back
 # in 0.6 GB, where the 500 MB at which `datasets` cuts would take over 2.

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from builders.errors import InputError
 from builders.release.card import cell
 from builders.release.diff import Diff
-from builders.release.edition import VERSION
+from builders.release.snapshot import VERSION
 
 Part = Literal["major", "minor", "patch"]
 

@@ -1,0 +1,1 @@
+"""From a source to a draft: run, outcomes, estimate, merge of shards, contributions."""

@@ -1,0 +1,111 @@
+"""What people gave to a set by pull requests: kept as data, taken into every later draft.
+
+A contribution replaces, adds or removes one row of `default`. It stays in the set's config
+`contributed`, with the name of who gave it, so that no later build writes over it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from builders.drafting.files import read_parquet
+from builders.drafting.outcomes import CandidateRow, json_text, reject
+from builders.errors import InputError
+from builders.recipe import Drop, short_hash
+from builders.schema import Column, Row, Schema
+
+CONFIG = "contributed"
+Action = Literal["added", "changed", "removed"]
+
+CONTRIBUTED = Schema(
+    name=CONFIG,
+    columns=(
+        Column(name="id", type="string", meaning="16 hex digits, from all the other columns"),
+        Column(name="row_id", type="string", meaning="the row of `default` that it is about"),
+        Column(name="action", type="string", meaning="added, changed or removed"),
+        Column(name="row", type="json", meaning="the row as accepted; of a removed one, null"),
+        Column(name="contributor", type="string", meaning="who gave it, by name on the Hub"),
+        Column(name="pull_request", type="int", meaning="its number in the set's repository"),
+        Column(name="commit", type="string", meaning="the commit that was reviewed"),
+    ),
+)
+
+
+def contribution(
+    action: Action, row: Row, *, contributor: str, pull_request: int, commit: str
+) -> Row:
+    """A row of `contributed`; of a removed row only the id is kept."""
+    given = json_text(None if action == "removed" else row)
+    facts = (row["id"], action, given, contributor, str(pull_request), commit)
+    return {
+        "id": short_hash(*facts),
+        "row_id": row["id"],
+        "action": action,
+        "row": given,
+        "contributor": contributor,
+        "pull_request": pull_request,
+        "commit": commit,
+    }
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of `contributed` in the folder of a set or of a draft; none is no fault."""
+    return sorted((folder / "data" / CONFIG).glob("*.parquet")) or [
+        path for path in [folder / f"{CONFIG}.parquet"] if path.is_file()
+    ]
+
+
+def read_contributions(place: Path, schema: Schema) -> list[Row]:
+    """The contributions in a set's folder or in one parquet file, oldest first.
+
+    Raises:
+        InputError: Unreadable, or a row that does not fit `schema`, the set's `default`.
+    """
+    import pyarrow as pa
+
+    rows: list[Row] = []
+    for path in [place] if place.is_file() else files_of(place):
+        try:
+            rows += read_parquet(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(
+                f"{path.name} is not a parquet file ({str(error).splitlines()[0]}); give the "
+                "folder of a set, or its file of `contributed`"
+            ) from None
+    for row in rows:
+        problem = CONTRIBUTED.problem(row)
+        if not problem and row["action"] != "removed":
+            problem = schema.problem(json.loads(row["row"]))
+        if problem:
+            raise InputError(
+                f"the contribution {row.get('id')!r} {problem}; expected a row of this recipe's "
+                "set; name the right set"
+            )
+    return rows
+
+
+def take_in(candidates: MutableSequence[CandidateRow], contributions: Iterable[Row]) -> None:
+    """Let contributions stand where the build made a row of the same id; the last one counts.
+
+    Every row that gives way is dropped with who replaced or removed it; counts still add up.
+    """
+    last = {given["row_id"]: given for given in contributions}
+    for candidate in candidates:
+        if candidate.row is not None and (given := last.get(candidate.row["id"])):
+            reason = "removed" if given["action"] == "removed" else "replaced"
+            by = {"by": given["contributor"], "pull_request": given["pull_request"]}
+            reject(candidate, Drop(reason=reason, evidence=by))
+    candidates.extend(
+        CandidateRow(raw={}, row=json.loads(given["row"]))
+        for given in last.values()
+        if given["action"] != "removed"
+    )
+
+
+def contributors(contributions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many contributions each person gave, by name."""
+    return dict(sorted(Counter(given["contributor"] for given in contributions).items()))

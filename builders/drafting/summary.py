@@ -1,0 +1,93 @@
+"""A draft as people and programs read it: a table, samples, one JSON object."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import textwrap
+
+from builders.drafting.draft import Draft
+from builders.schema import Row
+
+
+def report(draft: Draft) -> str:
+    """The draft's facts, what its run took and where it lies, as one JSON object on one line."""
+    facts = {**draft.facts, "run": draft.run, "draft": str(draft.folder)}
+    return json.dumps(facts, ensure_ascii=False)
+
+
+def table(draft: Draft) -> str:
+    """Made, kept and dropped by reason with shares, then tokens, time and place; 80 columns."""
+    counts, run, spent = draft.counts, draft.run, draft.facts["spent"]
+    made = max(counts["made"], 1)
+    lines = [f"{'made':<28}{counts['made']:>8}", _share("kept", counts["kept"], made)]
+    lines += [_share(f"dropped: {name}", rows, made) for name, rows in counts["dropped"].items()]
+    for role, used in spent["roles"].items():
+        tokens = used["input_tokens"] + used["output_tokens"]
+        lines.append(f"{'tokens of the ' + role:<28}{tokens:>8,}  in {used['calls']:,} calls")
+    lines += [
+        textwrap.fill(f"{name}: {_measure(value)}", width=79, subsequent_indent="    ")
+        for name, value in _measures(draft).items()
+    ]
+    usd, row_usd = (_usd(spent[name]) for name in ("usd", "usd_a_kept_row"))
+    lines += [
+        f"{'cost in USD':<28}{usd:>8}  a kept row {row_usd}",
+        f"{'time':<28}{run['seconds']:>8,.0f}  seconds: {run['calls']:,} calls, "
+        f"{run['reused']:,} from the ledger, {run['failures']} failed",
+        f"{'draft':<28}{draft.folder}",
+    ]
+    return "\n".join(lines)
+
+
+def _measures(draft: Draft) -> dict[str, object]:
+    """What the recipe reports, and of each judge how far it can be trusted."""
+    judges = draft.facts["lineage"].get("judges", [])
+    said = {f"judge {one['judge']}": one["verdict"] for one in judges}
+    return {**draft.facts.get("measures", {}), **said}
+
+
+def _measure(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in value.items()) or "none"
+    return "unknown" if value is None else str(value)
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:.6g}"
+
+
+def _share(name: str, rows: int, made: int) -> str:
+    return f"{name:<28}{rows:>8}{rows / made:>9.1%}"
+
+
+def samples(draft: Draft, most: int) -> str:
+    """The first kept and the first dropped rows of each reason, in turn, in 80 columns."""
+    lines = []
+    for row in itertools.islice(draft.rows("default"), most):
+        lines.append(f"\nkept {row['id']}")
+        lines += [_shown(name, value) for name, value in row.items() if name != "id"]
+    by_reason: dict[str, list[Row]] = {}
+    for row in draft.rows("dropped"):
+        by_reason.setdefault(row["reason"], []).append(row)
+    turns = [row for group in itertools.zip_longest(*by_reason.values()) for row in group if row]
+    for row in turns[:most]:
+        lines.append(f"\ndropped {row['id']}: {row['reason']}")
+        lines += [_shown(name, value) for name, value in json.loads(row["evidence"]).items()]
+    return "\n".join(lines)
+
+
+def _shown(name: str, value: object) -> str:
+    """One column of a row, indented, cut to three lines; a terminal's control codes do not pass."""
+    if isinstance(value, list):
+        value = " / ".join(
+            str(turn["content"]) if isinstance(turn, dict) else str(turn) for turn in value
+        )
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    return textwrap.fill(
+        f"{name}: {text}",
+        width=79,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        max_lines=3,
+        placeholder=" ...",
+    )

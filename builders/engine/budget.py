@@ -1,0 +1,187 @@
+"""What calls cost and when to stop: prices by model, one budget a build."""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders.engine.calls import Answer, Call
+from builders.errors import InputError
+
+_TABLE = Path(__file__).with_name("prices.toml")
+_BYTES_A_TOKEN = 2.5  # fewer than texts have, whatever their script: an upper bound
+_UNBOUNDED_OUTPUT = 4096  # tokens reserved where no max_tokens bounds an answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """USD for a million tokens."""
+
+    input: float
+    output: float
+
+    def cost(self, input_tokens: float, output_tokens: float) -> float:
+        """USD for that many tokens."""
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+
+
+FREE = Price(input=0.0, output=0.0)
+
+
+def price_of(model: str, *, given: str | None = None, file: Path | None = None) -> Price | None:
+    """The price of a model: from a file, as given (`IN/OUT`), or from our table; None: unknown.
+
+    Raises:
+        InputError: The given price or the file is not in the form of ours.
+    """
+    if given:
+        return (_listed(model, file) if file else None) or _given(given)
+    return _listed(model, file or _TABLE)
+
+
+def _given(given: str) -> Price:
+    try:
+        inward, outward = map(float, given.split("/"))
+    except ValueError:
+        raise InputError(
+            f"--price {given!r} is not IN/OUT; expected USD for a million tokens, such as 0.15/0.60"
+        ) from None
+    return Price(input=inward, output=outward)
+
+
+def _listed(model: str, path: Path) -> Price | None:
+    try:
+        models = tomllib.loads(path.read_text(encoding="utf-8"))["models"]
+        found = models.get(model)
+        return Price(**found) if found else None
+    except (
+        OSError,
+        UnicodeDecodeError,
+        tomllib.TOMLDecodeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise InputError(
+            f"{path.name} is not a table of prices ({error}); expected the form of "
+            "builders/engine/prices.toml"
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetLimits:
+    """What a build may use up in this run; None for no bound."""
+
+    usd: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+
+
+class OverBudget(Exception):
+    """The next call could pass the budget, and none is in flight whose end could change that."""
+
+
+class Budget:
+    """Keeps calls, tokens and money under their limits, the calls in flight counted in.
+
+    Each call reserves the most it can use; while that does not fit beside what others in flight
+    have reserved, it waits for them to turn out cheaper. Stopping comes before the limit, never
+    after, by less than the most one call can use. `prices` are by endpoint and model, `price` is
+    that of all others.
+    """
+
+    def __init__(
+        self,
+        limits: BudgetLimits,
+        price: Price | None = None,
+        *,
+        prices: Mapping[tuple[str, str], Price | None] | None = None,
+    ) -> None:
+        self._limits = {"usd": limits.usd, "tokens": limits.tokens, "calls": limits.calls}
+        self._bounded = any(limit is not None for limit in self._limits.values())
+        self._price = price
+        self._prices = {} if prices is None else prices
+        self.spent: dict[str, float] = {"usd": 0.0, "tokens": 0.0, "calls": 0.0}
+        self._reserved = dict(self.spent)
+        self._most_output: dict[str, int] = {}
+        self._changed = asyncio.Event()
+
+    async def reserve(self, call: Call) -> dict[str, float]:
+        """Wait until the call fits; give what was reserved, which `settle` wants back.
+
+        Raises:
+            OverBudget: It cannot fit any more; the message says which limit and how much is used.
+        """
+        if not self._bounded:
+            return {}
+        most = self._most(call)
+        while over := self._over(most):
+            if not self._reserved["calls"]:
+                raise OverBudget(self._message(over, most))
+            self._changed.clear()
+            await self._changed.wait()
+        for name, amount in most.items():
+            self._reserved[name] += amount
+        return most
+
+    def release(self, reserved: dict[str, float]) -> None:
+        """Give back what was reserved for a call that was not sent."""
+        for name, amount in reserved.items():
+            self._reserved[name] -= amount
+        self._changed.set()
+
+    def settle(
+        self, reserved: dict[str, float], call: Call, answer: Answer | None, *, lost: bool = False
+    ) -> float | None:
+        """Replace what was reserved by what was used; give the cost in USD, None if unknown.
+
+        `lost`: nobody knows what was used, as the answer did not arrive; it counts as the most.
+        """
+        tokens = (answer.input_tokens or 0, answer.output_tokens or 0) if answer else (0, 0)
+        price = self._price_of(call)
+        cost = price.cost(*tokens) if price else None
+        used = {"calls": 1.0, "tokens": sum(tokens), "usd": cost or 0.0}
+        for name, amount in (reserved if lost and reserved else used).items():
+            self.spent[name] += amount
+        self.release(reserved)
+        if answer and answer.output_tokens and "max_tokens" not in call.sampling:
+            known = self._most_output.get(call.role, 0)
+            self._most_output[call.role] = max(known, 2 * answer.output_tokens)
+        return cost
+
+    def _most(self, call: Call) -> dict[str, float]:
+        asked = str(call.asked).encode("utf-8", "replace")
+        input_tokens = 16 + len(asked) / _BYTES_A_TOKEN
+        output_tokens = call.sampling.get("max_tokens") or self._most_output.get(
+            call.role, _UNBOUNDED_OUTPUT
+        )
+        price = self._price_of(call)
+        usd = price.cost(input_tokens, output_tokens) if price else 0.0
+        return {"usd": usd, "tokens": input_tokens + output_tokens, "calls": 1.0}
+
+    def _price_of(self, call: Call) -> Price | None:
+        return self._prices.get((call.endpoint, call.model), self._price)
+
+    def _over(self, most: dict[str, float]) -> str | None:
+        for name, limit in self._limits.items():
+            used = self.spent[name] + self._reserved[name] + most[name]
+            if limit is not None and used > limit:
+                return name
+        return None
+
+    def _message(self, name: str, most: dict[str, float]) -> str:
+        return (
+            f"the budget of {self._limits[name]:g} {name} is reached: {self.spent[name]:.6g} are "
+            f"used and the next call may use {most[name]:.3g}"
+        )
+
+
+def identity_price(identity: dict[str, Any], given: str | None, file: Path | None) -> Price | None:
+    """The price of a teacher: its model's, and nothing for one that runs on this machine."""
+    if not given and identity["kind"] in ("embedded", "scripted"):
+        return FREE
+    return price_of(str(identity["model"]), given=given, file=file)

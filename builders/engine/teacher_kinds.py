@@ -1,0 +1,76 @@
+"""Teachers by the command line's word: embedded, an endpoint's address, or a script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from builders.engine.calls import Answer, Call, Failure
+from builders.engine.teacher import EMBEDDED, Teacher, TeacherSpec
+from builders.errors import InputError
+
+_SCRIPTED = "scripted:"
+
+
+class RecordedTeacher:
+    """A teacher whose answers are all in a ledger: it is never started and cannot be asked."""
+
+    concurrency = 64
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._facts = facts
+        self.name = str(facts["name"])
+        self.model = str(facts["model"])
+        self.revision: str | None = facts["revision"]
+
+    def identity(self) -> dict[str, Any]:
+        """What the build that asked it wrote down."""
+        return dict(self._facts["identity"])
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def ask(self, call: Call) -> Answer:
+        """Refuse: the ledger should have had the answer."""
+        raise Failure(
+            "not recorded",
+            f"the ledger has no answer to call {call.id}; build with the teacher to have it",
+            fatal=True,
+        )
+
+
+def recorded(teacher: Teacher) -> dict[str, Any]:
+    """The facts from which a RecordedTeacher asks the very same calls; JSON values."""
+    return {
+        "name": teacher.name,
+        "model": teacher.model,
+        "revision": teacher.revision,
+        "identity": teacher.identity(),
+    }
+
+
+def teacher(spec: TeacherSpec) -> Teacher:
+    """The teacher a spec names, not yet started.
+
+    Raises:
+        InputError: The spec names no kind of teacher, or a script that is not there.
+    """
+    if spec.place == EMBEDDED:
+        from builders.engine.embedded import EmbeddedTeacher
+
+        return EmbeddedTeacher(spec)
+    if spec.place.startswith(_SCRIPTED):
+        from builders.engine.scripted import ScriptedTeacher
+
+        return ScriptedTeacher(spec.place.removeprefix(_SCRIPTED), spec)
+    if spec.place.startswith(("http://", "https://")):
+        from builders.engine.endpoint import EndpointTeacher
+
+        return EndpointTeacher(spec)
+    raise InputError(
+        f"there is no teacher {spec.place!r}; give 'embedded', 'scripted:FILE' or the address "
+        "of an OpenAI-compatible endpoint such as http://127.0.0.1:8000/v1"
+    )

@@ -1,0 +1,198 @@
+"""Where a step's code runs: as a greenlet on the event loop, in a thread, or in processes.
+
+None of them outlives the build, and none holds up its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import multiprocessing
+import os
+import random
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from pydantic.warnings import UnsupportedFieldAttributeWarning
+
+from builders.engine.calls import Failure
+from builders.errors import PotstillError, RecipeError
+from builders.recipe import Raw
+
+# distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns of; it works all the same.
+# It stands here because a worker process imports this before it is sent a step.
+warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+
+BROKEN = "potstill_broken"  # a column for the error that an answer could not be read for
+Result = TypeVar("Result")
+Inputs = Sequence[list[Raw]]  # rows of equal number from each step before
+
+
+class Raised(NamedTuple):
+    """A step's error on a row: the reason it is dropped for, the error's kind, and what it says."""
+
+    cause: str
+    kind: str
+    why: str
+
+    @classmethod
+    def by(cls, error: Exception) -> Raised:
+        """From what was raised."""
+        if isinstance(error, Failure):
+            return cls(error.cause, error.cause, str(error))
+        kind = type(error).__name__
+        return cls("step error", kind, f"{kind}: {error}")
+
+
+def made(step: Any, *inputs: list[Raw]) -> list[Raw]:
+    """The rows that a step makes of its inputs."""
+    return [row for batch in step.process_applying_mappings(*inputs) for row in batch]
+
+
+def outcomes(step: Any, batches: Sequence[Inputs]) -> list[list[Raw] | Raised]:
+    """What a step makes of each batch for itself: rows, or the error it raised."""
+    found: list[list[Raw] | Raised] = []
+    for inputs in batches:
+        try:
+            found.append(made(step, *inputs))
+        except PotstillError:
+            raise
+        except Exception as error:  # noqa: BLE001 - somebody's step: its error is the row's reason
+            found.append(Raised.by(error))
+    return found
+
+
+def keep_errors(task: Any) -> None:
+    """Have a task leave the error in the row where it cannot read an answer.
+
+    distilabel logs it and goes on with None in every column.
+    """
+    read = task.format_output
+
+    def format_output(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            columns: dict[str, Any] = read(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - somebody's step: its error is the row's reason
+            names = [name for name in task.outputs if name != "model_name"]
+            columns = {**dict.fromkeys(names), BROKEN: Raised.by(error)}
+        return columns
+
+    object.__setattr__(task, "format_output", format_output)
+
+
+def chance(*seeds: object) -> Callable[[], None]:
+    """Begins the global random numbers anew, with a sequence of these seeds at each call.
+
+    Steps draw from `random` and `numpy.random`; what one row gets must not hang on when its turn
+    comes among the others.
+    """
+    numbers = itertools.count(zlib.crc32(repr(seeds).encode()))
+
+    def begin() -> None:
+        number = next(numbers)
+        random.seed(number)
+        np.random.seed(number % 2**32)
+
+    return begin
+
+
+async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
+    """Run it in a thread of its own, for which the end of the build does not wait."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if future.done():  # given up
+            return
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = function(*args)
+        except BaseException as raised:  # noqa: BLE001 - raised again where it is waited for
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=work, name="step", daemon=True).start()
+    return await future
+
+
+class Processes:
+    """Worker processes for a step, which each loads for itself; they end with the build."""
+
+    def __init__(self, step: Any) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["builders.engine.workers", "distilabel.steps.base"])
+        theirs, self._ours = context.Pipe(duplex=False)
+        self._name = step.name
+        self._pool = ProcessPoolExecutor(
+            step.resources.cpus,
+            context,
+            initializer=_begin,
+            initargs=(theirs, step.model_copy(update={"pipeline": None})),
+        )
+
+    async def outcomes(self, batches: Sequence[Inputs]) -> list[list[Raw] | Raised]:
+        """What the step makes of each batch for itself.
+
+        Raises:
+            RecipeError: The step cannot be loaded there, or be sent there, or a process died.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(self._pool, _apart, batches)
+        except BrokenProcessPool:
+            raise RecipeError(
+                f"a process of step {self._name!r} died at work, for want of memory perhaps; give "
+                "the step fewer cpus or smaller batches and build again"
+            ) from None
+        except Exception as error:  # noqa: BLE001 - pickle raises many types
+            raise RecipeError(
+                f"step {self._name!r} or its rows cannot be sent to a process ({error}); define "
+                "its class at the top of a module, or take its cpus away"
+            ) from None
+        if isinstance(found, Raised):
+            raise RecipeError(f"step {self._name!r} cannot be loaded ({found.why}); mend it")
+        return found
+
+    def close(self) -> None:
+        """End the processes now, also those at work."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._ours.close()
+
+
+_step: Any = None  # in a worker: the step it works for, or what its load raised
+
+
+def _begin(build: Connection, step: Any) -> None:
+    """In a worker: end when the other end of the pipe closes, as it does when the build dies."""
+    global _step
+
+    def watch() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            build.recv_bytes()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="build", daemon=True).start()
+    try:
+        step.load()
+        _step = step
+    except Exception as error:  # noqa: BLE001 - said by the build
+        _step = Raised.by(error)
+
+
+def _apart(batches: Sequence[Inputs]) -> list[list[Raw] | Raised] | Raised:
+    return _step if isinstance(_step, Raised) else outcomes(_step, batches)

@@ -1,0 +1,121 @@
+"""A set's revisions as a Hub has them: names, versions, and the files of one of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from builders.errors import HubError, InputError
+from builders.hub.connection import Hub, spoken
+from builders.release.snapshot import VERSION
+from builders.release.versions import version_key
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoFile
+
+_SET = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
+
+
+def parse_set(text: str) -> tuple[str, str | None]:
+    """`org/set` or `org/set@revision` as repository and revision.
+
+    Raises:
+        InputError: It is neither.
+    """
+    found = _SET.fullmatch(text)
+    if not found:
+        raise InputError(f"{text!r} is no set; expected org/set or org/set@v1.0.0")
+    return found[1], found[2]
+
+
+def versions(hub: Hub, repository: str) -> list[tuple[str, str]]:
+    """The tags vX.Y.Z with their commits, the newest first.
+
+    Raises:
+        HubError: No such repository, or no right to read it.
+    """
+    with spoken(hub, repository):
+        refs = hub.api().list_repo_refs(repository, repo_type="dataset")
+    found = [
+        (tag.name, tag.target_commit)
+        for tag in refs.tags
+        if tag.name.startswith("v") and VERSION.fullmatch(tag.name[1:])
+    ]
+    return sorted(found, key=lambda pair: version_key(pair[0][1:]), reverse=True)
+
+
+def commit(hub: Hub, repository: str, revision: str) -> str:
+    """The commit that a revision names now.
+
+    Raises:
+        HubError: There is none.
+    """
+    with spoken(hub, repository):
+        info = hub.api().repo_info(repository, repo_type="dataset", revision=revision)
+    return str(info.sha)
+
+
+def tree(api: Any, at: Mapping[str, str], sha: str) -> dict[str, RepoFile]:
+    """The files of a commit by their paths, as the client lists them."""
+    from huggingface_hub.hf_api import RepoFile
+
+    entries = api.list_repo_tree(revision=sha, recursive=True, **at)
+    return {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+
+
+def unsafe_path(path: str) -> str | None:
+    """Why a path from a Hub is not written to a folder, or None."""
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or not parts or any(part in ("..", ".git") for part in parts):
+        return "climbs out of its folder"
+    if "\\" in path or any(ord(character) < 32 for character in path):
+        return "holds a backslash or a control character"
+    if any(len(part.encode("utf-8", "replace")) > 255 for part in parts) or len(path) > 1000:
+        return "is too long"
+    return None
+
+
+def download(api: Any, at: Mapping[str, str], path: str, sha: str, to: Path) -> None:
+    """One file of a commit into the folder `to`, at its own path."""
+    cache = to.parent / ".fetched"
+    got = Path(api.hf_hub_download(filename=path, revision=sha, cache_dir=cache, **at)).resolve()
+    target = to / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(got, target)
+
+
+def fetch_snapshot(
+    hub: Hub,
+    repository: str,
+    revision: str,
+    to: Path,
+    *,
+    data: bool = True,
+    here: Mapping[str, Path] | None = None,
+) -> str:
+    """Fetch a set's files at a revision into a folder; give the commit it stands for.
+
+    Nothing of it is executed. Without `data` only what is not below data/. What lies `here` by its
+    sha256 is not fetched.
+
+    Raises:
+        HubError: No such repository or revision, or a path that would leave the folder.
+    """
+    api, at = hub.api(), {"repo_id": repository, "repo_type": "dataset"}
+    sha = commit(hub, repository, revision)
+    with spoken(hub, repository):
+        for path, entry in sorted(tree(api, at, sha).items()):
+            if why := unsafe_path(path):
+                raise HubError(f"{repository} at {revision}: the path {path!r} {why}; not fetched")
+            held = here.get(entry.lfs.sha256) if here and entry.lfs else None
+            if held:
+                (to / path).parent.mkdir(parents=True, exist_ok=True)
+                os.link(held, to / path)
+            elif data or not path.startswith("data/"):
+                download(api, at, path, sha, to)
+    shutil.rmtree(to.parent / ".fetched", ignore_errors=True)
+    return sha

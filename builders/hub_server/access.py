@@ -1,0 +1,113 @@
+"""Routes of rights: who asks, whether they may, and who is let in to a gated repository."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from builders.hub_server.request import Request
+from builders.hub_server.responses import Refused, Response, as_json, now
+from builders.hub_server.store import Repo
+
+STATES = ("pending", "accepted", "rejected")
+MOST_LISTED = 1000
+
+
+def whoami(call: Request) -> Response:
+    """GET whoami-v2."""
+    user = call.known_user()
+    return as_json(
+        {
+            "type": "user",
+            "id": user,
+            "name": user,
+            "fullname": user,
+            "email": f"{user}@users.noreply.invalid",
+            "emailVerified": True,
+            "canPay": False,
+            "isPro": False,
+            "orgs": [
+                {"type": "org", "id": name, "name": name, "fullname": name, "roleInOrg": "admin"}
+                for name in call.hub.store.organisations(user)
+            ],
+            "auth": {
+                "type": "access_token",
+                "accessToken": {"displayName": "potstill", "role": "write"},
+            },
+        }
+    )
+
+
+def check(call: Request, repo: Repo, rest: list[str]) -> Response:
+    """GET auth-check: whether the user may read, or write."""
+    call.content(repo)
+    if rest == ["write"]:
+        call.writable(repo)
+    return as_json({})
+
+
+def ask(call: Request, repo: Repo) -> Response:
+    """POST ask-access: what a person does with the gate's button."""
+    user = call.known_user()
+    if not repo.gated:
+        raise Refused(400, "This repository is not gated")
+    status = "accepted" if repo.gated == "auto" else "pending"
+    call.hub.store.run(
+        "insert into access values (?, ?, ?, ?, ?) on conflict do nothing",
+        *(secrets.token_hex(12), repo.id, user, status, now()),
+    )
+    return as_json({})
+
+
+def requests(call: Request, repo: Repo, action: str) -> Response:
+    """The owner's side of the gate: lists, handle and grant."""
+    call.writable(repo)
+    store = call.hub.store
+    if call.method == "GET" and action in STATES:
+        rows = store.rows(
+            "select * from access where repo = ? and status = ? order by asked, account",
+            *(repo.id, action),
+        )
+        return call.page([_told(row) for row in rows], MOST_LISTED)
+    if call.method != "POST" or action not in ("handle", "grant"):
+        raise Refused(404, "There is no such route")
+    if not repo.gated:
+        raise Refused(400, "This repository is not gated")
+    body = call.json()
+    if action == "grant":
+        account = store.account(body.text("user", most=100))
+        if account is None or account["kind"] != "user":
+            raise Refused(404, "User not found")
+        row = store.row(
+            "select * from access where repo = ? and account = ?", repo.id, account["name"]
+        )
+        if row is not None and row["status"] == "accepted":
+            raise Refused(400, "This user has access already")
+        store.run(
+            "insert or replace into access values (?, ?, ?, 'accepted', ?)",
+            *(secrets.token_hex(12), repo.id, account["name"], now()),
+        )
+        return as_json({})
+    status = body.text("status", most=20)
+    if status not in STATES:
+        raise Refused(400, f"status must be one of {', '.join(STATES)}")
+    row = store.row(
+        "select * from access where repo = ? and (account = ? or id = ?)",
+        *(repo.id, body.text("user", ""), body.text("requestId", "")),
+    )
+    if row is None:
+        raise Refused(404, "There is no such access request")
+    if row["status"] == status:
+        raise Refused(404, f"The access request is {status} already")
+    store.run("update access set status = ? where id = ?", status, row["id"])
+    return as_json({})
+
+
+def _told(row: Any) -> dict[str, Any]:
+    name = row["account"]
+    return {
+        "requestId": row["id"],
+        "user": {"user": name, "fullname": name, "email": f"{name}@users.noreply.invalid"},
+        "status": row["status"],
+        "timestamp": row["asked"],
+    }

@@ -1,0 +1,289 @@
+"""A bare git repository behind each Hub repository: trees edited in memory, commits, refs, merges.
+
+Written before it is named: blobs, trees and the commit first, the reference last, so that a
+reader or a kill in the middle sees the old head or the new one.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import pygit2
+from pygit2.enums import FileMode, ObjectType, SortMode
+
+from builders.hub_server.responses import no_revision
+
+MAIN = "refs/heads/main"
+MOST_OPEN = 8
+MOST_KNOWN_BLOBS = 20_000
+MOST_DIFF = 1_000_000
+OPEN_REFS = ("refs/heads/", "refs/tags/", "refs/pr/", "refs/convert/")
+
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize (\d{1,18})\n?"
+)
+
+
+class Lock:
+    """One repository's writers, one after the other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class Git:
+    """The folder of bare repositories, each under its Hub repository's id."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._mine = threading.local()
+        self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self._guard = threading.Lock()
+        # libgit2 would keep up to 256 MB of objects; the server has to stay small.
+        pygit2.settings.cache_max_size(8 * 1024 * 1024)
+        pygit2.settings.owner_validation = False
+
+    def path(self, id_: str) -> Path:
+        """Where a repository lies."""
+        return self._folder / f"{id_}.git"
+
+    def lock(self, id_: str) -> Lock:
+        """The lock of a repository's writers."""
+        with self._guard:
+            return self._locks.setdefault(id_, Lock())
+
+    def open(self, id_: str) -> Any:
+        """The repository, kept open for this thread."""
+        held: OrderedDict[str, Any] | None = getattr(self._mine, "held", None)
+        if held is None:
+            held = self._mine.held = OrderedDict()
+        if id_ in held:
+            held.move_to_end(id_)
+            return held[id_]
+        held[id_] = pygit2.Repository(str(self.path(id_)))
+        if len(held) > MOST_OPEN:
+            held.popitem(last=False)[1].free()
+        return held[id_]
+
+    def create(self, id_: str, files: dict[str, bytes], author: str) -> None:
+        """A new repository whose main holds these files."""
+        repo = pygit2.init_repository(str(self.path(id_)), bare=True, initial_head="main")
+        repo.config["http.receivepack"] = False
+        repo.config["uploadpack.allowFilter"] = True
+        repo.config["gc.auto"] = 0
+        tree = Tree(repo)
+        for path, content in files.items():
+            tree.put(path, repo.create_blob(content))
+        oid = commit(repo, tree.write(), [], author, "initial commit")
+        repo.references.create(MAIN, oid)
+
+    def copy(self, from_: str, to: str) -> None:
+        """A second repository with the same history."""
+        shutil.copytree(self.path(from_), self.path(to))
+
+    def remove(self, id_: str) -> None:
+        """Delete a repository's history."""
+        shutil.rmtree(self.path(id_), ignore_errors=True)
+
+    def ids(self) -> list[str]:
+        """The ids of all repositories that lie here."""
+        return [path.name.removesuffix(".git") for path in self._folder.glob("*.git")]
+
+    def unlock(self, id_: str) -> None:
+        """Remove the locks of references that a kill left; nobody else may be writing."""
+        folder = self.path(id_)
+        for lock in (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")):
+            lock.unlink()
+
+
+class Tree:
+    """A git tree as it will be: edited in memory, written once."""
+
+    def __init__(self, repo: Any, oid: Any = None) -> None:
+        self._repo = repo
+        self._oid = oid
+        self._entries: dict[str, Tree | tuple[Any, int]] | None = {} if oid is None else None
+
+    def _loaded(self) -> dict[str, Tree | tuple[Any, int]]:
+        if self._entries is None:
+            self._entries = {
+                entry.name: Tree(self._repo, entry.id)
+                if entry.type == ObjectType.TREE
+                else (entry.id, entry.filemode)
+                for entry in self._repo[self._oid]
+            }
+        return self._entries
+
+    def put(self, path: str, blob: Any) -> bool:
+        """Set a file; False if the path crosses a file, or a folder lies there."""
+        name, _, rest = path.partition("/")
+        entries = self._loaded()
+        there = entries.get(name)
+        if not rest:
+            if isinstance(there, Tree):
+                return False
+            mode = there[1] if there and there[1] == FileMode.BLOB_EXECUTABLE else FileMode.BLOB
+            entries[name] = (blob, mode)
+        elif there is not None and not isinstance(there, Tree):
+            return False
+        else:
+            below = there or Tree(self._repo)
+            if not below.put(rest, blob):
+                return False
+            entries[name] = below
+        self._oid = None
+        return True
+
+    def take(self, path: str) -> bool:
+        """Remove a file or a folder, and folders that are empty then; False if there is none."""
+        name, _, rest = path.partition("/")
+        entries = self._loaded()
+        there = entries.get(name)
+        if there is None or (rest and not isinstance(there, Tree)):
+            return False
+        if rest and isinstance(there, Tree):
+            if not there.take(rest):
+                return False
+            if not there._loaded():
+                del entries[name]
+        else:
+            del entries[name]
+        self._oid = None
+        return True
+
+    def blob(self, path: str) -> bytes | None:
+        """What a file holds."""
+        name, _, rest = path.partition("/")
+        there = self._loaded().get(name)
+        if isinstance(there, Tree):
+            return there.blob(rest) if rest else None
+        return self._repo[there[0]].data if there and not rest else None
+
+    def write(self) -> Any:
+        """The tree's id in the repository."""
+        if self._oid is None:
+            builder = self._repo.TreeBuilder()
+            for name, entry in self._loaded().items():
+                if isinstance(entry, Tree):
+                    builder.insert(name, entry.write(), FileMode.TREE)
+                else:
+                    builder.insert(name, *entry)
+            self._oid = builder.write()
+        return self._oid
+
+
+def commit(repo: Any, tree: Any, parents: Sequence[Any], author: str, message: str) -> Any:
+    """A commit that no reference names yet."""
+    who = pygit2.Signature(author, f"{author}@users.noreply.invalid")
+    return repo.create_commit(None, who, who, message, tree, list(parents))
+
+
+def head(repo: Any, ref: str) -> Any | None:
+    """The commit that a full reference names, tags peeled; None if there is none."""
+    if "\0" in ref:  # libgit2 would read no further, and find another
+        return None
+    try:
+        return repo.references[ref].peel(pygit2.Commit)
+    except (KeyError, ValueError, pygit2.GitError):
+        return None
+
+
+def find(repo: Any, revision: str) -> Any:
+    """The commit that a branch, a tag, a full reference or an id names.
+
+    Raises:
+        Refused: RevisionNotFound.
+    """
+    if revision.startswith(OPEN_REFS):
+        found = head(repo, revision)
+    elif revision == "HEAD":
+        found = head(repo, MAIN)
+    else:
+        found = head(repo, f"refs/heads/{revision}") or head(repo, f"refs/tags/{revision}")
+    if found is None and re.fullmatch(r"[0-9a-f]{7,40}", revision):
+        try:
+            found = repo[revision]
+        except (KeyError, ValueError):
+            found = None
+    if not isinstance(found, pygit2.Commit):
+        raise no_revision(revision[:200])
+    return found
+
+
+def entry(commit_: Any, path: str) -> Any | None:
+    """The blob or tree at a path of a commit; the root for the empty path."""
+    if not path:
+        return commit_.tree
+    try:
+        return commit_.tree[path]
+    except (KeyError, ValueError):
+        return None
+
+
+def pointer(sha: str, size: int) -> bytes:
+    """The text that stands in git for an LFS object."""
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha}\nsize {size}\n".encode()
+
+
+def pointed(content: bytes) -> tuple[str, int] | None:
+    """The sha256 and size in an LFS pointer; None for anything else."""
+    found = _POINTER.fullmatch(content) if len(content) < 200 else None
+    return (found[1].decode(), int(found[2])) if found else None
+
+
+_known: OrderedDict[bytes, tuple[int, tuple[str, int] | None]] = OrderedDict()
+_known_lock = threading.Lock()
+
+
+def measure(repo: Any, oid: Any) -> tuple[int, tuple[str, int] | None]:
+    """A blob's size in git, and what it points at if it is an LFS pointer."""
+    key = oid.raw
+    with _known_lock:
+        if key in _known:
+            return _known[key]
+    size = repo.odb.read_header(oid)[1]
+    found = (size, pointed(repo[oid].data) if 120 < size < 200 else None)
+    with _known_lock:
+        _known[key] = found
+        if len(_known) > MOST_KNOWN_BLOBS:
+            _known.popitem(last=False)
+    return found
+
+
+def ancestry(repo: Any, from_: Any) -> Iterator[Any]:
+    """A commit and all before it, newest first."""
+    yield from repo.walk(from_, SortMode.TOPOLOGICAL | SortMode.TIME)
+
+
+def merged(repo: Any, ours: Any, theirs: Any) -> tuple[Any | None, list[str]]:
+    """The tree of a three-way merge, or None and the paths in conflict."""
+    index = repo.merge_commits(ours, theirs)
+    if index.conflicts is None:
+        return index.write_tree(repo), []
+    sides = [side for conflict in index.conflicts for side in conflict if side is not None]
+    return None, sorted({side.path for side in sides})
+
+
+def diff(repo: Any, base: Any, tip: Any) -> str:
+    """What tip changes since it left base, as a patch; a long one is cut with a word about it."""
+    fork = repo.merge_base(base, tip)
+    before = repo[fork].tree if fork else repo[Tree(repo).write()]
+    patch = repo.diff(before, repo[tip].tree)
+    text: str = (patch.patch or "") if patch.stats.files_changed else ""
+    if len(text) > MOST_DIFF:
+        return text[:MOST_DIFF] + "\n... the rest of this diff is left out\n"
+    return text

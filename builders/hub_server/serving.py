@@ -1,0 +1,265 @@
+"""A running Hub: joined if one serves the data folder already, started on a thread if not."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from builders.errors import FolderError, InputError
+
+if TYPE_CHECKING:
+    from builders.hub_server.request import Hub
+
+OWNER = "potstill"
+MOST_LOG = 16 * 1024 * 1024
+PATIENCE_S = 20.0
+
+_ours: list[Any] = []
+"""The locks and sockets of the servers in this process."""
+
+
+def _let_go() -> None:
+    for one in _ours:
+        one.close()
+
+
+# A forked child must hold neither folder nor port when its parent is gone.
+os.register_at_fork(after_in_child=_let_go)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """Where a Hub answers, its owner's token, and whether it was started for this."""
+
+    endpoint: str
+    token: str
+    started: bool
+
+
+@contextmanager
+def serving(data: Path, port: int = 0) -> Iterator[Serving]:
+    """A Hub on this data folder, for as long as the block runs.
+
+    Port 0 is the port that the folder had last time, or any free one.
+
+    Raises:
+        InputError: The port is taken.
+        FolderError: The folder cannot be written, or who serves it does not answer.
+    """
+    with _claimed(data) as lock:
+        if lock is None:
+            yield _joined(data)
+            return
+        with _started(data, port) as running:
+            yield running
+
+
+def add_user(data: Path, name: str) -> str:
+    """A new token for a user, who is made if new; also while the Hub runs.
+
+    Raises:
+        InputError: The name is none, or an organisation's.
+    """
+    from builders.hub_server.names import RESERVED, is_name
+    from builders.hub_server.store import Store
+
+    if not is_name(name) or name.lower() in RESERVED:
+        raise InputError(
+            f"{name!r} cannot be a user's name; give letters, digits, '-', '_' and '.', at most 96"
+        )
+    _made(data)
+    store = Store(data / "hub.db")
+    try:
+        token = store.add_user(name)
+    finally:
+        store.close()
+    if token is None:
+        raise InputError(f"{name!r} is an organisation on this Hub; choose another name")
+    return token
+
+
+def _made(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise FolderError(
+            f"the data folder {data} cannot be made ({error.strerror}); name another with --data"
+        ) from None
+
+
+@contextmanager
+def _claimed(data: Path) -> Iterator[IO[str] | None]:
+    """The folder's lock, which dies with its owner; None if another server holds it."""
+    _made(data)
+    try:
+        lock = (data / "lock").open("a")
+    except OSError as error:
+        raise FolderError(
+            f"the data folder {data} cannot be written ({error.strerror}); name another with --data"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        _ours.append(lock)
+        try:
+            yield lock
+        finally:
+            _ours.remove(lock)
+
+
+def _joined(data: Path) -> Serving:
+    """The Hub that serves the folder, once it answers."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        try:
+            said = json.loads((data / "server.json").read_text())
+            token = (data / "token").read_text().strip()
+            with socket.create_connection(("127.0.0.1", said["port"]), timeout=1):
+                return Serving(endpoint=said["endpoint"], token=token, started=False)
+        except (OSError, ValueError, KeyError):
+            time.sleep(0.05)
+    raise FolderError(
+        f"another process holds {data} but serves no Hub on it; end it, or name another with --data"
+    )
+
+
+@contextmanager
+def _started(data: Path, port: int) -> Iterator[Serving]:
+    import uvicorn
+
+    from builders.hub_server.app import App
+
+    bound = _bound(data, port)
+    _ours.append(bound)
+    taken = bound.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{taken}"
+    hub, close = _opened(data, endpoint)
+    app = App(hub)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        loop="asyncio",
+        backlog=512,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([bound],), name="hub-server", daemon=True)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.005)
+        if not server.started:
+            raise FolderError(f"no Hub could be started on {endpoint}; its error stands above")
+        _written(data / "server.json", json.dumps({"endpoint": endpoint, "port": taken}))
+        token = (data / "token").read_text().strip()
+        yield Serving(endpoint=endpoint, token=token, started=True)
+    finally:
+        server.should_exit = True
+        thread.join()
+        _ours.remove(bound)
+        bound.close()
+        app.close()
+        close()
+
+
+def _bound(data: Path, port: int) -> socket.socket:
+    """A socket on loopback: on the port asked for, else the last one, else any."""
+    wanted = [port] if port else []
+    if not port:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            wanted.append(int(json.loads((data / "server.json").read_text())["port"]))
+        wanted.append(0)
+    for one in wanted:
+        # asyncio sends at once (TCP_NODELAY) only where the protocol is named.
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind(("127.0.0.1", one))
+        except (OSError, OverflowError):
+            bound.close()
+        else:
+            return bound
+    raise InputError(
+        f"port {port} of 127.0.0.1 cannot be used; give another, or 0 for any free one"
+    )
+
+
+def _opened(data: Path, endpoint: str) -> tuple[Hub, Any]:
+    """The parts of a Hub on its folder, what a kill left half done cleared away."""
+    from builders.hub_server.git import Git
+    from builders.hub_server.lfs import Lfs, Seal
+    from builders.hub_server.request import Hub
+    from builders.hub_server.store import Store
+    from builders.hub_server.webhooks import Hooks
+
+    key = data / "key"
+    if not key.exists():
+        _written(key, secrets.token_hex(32))
+    log = data / "hub.log"
+    if log.exists() and log.stat().st_size > MOST_LOG:
+        log.replace(data / "hub.log.old")
+    store = Store(data / "hub.db")
+    git, lfs = Git(data / "git"), Lfs(data / "lfs")
+    if not (data / "token").exists():
+        _written(data / "token", store.add_user(OWNER) or "")
+    _tidy(store, git, lfs)
+    hooks = Hooks(store, git, endpoint)
+    word = key.read_text().strip()
+    hub = Hub(
+        data=data,
+        store=store,
+        git=git,
+        lfs=lfs,
+        seal=Seal(word.encode()),
+        owner=OWNER,
+        mark=hashlib.sha256(word.encode()).hexdigest()[:16],
+        tell=hooks.tell,
+    )
+
+    def close() -> None:
+        hooks.stop()
+        store.close()
+
+    return hub, close
+
+
+def _tidy(store: Any, git: Any, lfs: Any) -> None:
+    """Remove histories and objects that no repository has, and locks: a kill left them."""
+    known = {row["id"] for row in store.rows("select id from repo")}
+    for id_ in git.ids():
+        if id_ in known:
+            git.unlock(id_)
+        else:
+            git.remove(id_)
+    held = {row["sha"] for row in store.rows("select distinct sha from object")}
+    for sha in lfs.shas():
+        if sha not in held:
+            lfs.remove(sha)
+
+
+def _written(path: Path, text: str) -> None:
+    """A file that is whole or not there, and only its owner's to read."""
+    temporary = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    shutil.move(temporary, path)

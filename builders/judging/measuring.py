@@ -1,0 +1,167 @@
+"""Asks a judge about pairs that people labelled, in both orders, so that it can be measured.
+
+Every call goes through a ledger of its own: what a judge said once is not paid for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from builders.engine.calls import Answer, Call, Failure
+from builders.engine.engine import Engine, folder_lock
+from builders.engine.ledger import Ledger
+from builders.engine.progress import Progress
+from builders.engine.run_limits import RunLimits
+from builders.engine.teacher import Teacher, TeacherSpec
+from builders.engine.teacher_kinds import teacher
+from builders.errors import RecipeError, TeacherError, folder_error
+from builders.judging.labelled_sets import Pair
+from builders.judging.prompts import JudgeQuestion, Unread, comparing
+from builders.judging.tables import texts
+from builders.judging.verdicts import ABSENT, Codes, Judged, codes
+from builders.recipe import Recipe, Seeds
+from builders.schema import PROMPT_COMPLETION
+
+LEDGER = "ledger.sqlite"
+_SAMPLING = {"temperature": 0.0, "max_tokens": 512}  # MT-bench's temperature for judges
+_LOOK_S = 0.2
+_AHEAD = 4  # calls made ready for each that may be in flight
+
+
+def _no_pipeline(*_: object) -> object:
+    raise RecipeError("a judge that is measured has no pipeline; nothing should ask for one")
+
+
+# An engine belongs to a recipe; of this one it needs the role.
+_ROLE = Recipe(
+    name="judge",
+    makes="verdicts on labelled pairs",
+    schema=PROMPT_COMPLETION,
+    seeds=Seeds(flag="prompts", form="prompts", source="", licence="unknown", written_by="unknown"),
+    roles={"judge": "compares two texts"},
+    rows=1,
+    rows_of="verdicts",
+    pipeline=_no_pipeline,
+    row=lambda raw: raw,
+)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """One answer: the verdict's word, `unread`, or `absent` where there was no answer."""
+
+    word: str
+    text: str | None = None
+
+
+def asked_judge(
+    pairs: Sequence[Pair],
+    labelled: Judged,
+    spec: TeacherSpec,
+    home: Path,
+    progress: Progress,
+    *,
+    repeats: int = 0,
+    run_limits: RunLimits | None = None,
+) -> Judged:
+    """The labelled pairs with the verdicts that a judge gives now, in both orders.
+
+    Args:
+        pairs: The texts, in the order of `labelled`.
+        labelled: What people said, and facts about the texts; its own verdicts are left out.
+        spec: The judge.
+        home: The folder of its ledger.
+        progress: Counts what happens.
+        repeats: How often each pair is asked again in the first order.
+        run_limits: Budget and pace.
+
+    Raises:
+        PotstillError: No judge, no answer at all, or stopped; every answer is kept.
+    """
+    who = teacher(spec)
+    try:
+        with folder_lock(home), closing(Ledger.open(home / LEDGER)) as ledger:
+            progress.begin("starting the judge")
+            with Engine(_ROLE, who, ledger, progress, seed=0, run_limits=run_limits) as engine:
+                progress.rows_wanted = len(pairs) * (2 + repeats)
+                progress.begin(f"judging with {who.model}")
+                asking = _all_said(engine, who, pairs, repeats, progress)
+                said = engine.loop.run_until_complete(asking)
+    except OSError as error:
+        raise folder_error(error, home) from None
+    if pairs and all(one.word == "absent" for one in said):
+        raise TeacherError(f"{who.model!r} answered no call; ask it something by hand first")
+    columns = [said[start : start + len(pairs)] for start in range(0, len(said), len(pairs) or 1)]
+    first, second, *again = columns
+    return replace(
+        labelled,
+        judge=who.model,
+        first=_codes(first),
+        second=_codes(second),
+        repeats=np.column_stack([_codes(one) for one in again]) if again else None,
+        rationale=texts(one.text for one in first),
+        shown=None,
+        preference=None,
+        score_a=None,
+        score_b=None,
+        rationale_a=None,
+        rationale_b=None,
+    )
+
+
+async def _all_said(
+    engine: Engine, who: Teacher, pairs: Sequence[Pair], repeats: int, progress: Progress
+) -> list[_Said]:
+    """First every pair as it is, then every pair swapped, then each repetition."""
+    ahead = asyncio.Semaphore(_AHEAD * who.concurrency)
+
+    async def said(pair: Pair, swapped: bool, sample: int) -> _Said:
+        question = comparing(pair.prompt, pair.a, pair.b, swapped=swapped, reference=pair.reference)
+        call = Call(
+            role="judge",
+            endpoint=who.name,
+            model=who.model,
+            revision=who.revision,
+            asked=question.messages,
+            sampling=_SAMPLING,
+            sample=sample,
+        )
+        async with ahead:
+            try:
+                answer = await engine.answer(call)
+            except Failure:
+                return _Said("absent")
+            finally:
+                progress.rows += 1
+        return _read(question, answer)
+
+    turns = [(False, 0), (True, 0), *((False, sample) for sample in range(1, repeats + 1))]
+    tasks = [asyncio.ensure_future(said(one, *turn)) for turn in turns for one in pairs]
+    whole = asyncio.gather(*tasks)
+    try:
+        while not whole.done():
+            await asyncio.wait([whole], timeout=_LOOK_S)
+            if engine.stopped:  # calls that were not sent yet would wait for ever
+                raise engine.stopped
+        return await whole
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _read(question: JudgeQuestion[str], answer: Answer) -> _Said:
+    verdict = question.read(answer.text)
+    return _Said("unread" if isinstance(verdict, Unread) else verdict, answer.text)
+
+
+def _codes(said: Sequence[_Said]) -> Codes:
+    found = codes([one.word if one.word in ("a", "b", "tie") else None for one in said])
+    found[np.array([one.word == "absent" for one in said], bool)] = ABSENT
+    return found

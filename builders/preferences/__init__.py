@@ -1,0 +1,1 @@
+"""What preference recipes share: rated and compared answers, and the ways to make pairs of them."""

@@ -1,0 +1,123 @@
+"""What a Hub and its viewer take, checked on a release folder before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from builders.drafting.licence import licences_by_source
+from builders.errors import InputError, nearest_name
+from builders.release.card_lint import licence_ids
+from builders.release.snapshot import CARD, data_files, split_of
+
+# The Hub refuses a card it cannot validate in one request; hand-written ones are under 40 kB.
+MOST_CARD_BYTES = 100_000
+# The viewer gives up above 300 MB of a row group in memory; `datasets` writes at most 100 MB.
+MOST_ROW_GROUP_BYTES = 100_000_000
+# `datasets` pushes shards of 500 MB; a row group that falls together with a cut may add to it.
+MOST_SHARD_BYTES = 1_000_000_000
+# The Hub's advice for a commit that is made through its interface: under 100 files.
+MOST_FILES = 100
+# The viewer's: 1,000 columns, 500 characters of a name, 30 splits. It takes 4,000 configs; that a
+# person finds one among them takes fewer.
+MOST_COLUMNS, MOST_NAME, MOST_SPLITS, MOST_CONFIGS = 1_000, 500, 30, 30
+# The Hub's rule for a name of a repository, namespace included.
+MOST_REPOSITORY = 96
+_PART = re.compile(r"[A-Za-z0-9_]|[A-Za-z0-9_][\w.-]*[A-Za-z0-9_]", re.ASCII)
+_CONFIG = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
+
+
+def check_limits(folder: Path, repository: str | None) -> None:
+    """Refuse a release folder, or a repository's name, that the Hub or its viewer would not take.
+
+    Raises:
+        InputError: The first limit passed, with what it is and what to do.
+    """
+    if repository is not None and (why := name_problem(repository)):
+        raise InputError(
+            f"{repository!r} cannot be a repository: {why}; give a name such as org/set"
+        )
+    for problem in _problems(folder):
+        raise InputError(problem)
+
+
+def name_problem(repository: str) -> str | None:
+    """Why the Hub takes no repository of that name, or None."""
+    parts = repository.split("/")
+    if len(parts) != 2:
+        return "expected an organisation or a user and a name, with one slash between"
+    if len(repository) > MOST_REPOSITORY:
+        return f"it has {len(repository)} characters of at most {MOST_REPOSITORY}"
+    if repository.endswith(".git"):
+        return "it ends with .git"
+    if "--" in repository or ".." in repository:
+        return "it holds -- or .."
+    if not all(map(_PART.fullmatch, parts)):
+        return "a name has letters, digits, '_', '-' and '.', the last two only inside"
+    return None
+
+
+def _problems(folder: Path) -> Iterator[str]:
+    card, files = folder / CARD, data_files(folder)
+    if (size := card.stat().st_size) > MOST_CARD_BYTES:
+        yield (
+            f"the card has {size:,} bytes of at most {MOST_CARD_BYTES:,}; shorten the "
+            "words, or the values of the first row"
+        )
+    if (number := sum(path.is_file() for path in folder.rglob("*"))) > MOST_FILES:
+        yield (
+            f"the release has {number} files, a commit on the Hub at most {MOST_FILES}; release "
+            "fewer rows, or in larger shards"
+        )
+    if len(files) > MOST_CONFIGS:
+        yield f"the set has {len(files)} configs of at most {MOST_CONFIGS}; make several sets of it"
+    for config, paths in files.items():
+        if not _CONFIG.fullmatch(config):
+            yield f"{config!r} cannot be a config; use letters, digits, '_', '-' and '.'"
+        if (splits := len(set(map(split_of, paths)))) > MOST_SPLITS:
+            yield f"config {config!r} has {splits} splits of at most {MOST_SPLITS}; join some"
+        for path in paths:
+            yield from _file_problems(config, path)
+
+
+def _file_problems(config: str, path: Path) -> Iterator[str]:
+    import pyarrow.parquet as pq
+
+    here = f"config {config!r}, {path.name}"
+    if (size := path.stat().st_size) > MOST_SHARD_BYTES:
+        yield (
+            f"{here}: {size:,} bytes of at most {MOST_SHARD_BYTES:,} in a file; cut it into shards"
+        )
+    metadata: Any = pq.read_metadata(path)
+    names = metadata.schema.to_arrow_schema().names
+    if len(names) > MOST_COLUMNS:
+        yield f"{here}: {len(names):,} columns of at most {MOST_COLUMNS:,}; leave some out"
+    if long := next((name for name in names if len(name) > MOST_NAME), None):
+        yield f"{here}: the column {long[:40]!r}... has more than {MOST_NAME} characters; rename it"
+    for group in range(metadata.num_row_groups):
+        size = metadata.row_group(group).total_byte_size
+        if size > MOST_ROW_GROUP_BYTES:
+            yield (
+                f"{here}: row group {group} has {size:,} bytes of at most "
+                f"{MOST_ROW_GROUP_BYTES:,}, which the Hub's viewer cannot show; write fewer rows "
+                "in one, or shorter ones"
+            )
+
+
+def check_licences(lineage: Mapping[str, Any]) -> None:
+    """Refuse a licence that the Hub does not know: most likely it is misspelt.
+
+    Raises:
+        InputError: With the nearest that it knows.
+    """
+    known = licence_ids()
+    for whose, licence in licences_by_source(lineage).items():
+        if licence.lower() not in known:
+            near = nearest_name(licence.lower(), known).partition("; ")[2]
+            raise InputError(
+                f"the licence {licence!r} of the {whose} is none that the Hub knows"
+                f"{'; ' if near else ''}{near}; give one of its ids, such as 'cc-by-4.0', "
+                "'other' or 'unknown', and build again"
+            )

@@ -1,0 +1,180 @@
+"""A snapshot: a set as it lies in a folder, be it a release, what a Hub gave, or a draft.
+
+What is read here may come from strangers: it is checked, and nothing of it is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from builders.drafting.draft import FACTS
+from builders.errors import InputError
+from builders.release.card import words_on
+
+MANIFEST = "manifest.json"
+ADVISORIES = "advisories.json"
+CARD = "README.md"
+VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
+_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A set in a folder.
+
+    Attributes:
+        version: Without a `v`; None for a draft.
+        files: The parquet files of each config, in their order.
+        columns: For each config what its columns were declared as, by name; empty if unknown.
+        history: This version and all before it, newest first: `version`, and `changes` in a line.
+        advisories: The withdrawn versions: `why`, and which to `use`.
+        words: What people wrote on the card, by section or name in the front matter; empty for a
+            draft, which has no card yet.
+    """
+
+    folder: Path
+    version: str | None
+    files: Mapping[str, tuple[Path, ...]]
+    columns: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+    advisories: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+def snapshot(folder: Path) -> Snapshot:
+    """The set in a folder.
+
+    Raises:
+        InputError: There is none, or what it says of itself cannot be read.
+    """
+    files = data_files(folder)
+    if not files:
+        raise InputError(
+            f"{folder} holds no set; expected data/<config>/*.parquet, or a draft; "
+            "name the folder of a release or of a draft"
+        )
+    if _is_draft(folder):
+        return Snapshot(folder=folder, version=None, files=files)
+    manifest = read_manifest(folder)
+    card = folder / CARD
+    return Snapshot(
+        folder=folder,
+        version=manifest.get("version"),
+        files=files,
+        columns=declared_columns(manifest.get("configs", {})),
+        history=tuple(manifest.get("history", ())),
+        advisories=read_advisories(folder),
+        words=words_on(card.read_text(encoding="utf-8", errors="replace"))
+        if card.is_file()
+        else {},
+    )
+
+
+def data_files(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """The parquet files of a set by config: `default` first, then by name."""
+    found: dict[str, list[Path]] = {}
+    if _is_draft(folder):
+        for path in sorted(folder.glob("*.parquet")):
+            found[path.stem] = [path]
+    for path in sorted((folder / "data").glob("*/*.parquet")):
+        found.setdefault(path.parent.name, []).append(path)
+    names = sorted(found, key=lambda config: (config != "default", config))
+    return {config: tuple(found[config]) for config in names}
+
+
+def _is_draft(folder: Path) -> bool:
+    return (folder / FACTS).is_file() and not (folder / MANIFEST).is_file()
+
+
+def split_of(path: Path) -> str:
+    """The split that a file belongs to; a draft's files are all of `train`."""
+    named = _SHARD.fullmatch(path.stem)
+    return named[1] if named else "train"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What manifest.json says; empty where there is none.
+
+    Raises:
+        InputError: It is no JSON, or says something in a form that no release has.
+    """
+    manifest = _object(folder / MANIFEST)
+    version, history = manifest.get("version"), manifest.get("history", [])
+    if version is not None and not (isinstance(version, str) and VERSION.fullmatch(version)):
+        raise InputError(f"{MANIFEST}: {version!r} is no version; expected one such as '1.0.0'")
+    fit = isinstance(history, list) and all(
+        isinstance(one, dict)
+        and VERSION.fullmatch(str(one.get("version")))
+        and isinstance(one.get("changes"), str)
+        for one in history
+    )
+    if not fit:
+        raise InputError(
+            f"{MANIFEST}: its history is no list of versions and changes; take it from a release"
+        )
+    return manifest
+
+
+def read_advisories(folder: Path) -> dict[str, dict[str, str]]:
+    """The withdrawn versions, by number without `v`: `why`, and which to `use`.
+
+    Raises:
+        InputError: advisories.json is no such table.
+    """
+    found = {}
+    for version, said in _object(folder / ADVISORIES).items():
+        plain = version.removeprefix("v")
+        fit = isinstance(said, dict) and all(isinstance(said.get(x), str) for x in ("why", "use"))
+        if not fit or not VERSION.fullmatch(plain):
+            raise InputError(
+                f"{ADVISORIES}: {version!r} is no version with its 'why' and 'use'; mend the file"
+            )
+        found[plain] = dict(said)
+    return found
+
+
+def declared_columns(configs: Any) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The columns that a manifest's `configs` declare, by config and name.
+
+    Raises:
+        InputError: They have another form.
+    """
+    try:
+        return {
+            config: {column["name"]: column for column in shape["columns"]}
+            for config, shape in configs.items()
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise InputError(
+            f"{MANIFEST}: its configs have no columns with names; take the file from a release"
+        ) from None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise InputError(f"{path.name} is not JSON; take the file from a release") from None
+    if not isinstance(read, dict):
+        raise InputError(f"{path.name} is no JSON object; take the file from a release")
+    return read
+
+
+def declared(shapes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Schemas as a manifest's `configs`: the shape's name, and each column's facts."""
+    return {
+        config: {"shape": shape.name, "columns": _facts(shape.columns)}
+        for config, shape in shapes.items()
+    }
+
+
+def _facts(columns: Sequence[Any]) -> list[dict[str, Any]]:
+    names = ("name", "type", "nullable", "meaning")
+    return [{name: getattr(column, name) for name in names} for column in columns]

@@ -1,0 +1,248 @@
+"""A pull request on a set, as a Hub holds it: fetched as files, commented once, merged as reviewed.
+
+Nothing of it is executed or parsed here; builders.review.report reads it in a sandbox.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders.drafting.contributions import CONFIG, CONTRIBUTED, Action, contribution, files_of
+from builders.drafting.files import canonical_json, read_parquet, write_parquet
+from builders.errors import HubError
+from builders.hub.connection import Hub, file_to_add, spoken
+from builders.hub.fetch import commit, download, parse_set, tree, unsafe_path
+from builders.release.snapshot import MANIFEST
+from builders.review.findings import MARK, Finding, refused
+from builders.schema import Row
+
+MOST_FILE_BYTES = 200_000_000  # of a changed file; a larger one is named, not fetched
+CONTRIBUTIONS = f"data/{CONFIG}/train-00000-of-00001.parquet"
+_NEEDED = ("README.md", MANIFEST, "data/default/", f"data/{CONFIG}/")  # though unchanged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pull:
+    """A pull request at one commit.
+
+    Attributes:
+        sha: Its head when it was fetched; nothing else is ever merged.
+        base: Where it left main; what it changes is what differs from there.
+        author: Who opened it, by name on the Hub.
+        conflicts: Files that main has changed as well.
+        unsafe: Paths that cannot be written to a folder, each with why.
+        too_large: Changed files above the limit, in bytes; they were not fetched.
+    """
+
+    repository: str
+    number: int
+    sha: str
+    base: str
+    author: str
+    status: str
+    conflicts: tuple[str, ...]
+    unsafe: Mapping[str, str]
+    too_large: Mapping[str, int]
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is against it before a file is opened."""
+        found = [refused("path", f"{path!r} {why}") for path, why in self.unsafe.items()]
+        found += [
+            refused("file size", f"{path!r} has {size:,} bytes; at most {MOST_FILE_BYTES:,} may be")
+            for path, size in self.too_large.items()
+        ]
+        if self.conflicts:
+            names = ", ".join(self.conflicts)
+            found.append(refused("conflict", f"main changed the same files meanwhile: {names}"))
+        return tuple(found)
+
+
+def fetch(hub: Hub, repository: str, number: int, main: Path, pull: Path) -> Pull:
+    """Fetch what a pull request changes: the files as it found them, and as it leaves them.
+
+    Of files that it does not touch only those that a review needs are in both folders.
+
+    Raises:
+        HubError: No such pull request, no right to read it, or the Hub does not answer.
+    """
+    api = hub.api()
+    at = {"repo_id": repository, "repo_type": "dataset"}
+    with spoken(hub, repository):
+        details = api.get_discussion_details(discussion_num=number, **at)
+        if not details.is_pull_request:
+            raise HubError(f"{repository} number {number} is a discussion, not a pull request")
+        head = api.repo_info(revision=f"refs/pr/{number}", **at).sha or ""
+        base = _left_main_at(api, at, head)
+        old, new = (tree(api, at, sha) for sha in (base, head))
+        changed = {
+            path for path in old.keys() | new.keys() if _differ(old.get(path), new.get(path))
+        }
+        wanted = changed | {path for path in old if path.startswith(_NEEDED)}
+        unsafe = {path: why for path in sorted(changed) if (why := unsafe_path(path))}
+        large = {path: new[path].size for path in changed & set(new)}
+        too_large = {path: size for path, size in large.items() if size > MOST_FILE_BYTES}
+        for path in sorted(wanted - set(unsafe) - set(too_large)):
+            if path in old:
+                download(api, at, path, base, main)
+            if path in new and path not in changed:
+                _copy(main / path, pull / path)
+            elif path in new:
+                download(api, at, path, head, pull)
+    conflicts = details.conflicting_files
+    return Pull(
+        repository=repository,
+        number=number,
+        sha=head,
+        base=base,
+        author=details.author,
+        status=details.status,
+        conflicts=tuple(conflicts) if isinstance(conflicts, list) else ("?",) * bool(conflicts),
+        unsafe=unsafe,
+        too_large=too_large,
+    )
+
+
+def _left_main_at(api: Any, at: Mapping[str, str], head: str) -> str:
+    """The newest commit that a pull request and main have in common."""
+    ours = {commit.commit_id for commit in api.list_repo_commits(revision="main", **at)}
+    theirs = (commit.commit_id for commit in api.list_repo_commits(revision=head, **at))
+    common: str | None = next((commit for commit in theirs if commit in ours), None)
+    if common is None:
+        raise HubError(
+            f"{at['repo_id']}: the pull request has no commit in common with main; ask for one "
+            "that starts from main"
+        )
+    return common
+
+
+def _differ(old: Any, new: Any) -> bool:
+    return old is None or new is None or old.blob_id != new.blob_id
+
+
+def _copy(source: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, to)
+
+
+def say(hub: Hub, pull: Pull, text: str) -> None:
+    """Put our comment on a pull request: the one that is there is edited, else it is the first.
+
+    Raises:
+        HubError: No right to comment, or the Hub does not answer.
+    """
+    api = hub.api()
+    at = {"repo_id": pull.repository, "discussion_num": pull.number, "repo_type": "dataset"}
+    with spoken(hub, pull.repository):
+        me = api.whoami()["name"]
+        ours = next(
+            (
+                event
+                for event in api.get_discussion_details(**at).events
+                if event.type == "comment"
+                and event.author == me
+                and not event.hidden
+                and event.content.startswith(MARK)
+            ),
+            None,
+        )
+        if ours is None:
+            api.comment_discussion(comment=text, **at)
+        elif ours.content != text:
+            api.edit_discussion_comment(comment_id=ours.id, new_content=text, **at)
+
+
+def merge(hub: Hub, pull: Pull, accepted: Sequence[tuple[Action, Row]], folder: Path) -> str:
+    """Merge exactly the reviewed commit; give main's new one.
+
+    `folder` holds the files of the pull request as they were reviewed. One commit on top of the
+    reviewed one writes down who gave what and mends the manifest's sums, so that one merge brings
+    both; it names the reviewed commit as its parent, so a push in between stops everything.
+
+    Raises:
+        HubError: The pull request is not open, moved since the review, or conflicts with main.
+    """
+    api = hub.api()
+    at = {"repo_id": pull.repository, "repo_type": "dataset"}
+    if pull.status not in ("open", "draft"):
+        raise HubError(f"{pull.repository} number {pull.number} is {pull.status}; nothing to merge")
+    given = [
+        contribution(
+            action, row, contributor=pull.author, pull_request=pull.number, commit=pull.sha
+        )
+        for action, row in accepted
+    ]
+    changed = {"README.md"} if (folder / "README.md").is_file() else set()
+    if given:
+        earlier = [row for path in files_of(folder) for row in read_parquet(path)]
+        (folder / CONTRIBUTIONS).parent.mkdir(parents=True, exist_ok=True)
+        write_parquet(folder / CONTRIBUTIONS, CONTRIBUTED, [*earlier, *given])
+        changed.add(CONTRIBUTIONS)
+    sums = _with_new_sums(folder)
+    operations = [file_to_add(path, folder / path) for path in sorted(changed - {"README.md"})]
+    if sums is not None:
+        operations.append(file_to_add(MANIFEST, sums))
+    with spoken(hub, pull.repository):
+        reviewed = pull.sha
+        if operations:
+            reviewed = api.create_commit(
+                operations=operations,
+                commit_message=f"Pull request {pull.number}, reviewed at {pull.sha[:12]}",
+                revision=f"refs/pr/{pull.number}",
+                parent_commit=pull.sha,
+                **at,
+            ).oid
+        if pull.status == "draft":
+            api.change_discussion_status(discussion_num=pull.number, new_status="open", **at)
+        where = f"refs/pr/{pull.number}"
+        if commit(hub, pull.repository, where) != reviewed:
+            raise HubError(
+                f"{pull.repository} number {pull.number} moved after {pull.sha[:12]} was reviewed; "
+                "nothing was merged; review it again"
+            )
+        api.merge_pull_request(discussion_num=pull.number, **at)
+        # The Hub's merge takes no sha: a push in the very moment would have come along.
+        if (merged := commit(hub, pull.repository, where)) != reviewed:
+            raise HubError(
+                f"{pull.repository} number {pull.number} moved while it was merged: main now holds "
+                f"{merged[:12]}, not {reviewed[:12]} as reviewed; compare the two, revert main if "
+                "need be"
+            )
+        return commit(hub, pull.repository, "main")
+
+
+def _with_new_sums(folder: Path) -> bytes | None:
+    """The manifest with size and sha256 of each file that lies here; None if nothing changes."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    files = manifest.setdefault("files", {})
+    for name in [*files, CONTRIBUTIONS]:
+        if (file := folder / name).is_file():
+            content = file.read_bytes()
+            sha256 = hashlib.sha256(content).hexdigest()
+            files[name] = {"bytes": len(content), "sha256": sha256}
+    text = canonical_json({**manifest, "files": dict(sorted(files.items()))})
+    return None if text == path.read_text(encoding="utf-8") else text.encode()
+
+
+def fetch_contributions(hub: Hub, where: str, to: Path) -> None:
+    """Fetch the files of `contributed` of `org/set` or `org/set@revision` into a folder.
+
+    Raises:
+        HubError: No such set or revision.
+    """
+    repository, revision = parse_set(where)
+    api = hub.api()
+    at = {"repo_id": repository, "repo_type": "dataset"}
+    with spoken(hub, repository):
+        sha = commit(hub, repository, revision or "main")
+        for path in tree(api, at, sha):
+            if path.startswith(f"data/{CONFIG}/") and not unsafe_path(path):
+                download(api, at, path, sha, to)

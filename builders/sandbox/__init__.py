@@ -1,0 +1,1 @@
+"""A child process that may do nothing: for files that strangers wrote."""

@@ -1,0 +1,1 @@
+"""Where prompts and tasks come from: files, folders, Hub datasets, chat formats."""

@@ -1,0 +1,570 @@
+"""A build: rows are conserved, the same input gives the same bytes, a draft is whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders.drafting.draft import counts, last_draft
+from builders.drafting.outcomes import CandidateRow, decide, outcomes
+from builders.recipe import Raw, Recipe, Settings
+from builders.schema import DROPPED, Row, Schema, user
+from pipelines import completions, instructions
+from scripts.main import main
+from tests.endpoint import Behaviour, Endpoint
+
+FILES = ("default.parquet", "dropped.parquet", "calls.parquet", "draft.json")
+
+KINDS = {
+    "Is this review pleased or annoyed?": [("I would buy it again.", "pleased")],
+    "Name the tense of the verb: past or present.": [("She walked.", "past")],
+    "Put the word in its plural.": [("mouse", "mice"), ("child", "children")],
+    "Describe the smell of a forest after rain.": [("", "Wet earth, moss and resin.")],
+    "Give a rule of thumb for salting pasta water.": [("", "Ten grams to a litre.")],
+    "Shorten the sentence without losing its point.": [("It is, I think, late.", "It is late.")],
+    "Suggest a name for a bakery beside a station.": [("", "Platform Loaf")],
+    "Turn the temperature from Celsius to Fahrenheit.": [("100", "212")],
+    "Say in one line why tides come twice a day.": [("", "The sea bulges on two sides.")],
+    "Correct the spelling.": [("recieve", "receive")],
+}
+LABELLED = 2  # the first of KINDS
+
+CONTINUED = (
+    "Write four lines about a heron at dusk.\n10. Count the vowels.\n11. Draw a map of the town.",
+    "Decide whether the number is odd or even.\n10. (Optional) say where rivers end their course.",
+    "Translate the greeting into Portuguese.\n10. Éclairs need what kind of pastry, and why?",
+    "Explain to a guest how the coffee machine works.\n10. Put the word in its plural form.",
+    "List everything a violinist packs for a concert abroad.\n10. Write a program that sorts.",
+    "Compare walking and cycling as ways to reach the office.\n10. go",
+)
+INSTANCES = (
+    "Output: Here it is, plain and short.",
+    "Example 1\nInput: first\nOutput: one\nExample 2\nInput: second\nOutput: two",
+    "Example 1\nInput: same\nOutput: same\nExample 2\nInput: third\nOutput:",
+    "Input: alone\nOutput: as follows:",
+)
+RULES: tuple[dict[str, Any], ...] = (
+    {"when": r"^Think of a series", "answers": list(CONTINUED)},
+    {"when": r"Task: Decide[^\n]*\nIs it classification\?$", "answer": "Yes"},
+    {"when": r"Is it classification\?$", "answer": "No"},
+    {"when": r"Task: Decide[^\n]*\n$", "answer": "Label: odd\nInput: 7\nLabel: even\nInput: 8"},
+    {"when": r"^Write examples of each task", "answers": list(INSTANCES)},
+    {
+        "when": "",
+        "answers": ["Answer {{hash}}, sample {{sample}}.", "I'm sorry, but I can't help."],
+    },
+)
+
+
+def write_seeds(folder: Path) -> Path:
+    """A small file of seed tasks: 10 kinds, two of them classification."""
+    path = folder / "seeds.jsonl"
+    lines = [
+        {
+            "instruction": instruction,
+            "instances": [{"input": given, "output": output} for given, output in pairs],
+            "is_classification": place < LABELLED,
+        }
+        for place, (instruction, pairs) in enumerate(KINDS.items())
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def write_script(folder: Path, rules: Sequence[Mapping[str, Any]] = RULES) -> Path:
+    """The rules as a file for `--teacher scripted:FILE`."""
+    path = folder / "script.jsonl"
+    path.write_text("".join(json.dumps(rule) + "\n" for rule in rules), encoding="utf-8")
+    return path
+
+
+def write_prompts(folder: Path, rows: int) -> Path:
+    """A text file of prompts, one a line."""
+    path = folder / "prompts.txt"
+    path.write_text("".join(f"What is {n} plus {n}?\n" for n in range(rows)), encoding="utf-8")
+    return path
+
+
+def build_words(folder: Path, *, rows: int = 30, name: str = "instructions") -> list[str]:
+    """The command line that builds from the files above, written into a folder, to folder/work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = write_prompts(folder, 12) if name == "completions" else write_seeds(folder)
+    flag = "--prompts" if name == "completions" else "--seeds"
+    teacher = f"scripted:{write_script(folder)}"
+    words = ["build", name, "--teacher", teacher, flag, str(source), "--rows", str(rows)]
+    return [*words, "--work", str(folder / "work")]
+
+
+def rows_of(draft: Path, config: str) -> list[Row]:
+    rows: list[Row] = pq.read_table(draft / f"{config}.parquet").to_pylist()
+    return rows
+
+
+def file_bytes(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path in it."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def build(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """Runs `potstill build ... --json` in this process; gives what it printed."""
+
+    def run(*words: str) -> dict[str, Any]:
+        assert main([*words, "--json"]) == 0
+        facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return facts
+
+    return run
+
+
+# --- rows are conserved
+
+
+def test_every_candidate_is_kept_or_dropped_for_a_reason_and_they_add_up(
+    tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    facts = build(*build_words(tmp_path, rows=60))
+    counted, draft = facts["counts"], Path(facts["draft"])
+    kept, dropped = rows_of(draft, "default"), rows_of(draft, "dropped")
+    assert counted["made"] == counted["kept"] + sum(counted["dropped"].values())
+    assert counted["kept"] == len(kept) > 0
+    assert counted["dropped"] == Counter(row["reason"] for row in dropped)
+    expected = {"too similar", "too short", "unsuitable word", "punctuation", "not ascii"}
+    assert expected <= set(counted["dropped"])
+    assert all(re.fullmatch(r"[a-z]+( [a-z]+)?", reason) for reason in counted["dropped"])
+    assert all(json.loads(row["evidence"])["instruction"] for row in dropped)
+    assert facts["spent"]["roles"]["writer"]["calls"] == len(rows_of(draft, "calls"))
+
+
+def test_every_kept_and_every_dropped_row_stands_at_the_calls_it_came_from(
+    tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    draft = Path(build(*build_words(tmp_path))["draft"])
+    named = {identity for call in rows_of(draft, "calls") for identity in call["row_ids"]}
+    assert named == {
+        row["id"] for config in ("default", "dropped") for row in rows_of(draft, config)
+    }
+
+
+def test_the_printed_table_adds_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(build_words(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    lines = re.findall(r"^(made|kept|dropped: .+?) {2,}(\d+)(?: +([\d.]+)%)?$", printed, re.M)
+    (made, *became) = lines
+    assert made[0] == "made" and int(made[1]) == sum(int(rows) for _, rows, _ in became)
+    assert sum(float(share) for _, _, share in became) == pytest.approx(100, abs=0.1 * len(became))
+    assert max(map(len, printed.splitlines())) <= max(80, 28 + len(str(tmp_path)) + 40)
+
+
+TEXT = st.text(max_size=30) | st.sampled_from(
+    [
+        "",
+        " \n",
+        "I'm sorry, but I can't help.",
+        "over and over " * 40,
+        "\ud800 alone",
+        "a\x00b",
+        "\ufffd",
+    ]
+)
+FEW = st.sampled_from(["Why is the sky blue?", "why is  the sky BLUE?", "Name a fish.", "É", "---"])
+CALL = st.integers(0, 5).map("call{:012d}".format)
+FAILED = st.fixed_dictionaries(
+    {
+        "failed": st.sampled_from(["time-out", "http 500", "step error", "no partner"]),
+        "failed_step": st.just("answer"),
+        "failed_why": TEXT,
+    }
+)
+
+
+def completions_raws(choose: str) -> st.SearchStrategy[list[Raw]]:
+    roles = st.sampled_from(["user", "assistant", "tool", ""])
+    turns = st.lists(st.fixed_dictionaries({"role": roles, "content": TEXT}), max_size=3)
+    asked = st.fixed_dictionaries({"prompt": FEW.map(user) | turns})
+    answered = st.fixed_dictionaries(
+        {
+            "answer": TEXT,
+            "llm_answer_finish_reason": st.sampled_from(["stop", "length", "unknown"]),
+            "llm_answer_call": CALL,
+        }
+    )
+    unanswered = st.fixed_dictionaries(
+        {"answer": st.none(), "llm_answer_finish_reason": st.just("time-out")}
+    )
+    judged = {"judgement": st.none() | TEXT | st.sampled_from(["[[7]]", "[[0]]", "[[3]] [[9.5]]"])}
+    extra = st.fixed_dictionaries(judged if choose == "judged" else {})
+    answer = st.tuples(asked, answered | unanswered, extra)
+    return st.lists(merged(answer) | merged(st.tuples(asked, FAILED)), max_size=25)
+
+
+def instructions_raws() -> st.SearchStrategy[list[Raw]]:
+    rejected = st.fixed_dictionaries(
+        {
+            "reject": st.sampled_from(["too similar", "echo", "cut off"]),
+            "instruction": st.none() | FEW | TEXT,
+            "similarity": st.floats(0, 1),
+            "llm_bootstrap_call": CALL,
+        }
+    )
+    instance = st.fixed_dictionaries(
+        {
+            "reject": st.none(),
+            "instruction": FEW,
+            "input": TEXT,
+            "output": TEXT,
+            "layout": st.sampled_from(["plain", "drawn"]),
+            "draw": st.floats(0, 1, exclude_max=True),
+            "llm_input_first_call": CALL,
+        }
+    )
+    return st.lists(rejected | instance | FAILED, max_size=25)
+
+
+def merged(parts: st.SearchStrategy[tuple[Raw, ...]]) -> st.SearchStrategy[Raw]:
+    return parts.map(lambda raws: {name: value for raw in raws for name, value in raw.items()})
+
+
+def assert_conserved(recipe: Recipe, asked: Settings, raws: list[Raw]) -> None:
+    candidates = [CandidateRow(raw=raw) for raw in raws]
+    decide(recipe, asked, candidates)
+    kept = [candidate.row for candidate in candidates if candidate.row is not None]
+    dropped, row_ids = outcomes(candidates)
+    assert all((one.row is None) != (one.drop is None) for one in candidates)
+    counted = counts(len(kept), dropped)
+    assert counted["made"] == len(raws) == counted["kept"] + sum(counted["dropped"].values())
+    for schema, rows in ((recipe.schema, kept), (DROPPED, dropped)):
+        assert len({row["id"] for row in rows}) == len(rows)
+        assert [schema.problem(row) for row in rows] == [None] * len(rows)
+        assert as_written(schema, rows) == rows
+    ids = {row["id"] for row in [*kept, *dropped]}
+    assert {identity for found in row_ids.values() for identity in found} <= ids
+
+
+def as_written(schema: Schema, rows: list[Row]) -> list[Row]:
+    read: list[Row] = pa.Table.from_pylist(rows, schema=schema.arrow).to_pylist()
+    return read
+
+
+@pytest.mark.parametrize("choose", ["first", "longest", "judged"])
+def test_whatever_the_teacher_says_an_answer_is_kept_or_dropped_never_lost(choose: str) -> None:
+    @settings(deadline=None)
+    @given(completions_raws(choose))
+    def holds(raws: list[Raw]) -> None:
+        asked = Settings(rows=len(raws), seed=0, options={"choose": choose})
+        assert_conserved(completions.RECIPE, asked, raws)
+
+    holds()
+
+
+@settings(deadline=None)
+@given(instructions_raws())
+def test_whatever_the_teacher_says_an_instruction_is_kept_or_dropped_never_lost(
+    raws: list[Raw],
+) -> None:
+    assert_conserved(instructions.RECIPE, Settings(rows=len(raws), seed=0), raws)
+
+
+SCRIPT_THAT_FAILS = """
+from builders.engine.calls import Failure
+
+def answer(call):
+    if "3 plus 3" in call.text:
+        raise Failure("time-out", "it took too long")
+    if "4 plus 4" in call.text:
+        return None  # not a text: an error in somebody's step
+    if "5 plus 5" in call.text and call.sample == 1:
+        raise Failure("http 500", "it broke")
+    return "It is " + call.text.split()[2] + " twice, in sample " + str(call.sample)
+"""
+
+
+def test_a_bad_answer_costs_one_row(tmp_path: Path, build: Callable[..., dict[str, Any]]) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT_THAT_FAILS, encoding="utf-8")
+    words = build_words(tmp_path, name="completions")
+    words[words.index("--teacher") + 1] = f"scripted:{script}"
+    facts = build(*words, "--samples", "2")
+    counted = facts["counts"]
+    # Of 24 answers two whole prompts fail as one row each, and one prompt loses one answer of two.
+    assert counted["dropped"] == {"not chosen": 9, "http 500": 1, "step error": 1, "time-out": 1}
+    assert counted["kept"] == 10
+    kept = {row["prompt"][0]["content"] for row in rows_of(Path(facts["draft"]), "default")}
+    wanted = {f"What is {n} plus {n}?" for n in range(12) if n not in (3, 4)}
+    assert kept == wanted
+
+
+def test_half_a_character_in_a_seed_or_an_answer_stops_no_build(
+    tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    words = build_words(tmp_path)
+    seeds = Path(words[words.index("--seeds") + 1])
+    halved = seeds.read_text(encoding="utf-8").replace("Describe the smell", r"Describe \ud83d")
+    seeds.write_text(halved, encoding="utf-8")
+    rules = [{"when": r"^Think of a series", "answer": "Say \ud83d in a few more words.\n10. go"}]
+    write_script(tmp_path, [*rules, *RULES])
+    draft = Path(build(*words)["draft"])
+    assert "Say ? in a few more words." in {
+        json.loads(row["evidence"]).get("instruction") for row in rows_of(draft, "dropped")
+    }
+    assert any("Describe ? of" in row["asked"] for row in rows_of(draft, "calls"))
+
+
+def test_completions_are_made_for_the_prompts_of_the_last_instructions(
+    tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    words = build_words(tmp_path)
+    first = Path(build(*words)["draft"])
+    teacher = words[words.index("--teacher") + 1]
+    again = ("build", "completions", "--teacher", teacher, "--work", str(tmp_path / "work"))
+    facts = build(*again, "--rows", "5")
+    asked = [row["prompt"] for row in rows_of(first, "default")][:5]
+    given = [row["prompt"] for row in rows_of(Path(facts["draft"]), "default")]
+    assert given and all(prompt in asked for prompt in given)
+
+
+# --- the same input gives the same bytes
+
+
+@pytest.mark.parametrize("name", ["instructions", "completions"])
+def test_the_same_seeds_and_script_give_the_same_bytes(
+    name: str, tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    one = build(*build_words(tmp_path / "one", name=name))
+    two = build(*build_words(tmp_path / "two", name=name), "--concurrency", "1")
+    for file in FILES:
+        assert (Path(one["draft"]) / file).read_bytes() == (Path(two["draft"]) / file).read_bytes()
+    assert one["lineage"] == two["lineage"] and one["counts"] == two["counts"]
+    assert str(tmp_path) not in json.dumps(one["lineage"])
+
+
+def test_the_order_in_which_answers_arrive_changes_no_byte(
+    tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    drafts = []
+    prompts = write_prompts(tmp_path, 20)
+    with Endpoint(Behaviour(latency="lognormal:0.01:1.5")) as endpoint:
+        for work, concurrency in (("one", "16"), ("two", "2")):
+            words = ("build", "completions", "--prompts", str(prompts), "--teacher", endpoint.url)
+            place = str(tmp_path / work)
+            facts = build(*words, "--work", place, "--concurrency", concurrency, "--samples", "2")
+            drafts.append(Path(facts["draft"]))
+    for file in FILES:
+        assert len({(draft / file).read_bytes() for draft in drafts}) == 1
+    assert [row["prompt"][0]["content"] for row in rows_of(drafts[0], "default")] == (
+        prompts.read_text(encoding="utf-8").splitlines()
+    )
+
+
+def test_another_seed_draws_other_lists_of_tasks(
+    tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    words = build_words(tmp_path)
+    asked = [
+        {call["asked"] for call in rows_of(Path(build(*words, "--seed", seed)["draft"]), "calls")}
+        for seed in ("1", "2")
+    ]
+    lists = [{text for text in texts if "Think of a series" in text} for texts in asked]
+    assert lists[0] and not lists[0] & lists[1]
+
+
+# --- what is shown
+
+
+def test_json_is_one_object_on_one_line_and_the_drafts_own_facts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = build_words(tmp_path)
+    assert main([*words, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 1 and "\x1b" not in err
+    facts = json.loads(out)
+    draft = Path(facts.pop("draft"))
+    assert facts.pop("run") == json.loads((draft / "run.json").read_text(encoding="utf-8"))
+    assert facts == json.loads((draft / "draft.json").read_text(encoding="utf-8"))
+    assert main(["show", "instructions", "--work", words[-1], "--json"]) == 0
+    assert capsys.readouterr().out == out
+
+
+def test_kept_and_dropped_rows_are_shown_with_reasons_in_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = [{**rule, "answers": ["\x1b[31m red \x07 " + "long " * 300]} for rule in RULES[-1:]]
+    words = build_words(tmp_path, name="completions", rows=8)
+    write_script(
+        tmp_path, [{"when": "7 plus", "answer": "I'm sorry, but I can't help with that."}, *rules]
+    )
+    assert main([*words, "--samples", "1"]) == 0
+    capsys.readouterr()
+    assert main(["show", "completions", "--work", words[-1]]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and "\x07" not in shown
+    body = shown.split("\n\n", 1)[1]
+    assert max(map(len, body.splitlines())) < 80
+    reasons = set(re.findall(r"^dropped [0-9a-f]{16}: (.+)$", body, re.M))
+    assert {"refusal", "repetition"} <= reasons
+
+
+SLOW_SCRIPT = """
+import time
+
+def answer(call):
+    time.sleep(1.2)
+    return "Twice as much, as you said: " + call.id
+"""
+
+
+@pytest.mark.slow
+def test_progress_is_plain_lines_on_a_pipe_and_one_live_line_on_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_SCRIPT, encoding="utf-8")
+    write_prompts(tmp_path, 10)
+    command = [sys.executable, "-m", "scripts.main", "build", "completions", "--samples", "1"]
+    command += ["--prompts", "prompts.txt", "--teacher", "scripted:slow.py", "--concurrency", "1"]
+    piped = subprocess.Popen(
+        [*command, "--work", "piped"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    ours, theirs = pty.openpty()
+    live = subprocess.Popen(
+        [*command, "--work", "live"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    drawn = bytearray()
+    while chunk := read_or_end(ours):
+        drawn += chunk
+    os.close(ours)
+    table, lines = (part.decode() for part in piped.communicate())
+    live_table = live.communicate()[0].decode()
+    assert piped.returncode == live.returncode == 0
+    assert "\x1b" not in table + lines + live_table and "\r" not in lines
+    assert re.fullmatch(
+        r"(building completions \| \d+/\d+ rows \| .+ \| .+ tokens \| .+\n)+", lines
+    )
+    redrawn = drawn.decode().split("\r\x1b[K")
+    assert len(redrawn) > 10 and "\n" not in "".join(redrawn) and redrawn[-1] == ""
+    assert max(map(len, redrawn)) < 80
+
+
+def read_or_end(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # EIO: the other end was closed
+        return b""
+
+
+# --- a draft is whole or absent
+
+
+def test_the_same_build_again_is_the_same_draft_and_asks_nobody(
+    tmp_path: Path, build: Callable[..., dict[str, Any]]
+) -> None:
+    words = build_words(tmp_path)
+    first = Path(build(*words)["draft"])
+    before = file_bytes(first)
+    again = build(*words)
+    assert Path(again["draft"]) == first and file_bytes(first) == before
+    assert [path.name for path in first.parent.iterdir()] == ["0001"]
+    assert again["run"]["calls"] == 0 and again["run"]["reused"] == len(rows_of(first, "calls"))
+
+
+def test_what_a_killed_build_left_lying_disturbs_nobody(
+    tmp_path: Path, build: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = build_words(tmp_path)
+    first = Path(build(*words)["draft"])
+    for name in (".making-abc123", ".making-0002"):
+        (first.parent / name).mkdir()
+        (first.parent / name / "default.parquet").write_bytes(b"PAR1 half a file")
+    shutil.copytree(first.parent / ".making-abc123", tmp_path / ".making-release")
+    assert last_draft(tmp_path / "work" / "instructions").folder == first
+    second = Path(build(*words, "--seed", "7")["draft"])
+    assert (first.name, second.name) == ("0001", "0002")
+    assert sorted(first.parent.iterdir()) == [first, second]
+    release = ["release", "instructions", "--work", words[-1], "--to", str(tmp_path / "released")]
+    assert main(release) == 0
+    assert "read back and compared" in capsys.readouterr().out
+
+
+SCRIPT_THAT_DIES = """
+import os, pathlib, signal
+
+when, asked, synced = os.environ.get("DIES", ""), [], []
+rename, fsync = pathlib.Path.rename, os.fsync
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def renamed(self, target):
+    if when == "before the rename":
+        die()
+    found = rename(self, target)
+    if when == "after the rename":
+        die()
+    return found
+
+def file_synced(file):
+    fsync(file)
+    synced.append(file)
+    if when == "amid the files" and len(synced) == 2:
+        die()
+
+if when:
+    pathlib.Path.rename, os.fsync = renamed, file_synced
+
+def answer(call):
+    asked.append(call)
+    if when == "amid the answers" and len(asked) == 4:
+        die()
+    return "Write a few lines about the number " + call.id
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moment", ["amid the answers", "amid the files", "before the rename", "after the rename"]
+)
+def test_a_build_killed_at_any_moment_leaves_whole_drafts_only_and_ends_when_run_again(
+    moment: str,
+    tmp_path: Path,
+    build: Callable[..., dict[str, Any]],
+    potstill: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    words = build_words(tmp_path)
+    first = Path(build(*words)["draft"])
+    before = file_bytes(first)
+    script = tmp_path / "dies.py"
+    script.write_text(SCRIPT_THAT_DIES, encoding="utf-8")
+    words[words.index("--teacher") + 1] = f"scripted:{script}"
+    killed = potstill(*words, env={"DIES": moment})
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    whole = ["0001", "0002"] if moment == "after the rename" else ["0001"]
+    drafts = first.parent
+    assert sorted(path.name for path in drafts.iterdir() if path.name[0] != ".") == whole
+    assert last_draft(drafts.parent).folder.name == whole[-1]
+
+    second = build(*words)
+    assert second["run"]["reused"] > 0 or moment == "amid the answers"
+    assert sorted(path.name for path in drafts.iterdir()) == ["0001", "0002"]
+    assert file_bytes(first) == before
+    elsewhere = Path(build(*words[:-1], str(tmp_path / "elsewhere"))["draft"])
+    for file in FILES:
+        assert (Path(second["draft"]) / file).read_bytes() == (elsewhere / file).read_bytes()

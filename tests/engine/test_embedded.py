@@ -1,0 +1,240 @@
+"""The embedded teacher: a real model, from the command to rows, that leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from builders.engine.calls import Answer, Call
+from builders.engine.embedded import MODEL, EmbeddedTeacher, model_file
+from builders.engine.endpoint import EndpointTeacher
+from builders.engine.teacher import TeacherSpec
+from builders.sources.source import Source, read_tasks
+from pipelines import instructions
+from scripts.main import main
+from tests.drafting.test_run import write_seeds
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds open sockets in /proc"),
+]
+
+SLOT_TOKENS = 4096  # that the embedded teacher has for one question and its answer
+
+
+def listening(process: int) -> set[tuple[str, int]]:
+    """The addresses, as hexadecimal, and ports on which a process listens."""
+    inodes = set()
+    with contextlib.suppress(OSError):  # it has just ended
+        for descriptor in Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(OSError):  # it has just closed this one
+                if found := re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink())):
+                    inodes.add(found[1])
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]
+    ]
+    places = [row[1].split(":") for row in rows if row[3] == "0A" and row[9] in inodes]
+    return {(address, int(port, 16)) for address, port in places}
+
+
+def refuses(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+@dataclass
+class Run:
+    """What a real build printed, where it drafted, and the places it listened on meanwhile."""
+
+    facts: Mapping[str, Any]
+    errors: str
+    work: Path
+    listened: set[tuple[str, int]]
+    group: int
+
+    @property
+    def draft(self) -> Path:
+        return Path(self.facts["draft"])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`potstill build instructions --rows 8`, in a process of its own.
+
+    From few seeds: the prompts show them, and this model reads 500 tokens a second at best.
+    """
+    folder = tmp_path_factory.mktemp("embedded")
+    words = ["build", "instructions", "--rows", "8", "--work", "work", "--json"]
+    words += ["--seeds", str(write_seeds(folder))]
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.main", *words],
+            cwd=folder,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        listened: set[tuple[str, int]] = set()
+        until = time.monotonic() + 540
+        while process.poll() is None:
+            listened |= listening(process.pid)
+            if time.monotonic() > until:
+                process.kill()
+            time.sleep(0.1)
+    errors = (folder / "err").read_text(encoding="utf-8")
+    assert process.returncode == 0, errors
+    facts = json.loads((folder / "out").read_text(encoding="utf-8"))
+    facts["draft"] = str(folder / facts["draft"])
+    return Run(facts, errors, folder / "work", listened, process.pid)
+
+
+def test_a_build_by_the_real_model_ends_with_rows_that_add_up(run: Run) -> None:
+    counts = run.facts["counts"]
+    assert counts["made"] == counts["kept"] + sum(counts["dropped"].values()) > 0
+    calls = pq.read_table(run.draft / "calls.parquet").to_pylist()
+    assert len(calls) >= 5 and run.facts["run"]["failures"] == 0
+    answered = [call for call in calls if call["answer"].strip()]
+    assert len(answered) > len(calls) / 2
+    assert all(call["output_tokens"] > 0 for call in answered)
+    plain = re.compile(r"(?:[a-z_ -]+(?: \d+/\d+)? \| .+\n)*")
+    assert plain.fullmatch(run.errors), run.errors
+
+
+def test_the_lineage_names_the_very_file_of_the_model(run: Run) -> None:
+    revision = "sha256:" + hashlib.sha256(model_file().read_bytes()).hexdigest()
+    teacher = run.facts["lineage"]["teachers"]["writer"]
+    assert (teacher["kind"], teacher["model"]) == ("embedded", MODEL)
+    assert teacher["revision"] == revision
+    assert {"model": {MODEL}, "revision": {revision}} == {
+        name: set(pq.read_table(run.draft / "calls.parquet")[name].to_pylist())
+        for name in ("model", "revision")
+    }
+
+
+def test_what_the_real_model_wrote_is_released_and_loads(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import datasets
+
+    to = tmp_path / "released"
+    assert main(["release", "instructions", "--work", str(run.work), "--to", str(to)]) == 0
+    assert "read back and compared" in capsys.readouterr().out
+    for config in ("default", "calls", "dropped"):
+        wanted = pq.read_table(run.draft / f"{config}.parquet").to_pylist()
+        loaded = datasets.load_dataset(str(to), config, split="train", streaming=True)
+        assert list(loaded) == wanted
+    card = (to / "README.md").read_text(encoding="utf-8")
+    assert f"writer: {MODEL}" in card and "writer: apache-2.0" in card
+
+
+def test_after_the_command_no_process_and_no_open_port_stays(run: Run) -> None:
+    assert run.listened
+    assert {address for address, _ in run.listened} == {"0100007F"}  # 127.0.0.1, and nothing else
+    assert all(refuses(port) for _, port in run.listened)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(run.group, 0)
+
+
+# --- in this process
+
+
+Ask = Callable[[Call], Answer]
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """Asks the embedded teacher as any endpoint is asked: by its address alone."""
+    before = listening(os.getpid())
+    embedded = EmbeddedTeacher(TeacherSpec())
+    with asyncio.Runner() as runner:
+        runner.run(embedded.start())
+        (port,) = {port for _, port in listening(os.getpid()) - before}
+        spec = TeacherSpec(place=f"http://127.0.0.1:{port}/v1", key_env="NO_SUCH_KEY")
+        endpoint = EndpointTeacher(spec)
+        runner.run(endpoint.start())
+        assert endpoint.model == MODEL
+        try:
+            yield lambda call: runner.run(endpoint.ask(call))
+        finally:
+            runner.run(endpoint.stop())
+            runner.run(embedded.stop())
+    assert refuses(port)
+
+
+def call(asked: Any, schema: Mapping[str, Any] | None = None, **sampling: Any) -> Call:
+    return Call(
+        role="writer",
+        endpoint="embedded",
+        model=MODEL,
+        revision=None,
+        asked=asked,
+        sampling={"max_tokens": 48, **sampling},
+        schema=schema,
+    )
+
+
+OPINION = {
+    "type": "object",
+    "properties": {
+        "mood": {"enum": ["pleased", "annoyed"]},
+        "stars": {"type": "integer", "minimum": 1, "maximum": 5},
+    },
+    "required": ["mood", "stars"],
+    "additionalProperties": False,
+}
+
+
+def test_an_answer_keeps_to_the_json_schema_it_was_asked_for(ask: Ask) -> None:
+    for review in ("Broke on the first day.", "Best kettle I ever had.", "Write a poem instead!"):
+        asked = [{"role": "user", "content": f"Rate this review as JSON: {review}"}]
+        opinion = json.loads(ask(call(asked, OPINION, temperature=1.0, seed=3)).text)
+        assert set(opinion) == {"mood", "stars"}
+        assert opinion["mood"] in ("pleased", "annoyed") and opinion["stars"] in range(1, 6)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [[{"role": "user", "content": "Tell me about rivers."}], "1. Name a river.\n2. Name a"],
+    ids=["messages", "a text to continue"],
+)
+def test_the_same_call_with_the_same_seed_is_answered_alike(ask: Ask, asked: Any) -> None:
+    first, again, other = (ask(call(asked, temperature=1.0, seed=seed)) for seed in (7, 7, 8))
+    assert first.text == again.text != other.text
+    assert first.output_tokens == again.output_tokens and first.finish_reason == again.finish_reason
+
+
+def test_an_answer_ends_where_it_was_told_to(ask: Ask) -> None:
+    cut = ask(call("A list of rivers: the Nile,", temperature=0.0, max_tokens=4))
+    assert (cut.finish_reason, cut.output_tokens) == ("length", 4)
+    stopped = ask(call("1, 2, 3, 4, 5,", temperature=0.0, stop=["8"]))
+    assert stopped.finish_reason == "stop" and "8" not in stopped.text
+
+
+def test_the_longest_prompts_of_the_recipe_leave_room_for_their_answers(ask: Ask) -> None:
+    seeds = read_tasks(Source(place=instructions.RECIPE.seeds.source)).rows
+    longest = max(seeds, key=lambda seed: len(seed["instruction"]))["instruction"]
+    prompts = {
+        "classify": instructions.classification_prompt(longest, seeds),
+        "output_first": instructions.instance_prompt(longest, seeds, output_first=True),
+        "input_first": instructions.instance_prompt(longest, seeds, output_first=False),
+    }
+    for stage, prompt in prompts.items():
+        read = ask(call(prompt, temperature=0.0, max_tokens=1)).input_tokens
+        assert read and read + instructions.STAGES[stage]["max_tokens"] <= SLOT_TOKENS

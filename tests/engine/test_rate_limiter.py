@@ -1,0 +1,119 @@
+"""One limiter an endpoint: order, bounds, pauses, pace."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from builders.engine.rate_limiter import RateLimiter
+
+
+def test_never_more_calls_fly_than_allowed_and_they_pass_in_the_order_they_came() -> None:
+    async def drive() -> None:
+        limiter, flying, passed = RateLimiter(3), [0], []
+
+        async def call(number: int) -> None:
+            entered = await limiter.enter()
+            passed.append(number)
+            flying[0] += 1
+            assert flying[0] <= 3
+            await asyncio.sleep(0.001)
+            flying[0] -= 1
+            limiter.leave(entered)
+
+        await asyncio.gather(*(call(number) for number in range(30)))
+        assert passed == list(range(30))
+        assert limiter.flying == limiter.waiting == 0
+
+    asyncio.run(drive())
+
+
+def test_refusals_bring_the_limit_down_once_a_round_trip_and_successes_bring_it_back() -> None:
+    async def drive() -> None:
+        limiter = RateLimiter(10)
+        entered = [await limiter.enter() for _ in range(10)]
+        for moment in entered:
+            limiter.leave(moment, refused=True)
+        assert limiter.limit == 7.0  # ten refusals of one wave are one sign, not ten
+        limiter.leave(await limiter.enter(), refused=True)
+        assert 4.8 < limiter.limit < 5.0
+        for _ in range(60):
+            limiter.leave(await limiter.enter())
+        assert limiter.limit == 10
+
+    asyncio.run(drive())
+
+
+def test_the_limit_never_falls_below_one_call() -> None:
+    async def drive() -> None:
+        limiter = RateLimiter(2)
+        for _ in range(20):
+            limiter.leave(await limiter.enter(), refused=True)
+        assert limiter.limit == 1.0
+        limiter.leave(await asyncio.wait_for(limiter.enter(), 1))
+
+    asyncio.run(drive())
+
+
+def test_a_pause_holds_for_every_call_of_the_endpoint() -> None:
+    async def drive() -> None:
+        limiter = RateLimiter(8)
+        limiter.leave(await limiter.enter(), pause_s=0.2)
+        began = time.monotonic()
+        await asyncio.gather(*(limiter.enter() for _ in range(8)))
+        assert time.monotonic() - began >= 0.19
+
+    asyncio.run(drive())
+
+
+def test_requests_a_minute_are_spaced_evenly() -> None:
+    async def drive() -> None:
+        limiter = RateLimiter(8, requests_a_minute=1200)
+        began = time.monotonic()
+        for _ in range(11):
+            limiter.leave(await limiter.enter())
+        assert time.monotonic() - began >= 0.49  # ten gaps of 50 ms
+
+    asyncio.run(drive())
+
+
+def test_tokens_a_minute_count_what_calls_use() -> None:
+    async def drive() -> None:
+        limiter = RateLimiter(8, tokens_a_minute=60_000)
+        began = time.monotonic()
+        for _ in range(4):
+            limiter.leave(await limiter.enter(tokens=100))
+        assert time.monotonic() - began >= 0.29  # three calls of 100 tokens at 1,000 a second
+
+    asyncio.run(drive())
+
+
+def test_a_waiter_that_gives_up_leaves_its_place_to_the_next() -> None:
+    async def drive() -> None:
+        limiter = RateLimiter(1)
+        entered = await limiter.enter()
+        quitter = asyncio.ensure_future(limiter.enter())
+        patient = asyncio.ensure_future(limiter.enter())
+        await asyncio.sleep(0)
+        quitter.cancel()
+        await asyncio.gather(quitter, return_exceptions=True)
+        limiter.leave(entered)
+        limiter.leave(await asyncio.wait_for(patient, 1))
+        assert limiter.flying == 0
+
+    asyncio.run(drive())
+
+
+def test_a_place_given_in_the_moment_of_giving_up_is_not_lost() -> None:
+    async def drive() -> None:
+        limiter = RateLimiter(1)
+        entered = await limiter.enter()
+        quitter = asyncio.ensure_future(limiter.enter())
+        await asyncio.sleep(0)
+        limiter.leave(entered)  # gives the place to the waiter
+        quitter.cancel()  # which is gone before it runs
+        await asyncio.gather(quitter, return_exceptions=True)
+        assert limiter.flying == 0
+        limiter.leave(await asyncio.wait_for(limiter.enter(), 1))
+
+    asyncio.run(drive())

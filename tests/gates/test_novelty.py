@@ -1,0 +1,165 @@
+"""ROUGE-L novelty, against rouge_score and against a published run of the Alpaca generator."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from builders.gates.novelty import InstructionIndex, novelty, rouge_l
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason="no ../shared/data: other people's rows stay out of this repository"
+)
+
+SCORER = RougeScorer(["rougeL"], use_stemmer=False)
+
+# Few words, so that they repeat and cross; some only look like words, or turn into them in lower().
+WORDS = ["a", "the", "Write", "write", "poem", "b2", "7", "it's", "naïve", "\u212a", "İx", "ß", "_"]
+GLUE = [" ", "  ", "-", ", ", "\n", "\u2028", "é"]
+SENTENCES = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(GLUE)), max_size=12).map(
+    lambda pairs: "".join(word + glue for word, glue in pairs)
+)
+TEXTS = st.one_of(SENTENCES, st.text(max_size=30))
+
+
+def reference(a: str, b: str) -> float:
+    return float(SCORER.score(a, b)["rougeL"].fmeasure)
+
+
+def brute_force(texts: list[str], text: str) -> list[tuple[float, int]]:
+    """Every (score, index), the best score first, then the lowest index."""
+    scored = [(reference(text, other), index) for index, other in enumerate(texts)]
+    return sorted(scored, key=lambda pair: (-pair[0], pair[1]))
+
+
+def published_run() -> tuple[list[str], list[dict[str, Any]]]:
+    """The 175 seed instructions, then the 73 rows the generator accepted, in file order."""
+    seeds = (DATA / "seed_tasks_175.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = json.loads((DATA / "rouge_regen_73.json").read_text(encoding="utf-8"))
+    return [json.loads(line)["instruction"] for line in seeds], rows
+
+
+@needs_data
+def test_every_similarity_stored_by_a_published_run_is_computed_again() -> None:
+    seeds, rows = published_run()
+    texts, pool, pairs = list(seeds), InstructionIndex(seeds), 0
+    for row in rows:
+        stored = row["most_similar_instructions"]
+        scores = pool.scores(row["instruction"])
+        for instruction, score in stored.items():
+            assert scores[texts.index(instruction)] == pytest.approx(score, abs=1e-12)
+        assert scores.mean() == pytest.approx(row["avg_similarity_score"], abs=1e-12)
+        assert pool.mean(row["instruction"]) == scores.mean()
+        nearest = [score for score, _ in pool.nearest(row["instruction"])]
+        assert nearest == pytest.approx(sorted(stored.values(), reverse=True), abs=1e-12)
+        pairs += len(stored)
+        texts.append(row["instruction"])
+        pool.add(row["instruction"])
+    assert (pairs, len(rows), len(pool)) == (730, 73, 248)
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("most_similarity", "kept"), [(0.3, 18), (0.4, 45), (0.5, 62), (0.6, 70), (0.7, 73)]
+)
+def test_a_lower_limit_keeps_fewer_instructions_of_a_published_run(
+    most_similarity: float, kept: int
+) -> None:
+    seeds, rows = published_run()
+    pool = InstructionIndex(seeds)
+    for row in rows:
+        if novelty(pool, row["instruction"], most_similarity) is None:
+            pool.add(row["instruction"])
+    assert len(pool) - len(seeds) == kept
+
+
+@settings(deadline=None)
+@given(TEXTS, TEXTS)
+def test_a_similarity_is_rouge_score_s_to_the_last_bit_in_either_order(a: str, b: str) -> None:
+    assert rouge_l(a, b) == rouge_l(b, a) == reference(a, b)
+
+
+@pytest.mark.parametrize("length", [63, 64, 65, 128, 129, 400])
+def test_a_long_text_is_scored_as_exactly_as_a_short_one(length: int) -> None:
+    dice = random.Random(length)
+    a, b = (" ".join(dice.choices("abcdefgh", k=k)) for k in (length, length + 3))
+    assert rouge_l(a, b) == reference(a, b)
+
+
+@settings(deadline=None)
+@given(st.lists(TEXTS, max_size=15), TEXTS, st.integers(1, 16))
+def test_the_nearest_texts_are_those_a_search_of_the_whole_pool_finds(
+    texts: list[str], text: str, most: int
+) -> None:
+    expected = brute_force(texts, text)
+    pool = InstructionIndex(texts)
+    assert pool.nearest(text, most) == expected[:most]
+    assert pool.most_similar(text) == (expected[0] if expected else (0.0, None))
+    assert pool.scores(text).tolist() == [reference(text, other) for other in texts]
+
+
+def test_the_nearest_texts_of_a_large_pool_are_exact_too() -> None:
+    dice = random.Random(5)
+    texts = [" ".join(dice.choices("abcdefghijklmnop", k=dice.randint(0, 9))) for _ in range(1000)]
+    pool = InstructionIndex(texts)
+    for text in texts[:10]:
+        assert pool.nearest(text, 25) == brute_force(texts, text)[:25]
+
+
+@settings(deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=8), TEXTS)
+def test_a_pool_that_grew_answers_as_one_built_at_once(texts: list[str], text: str) -> None:
+    grown = InstructionIndex()
+    for index, other in enumerate(texts):
+        assert len(grown) == index
+        grown.nearest(text)
+        grown.add(other)
+    assert grown.nearest(text) == InstructionIndex(texts).nearest(text)
+
+
+def test_of_equally_near_texts_the_earliest_comes_first() -> None:
+    pool = InstructionIndex(["Sort a list.", "Name a fruit.", "NAME A FRUIT!", "name, a fruit"])
+    assert pool.nearest("Name a fruit", most=2) == [(1.0, 1), (1.0, 2)]
+
+
+def test_a_text_without_words_is_like_nothing() -> None:
+    pool = InstructionIndex(["", "¿?", "Name a fruit."])
+    assert [pool.scores(text).tolist() for text in ("", "日本")] == [[0, 0, 0], [0, 0, 0]]
+    assert novelty(pool, "") is None
+
+
+def test_an_empty_pool_keeps_everything() -> None:
+    assert novelty(InstructionIndex(), "Name a fruit.") is None
+    assert (
+        InstructionIndex().nearest("x"),
+        InstructionIndex().most_similar("x"),
+        InstructionIndex().mean("x"),
+    ) == ([], (0, None), 0)
+
+
+def test_a_similarity_of_exactly_the_limit_is_kept_and_one_above_it_is_not() -> None:
+    pool = InstructionIndex(["1 2 3 4 5 6 7 8 9 10"])
+    assert pool.most_similar("1 2 3 4 5 6 7 x y z") == (0.7, 0)
+    assert novelty(pool, "1 2 3 4 5 6 7 x y z") is None
+    assert novelty(pool, "1 2 3 4 5 6 7 8 y z") == "too similar"
+
+
+@settings(deadline=None)
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
+def test_the_gate_decides_as_rouge_score_does_even_where_its_floats_pass_the_limit_by_rounding(
+    shared: int, more_a: int, more_b: int
+) -> None:
+    a, b = (" ".join(["w"] * shared + [x] * more) for x, more in (("a", more_a), ("b", more_b)))
+    assert (novelty(InstructionIndex([a]), b) is None) == (reference(a, b) <= 0.7)
+
+
+def test_seven_words_shared_by_seven_and_thirteen_are_too_similar_as_in_the_paper_s_code() -> None:
+    seven, thirteen = "1 2 3 4 5 6 7", "1 2 3 4 5 6 7 8 9 10 11 12 13"
+    assert reference(seven, thirteen) > 0.7
+    assert novelty(InstructionIndex([seven]), thirteen) == "too similar"

@@ -1,0 +1,121 @@
+"""Drafts to publish, made from one real build: the same set in as many versions as a test needs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipelines
+from builders.drafting.draft import Draft, last_draft, write_draft
+from builders.errors import HubError, PotstillError
+from builders.hub.connection import Hub
+from builders.hub.publish import ReleasePlan
+from builders.recipe import load_recipe
+from builders.release.card import read_words
+from builders.schema import Row, assistant
+from scripts.main import main
+from tests.drafting.test_run import build_words
+
+NAME = "completions"
+
+
+def drafted(folder: Path) -> Draft:
+    """A real, small draft of the recipe `completions`."""
+    assert main(build_words(folder, name=NAME)) == 0
+    return last_draft(folder / "work" / NAME)
+
+
+def bottle(
+    draft: Draft,
+    home: Path,
+    version: str,
+    repository: str,
+    *,
+    rows: Iterable[Row] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> ReleasePlan:
+    """The draft's set as a version whose first answer names it, with other rows or words if given.
+
+    The same arguments give the same bytes.
+    """
+    schemas = load_recipe(pipelines, NAME).schemas
+    held: dict[str, Any] = {config: list(draft.rows(config)) for config in schemas}
+    held["default"] = list(rows) if rows is not None else changed(held["default"], version)
+    said = read_words(NAME)
+    sections = {
+        **said.sections,
+        "Changes": f"### v{version}\n\nFor a test.",
+        **(words or {}),
+    }
+    return ReleasePlan(
+        draft=write_draft(home, schemas, held, draft.facts, draft.run),
+        schemas=schemas,
+        words=replace(said, sections=sections, version=version),
+        repository=repository,
+    )
+
+
+def changed(rows: list[Row], version: str) -> list[Row]:
+    """The rows with another first answer."""
+    first = {**rows[0], "completion": assistant(f"This is version {version}.")}
+    return [first, *rows[1:]]
+
+
+def tree_of(hub: Any, repository: str, revision: str = "main") -> dict[str, str]:
+    """Every file of a revision, by path, as the id of its content."""
+    api = hub.api()
+    entries = api.list_repo_tree(repository, repo_type="dataset", revision=revision, recursive=True)
+    return {e.path: e.lfs.sha256 if e.lfs else e.blob_id for e in entries if hasattr(e, "blob_id")}
+
+
+def ids_of(folder: Path) -> dict[str, str]:
+    """The same of a release folder, as the Hub will have it; parquet is stored as large files."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            large = path.suffix == ".parquet"
+            head = b"" if large else b"blob %d\0" % len(content)
+            digest = (hashlib.sha256 if large else hashlib.sha1)(head + content)
+            found[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    return found
+
+
+def tags_of(hub: Any, repository: str) -> dict[str, str]:
+    refs = hub.api().list_repo_refs(repository, repo_type="dataset")
+    return {tag.name: tag.target_commit for tag in refs.tags}
+
+
+def commits_of(hub: Any, repository: str, revision: str = "main") -> list[str]:
+    """The titles of a branch's commits, newest first."""
+    found = hub.api().list_repo_commits(repository, repo_type="dataset", revision=revision)
+    return [commit.title for commit in found]
+
+
+def spoken_to(hub: Any, name: str = "potstill", endpoint: str | None = None) -> Hub:
+    """A test's Hub as builders.hub speaks to it, by one of its users."""
+    return Hub(endpoint=endpoint or hub.endpoint, token=hub.tokens[name])
+
+
+def reads_back_here(patch: pytest.MonkeyPatch) -> None:
+    """Lets releases read back in this process, which has `datasets` loaded, not in a child."""
+    import datasets
+
+    from builders.hub import publish, readback
+
+    datasets.disable_progress_bars()
+
+    def read_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:
+        patch.setattr(datasets.config, "HF_ENDPOINT", hub.endpoint)
+        patch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+        try:
+            readback.reads_back(hub, repository, sha, folder)
+        except (PotstillError, ValueError) as error:
+            raise HubError(f"does not read back: {error}") from None
+
+    patch.setattr(publish, "read_back", read_back)

@@ -1,0 +1,608 @@
+"""A release on a Hub is one transaction: upload, one commit, read back, tag; again, nothing."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import builders.hub.publish as publishing
+import builders.release.folder as foldering
+from builders.drafting.contributions import CONFIG, CONTRIBUTED, contribution
+from builders.drafting.draft import Draft, write_draft
+from builders.drafting.files import write_parquet
+from builders.errors import HubError, InputError, PotstillError
+from builders.hub.connection import Hub as Spoken
+from builders.hub.connection import from_environment, spoken
+from builders.hub.fetch import download, parse_set
+from builders.hub.publish import Published, ReleasePlan, clean, publish
+from builders.release.folder import release
+from builders.release.sharding import SHARD_BYTES
+from builders.schema import assistant, user
+from scripts.main import main
+from tests.hub.bottles import (
+    NAME,
+    bottle,
+    changed,
+    commits_of,
+    drafted,
+    ids_of,
+    reads_back_here,
+    spoken_to,
+    tags_of,
+    tree_of,
+)
+from tests.hubs import OWNER, clean_environment
+
+ATTRIBUTES = ".gitattributes"
+
+
+@pytest.fixture(scope="module")
+def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+    """A real draft that every test's versions are made from."""
+    return drafted(tmp_path_factory.mktemp("drafted"))
+
+
+@pytest.fixture
+def make(
+    draft: Draft, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., ReleasePlan]:
+    """Makes a version of the test's own set; what is read back is for the tests that ask for it."""
+    monkeypatch.setattr(publishing, "read_back", lambda *_: None)
+    monkeypatch.setattr(foldering, "read_back", lambda *_: None)
+
+    def made(version: str, **how: Any) -> ReleasePlan:
+        return bottle(draft, tmp_path / "home", version, how.pop("repository", repo), **how)
+
+    return made
+
+
+@pytest.fixture
+def reading_back(make: Callable[..., ReleasePlan], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Releases read back from the Hub, in this process."""
+    reads_back_here(monkeypatch)
+
+
+def without_attributes(tree: dict[str, str]) -> dict[str, str]:
+    return {path: sha for path, sha in tree.items() if path != ATTRIBUTES}
+
+
+def first_and_second(hub: Any, make: Callable[..., ReleasePlan]) -> tuple[ReleasePlan, Published]:
+    publish(spoken_to(hub), make("0.1.0"))
+    second = make("0.2.0")
+    return second, publish(spoken_to(hub), second)
+
+
+# --- one transaction
+
+
+@pytest.mark.usefixtures("reading_back")
+def test_a_version_is_one_commit_on_main_and_a_tag_on_it(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    _, done = first_and_second(hub, make)
+    assert commits_of(hub, repo) == ["Release v0.2.0", "Release v0.1.0", "initial commit"]
+    assert tags_of(hub, repo)["v0.2.0"] == done.commit
+    assert done.changes == "default: 1 row changed (completion); words: Changes"
+    assert done.sent == (
+        "README.md",
+        "data/default/train-00000-of-00001.parquet",
+        "manifest.json",
+    )
+    refs = hub.api().list_repo_refs(repo, repo_type="dataset", include_pull_requests=True)
+    assert [branch.name for branch in refs.branches] == ["main"]
+    assert refs.pull_requests == []
+
+
+def test_what_lies_at_the_tag_is_the_release_folder_to_the_byte(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan], tmp_path: Path
+) -> None:
+    what = make("0.1.0")
+    publish(spoken_to(hub), what)
+    release(what.draft, what.schemas, tmp_path / "folder", what.words, repository=repo)
+    held = without_attributes(tree_of(hub, repo, "v0.1.0"))
+    assert held == ids_of(tmp_path / "folder")
+
+
+def test_the_same_release_again_makes_no_commit_and_no_tag(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    second, done = first_and_second(hub, make)
+    before = commits_of(hub, repo), tags_of(hub, repo)
+    again = publish(spoken_to(hub), second)
+    assert (again.changed, again.tagged, again.commit) == (False, False, done.commit)
+    assert (commits_of(hub, repo), tags_of(hub, repo)) == before
+
+
+@pytest.mark.usefixtures("reading_back")
+def test_files_are_uploaded_before_the_commit_and_read_back_before_the_tag(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    first = make("0.1.0")
+    publish(spoken_to(hub), first)
+    mark = len(hub.answers())
+    rows = changed(list(first.draft.rows("default")), repo)  # which no other set has
+    done = publish(spoken_to(hub), make("0.2.0", rows=rows))
+    lines = [f"{line.method} {line.path}" for line in hub.answers()[mark:]]
+    commits = [n for n, line in enumerate(lines) if f"{repo}/commit/main" in line]
+    puts = [n for n, line in enumerate(lines) if line.startswith("PUT /lfs/")]
+    reads = [n for n, line in enumerate(lines) if f"resolve/{done.commit}/data/" in line]
+    tags = [n for n, line in enumerate(lines) if f"/tag/{done.commit}" in line]
+    assert len(commits) == 1
+    assert max(puts) < commits[0] < min(reads) <= max(reads) < tags[0]
+
+
+@pytest.mark.usefixtures("reading_back")
+def test_a_version_that_does_not_read_back_gets_no_tag(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    second = make("0.2.0")
+    read_back = publishing.read_back
+
+    def of_another_draft(at: Spoken, repository: str, sha: str, folder: Path) -> None:
+        release(make("0.3.0").draft, second.schemas, folder.with_name("other"), second.words)
+        read_back(at, repository, sha, folder.with_name("other"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "read_back", of_another_draft)
+        with pytest.raises(HubError, match=r"config 'default', row 0: reads back as .*0\.2\.0"):
+            publish(spoken_to(hub), second)
+    assert list(tags_of(hub, repo)) == ["v0.1.0"]
+    done = publish(spoken_to(hub), second)  # nothing was wrong but the comparison
+    assert (done.changed, tags_of(hub, repo)["v0.2.0"]) == (False, done.commit)
+    assert commits_of(hub, repo)[:2] == ["Release v0.2.0", "Release v0.1.0"]
+
+
+@pytest.mark.usefixtures("reading_back")
+def test_more_than_50_shards_are_one_commit_and_old_shards_go_with_it(
+    hub: Any,
+    repo: str,
+    make: Callable[..., ReleasePlan],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [
+        {"id": f"{n:016x}", "prompt": user(f"{n} {n}?"), "completion": assistant(str(2 * n))}
+        for n in range(60_000)
+    ]
+    what = make("0.1.0", rows=rows)
+    small = what.draft.file("default").stat().st_size // 60
+    monkeypatch.setattr(publishing, "release", functools.partial(release, shard_bytes=small))
+    done = publish(spoken_to(hub), what)
+    shards = [path for path in tree_of(hub, repo) if path.startswith("data/default/")]
+    assert len(shards) > 50
+    assert done.files == len(shards) + 4
+    assert commits_of(hub, repo) == ["Release v0.1.0", "initial commit"]
+    monkeypatch.setattr(publishing, "release", functools.partial(release, shard_bytes=SHARD_BYTES))
+    done = publish(spoken_to(hub), make("0.2.0", rows=changed(rows, "0.2.0")))
+    assert set(done.removed) == set(shards)
+    assert [path for path in tree_of(hub, repo) if path.startswith("data/default/")] == [
+        "data/default/train-00000-of-00001.parquet"
+    ]
+    assert len(commits_of(hub, repo)) == 3
+
+
+def test_files_that_are_no_part_of_a_release_stay_as_they_are(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    for path in ("LICENSE", "data/default/stray.parquet"):
+        hub.api().upload_file(
+            path_or_fileobj=b"mine", path_in_repo=path, repo_id=repo, repo_type="dataset"
+        )
+    done = publish(spoken_to(hub), make("0.2.0"))
+    assert done.removed == ("data/default/stray.parquet",)
+    assert {"LICENSE", ATTRIBUTES} <= set(tree_of(hub, repo))
+
+
+def test_a_repository_with_something_else_in_it_is_refused(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    hub.api().upload_file(
+        path_or_fileobj=b"a,b\n", path_in_repo="data/theirs.csv", repo_id=repo, repo_type="dataset"
+    )
+    with pytest.raises(InputError, match=r"holds 'data/theirs.csv' and no manifest.json"):
+        publish(spoken_to(hub), make("0.1.0"))
+    assert "data/theirs.csv" in tree_of(hub, repo)
+
+
+# --- what stands against it
+
+
+def test_a_number_that_says_too_little_sends_nothing(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    first = make("0.1.0")
+    publish(spoken_to(hub), first)
+    before = tree_of(hub, repo), tags_of(hub, repo)
+    other = make("0.1.1", rows=changed(list(first.draft.rows("default")), "other"))
+    with pytest.raises(InputError, match=r"1 rows of 'default' changed \([0-9a-f]{16}\).* minor"):
+        publish(spoken_to(hub), other)
+    same_number = make("0.1.0", rows=changed(list(first.draft.rows("default")), "other"))
+    with pytest.raises(InputError, match=r"version 0\.1\.0 is released already"):
+        publish(spoken_to(hub), same_number)
+    assert (tree_of(hub, repo), tags_of(hub, repo)) == before
+
+
+def test_words_and_rows_that_people_gave_are_not_written_over(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    card = Path(hub.api().hf_hub_download(repo, "README.md", repo_type="dataset"))
+    text = card.read_text(encoding="utf-8").replace("## Use\n", "## Use\n", 1)
+    marked = "<!-- words: Use -->\n"
+    assert marked in text
+    hub.api().upload_file(
+        path_or_fileobj=text.replace(marked, f"{marked}Mind the gap. ").encode(),
+        path_in_repo="README.md",
+        repo_id=repo,
+        repo_type="dataset",
+    )
+    with pytest.raises(InputError, match=r"people changed 'Use' on the card .* since v0\.1\.0"):
+        publish(spoken_to(hub), make("0.2.0"))
+    use = make("0.2.0").words.sections["Use"]
+    publish(spoken_to(hub), make("0.2.0", words={"Use": f"Mind the gap. {use}"}))
+    assert "v0.2.0" in tags_of(hub, repo)
+
+
+def test_rows_that_people_gave_are_in_the_next_version_or_there_is_none(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan], tmp_path: Path
+) -> None:
+    first = make("0.1.0")
+    publish(spoken_to(hub), first)
+    row = next(first.draft.rows("default"))
+    given = [contribution("changed", row, contributor="ann", pull_request=1, commit="c" * 40)]
+    write_parquet(tmp_path / "given.parquet", CONTRIBUTED, given)
+    hub.api().upload_file(
+        path_or_fileobj=tmp_path / "given.parquet",
+        path_in_repo="data/contributed/train-00000-of-00001.parquet",
+        repo_id=repo,
+        repo_type="dataset",
+    )
+    with pytest.raises(InputError, match=r"1 contributed rows of .* --contributed potstill/set-"):
+        publish(spoken_to(hub), make("0.2.0"))
+    second = make("0.2.0")
+    schemas = {**second.schemas, CONFIG: CONTRIBUTED}
+    rows = {config: list(second.draft.rows(config)) for config in second.schemas}
+    draft = write_draft(
+        tmp_path / "next", schemas, {**rows, CONFIG: given}, second.draft.facts, second.draft.run
+    )
+    publish(spoken_to(hub), replace(second, draft=draft, schemas=schemas))
+    assert "data/contributed/train-00000-of-00001.parquet" in tree_of(hub, repo, "v0.2.0")
+
+
+def test_another_draft_with_the_number_of_an_unfinished_release_is_refused(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    second, _ = first_and_second(hub, make)
+    hub.api().delete_tag(repo, tag="v0.2.0", repo_type="dataset")  # as if it had been stopped
+    other = make("0.2.0", rows=changed(list(second.draft.rows("default")), "other"))
+    with pytest.raises(InputError, match=r"holds another v0\.2\.0 that has no tag yet"):
+        publish(spoken_to(hub), other)
+    ended = publish(spoken_to(hub), second)
+    assert (ended.changed, ended.tagged) == (False, True)
+    assert tags_of(hub, repo)["v0.2.0"] == ended.commit
+
+
+# --- somebody else is there too
+
+
+def other_commit(hub: Any, repo: str, path: str = "notes.txt", text: str = "a") -> None:
+    hub.api().upload_file(
+        path_or_fileobj=text.encode(), path_in_repo=path, repo_id=repo, repo_type="dataset"
+    )
+
+
+def test_a_main_that_moved_once_is_compared_again_and_released_on_top(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        if line.startswith("sending") and not any("moved" in line for line in said):
+            other_commit(hub, repo)
+        said.append(line)
+
+    publish(spoken_to(hub), make("0.2.0"), say=say)
+    assert [line for line in said if "moved" in line] == [
+        f"{repo} moved meanwhile; comparing again"
+    ]
+    assert commits_of(hub, repo)[0] == "Release v0.2.0"
+    assert "notes.txt" in tree_of(hub, repo, "v0.2.0")
+
+
+def test_a_main_that_moves_again_is_left_alone_with_a_clear_word(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    before = tree_of(hub, repo)
+    moves = iter(range(9))
+
+    def say(line: str) -> None:
+        if line.startswith("sending"):
+            other_commit(hub, repo, text=str(next(moves)))
+
+    with pytest.raises(HubError, match=r"moved again while v0\.2\.0 was sent"):
+        publish(spoken_to(hub), make("0.2.0"), say=say)
+    assert next(moves) == 2
+    left = tree_of(hub, repo)
+    left.pop("notes.txt")
+    assert left == before
+
+
+def test_of_two_releases_at_once_one_wins_and_the_other_says_why(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    rows = list(make("0.1.0").draft.rows("default"))
+    both = [make("0.2.0", rows=changed(rows, name)) for name in ("ours", "theirs")]
+    at_once = threading.Barrier(2)
+    done: dict[int, Published] = {}
+    refused: dict[int, str] = {}
+
+    def run(number: int) -> None:
+        met: list[str] = []
+
+        def say(line: str) -> None:
+            if line.startswith("sent") and not met:
+                met.append(line)
+                at_once.wait(60)
+
+        try:
+            done[number] = publish(spoken_to(hub), both[number], say=say)
+        except PotstillError as error:
+            refused[number] = str(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [winner], [why] = done.values(), refused.values()
+    assert "v0.2.0" in why or "0.2.0 is released already" in why
+    assert tags_of(hub, repo)["v0.2.0"] == winner.commit
+    assert commits_of(hub, repo)[:2] == ["Release v0.2.0", "Release v0.1.0"]
+
+
+# --- pull requests
+
+
+def pulls_of(hub: Any, repo: str) -> list[Any]:
+    return list(hub.api().get_repo_discussions(repo, repo_type="dataset"))
+
+
+@pytest.mark.usefixtures("reading_back")
+def test_a_pull_request_holds_everything_and_main_nothing_of_it(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    before = tree_of(hub, repo)
+    done = publish(spoken_to(hub, "ann"), make("0.2.0"), pull_request=True)
+    [pull] = pulls_of(hub, repo)
+    assert (pull.num, pull.title, pull.author) == (done.pull_request, "Release v0.2.0", "ann")
+    assert tree_of(hub, repo) == before
+    assert list(tags_of(hub, repo)) == ["v0.1.0"]
+    assert commits_of(hub, repo, f"refs/pr/{pull.num}")[:2] == ["Release v0.2.0", "Release v0.1.0"]
+
+
+def test_the_same_again_finds_its_pull_request_and_a_change_goes_into_it(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    ann = spoken_to(hub, "ann")
+    first = publish(ann, make("0.2.0"), pull_request=True)
+    again = publish(ann, make("0.2.0"), pull_request=True)
+    assert (again.changed, again.pull_request) == (False, first.pull_request)
+    other = publish(ann, make("0.3.0"), pull_request=True)
+    assert (other.changed, other.pull_request) == (True, first.pull_request)
+    [pull] = pulls_of(hub, repo)
+    assert pull.title == "Release v0.3.0"
+    assert len(commits_of(hub, repo, f"refs/pr/{pull.num}")) == 4
+    rival = publish(spoken_to(hub, "bob"), make("0.3.0"), pull_request=True)
+    assert rival.pull_request != first.pull_request
+
+
+def test_a_merged_pull_request_is_given_its_tag_by_the_same_release(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    number = publish(spoken_to(hub, "ann"), make("0.2.0"), pull_request=True).pull_request
+    api = hub.api()
+    if api.get_discussion_details(repo, number, repo_type="dataset").status == "draft":
+        api.change_discussion_status(repo, number, "open", repo_type="dataset")
+    api.merge_pull_request(repo, number, repo_type="dataset")
+    done = publish(spoken_to(hub), make("0.2.0"))
+    assert done.changed is False
+    assert tags_of(hub, repo)["v0.2.0"] == done.commit
+
+
+# --- rights and visibility
+
+
+@pytest.mark.usefixtures("reading_back")
+@pytest.mark.parametrize("setting", [{"private": True}, {"gated": "manual"}])
+def test_a_private_or_gated_set_stays_so(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan], setting: dict[str, Any]
+) -> None:
+    hub.api().update_repo_settings(repo, repo_type="dataset", **setting)
+    publish(spoken_to(hub), make("0.1.0"))
+    info = hub.api().repo_info(repo, repo_type="dataset", expand=["private", "gated"])
+    assert {name: getattr(info, name) for name in setting} == setting
+
+
+def test_a_new_repository_is_private_where_that_is_asked_for(
+    hub: Any, make: Callable[..., ReleasePlan], repo: str
+) -> None:
+    name = f"{repo}-new"
+    publish(spoken_to(hub), make("0.1.0", repository=name), private=True)
+    assert hub.api().repo_info(name, repo_type="dataset").private is True
+    with pytest.raises(HubError, match="no right to do this"):  # nobody learns that it is there
+        publish(spoken_to(hub, "ann"), make("0.1.0", repository=name))
+
+
+def test_a_dry_run_needs_no_right_and_sends_nothing(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    mark = len(hub.answers())
+    nobody = Spoken(endpoint=hub.endpoint, token=None)
+    done = publish(nobody, make("0.2.0"), dry_run=True)
+    assert (done.commit, done.changed, len(done.sent)) == (None, True, 3)
+    assert done.changes.startswith("default: 1 row changed")
+    assert {line.method for line in hub.answers()[mark:]} <= {"GET", "HEAD"}
+    assert publish(nobody, make("0.1.0", repository=f"{repo}-none"), dry_run=True).files == 5
+
+
+@pytest.mark.parametrize(
+    ("who", "why"),
+    [
+        ("ann", "no right to do this"),
+        ("stranger", "does not know the token"),
+        (None, "does not know the token"),
+    ],
+)
+def test_who_may_not_write_hears_so_in_a_line_without_the_token(
+    hub: Any, make: Callable[..., ReleasePlan], who: str | None, why: str
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    tokens = {**hub.tokens, "stranger": "hf_" + "x" * 34, None: None}
+    by = Spoken(endpoint=hub.endpoint, token=tokens[who])
+    with pytest.raises(HubError, match=why) as caught:
+        publish(by, make("0.2.0"))
+    assert str(tokens[who]) not in str(caught.value)
+    assert str(tokens[who]) not in repr(by)
+
+
+def test_a_hub_that_does_not_answer_is_a_line_too(
+    make: Callable[..., ReleasePlan], hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+    nowhere = Spoken(endpoint="http://127.0.0.1:9", token="hf_none")
+    with pytest.raises(HubError, match=r"http://127\.0\.0\.1:9 does not answer"):
+        publish(nowhere, make("0.1.0"))
+
+
+# --- the command
+
+
+@pytest.fixture
+def outside(hub: Any, draft: Draft, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The work folder of the draft, and a Hub and its token in the environment."""
+    reads_back_here(monkeypatch)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("HF_TOKEN", hub.tokens[OWNER])
+    assert from_environment().endpoint == hub.endpoint
+    return draft.folder.parents[2]
+
+
+def test_the_command_says_what_was_published_and_how_it_is_loaded(
+    hub: Any, outside: Path, repo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["release", NAME, "--work", str(outside), "--to-hub", repo]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    commit = tags_of(hub, repo)["v0.1.0"]
+    assert f"v0.1.0 of {repo}: first version" in said
+    assert "sent 5 of 5 files" in said
+    assert f"commit {commit[:12]}, read back and compared, tag v0.1.0" in said
+    assert f'rows = load_dataset("{repo}", revision="v0.1.0", split="train")' in said
+    assert main(words) == 0
+    assert f"{repo} has v0.1.0 already; nothing changed" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] is False
+
+
+def test_a_dry_run_lists_the_files_and_names_the_version(
+    hub: Any, outside: Path, repo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["release", NAME, "--work", str(outside), "--to-hub", repo, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "v0.1.0" in said
+    assert "would send 5 of 5 files" in said
+    assert "  + README.md" in said
+    assert tags_of(hub, repo) == {}
+
+
+def test_a_set_s_name_may_carry_a_revision_and_nothing_odd() -> None:
+    assert parse_set("org/set") == ("org/set", None)
+    assert parse_set("org/set@v1.0.0") == ("org/set", "v1.0.0")
+    for odd in ("set", "a/b/c", "org/set@", "org set", "../x@main extra"):
+        with pytest.raises(InputError, match="is no set"):
+            parse_set(odd)
+
+
+def test_what_a_killed_release_left_is_cleared_and_a_running_one_is_not(tmp_path: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                          capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
+    for process in (gone, str(os.getpid())):
+        (tmp_path / f".releasing-{process}-x").mkdir()
+    clean(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f".releasing-{os.getpid()}-x"]
+
+
+@pytest.mark.slow
+def test_without_a_token_the_set_lies_on_a_hub_in_the_box_that_anybody_reads(
+    draft: Draft, tmp_path: Path, potstill: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    home = tmp_path / "work" / NAME
+    write_draft(
+        home,
+        bottle(draft, tmp_path / "x", "0.1.0", "a/b").schemas,
+        {path.stem: draft.rows(path.stem) for path in draft.folder.glob("*.parquet")},
+        draft.facts,
+        draft.run,
+    )
+    env = {**clean_environment(), "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+    for name in ("HF_ENDPOINT", "HF_TOKEN"):
+        env.pop(name, None)
+    done = potstill("release", NAME, env=env)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    snippet = [line for line in lines if "load_dataset" in line or "HF_ENDPOINT" in line]
+    assert len(snippet) == 3
+    assert f'"{OWNER}/{NAME}", revision="v0.1.0"' in snippet[2]
+    assert any("potstill hub" in line for line in lines)
+    again = potstill("release", NAME, env=env)
+    assert "nothing changed" in again.stdout
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "scripts.main", "hub"],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert serving.stdout is not None
+        assert serving.stdout.readline().startswith("a Hub at http://127.0.0.1:")
+        read = subprocess.run(
+            [sys.executable, "-c", "\n".join([*snippet, "print(len(rows))"])],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert read.stdout.strip() == str(len(list(draft.rows("default")))), read.stderr
+    finally:
+        serving.terminate()
+        serving.wait(30)
+        serving.stdout.close()
+
+
+def test_a_download_that_gets_no_answer_is_not_told_as_a_missing_file(
+    hub: Any, tmp_path: Path
+) -> None:
+    silent = Spoken(endpoint="http://127.0.0.1:9", token=None)
+    at = {"repo_id": "org/set", "repo_type": "dataset"}
+    with pytest.raises(HubError, match="does not answer"), spoken(silent, "org/set"):
+        download(silent.api(), at, "README.md", "0" * 40, tmp_path / "to")

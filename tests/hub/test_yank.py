@@ -1,0 +1,246 @@
+"""A withdrawn version stays readable; main says what is wrong, and whoever asks hears so."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import builders.hub.publish as publishing
+import builders.hub.withdraw as withdrawing
+import builders.release.folder as foldering
+from builders.drafting.draft import Draft
+from builders.errors import HubError, InputError
+from builders.hub.fetch import fetch_snapshot
+from builders.hub.publish import ReleasePlan, publish
+from builders.hub.withdraw import NOTHING, advisory, advisory_in, yank
+from builders.release.rendering import recomputed
+from builders.release.versions import CLOSES, OPENS
+from scripts.main import main
+from tests.hub.bottles import bottle, commits_of, drafted, spoken_to, tags_of, tree_of
+from tests.hubs import clean_environment
+
+WHY = "3 answers hold a key | of <somebody>"
+MOST_CPU_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+    return drafted(tmp_path_factory.mktemp("drafted"))
+
+
+@pytest.fixture
+def make(
+    draft: Draft, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], ReleasePlan]:
+    """Makes a version of the test's own set; what it reads back is another test's."""
+    monkeypatch.setattr(publishing, "read_back", lambda *_: None)
+    monkeypatch.setattr(foldering, "read_back", lambda *_: None)
+    return lambda version: bottle(draft, tmp_path / "home", version, repo)
+
+
+@pytest.fixture
+def released(hub: Any, repo: str, make: Callable[[str], ReleasePlan]) -> str:
+    """A set with three versions."""
+    for version in ("0.1.0", "0.2.0", "0.3.0"):
+        publish(spoken_to(hub), make(version))
+    return repo
+
+
+def file_of(hub: Any, repo: str, name: str, revision: str = "main") -> str:
+    path = hub.api().hf_hub_download(repo, name, repo_type="dataset", revision=revision)
+    return Path(path).read_text(encoding="utf-8")
+
+
+def test_one_commit_changes_the_list_of_versions_and_nothing_else_of_the_card(
+    hub: Any, released: str
+) -> None:
+    before, card = tree_of(hub, released), file_of(hub, released, "README.md")
+    sha = yank(spoken_to(hub), released, "v0.2.0", WHY)
+    after, again = tree_of(hub, released), file_of(hub, released, "README.md")
+    assert commits_of(hub, released)[:2] == ["Withdraw v0.2.0", "Release v0.3.0"]
+    assert {path for path in after if after[path] != before.get(path)} == {
+        "README.md",
+        "advisories.json",
+        "manifest.json",
+    }
+    assert json.loads(file_of(hub, released, "advisories.json")) == {
+        "0.2.0": {"why": WHY, "use": "v0.3.0"}
+    }
+    around = [text.partition(OPENS)[0] + text.partition(CLOSES)[2] for text in (card, again)]
+    assert around[0] == around[1]
+    assert r"**Withdrawn: 3 answers hold a key \| of \<somebody\>** Use v0.3.0." in again
+    assert sha == hub.api().repo_info(released, repo_type="dataset").sha
+
+
+def test_the_version_stays_readable_at_its_tag(hub: Any, released: str) -> None:
+    tags, held = tags_of(hub, released), tree_of(hub, released, "v0.2.0")
+    yank(spoken_to(hub), released, "v0.2.0", WHY)
+    assert tags_of(hub, released) == tags
+    assert tree_of(hub, released, "v0.2.0") == held
+
+
+def test_main_after_it_is_a_set_whose_every_word_can_be_recomputed(
+    hub: Any, released: str, tmp_path: Path
+) -> None:
+    yank(spoken_to(hub), released, "v0.2.0", WHY)
+    fetch_snapshot(spoken_to(hub), released, "main", tmp_path / "main")
+    (tmp_path / "main" / ".gitattributes").unlink()
+    assert recomputed(tmp_path / "main") == []
+
+
+def test_the_same_words_again_change_nothing_and_other_words_do(hub: Any, released: str) -> None:
+    yank(spoken_to(hub), released, "v0.2.0", WHY)
+    assert yank(spoken_to(hub), released, "0.2.0", f" {WHY}\n") is None
+    assert commits_of(hub, released).count("Withdraw v0.2.0") == 1
+    assert yank(spoken_to(hub), released, "v0.2.0", WHY, use="v0.1.0") is not None
+    assert advisory(spoken_to(hub), released, "v0.2.0")[1] == {"why": WHY, "use": "v0.1.0"}
+
+
+def test_the_newest_good_version_is_what_to_use(hub: Any, released: str) -> None:
+    at = spoken_to(hub)
+    for version, use in (("v0.3.0", "v0.2.0"), ("v0.2.0", "v0.1.0"), ("v0.1.0", NOTHING)):
+        yank(at, released, version, WHY)
+        assert advisory(at, released, version) == (version, {"why": WHY, "use": use})
+
+
+def test_later_versions_carry_what_was_said_of_earlier_ones(
+    hub: Any, released: str, make: Callable[[str], ReleasePlan]
+) -> None:
+    yank(spoken_to(hub), released, "v0.2.0", WHY)
+    assert publish(spoken_to(hub), make("0.3.0")).changed is False
+    publish(spoken_to(hub), make("0.4.0"))
+    assert "0.2.0" in json.loads(file_of(hub, released, "advisories.json", "v0.4.0"))
+    assert "`v0.2.0`, withdrawn" in file_of(hub, released, "README.md", "v0.4.0")
+
+
+def test_what_makes_no_sense_is_refused_and_changes_nothing(hub: Any, released: str) -> None:
+    before = tree_of(hub, released)
+    for words, why in (
+        (("v9.9.9", WHY), r"has no version 'v9\.9\.9'; there are v0\.1\.0, v0\.2\.0, v0\.3\.0"),
+        (("v0.1.0", " "), "--why is empty"),
+        (("v0.1.0", WHY, "v0.1.0"), "is withdrawn itself"),
+        (("v0.1.0", WHY, "v7.0.0"), "has no version"),
+    ):
+        with pytest.raises(InputError, match=why):
+            yank(spoken_to(hub), released, *words)
+    assert tree_of(hub, released) == before
+
+
+def test_who_may_not_write_cannot_withdraw(hub: Any, released: str) -> None:
+    with pytest.raises(HubError, match="no right to do this"):
+        yank(spoken_to(hub, "ann"), released, "v0.2.0", WHY)
+
+
+def test_a_main_that_moved_is_looked_at_again(
+    hub: Any, released: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section, moves = withdrawing.versions_section, iter([b"1"])
+
+    def late(*words: Any) -> str:
+        for text in moves:
+            hub.api().upload_file(
+                path_or_fileobj=text,
+                path_in_repo="notes.txt",
+                repo_id=released,
+                repo_type="dataset",
+            )
+        return section(*words)
+
+    monkeypatch.setattr(withdrawing, "versions_section", late)
+    assert yank(spoken_to(hub), released, "v0.2.0", WHY) is not None
+    assert "notes.txt" in tree_of(hub, released)
+    assert commits_of(hub, released)[0] == "Withdraw v0.2.0"
+
+
+# --- whoever asks
+
+
+@pytest.fixture
+def asked(
+    hub: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs a verb against the Hub as nobody; gives its exit and its words."""
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+
+    def run(*words: str) -> tuple[int, str]:
+        status = main(words)
+        said = capsys.readouterr()
+        return status, (said.out + said.err).strip()
+
+    return run
+
+
+def test_a_training_script_hears_of_a_withdrawn_version_by_exit_and_line(
+    hub: Any, released: str, asked: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("HF_TOKEN", hub.tokens["potstill"])
+        status, said = asked("yank", released, "v0.2.0", "--why", WHY)
+        assert (status, said.partition(", in commit")[0]) == (
+            0,
+            f"v0.2.0 of {released} is withdrawn",
+        )
+        assert "nothing changed" in asked("yank", released, "v0.2.0", "--why", WHY)[1]
+    assert asked("check", f"{released}@v0.2.0") == (
+        3,
+        f"v0.2.0 was withdrawn: {WHY}; use v0.3.0",
+    )
+    assert asked("check", f"{released}@v0.1.0")[0] == 0
+    status, said = asked("check", f"{released}@v0.2.0", "--json")
+    assert (status, json.loads(said)["withdrawn"]) == (3, {"why": WHY, "use": "v0.3.0"})
+
+
+def test_main_or_no_revision_is_the_newest_version_and_a_commit_its_own(
+    hub: Any, released: str
+) -> None:
+    at = spoken_to(hub)
+    yank(at, released, "v0.1.0", WHY)
+    for revision in (None, "main", "v0.3.0", "0.3.0"):
+        assert advisory(at, released, revision) == ("v0.3.0", None)
+    version, said = advisory(at, released, tags_of(hub, released)["v0.1.0"])
+    assert (version, said) == ("v0.1.0", {"why": WHY, "use": "v0.3.0"})
+    with pytest.raises(InputError, match=r"no version 'v0\.9\.0'"):
+        advisory(at, released, "v0.9.0")
+    with pytest.raises(HubError, match="no such revision"):
+        advisory(at, released, "branch")
+
+
+def test_a_folder_answers_for_itself(hub: Any, released: str, tmp_path: Path) -> None:
+    at = spoken_to(hub)
+    yank(at, released, "v0.3.0", WHY)
+    fetch_snapshot(at, released, "v0.3.0", tmp_path / "then")
+    fetch_snapshot(at, released, "main", tmp_path / "now")
+    assert advisory_in(tmp_path / "then") == ("v0.3.0", None)
+    assert advisory_in(tmp_path / "now") == ("v0.3.0", {"why": WHY, "use": "v0.2.0"})
+    assert main(["check", str(tmp_path / "now")]) == 3
+    with pytest.raises(InputError, match="holds no release"):
+        advisory_in(tmp_path)
+
+
+def test_a_check_starts_cheaply_and_loads_nothing_heavy(
+    hub: Any,
+    released: str,
+    tmp_path: Path,
+    potstill: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    env = {
+        **clean_environment(),
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_OFFLINE": "0",
+        "PYTHONPROFILEIMPORTTIME": "1",
+    }
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = potstill("check", f"{released}@v0.3.0", env=env)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert done.returncode == 0, done.stderr
+    heavy = ("datasets", "pyarrow", "polars", "distilabel", "starlette", "pygit2")
+    assert not any(f"| {name}\n" in done.stderr for name in heavy)
+    assert spent_s < MOST_CPU_S * 1.5, spent_s  # with the cost of telling what is imported

@@ -1,0 +1,470 @@
+"""What lies beneath the embedded Hub: names, git trees and merges, large objects, accounts."""
+
+import hashlib
+import http.server
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.errors import InputError
+from builders.hub_server import attributes, git, names
+from builders.hub_server.git import Git, Tree
+from builders.hub_server.lfs import PART, Lfs, Seal
+from builders.hub_server.responses import Refused, now
+from builders.hub_server.serving import add_user, serving
+from builders.hub_server.store import Repo, Store
+from builders.hub_server.webhooks import Hooks
+
+NOTHING = hashlib.sha256(b"").hexdigest()
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def histories(tmp_path: Path) -> Git:
+    return Git(tmp_path / "git")
+
+
+@pytest.fixture
+def repo(histories: Git) -> Any:
+    histories.create("one", {"a.txt": b"a", "folder/b.txt": b"b"}, "ann")
+    return histories.open("one")
+
+
+@pytest.fixture
+def lfs(tmp_path: Path) -> Lfs:
+    return Lfs(tmp_path / "lfs")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "hub.db")
+    for name in ("ann", "bob"):
+        made.add_user(name)
+    yield made
+    made.close()
+
+
+def recorded(store: Store, name: str, *, private: bool = False, gated: str = "") -> Repo:
+    repo = Repo(
+        id=name.replace("/", "-"),
+        type="datasets",
+        name=name,
+        private=private,
+        gated=gated,
+        created=now(),
+    )
+    store.run(
+        "insert into repo values (?, ?, ?, ?, ?, ?)",
+        *(repo.id, repo.type, repo.name, repo.private, repo.gated, repo.created),
+    )
+    return repo
+
+
+def recorded_twice(store: Store, name: str) -> None:
+    recorded(store, name)
+    recorded(store, name)
+
+
+def changed(repo: Any, parent: Any, files: dict[str, bytes | None]) -> Any:
+    """A commit after `parent` in which these files are set, or removed."""
+    tree = Tree(repo, repo[parent].tree.id)
+    for path, content in files.items():
+        if content is None:
+            assert tree.take(path)
+        else:
+            assert tree.put(path, repo.create_blob(content))
+    return git.commit(repo, tree.write(), [parent], "ann", "a change")
+
+
+# Names.
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/a", "a/", "a//b", ".", "a/..", "../a", "a\\b", "a\0b", "a\nb", ".git/config"),
+        *("a/.GIT/hooks", ".git. /x", "GIT~1/x", "\ud800", "x" * 256, "x/" * 600 + "y"),
+    ],
+)
+def test_no_file_lies_outside_its_repository_or_within_git_s_own_folder(path: str) -> None:
+    assert names.path_problem(path) is not None
+
+
+@pytest.mark.parametrize(
+    "path", ["a b#%+.txt", "ünï/コード.json", ".gitattributes", "...", "a..b/c"]
+)
+def test_odd_paths_are_paths(path: str) -> None:
+    assert names.path_problem(path) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "a/b", "-a", "a-", "a.", ".a", "a--b", "a..b", "a.git", "A.GIT"),
+        *("a b", "a\0", "ä", "x" * 97, "a\n"),
+    ],
+)
+def test_no_repository_is_called_so(name: str) -> None:
+    assert not names.is_name(name)
+
+
+def test_a_repository_s_name_may_have_96_characters_and_dots_and_dashes() -> None:
+    assert all(names.is_name(name) for name in ("x" * 96, "a.b-c_d", "_a", "7"))
+
+
+@pytest.mark.parametrize("namespace", ["api", "datasets", "LFS", "xet"])
+def test_no_namespace_hides_the_server_s_own_addresses(namespace: str) -> None:
+    with pytest.raises(Refused, match="server's own"):
+        names.repo_id(namespace, "set")
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        *("", "a..b", "a b", "a~1", "a^", "a:b", "-a", "/a", "a/", "a//b", ".a", "a/.b", "a.lock"),
+        *("HEAD", "@", "@{u}", "refs/heads/a", "a\\b", "a\0", "0" * 40),
+    ],
+)
+def test_no_branch_is_called_so(ref: str) -> None:
+    assert not names.is_ref(ref)
+
+
+# Attributes.
+
+
+def test_parquet_goes_to_lfs_by_default_and_text_does_not() -> None:
+    assert attributes.in_lfs(attributes.DEFAULT, "data/train-00000-of-00001.parquet")
+    assert attributes.in_lfs(attributes.DEFAULT, "saved_model/a/b.txt")
+    assert not attributes.in_lfs(attributes.DEFAULT, "README.md")
+    assert not attributes.in_lfs(attributes.DEFAULT, "data/a.parquet.txt")
+
+
+def test_the_last_attribute_that_speaks_of_a_file_counts() -> None:
+    rules = "*.csv filter=lfs\n/small/*.csv -filter\n# *.txt filter=lfs\n*.csv text\n"
+    assert attributes.in_lfs(rules, "large/a.csv")
+    assert not attributes.in_lfs(rules, "small/a.csv")
+    assert not attributes.in_lfs(rules, "a.txt")
+
+
+@pytest.mark.parametrize("path", ["big.jsonl", "a b/c d.csv", "x[1]*.bin2", 'quo"te/a.txt'])
+def test_a_large_file_gets_an_attribute_of_its_own_once(path: str) -> None:
+    rules = attributes.with_lfs(attributes.DEFAULT, [path])
+    assert attributes.in_lfs(rules, path)
+    assert attributes.with_lfs(rules, [path]) == rules
+    assert rules.startswith(attributes.DEFAULT)
+
+
+def test_ignored_files_are_those_that_git_ignores() -> None:
+    patterns = "*.log\n!keep.log\nbuild/\n/top.txt\n**/cache/*\n"
+    ignored = ["a.log", "x/a.log", "build/a", "x/build/a", "top.txt", "x/cache/y"]
+    kept = ["keep.log", "x/keep.log", "build", "x/top.txt", "a.txt"]
+    assert [path for path in ignored + kept if attributes.ignored(patterns, path)] == ignored
+
+
+# Trees and commits.
+
+
+def test_a_tree_that_is_not_edited_keeps_its_id(repo: Any) -> None:
+    before = git.find(repo, "main").tree.id
+    tree = Tree(repo, before)
+    assert tree.put("folder/c.txt", repo.create_blob(b"c"))
+    assert tree.write() != before
+    assert tree.take("folder/c.txt")
+    assert tree.write() == before
+
+
+def test_a_file_and_a_folder_cannot_have_one_name_unless_the_first_goes(repo: Any) -> None:
+    blob = repo.create_blob(b"x")
+    tree = Tree(repo, git.find(repo, "main").tree.id)
+    assert not tree.put("folder", blob)
+    assert not tree.put("a.txt/deeper", blob)
+    assert tree.take("folder")
+    assert tree.put("folder", blob)
+
+
+def test_a_folder_goes_with_its_last_file(repo: Any) -> None:
+    tree = Tree(repo, git.find(repo, "main").tree.id)
+    assert tree.take("folder/b.txt")
+    assert not tree.take("folder")
+    assert not tree.take("folder/b.txt")
+    assert [entry.name for entry in repo[tree.write()]] == ["a.txt"]
+
+
+def test_a_commit_that_no_reference_names_changes_nothing_that_is_read(repo: Any) -> None:
+    before = git.find(repo, "main").id
+    changed(repo, before, {"a.txt": b"new"})
+    assert git.find(repo, "main").id == before
+    assert git.find(repo, "main").tree["a.txt"].data == b"a"
+
+
+def test_two_changes_of_different_files_merge_to_both(repo: Any) -> None:
+    base = git.find(repo, "main").id
+    ours = changed(repo, base, {"a.txt": b"ours", "new.txt": b"n"})
+    theirs = changed(repo, base, {"folder/b.txt": None, "theirs.txt": b"t"})
+    tree, conflicts = git.merged(repo, ours, theirs)
+    assert conflicts == []
+    assert {entry.name for entry in repo[tree]} == {"a.txt", "new.txt", "theirs.txt"}
+    assert repo[tree]["a.txt"].data == b"ours"
+
+
+def test_two_changes_of_one_file_are_a_conflict_that_names_it(repo: Any) -> None:
+    base = git.find(repo, "main").id
+    ours = changed(repo, base, {"a.txt": b"ours"})
+    assert git.merged(repo, ours, changed(repo, base, {"a.txt": b"theirs"})) == (None, ["a.txt"])
+    assert git.merged(repo, ours, changed(repo, base, {"a.txt": None})) == (None, ["a.txt"])
+
+
+def test_large_files_that_differ_are_never_mixed_into_one(repo: Any) -> None:
+    main = git.find(repo, "main").id
+    base = changed(repo, main, {"x.bin": git.pointer("0" * 64, 1)})
+    ours = changed(repo, base, {"x.bin": git.pointer("1" * 64, 1)})
+    theirs = changed(repo, base, {"x.bin": git.pointer("0" * 64, 2)})
+    assert git.merged(repo, ours, theirs) == (None, ["x.bin"])
+
+
+@pytest.mark.parametrize(
+    "revision",
+    [
+        *("", "mai", "main\0", "main~1", "main^", "main:a.txt", "../../one", "refs/heads", "@{0}"),
+        *("refs/heads/../heads/main", "refs/remotes/x", "\ud800", "0" * 40, "HEAD~1", "x" * 5000),
+    ],
+)
+def test_only_the_name_of_a_revision_finds_it(repo: Any, revision: str) -> None:
+    with pytest.raises(Refused) as refused:
+        git.find(repo, revision)
+    assert refused.value.code == "RevisionNotFound"
+
+
+def test_a_revision_is_found_by_branch_tag_reference_and_id(repo: Any) -> None:
+    at = git.find(repo, "main").id
+    repo.references.create("refs/tags/v1", at)
+    repo.references.create("refs/pr/1", at)
+    known = ["main", "HEAD", "v1", "refs/pr/1", "refs/heads/main", str(at), str(at)[:8]]
+    assert {git.find(repo, revision).id for revision in known} == {at}
+
+
+def test_the_id_of_a_tree_or_a_blob_is_no_revision(repo: Any) -> None:
+    tree = git.find(repo, "main").tree
+    for oid in (tree.id, tree["a.txt"].id):
+        with pytest.raises(Refused):
+            git.find(repo, str(oid))
+
+
+def test_a_pointer_is_told_from_a_text_about_pointers() -> None:
+    pointer = git.pointer("a" * 64, 12)
+    assert git.pointed(pointer) == ("a" * 64, 12)
+    assert git.pointed(pointer + b"more\n") is None
+    assert git.pointed(b"see " + pointer) is None
+
+
+# Large objects.
+
+
+def test_an_object_is_kept_under_its_sha256(lfs: Lfs) -> None:
+    assert lfs.put(sha(b"abc"), [b"a", b"bc"], 3) == 3
+    assert lfs.path(sha(b"abc")).read_bytes() == b"abc"
+    assert lfs.put(NOTHING, [], 0) == 0
+
+
+@pytest.mark.parametrize("content", [b"ab", b"abd", b"abcd", b""])
+def test_other_bytes_than_announced_leave_nothing(lfs: Lfs, tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(Refused):
+        lfs.put(sha(b"abc"), [content], 3)
+    assert lfs.size(sha(b"abc")) is None
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_a_kill_left_half_written_is_gone_at_the_next_start(tmp_path: Path) -> None:
+    first = Lfs(tmp_path)
+    first.put(sha(b"whole"), [b"whole"])
+    half = first.incoming(sha(b"half"), 4)
+    half.write(b"ha" * 1)
+    half._file.close()  # as a kill would
+    assert any((tmp_path / "incoming").iterdir())
+    again = Lfs(tmp_path)
+    assert not any((tmp_path / "incoming").iterdir())
+    assert again.size(sha(b"whole")) == 5
+    assert again.put(sha(b"half"), [b"half"], 4) == 4
+
+
+def test_parts_make_the_object_only_when_all_are_there_and_right(lfs: Lfs) -> None:
+    content = bytes(PART) + b"end"
+    parts = {1: content[:PART], 2: content[PART:]}
+
+    def send(number: int, piece: bytes) -> None:
+        incoming = lfs.incoming_part("up", number, len(content))
+        try:
+            incoming.write(piece)
+            incoming.keep()
+        finally:
+            incoming.drop()
+
+    send(1, parts[1])
+    with pytest.raises(Refused, match="Part 2"):
+        lfs.assemble("up", sha(content), len(content))
+    with pytest.raises(Refused):
+        send(2, b"too long")
+    send(2, b"bad")
+    with pytest.raises(Refused, match="sha256"):
+        lfs.assemble("up", sha(content), len(content))
+    assert lfs.size(sha(content)) is None
+    send(2, parts[2])
+    lfs.assemble("up", sha(content), len(content))
+    assert lfs.size(sha(content)) == len(content)
+
+
+def test_a_seal_opens_for_its_purpose_and_time_only() -> None:
+    seal = Seal(b"key")
+    word = seal.sign("upload", 60, sha="x")
+    assert seal.open("upload", word)["sha"] == "x"
+    others = [
+        ("download", word),
+        ("upload", seal.sign("upload", -2, sha="x")),
+        ("upload", Seal(b"other").sign("upload", 60, sha="x")),
+        ("upload", word[:-1] + ("0" if word[-1] != "0" else "1")),
+        ("upload", ""),
+        ("upload", "é.ü"),
+    ]
+    for purpose, other in others:
+        with pytest.raises(Refused):
+            seal.open(purpose, other)
+
+
+# Accounts and rights.
+
+
+def test_a_token_is_stored_nowhere_as_it_is(store: Store, tmp_path: Path) -> None:
+    token = store.add_user("cy")
+    assert token is not None
+    assert store.user_of(token) == "cy"
+    store.close()
+    held = b"".join(path.read_bytes() for path in tmp_path.glob("hub.db*"))
+    assert token.encode() not in held
+
+
+@pytest.mark.parametrize(
+    ("private", "gated", "reads"),
+    [
+        (False, "", "anon ann bob"),
+        (True, "", "ann"),
+        (False, "manual", "ann"),
+        (True, "auto", "ann"),
+    ],
+)
+def test_who_reads_a_repository(store: Store, private: bool, gated: str, reads: str) -> None:
+    repo = recorded(store, "ann/set", private=private, gated=gated)
+    users = {"anon": None, "ann": "ann", "bob": "bob"}
+    assert [name for name, user in users.items() if store.reads(user, repo)] == reads.split()
+
+
+def test_knowing_a_sha256_gives_no_right_to_the_object(store: Store) -> None:
+    secret, public = recorded(store, "ann/secret", private=True), recorded(store, "bob/public")
+    store.hold(secret.id, "a" * 64, "ann", 5)
+    store.refer(secret.id, "a" * 64, "ann", 5)
+    assert store.may_refer(secret, "a" * 64, "ann") == 5
+    assert store.may_refer(public, "a" * 64, "bob") is None
+    assert store.holds(public.id, "a" * 64) is None
+
+
+def test_an_object_that_was_brought_but_not_committed_is_its_bringer_s(store: Store) -> None:
+    public = recorded(store, "bob/public")
+    store.hold(public.id, "a" * 64, "bob", 5)
+    assert store.may_refer(public, "a" * 64, "bob") == 5
+    assert store.may_refer(public, "a" * 64, "ann") is None
+    assert store.holds(public.id, "a" * 64) is None
+    store.refer(public.id, "a" * 64, "bob", 5)
+    assert store.may_refer(recorded(store, "ann/other"), "a" * 64, "ann") == 5
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    with pytest.raises(sqlite3.IntegrityError), store.together():
+        recorded_twice(store, "ann/set")
+    assert store.repo("datasets", "ann/set") is None
+
+
+def test_a_repository_is_found_whatever_the_case_and_under_its_old_name(store: Store) -> None:
+    repo = recorded(store, "Ann/Set")
+    store.run("insert into moved values ('datasets', 'ann/old', ?)", repo.id)
+    assert store.repo("datasets", "ann/SET") == repo
+    assert store.moved("datasets", "ANN/old") == repo
+    assert store.repo("models", "ann/set") is None
+
+
+# Serving.
+
+
+def test_a_second_server_of_a_folder_joins_the_first(tmp_path: Path) -> None:
+    with serving(tmp_path / "hub") as first:
+        with serving(tmp_path / "hub") as second:
+            assert (first.started, second.started) == (True, False)
+            assert (first.endpoint, first.token) == (second.endpoint, second.token)
+        assert (tmp_path / "hub" / "token").stat().st_mode & 0o077 == 0
+    with serving(tmp_path / "hub") as again:
+        assert again == first
+
+
+@pytest.mark.parametrize("name", ["", "a b", "api", "../x", "a--b"])
+def test_no_user_is_called_so(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be a user's name"):
+        add_user(tmp_path, name)
+
+
+# Webhooks.
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    """Refuses the first event once, then takes all."""
+
+    heard: list[tuple[str | None, dict[str, Any]]]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.heard.append((self.headers["X-Webhook-Secret"], body))
+        self.send_response(200 if len(self.heard) > 1 else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_event_reaches_who_watches_with_the_secret_and_is_tried_again(
+    store: Store, histories: Git
+) -> None:
+    heard: list[tuple[str | None, dict[str, Any]]] = []
+    listener = type("Heard", (Listener,), {"heard": heard})
+    hooks = Hooks(store, histories, "http://127.0.0.1:1")
+    watched, other = recorded(store, "ann/set"), recorded(store, "bob/set")
+    for repo in (watched, other):
+        histories.create(repo.id, {"a": b"a"}, "ann")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store.run(
+            "insert into webhook values ('h', 'ann', ?, ?, '[\"repo\"]', 's3cret', 0)",
+            f"http://127.0.0.1:{server.server_port}/x?y=1",
+            json.dumps([{"type": "dataset", "name": "ann/set"}]),
+        )
+        change = {"ref": "refs/heads/main", "oldSha": None, "newSha": "1" * 40}
+        hooks.tell(other, "update", "repo.content", refs=[change])
+        hooks.tell(watched, "create", "discussion")
+        hooks.tell(watched, "update", "repo.content", refs=[change])
+        until = time.monotonic() + 10
+        while len(heard) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        hooks.stop()
+        server.shutdown()
+    assert [secret for secret, _ in heard] == ["s3cret", "s3cret"]
+    assert heard[0][1] == heard[1][1]
+    said = heard[1][1]
+    assert said["event"] == {"action": "update", "scope": "repo.content"}
+    assert said["repo"]["name"] == "ann/set"
+    assert said["updatedRefs"] == [change]

@@ -1,0 +1,679 @@
+"""Whatever is wrong with what was given: one clear line, the right exit code, nothing lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from builders.engine.engine import folder_lock
+from scripts.main import main
+from tests.drafting.test_run import (
+    build_words,
+    file_bytes,
+    write_prompts,
+    write_script,
+    write_seeds,
+)
+from tests.endpoint import Behaviour, Endpoint, Kind, Rule
+
+NOBODY = 65534
+GOOD_TASK = {
+    "instruction": "Name a colour of the sky.",
+    "instances": [{"input": "", "output": "Blue."}],
+    "is_classification": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `datasets` makes of a folder goes into the test's own."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder with one finished draft of `instructions`, which was released once."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert main(build_words(folder, rows=10)) == 0
+    work = folder / "work"
+    assert main(["release", "instructions", "--work", str(work), "--to", str(folder / "to")]) == 0
+    return work
+
+
+@pytest.fixture
+def work(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it, for a command that is to change nothing there."""
+    return Path(shutil.copytree(finished, tmp_path / "work"))
+
+
+Refusal = Callable[..., str]
+
+
+@pytest.fixture
+def refusal(work: Path, capsys: pytest.CaptureFixture[str]) -> Refusal:
+    """Runs a command that must fail with one line and leave the drafts as they are."""
+
+    def run(*words: str, code: int = 1, work: Path = work) -> str:
+        before = drafts(work)
+        place = [] if "--work" in words else ["--work", str(work)]
+        assert main([*words, *place]) == code
+        out, err = capsys.readouterr()
+        assert out == ""
+        lines = err.splitlines()
+        assert len(lines) == 1 and err.endswith("\n"), err
+        assert lines[0].startswith("potstill: ") and "Traceback" not in err
+        assert len(lines[0]) < 500
+        assert drafts(work) == before
+        return lines[0].removeprefix("potstill: ")
+
+    return run
+
+
+def drafts(work: Path) -> dict[str, bytes]:
+    """Every file of every draft, also of one half made."""
+    return {
+        f"{folder.parent.name}/{name}": content
+        for folder in sorted(work.glob("*/drafts"))
+        for name, content in file_bytes(folder).items()
+    }
+
+
+def instructions(seeds: Path, folder: Path) -> list[str]:
+    script = write_script(folder)
+    return ["build", "instructions", "--teacher", f"scripted:{script}", "--seeds", str(seeds)]
+
+
+def completions(prompts: Path, folder: Path, *words: str) -> list[str]:
+    script = write_script(folder)
+    given = ["build", "completions", "--teacher", f"scripted:{script}", "--prompts", str(prompts)]
+    return [*given, *words]
+
+
+# --- seeds
+
+
+def lines(*rows: Any) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in GOOD_TASK.items() if key != name}
+
+
+BAD_SEEDS: dict[str, tuple[bytes, str, str]] = {
+    "a line that does not parse": (
+        lines(GOOD_TASK) + b'\n{"instruction": "Name\n',
+        "seeds.jsonl, line 3: not JSON",
+        "mend the line",
+    ),
+    "a line with a number of 5,000 digits": (
+        lines(GOOD_TASK) + b"9" * 5000 + b"\n",
+        "seeds.jsonl, line 2",
+        "mend the line",
+    ),
+    "a line nested 100,000 deep": (
+        b"[" * 100_000 + b"\n",
+        "seeds.jsonl, line 1",
+        "mend the line",
+    ),
+    "a line that is no object": (lines(GOOD_TASK, ["a"]), "line 2: ['a'] is not an object", "mend"),
+    "a missing field": (
+        lines(GOOD_TASK, without("instances")),
+        "seeds.jsonl, line 2: no field 'instances'",
+        "a seed needs instruction, instances, is_classification",
+    ),
+    "a field of another type": (
+        lines({**GOOD_TASK, "is_classification": "no"}),
+        "line 1: 'is_classification' is 'no', expected a bool",
+        "mend the line",
+    ),
+    "an instance of another shape": (
+        lines({**GOOD_TASK, "instances": [{"input": "", "answer": "Blue."}]}),
+        "line 1: an instance is {'input': '', 'answer': 'Blue.'}, expected an object with "
+        "'input' and 'output'",
+        "mend the line",
+    ),
+    "an instance that is a text": (
+        lines({**GOOD_TASK, "instances": ["Blue."]}),
+        "line 1: an instance is 'Blue.'",
+        "mend the line",
+    ),
+    "an empty instruction": (
+        lines({**GOOD_TASK, "instruction": " \n"}),
+        "line 1: 'instruction' is empty",
+        "write one or delete the line",
+    ),
+    "an empty file": (b"", "seeds.jsonl: 0 seeds left", "give another source"),
+    "a file of blank lines": (b"\n \n\n", "seeds.jsonl: 0 seeds left", "give another source"),
+    "one id twice": (
+        lines(*({**GOOD_TASK, "id": name} for name in ("a", "b", "a"))),
+        "seeds.jsonl, line 3: the id 'a' was already given in seeds.jsonl, line 1",
+        "every seed needs an id of its own",
+    ),
+    "one instruction twice": (
+        lines(GOOD_TASK, {**GOOD_TASK, "instruction": "Name a  COLOUR of the sky."}),
+        "seeds.jsonl, line 2: the id",
+        "every seed needs an id of its own",
+    ),
+    "bytes that are not UTF-8": (
+        lines(GOOD_TASK) + '{"instruction": "caf\xe9"}'.encode("latin-1"),
+        "seeds.jsonl, line 2: not UTF-8 (byte 0xe9)",
+        "save the file as UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SEEDS)
+def test_bad_seeds_are_named_by_file_and_line(case: str, tmp_path: Path, refusal: Refusal) -> None:
+    content, wrong, todo = BAD_SEEDS[case]
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_bytes(content)
+    said = refusal(*instructions(seeds, tmp_path))
+    assert wrong in said and todo in said
+
+
+def test_a_seeds_file_that_is_not_there_is_named(tmp_path: Path, refusal: Refusal) -> None:
+    said = refusal(*instructions(tmp_path / "seedz.jsonl", tmp_path))
+    assert "there is no file" in said and "seedz.jsonl" in said and ".jsonl" in said
+
+
+def test_a_teacher_is_not_started_for_seeds_that_are_bad(tmp_path: Path, refusal: Refusal) -> None:
+    with Endpoint() as endpoint:
+        empty = tmp_path / "seeds.jsonl"
+        empty.touch()
+        refusal("build", "instructions", "--seeds", str(empty), "--teacher", endpoint.url)
+        assert endpoint.requests == []
+
+
+# --- prompts
+
+
+def parquet(path: Path, columns: dict[str, Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_a_column_that_is_not_there_is_refused_and_what_is_there_offered(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    file = parquet(tmp_path / "set.parquet", {"ask": ["Why?"], "score": [1]})
+    said = refusal(*completions(file, tmp_path, "--column", "question"))
+    assert "set.parquet, row 1: no column 'question'; there are ask, score" in said
+    assert "--column" in said
+    said = refusal(*completions(file, tmp_path))
+    assert "with prompts" in said and "there are ask, score" in said
+
+
+@pytest.mark.parametrize(
+    ("column", "shown"),
+    [
+        ([7, 8], "holds 7"),
+        ([b"Why?", b"Who?"], "holds b'Why?'"),
+        ([[{"speaker": "me"}], [{"speaker": "you"}]], "holds [{'speaker': 'me'}]"),
+    ],
+)
+def test_a_column_of_the_wrong_type_is_refused_with_its_value(
+    column: list[Any], shown: str, tmp_path: Path, refusal: Refusal
+) -> None:
+    file = parquet(tmp_path / "set.parquet", {"prompt": column})
+    said = refusal(*completions(file, tmp_path))
+    assert "column 'prompt'" in said and shown in said
+    assert "expected a text or a list of messages" in said and "--column" in said
+
+
+def test_an_empty_split_is_refused_by_name(tmp_path: Path, refusal: Refusal) -> None:
+    folder = tmp_path / "set"
+    parquet(folder / "train.parquet", {"prompt": ["Why?"]})
+    with pq.ParquetWriter(folder / "test.parquet", pa.schema([("prompt", pa.string())])):
+        pass
+    said = refusal(*completions(folder, tmp_path, "--split", "test"))
+    assert "set, split 'test': 0 prompts left" in said
+    alone = folder / "test.parquet"
+    assert "test.parquet: 0 prompts left" in refusal(*completions(alone, tmp_path))
+
+
+def test_a_set_that_datasets_cannot_read_is_refused_with_the_reason(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    nothing = pa.array([], type=pa.string())
+    parquet(tmp_path / "set" / "train.parquet", {"prompt": nothing})  # a row group of no rows
+    said = refusal(*completions(tmp_path / "set", tmp_path))
+    assert "set' could not be loaded: BatchSize must be greater than 0, got 0" in said
+
+
+def test_a_split_that_is_not_there_is_refused_and_what_is_there_offered(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    parquet(tmp_path / "set" / "train.parquet", {"prompt": ["Why?"]})
+    said = refusal(*completions(tmp_path / "set", tmp_path, "--split", "validation"))
+    assert "has no split 'validation'; there are train; name one with --split" in said
+
+
+def test_blank_prompts_only_are_no_prompts(tmp_path: Path, refusal: Refusal) -> None:
+    file = tmp_path / "blank.txt"
+    file.write_text("\n \n\t\n", encoding="utf-8")
+    assert "blank.txt: 0 prompts left" in refusal(*completions(file, tmp_path))
+
+
+BAD_FILES = {
+    "set.parquet": (b"PAR1 this is none", "is not a parquet file"),
+    "set.json": (b'[{"prompt": "Why?"}, {"prompt":\n', "set.json, line 2: not JSON"),
+    "rows.json": (b'{"prompt": "Why?"}', "expected a list of objects"),
+    "set.csv": (b"prompt\n" + b"x" * 200_000 + b"\n", "set.csv"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_broken_file_of_prompts_is_named(name: str, tmp_path: Path, refusal: Refusal) -> None:
+    content, wrong = BAD_FILES[name]
+    (tmp_path / name).write_bytes(content)
+    said = refusal(*completions(tmp_path / name, tmp_path))
+    assert name in said and wrong in said
+
+
+def test_a_folder_that_holds_no_data_is_refused(tmp_path: Path, refusal: Refusal) -> None:
+    (tmp_path / "nothing").mkdir()
+    said = refusal(*completions(tmp_path / "nothing", tmp_path))
+    assert "nothing' could not be loaded" in said
+
+
+# --- the teacher
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked again is asked again at once: patience has tests of its own."""
+    monkeypatch.setattr("builders.engine.requests._LONGEST_WAIT_S", 0.001)
+
+
+def asking(address: str, folder: Path, rows: int = 3) -> list[str]:
+    prompts = write_prompts(folder, rows)
+    return ["build", "completions", "--prompts", str(prompts), "--teacher", address]
+
+
+def test_a_teacher_that_nobody_runs_is_named_by_its_address(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    with Endpoint() as endpoint:
+        address = endpoint.url
+    said = refusal(*asking(address, tmp_path))
+    assert f"nothing listens at {address}" in said
+    assert "expected an OpenAI-compatible endpoint" in said and "--teacher" in said
+
+
+BAD_ANSWERS: dict[Kind, tuple[str, str]] = {
+    "401": ("wants another key (401: invalid api key)", "POTSTILL_API_KEY: it is not set"),
+    "403": ("wants another key (403: forbidden)", "POTSTILL_API_KEY"),
+    "404": ("has no model 'scripted-model' (404: model not found)", "mend --model or --teacher"),
+    "html": ("answered 200 with HTML", "is this the /v1 address?"),
+    "broken-json": ("answered 200 with not JSON", "is this the /v1 address?"),
+    "null-content": ("gave an answer without content", ""),
+    "no-choices": ("gave an answer without choices or message", ""),
+    "400": ("answered 400: context length exceeded", ""),
+}
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("kind", BAD_ANSWERS)
+def test_a_teacher_that_answers_nothing_of_use_is_named_with_what_it_said(
+    kind: Kind, tmp_path: Path, refusal: Refusal
+) -> None:
+    wrong, todo = BAD_ANSWERS[kind]
+    with Endpoint(Behaviour(rules=[Rule(kind)])) as endpoint:
+        said = refusal(*asking(endpoint.url, tmp_path))
+        assert f"{endpoint.url} {wrong}" in said and todo in said
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_teacher_that_takes_too_long_is_named_with_the_deadline(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    with Endpoint(Behaviour(rules=[Rule("hang")])) as endpoint:
+        once = ("--rows", "1", "--samples", "1")
+        said = refusal(*asking(endpoint.url, tmp_path), *once, "--timeout", "0.05")
+    assert "gave no answer within 0.05 s" in said
+    assert "raise --timeout or lower --concurrency" in said
+
+
+def test_a_key_that_is_refused_is_not_printed(
+    tmp_path: Path, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "secret-1234")
+    with Endpoint(Behaviour(rules=[Rule("401")])) as endpoint:
+        said = refusal(*asking(endpoint.url, tmp_path), "--key-env", "MY_KEY")
+        assert endpoint.requests[-1].headers["authorization"] == "Bearer secret-1234"
+    assert "MY_KEY: the key in it was refused" in said and "secret-1234" not in said
+
+
+class TwoModels(BaseHTTPRequestHandler):
+    """An endpoint that lists two models."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"data": [{"id": "small"}, {"id": "large"}]}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_of_several_models_one_must_be_named(tmp_path: Path, refusal: Refusal) -> None:
+    with HTTPServer(("127.0.0.1", 0), TwoModels) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/v1"
+        said = refusal(*asking(address, tmp_path))
+        server.shutdown()
+        thread.join()
+    assert f"{address} serves 2 models; name one with --model: small, large" in said
+
+
+BAD_SCRIPTS: dict[str, tuple[bytes | None, str]] = {
+    "missing.jsonl": (None, "cannot be read (No such file or directory); give a .jsonl file"),
+    "empty.jsonl": (b"\n\n", "empty.jsonl holds no rule; expected one JSON object a line"),
+    "torn.jsonl": (b'{"answer": "x"}\n{"when":\n', "torn.jsonl, line 2: not a rule"),
+    "list.jsonl": (b"[1]\n", "list.jsonl, line 1: not a rule"),
+    "pattern.jsonl": (b'{"when": "(", "answer": "x"}\n', "pattern.jsonl, line 1: not a rule"),
+    "silent.jsonl": (b'{"when": "a"}\n', "silent.jsonl, line 1: expected 'when' and a text"),
+    "latin.jsonl": (b'{"answer": "caf\xe9"}\n', "latin.jsonl"),
+    "mute.jsonl": (b'{"when": "zzz", "answer": "x"}\n', "no rule of mute.jsonl fits 'What is 0 p"),
+    "none.py": (b"said = 'x'\n", "none.py has no function answer(call)"),
+    "torn.py": (b"def answer(call:\n", "torn.py"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SCRIPTS)
+def test_a_script_that_is_none_is_refused_with_its_line(
+    name: str, tmp_path: Path, refusal: Refusal
+) -> None:
+    content, wrong = BAD_SCRIPTS[name]
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert wrong in refusal(*asking(f"scripted:{tmp_path / name}", tmp_path))
+
+
+def test_a_teacher_of_no_known_kind_is_refused(tmp_path: Path, refusal: Refusal) -> None:
+    said = refusal(*asking("openai", tmp_path))
+    assert "there is no teacher 'openai'; give 'embedded', 'scripted:FILE' or the address" in said
+
+
+# --- folders
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own of 2 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a full disk needs the right to mount one")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def resize(disk: Path, megabytes: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={megabytes}m", str(disk)], check=True)
+
+
+def fill(disk: Path, leave: int = 0) -> None:
+    """Leave so many bytes of room on a disk."""
+    with (disk / "filler").open("wb", buffering=0) as file:
+        with contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        file.truncate(max(0, file.tell() - leave))
+
+
+LONG_ANSWERS = """
+import hashlib
+
+def answer(call):
+    return hashlib.shake_256(call.key).hexdigest(1000)
+"""
+
+
+def test_a_build_on_a_small_disk_says_so_and_leaves_nothing(
+    small_disk: Path, tmp_path: Path, refusal: Refusal
+) -> None:
+    fill(small_disk)
+    words = completions(write_prompts(tmp_path, 60), tmp_path, "--work", str(small_disk / "work"))
+    said = refusal(*words, work=small_disk / "work")
+    assert "room" in said and str(small_disk) in said
+    left = {path.name for path in small_disk.rglob("*") if path.is_file()}
+    assert left <= {"filler", ".lock"}
+
+
+def test_a_draft_for_which_no_room_is_left_costs_neither_the_last_one_nor_an_answer(
+    small_disk: Path, tmp_path: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = ("--work", str(small_disk / "work"))
+    resize(small_disk, megabytes=16)  # the ledger's journal may hold 4 MB
+    (tmp_path / "long.py").write_text(LONG_ANSWERS, encoding="utf-8")
+    words = asking(f"scripted:{tmp_path / 'long.py'}", tmp_path, rows=60)
+    assert main([*words, *work, "--rows", "60"]) == 0
+    fill(small_disk, leave=65536)
+    capsys.readouterr()
+    said = refusal(*words, *work, "--rows", "50", work=small_disk / "work")
+    assert "no room left in" in said and "make room or name another folder" in said
+    (small_disk / "filler").unlink()
+    assert main([*words, *work, "--rows", "50", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["draft"].endswith("0002") and facts["run"]["calls"] == 0
+
+
+def test_a_build_that_outgrows_its_disk_says_so_and_what_it_asked_is_not_asked_again(
+    small_disk: Path, tmp_path: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "long.py").write_text(LONG_ANSWERS, encoding="utf-8")
+    words = asking(f"scripted:{tmp_path / 'long.py'}", tmp_path, rows=400)
+    words += ["--rows", "400", "--concurrency", "8", "--work", str(small_disk / "work")]
+    said = refusal(*words, work=small_disk / "work")
+    assert "no room left" in said and str(small_disk) in said
+    resize(small_disk, megabytes=32)
+    assert main([*words, "--json"]) == 0
+    run = json.loads(capsys.readouterr().out)["run"]
+    assert run["reused"] > 100 and run["calls"] + run["reused"] == 1600
+
+
+def test_a_release_without_room_says_so_and_leaves_nothing(
+    small_disk: Path, work: Path, refusal: Refusal
+) -> None:
+    fill(small_disk)
+    before = sorted(small_disk.iterdir())
+    said = refusal("release", "instructions", "--to", str(small_disk / "released"))
+    assert f"no room left in {small_disk}" in said and "nothing was changed" in said
+    assert sorted(small_disk.iterdir()) == before
+
+
+@pytest.fixture
+def closed_folder(work: Path, tmp_path: Path) -> Iterator[Path]:
+    """A folder in which this process, for the time of the test somebody else, may not write."""
+    with tempfile.TemporaryDirectory(prefix="potstill-") as place:
+        Path(place).chmod(0o555)
+        root = os.geteuid() == 0
+        if root:
+            for path in (tmp_path.parents[1], tmp_path.parent):
+                path.chmod(0o755)
+            for path in (tmp_path, *tmp_path.rglob("*")):
+                os.chown(path, NOBODY, -1)
+            os.seteuid(NOBODY)
+        try:
+            if not os.access(tmp_path, os.W_OK, effective_ids=True):
+                pytest.skip("the test's folder lies where only its owner may go")
+            yield Path(place)
+        finally:
+            if root:
+                os.seteuid(0)
+
+
+def test_a_build_without_the_right_to_write_says_so(
+    closed_folder: Path, tmp_path: Path, refusal: Refusal
+) -> None:
+    words = completions(write_prompts(tmp_path, 3), tmp_path)
+    said = refusal(*words, "--work", str(closed_folder / "work"), work=closed_folder)
+    assert "right" in said and str(closed_folder) in said and "another folder" in said
+    assert list(closed_folder.iterdir()) == []
+
+
+def test_a_release_without_the_right_to_write_says_so(
+    closed_folder: Path, work: Path, refusal: Refusal
+) -> None:
+    said = refusal("release", "instructions", "--to", str(closed_folder / "released"))
+    assert f"no right to write in {closed_folder}; nothing was changed" in said
+    assert list(closed_folder.iterdir()) == []
+
+
+def test_seeds_that_may_not_be_read_are_named(
+    closed_folder: Path, tmp_path: Path, refusal: Refusal
+) -> None:
+    seeds = write_seeds(tmp_path)
+    seeds.chmod(0)
+    said = refusal(*instructions(seeds, tmp_path))
+    assert "seeds.jsonl cannot be read" in said
+
+
+def test_two_builds_of_one_set_do_not_work_in_one_folder(
+    tmp_path: Path, work: Path, refusal: Refusal
+) -> None:
+    with folder_lock(work / "completions"):
+        said = refusal(*completions(write_prompts(tmp_path, 3), tmp_path))
+    assert f"another build is at work in {work / 'completions'} (process {os.getpid()})" in said
+    assert "wait for it, or name another folder with --work" in said
+
+
+def test_a_work_folder_that_is_a_file_is_refused(tmp_path: Path, refusal: Refusal) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    words = completions(write_prompts(tmp_path, 3), tmp_path, "--work", str(tmp_path / "file"))
+    assert str(tmp_path / "file") in refusal(*words)
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+def test_another_release_in_the_folder_stays_as_it_is(
+    tmp_path: Path, work: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = ("--to", str(tmp_path / "released"))
+    assert main(["release", "instructions", "--work", str(work), *to]) == 0
+    before = file_bytes(tmp_path / "released")
+    assert main([*build_words(tmp_path, rows=10), "--seed", "7"]) == 0
+    capsys.readouterr()
+    said = refusal("release", "instructions", *to)
+    assert "holds something else than this release; nothing was changed" in said
+    assert "name another folder, or remove that one" in said
+    assert file_bytes(tmp_path / "released") == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".making-")] == []
+
+
+def test_a_folder_of_somebody_elses_files_is_no_place_for_a_release(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("unsaved", encoding="utf-8")
+    said = refusal("release", "instructions", "--to", str(tmp_path / "mine"))
+    assert "holds something else" in said
+    assert file_bytes(tmp_path / "mine") == {"thesis.txt": b"unsaved"}
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    assert str(tmp_path / "file") in refusal(
+        "release", "instructions", "--to", str(tmp_path / "file")
+    )
+
+
+@pytest.mark.parametrize("verb", ["show", "release"])
+def test_a_set_that_was_never_built_is_named_with_the_command_that_builds_it(
+    verb: str, tmp_path: Path, refusal: Refusal
+) -> None:
+    more = ("--to", str(tmp_path / "released")) if verb == "release" else ()
+    said = refusal(verb, "completions", *more)
+    assert "there is no draft of 'completions'" in said
+    assert "`potstill build completions`" in said and "--work" in said
+    assert not (tmp_path / "released").exists()
+
+
+# --- names and usage
+
+
+@pytest.mark.parametrize("verb", ["build", "show", "release"])
+def test_a_misspelt_recipe_is_told_the_nearest_name(
+    verb: str, tmp_path: Path, refusal: Refusal
+) -> None:
+    more = ("--to", str(tmp_path / "released")) if verb == "release" else ()
+    said = refusal(verb, "instrutions", *more)
+    expected = "there is no pipelines/instrutions.py; there are completions, constitution, "
+    assert said == f"{expected}instructions, ultrafeedback; did you mean 'instructions'?"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["build", "--seed", "3", "complitions"],
+        ["build", "--json", "complitions", "--prompts", "x.txt", "--samples", "2"],
+    ],
+)
+def test_a_misspelt_recipe_is_found_wherever_it_stands(words: list[str], refusal: Refusal) -> None:
+    said = refusal(*words)
+    assert "no pipelines/complitions.py" in said and "did you mean 'completions'?" in said
+
+
+def test_a_recipe_may_stand_after_its_flags(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb, name, *flags = build_words(tmp_path, name="completions", rows=2)
+    assert main([verb, *flags, "--samples", "1", name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["made"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ([], "the following arguments are required: VERB"),
+        (["distil", "instructions"], "invalid choice: 'distil'"),
+        (["build"], "the following arguments are required: NAME"),
+        (["build", "instructions", "--rows", "0"], "--rows: '0' is not a whole number above 0"),
+        (["build", "instructions", "--rows", "²"], "--rows: '²' is not a whole number above 0"),
+        (["build", "instructions", "--rows", "many"], "--rows: 'many' is not a whole number"),
+        (["build", "instructions", "--prompts", "x.txt"], "unrecognized arguments: --prompts"),
+        (["build", "instructions", "--layout", "fancy"], "--layout: invalid choice: 'fancy'"),
+        (["build", "completions", "--samples", "0"], "--samples: '0' is not a whole number"),
+        (["build", "completions", "--temperature", "-1"], "--temperature: '-1' is not a number"),
+        (["build", "completions", "--temperature", "nan"], "--temperature: 'nan' is not a number"),
+        (
+            ["build", "completions", "--temperature", "warm"],
+            "--temperature: 'warm' is not a number",
+        ),
+        (["build", "instructions", "--timeout", "0"], "--timeout: '0' is not a number above 0"),
+        (["build", "instructions", "--timeout", "soon"], "--timeout: 'soon' is not a number"),
+        (["yank", "org/set", "v1.0.0"], "the following arguments are required: --why"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(
+    words: list[str],
+    wrong: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == "" and wrong in err.splitlines()[-1] and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []

@@ -76,6 +76,7 @@ class Execution:
             PotstillError: Nothing can come of going on.
         """
         loaded: list[Node] = []
+        failure: PotstillError | None = None
         try:
             for node in self._nodes.values():
                 self._load(node)
@@ -85,13 +86,15 @@ class Execution:
                     group.create_task(self._arrive(node, rows))
                     group.create_task(self._work(node))
         except* PotstillError as errors:
-            raise _first(errors) from None
+            failure = _first(errors)  # raised here, Python before 3.11.4 would wrap it in a group
         finally:
             for node in loaded:
                 if node.processes:
                     node.processes.close()
                 else:
                     node.step.unload()
+        if failure:
+            raise failure from None
         lost = ((key, place, row) for key, (place, row) in self._lost.items() if self._whole(key))
         return [row for *_, row in sorted([*self._out, *lost], key=lambda out: out[:2])]
 

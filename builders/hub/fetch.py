@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -81,11 +81,11 @@ def unsafe_path(path: str) -> str | None:
 
 def download(api: Any, at: Mapping[str, str], path: str, sha: str, to: Path) -> None:
     """One file of a commit into the folder `to`, at its own path."""
-    cache = to.parent / ".fetched"
-    got = Path(api.hf_hub_download(filename=path, revision=sha, cache_dir=cache, **at)).resolve()
     target = to / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(got, target)
+    with tempfile.TemporaryDirectory(prefix=".fetched-", dir=to) as cache:
+        got = api.hf_hub_download(filename=path, revision=sha, cache_dir=cache, **at)
+        Path(got).resolve().rename(target)
 
 
 def fetch_snapshot(
@@ -117,5 +117,4 @@ def fetch_snapshot(
                 os.link(held, to / path)
             elif data or not path.startswith("data/"):
                 download(api, at, path, sha, to)
-    shutil.rmtree(to.parent / ".fetched", ignore_errors=True)
     return sha

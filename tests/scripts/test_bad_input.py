@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import threading
@@ -29,7 +31,6 @@ from tests.drafting.test_run import (
 )
 from tests.endpoint import Behaviour, Endpoint, Kind, Rule
 
-NOBODY = 65534
 GOOD_TASK = {
     "instruction": "Name a colour of the sky.",
     "instances": [{"input": "", "output": "Blue."}],
@@ -505,24 +506,35 @@ def test_a_release_without_room_says_so_and_leaves_nothing(
 
 
 @pytest.fixture
-def closed_folder(work: Path, tmp_path: Path) -> Iterator[Path]:
-    """A folder in which this process, for the time of the test somebody else, may not write."""
+def closed_folder() -> Iterator[Path]:
+    """A folder in which this process may not write; root is held to permissions like anybody."""
     with tempfile.TemporaryDirectory(prefix="potstill-") as place:
         Path(place).chmod(0o555)
-        root = os.geteuid() == 0
-        if root:
-            for path in (tmp_path.parents[1], tmp_path.parent):
-                path.chmod(0o755)
-            for path in (tmp_path, *tmp_path.rglob("*")):
-                os.chown(path, NOBODY, -1)
-            os.seteuid(NOBODY)
-        try:
-            if not os.access(tmp_path, os.W_OK, effective_ids=True):
-                pytest.skip("the test's folder lies where only its owner may go")
+        with permissions_hold():
             yield Path(place)
-        finally:
-            if root:
-                os.seteuid(0)
+
+
+@contextlib.contextmanager
+def permissions_hold() -> Iterator[None]:
+    """Without the capabilities by which root reads and writes whatever it likes (capset(2)).
+
+    Another user would not do: the clone may be in a folder that only root can enter.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    header = struct.pack("Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
+    held = ctypes.create_string_buffer(24)
+    assert libc.capget(header, held) == 0
+    effective, *others = struct.unpack("6I", held.raw)
+    dac_override, dac_read_search = 1 << 1, 1 << 2
+    fewer = effective & ~(dac_override | dac_read_search)
+    assert libc.capset(header, struct.pack("6I", fewer, *others)) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, held) == 0
 
 
 def test_a_build_without_the_right_to_write_says_so(
@@ -542,12 +554,11 @@ def test_a_release_without_the_right_to_write_says_so(
     assert list(closed_folder.iterdir()) == []
 
 
-def test_seeds_that_may_not_be_read_are_named(
-    closed_folder: Path, tmp_path: Path, refusal: Refusal
-) -> None:
+def test_seeds_that_may_not_be_read_are_named(tmp_path: Path, refusal: Refusal) -> None:
     seeds = write_seeds(tmp_path)
     seeds.chmod(0)
-    said = refusal(*instructions(seeds, tmp_path))
+    with permissions_hold():
+        said = refusal(*instructions(seeds, tmp_path))
     assert "seeds.jsonl cannot be read" in said
 
 

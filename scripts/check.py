@@ -1,14 +1,22 @@
-"""potstill check: whether a version was withdrawn; for training scripts."""
+"""potstill check: whether a version was withdrawn, and whether what it claims is true."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pipelines
+from builders.recipe import Recipe, load_recipe, recipe_names
 from scripts.main import about_a_hub, the_hub
+
+if TYPE_CHECKING:
+    from builders.release.verification import Verification
 
 WITHDRAWN = 3  # the exit of a version that was withdrawn
 
@@ -18,25 +26,61 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     parser.add_argument(
         "set", metavar="ORG/SET@VERSION", help="org/set@v1.1.0, org/set, or a release's folder"
     )
+    parser.add_argument(
+        "--only-withdrawn",
+        action="store_true",
+        help="Only ask whether the version was withdrawn; fetch no data and recompute nothing.",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object for programs")
     about_a_hub(parser)
 
 
 def run(given: argparse.Namespace) -> int:
-    """0 if nothing is known against it, 3 and a line if it was withdrawn."""
-    from builders.hub.fetch import parse_set
+    """0 if all is true, 1 if its bytes contradict its card or manifest, 3 if it was withdrawn."""
     from builders.hub.withdraw import advisory, advisory_in
+    from builders.release.verification import Verification, verified
 
-    if Path(given.set).is_dir():
-        version, said = advisory_in(Path(given.set))
-    else:
-        repository, revision = parse_set(given.set)
-        with the_hub(given.hub_data, only_reads=True) as hub:
-            version, said = advisory(hub, repository, revision)
+    found = Verification()
+    with contextlib.ExitStack() as held:
+        if Path(given.set).is_dir():
+            folder: Path | None = Path(given.set)
+            version, withdrawn = advisory_in(Path(given.set))
+        else:
+            from builders.hub.fetch import parse_set
+
+            repository, revision = parse_set(given.set)
+            hub = held.enter_context(the_hub(given.hub_data, only_reads=True))
+            version, withdrawn = advisory(hub, repository, revision)
+            folder = None
+            if not given.only_withdrawn:
+                from builders.hub.fetch import fetch_snapshot
+
+                made = held.enter_context(tempfile.TemporaryDirectory(prefix="potstill-"))
+                folder = Path(made) / repository.partition("/")[2]
+                fetch_snapshot(hub, repository, revision or "main", folder)
+        if folder and not given.only_withdrawn:
+            found = verified(folder, _recipe)
     if given.json:
-        print(json.dumps({"set": given.set, "version": version, "withdrawn": said}))
-    elif said:
-        print(f"{version} was withdrawn: {said['why']}; use {said['use']}", file=sys.stderr)
+        facts = {"set": given.set, "version": version, "withdrawn": withdrawn}
+        print(json.dumps({**facts, "false": found.false, "unchecked": found.unchecked}))
     else:
-        print(f"{version}: nothing is known against it")
-    return WITHDRAWN if said else 0
+        for line in _lines(version, withdrawn, found, recomputed=not given.only_withdrawn):
+            print(line, file=sys.stderr if withdrawn or found.false else sys.stdout)
+    return WITHDRAWN if withdrawn else int(bool(found.false))
+
+
+def _recipe(name: str) -> Recipe | None:
+    """The shipped recipe of that name: what a set names is never imported from anywhere else."""
+    return load_recipe(pipelines, name) if name in recipe_names(pipelines) else None
+
+
+def _lines(
+    version: str, withdrawn: Mapping[str, str] | None, found: Verification, *, recomputed: bool
+) -> Iterator[str]:
+    if withdrawn:
+        yield f"{version} was withdrawn: {withdrawn['why']}; use {withdrawn['use']}"
+    yield from (f"false: {claim}" for claim in found.false)
+    yield from (f"not checked: {claim}" for claim in found.unchecked)
+    if not withdrawn and not found.false:
+        recomputed_too = "; every number of its card and manifest follows from its data"
+        yield f"{version}: not withdrawn{recomputed_too if recomputed else ''}"

@@ -32,9 +32,13 @@ def bias_figures(judged: Judged) -> dict[str, Figure]:
     figures = {"parse_failures": share(_asked(judged) == FAILED)}
     valid = judged.first[said(judged.first)]
     if len(valid):
-        counts = [(valid == value).sum() for value in (A, B, TIE)]
-        commonest = np.array([A, B, TIE])[int(np.argmax(counts))]
-        figures["commonest_verdict"] = share(valid == commonest)
+        place = int(np.argmax([(valid == value).sum() for value in (A, B, TIE)]))
+        people = judged.majority[said(judged.majority)]
+        figures["commonest_verdict"] = share(
+            valid == (A, B, TIE)[place],
+            verdict=("a", "b", "tie")[place],
+            labels=len(np.unique(people)),
+        )
     if len(scores := _scores(judged)):
         commonest = _commonest(scores)
         figures["commonest_score"] = share(scores == commonest, score=float(commonest))

@@ -6,15 +6,14 @@ enough pairs. What was not measured makes it "not shown", what was measured and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from builders.judging.agreement import agreement_figures, chance
 from builders.judging.biases import bias_figures
 from builders.judging.figures import Figure, figure
 from builders.judging.rationales import rationale_figures
-from builders.judging.verdicts import TIE, Judged, said
+from builders.judging.verdicts import Judged
 
 # Preferring the longer text agrees 0.62 with people where chance is 0.5 (AlpacaEval's table of
 # evaluators, people among themselves 0.66): with the interval's lower end a judge must reach near
@@ -44,19 +43,22 @@ def report(judged: Judged) -> dict[str, Any]:
     if judged.people is not None:
         level = figure(chance(judged), None, None, figures["agreement_with_people"]["n"], "none")
         figures["chance_agreement"] = level
-    faults, gaps = _faults(judged, figures), _gaps(figures)
-    verdict = UNRELIABLE if faults else NOT_SHOWN if gaps else RELIABLE
     return {
         "judge": judged.judge,
         "items": len(judged),
         "figures": dict(sorted(figures.items())),
-        "reliable": verdict == RELIABLE,
-        "verdict": verdict,
-        "reasons": faults + gaps,
+        **verdict_from(figures),
     }
 
 
-def _gaps(figures: dict[str, Figure]) -> list[str]:
+def verdict_from(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    """`verdict`, `reasons` and `reliable`, which follow from the figures of a report alone."""
+    faults, gaps = _faults(figures), _gaps(figures)
+    verdict = UNRELIABLE if faults else NOT_SHOWN if gaps else RELIABLE
+    return {"reliable": verdict == RELIABLE, "verdict": verdict, "reasons": faults + gaps}
+
+
+def _gaps(figures: Mapping[str, Figure]) -> list[str]:
     """What would have to be measured before the judge can be called reliable."""
     gaps = []
     labelled = figures.get("agreement_with_people", {"n": 0})["n"]
@@ -70,7 +72,7 @@ def _gaps(figures: dict[str, Figure]) -> list[str]:
     return gaps
 
 
-def _faults(judged: Judged, figures: dict[str, Figure]) -> list[str]:
+def _faults(figures: Mapping[str, Figure]) -> list[str]:
     """What was measured and is bad."""
     found = []
     agrees, luck = figures.get("agreement_with_people"), figures.get("chance_agreement")
@@ -109,7 +111,7 @@ def _faults(judged: Judged, figures: dict[str, Figure]) -> list[str]:
         found.append(
             f"{failed['value']:.3f} of the verdicts cannot be read, at most {MOST_FAILURES:g}"
         )
-    if _one_verdict(judged):
+    if _one_verdict(figures):
         found.append("it gives one and the same verdict on everything")
     same = figures.get("commonest_score")
     if same and same["n"] >= FEWEST_OF_A_KIND and same["value"] == 1.0:
@@ -132,16 +134,15 @@ def _pull(name: str, words: str, pull: Figure | None) -> list[str]:
     return [f"{words.format(side)} (effect {pull['effect']:+.3f}, p {pull['p']:.2g})"]
 
 
-def _one_verdict(judged: Judged) -> bool:
-    """Whether all verdicts are one while people's are not, or all are ties."""
-    verdicts = np.unique(judged.first[said(judged.first)])
-    people = judged.majority[said(judged.majority)]
-    if len(verdicts) != 1 or said(judged.first).sum() < FEWEST_OF_A_KIND:
+def _one_verdict(figures: Mapping[str, Figure]) -> bool:
+    """Whether all verdicts are the same while people's are not, or all are ties."""
+    same = figures.get("commonest_verdict")
+    if not same or same["value"] != 1.0 or same["n"] < FEWEST_OF_A_KIND:
         return False
-    return bool(verdicts[0] == TIE) or len(np.unique(people)) > 1
+    return bool(same["verdict"] == "tie" or same["labels"] > 1)
 
 
-def _rationale_faults(figures: dict[str, Figure]) -> list[str]:
+def _rationale_faults(figures: Mapping[str, Figure]) -> list[str]:
     found = []
     for name, what in (("rationale_agrees", "verdict"), ("rationale_agrees_with_score", "score")):
         share = figures.get(name)

@@ -9,6 +9,12 @@ from typing import Any
 
 from builders.errors import InputError, nearest_name
 
+NEVER_MEASURED: Mapping[str, Any] = {
+    "verdict": "never measured against people",
+    "reliable": False,
+    "reasons": [],
+    "figures": {},
+}
 _PARTS = {"judge": str, "verdict": str, "reliable": bool, "reasons": list, "figures": dict}
 
 
@@ -50,5 +56,4 @@ def judges_facts(
             f"the judge's report is about {nearest_name(models[0], known)}, and this build's judge "
             f"is {models[0]!r}; give a report of that one (its name in the labelled file counts)"
         )
-    unknown = {"verdict": "never measured against people", "reliable": False, "reasons": []}
-    return [known.get(model) or {"judge": model, **unknown, "figures": {}} for model in models]
+    return [known.get(model) or {"judge": model, **NEVER_MEASURED} for model in models]

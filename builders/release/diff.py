@@ -98,7 +98,7 @@ def diff(old: Snapshot, new: Snapshot) -> Diff:
     said = sorted({*old.words, *new.words}) if old.words and new.words else []
     return Diff(
         configs={config: _config_diff(old, new, config) for config in both},
-        configs_added={c: _rows(new, c) for c in new.files if c not in old.files},
+        configs_added={c: _hashed(new, c, []).height for c in new.files if c not in old.files},
         configs_removed={c: _rows(old, c) for c in old.files if c not in new.files},
         words_changed=tuple(name for name in said if old.words.get(name) != new.words.get(name)),
     )

@@ -8,13 +8,13 @@ from typing import Any
 
 from builders.drafting.draft import Draft
 from builders.drafting.files import canonical_json, whole_folder
-from builders.drafting.statistics import figures
 from builders.errors import FolderError, InputError
 from builders.release.card import Words, read_words, words_on
 from builders.release.card_lint import card_problems
 from builders.release.diff import check_ids, diff, line
+from builders.release.figures import read_figures
 from builders.release.hub_limits import check_licences, check_limits
-from builders.release.rendering import hashes, rendered
+from builders.release.rendering import rendered
 from builders.release.sharding import SHARD_BYTES, write_shards
 from builders.release.snapshot import (
     ADVISORIES,
@@ -23,6 +23,7 @@ from builders.release.snapshot import (
     Snapshot,
     declared,
     declared_columns,
+    file_hashes,
 )
 from builders.release.verification import read_back
 from builders.release.versions import check_version, versions_section, with_versions
@@ -88,11 +89,12 @@ def _write(
     repository: str | None,
     shard_bytes: int,
 ) -> None:
-    files = {
+    shards = {
         config: write_shards(draft.file(config), made / "data" / config, shard_bytes)
         for config in schemas
     }
-    said: dict[str, Any] = {
+    figures = read_figures({config: list(written) for config, written in shards.items()})
+    manifest: dict[str, Any] = {
         "version": words.version,
         "repository": repository,
         "counts": draft.counts,
@@ -102,34 +104,36 @@ def _write(
         "configs": declared(schemas),
         "history": [],
     }
-    computed = figures(files)
     advisories = dict(base.advisories) if base else {}
-    text = rendered(said, computed, words, files, advisories)
+    text = rendered(manifest, figures, words, advisories)
+    # Its rows are compared where they are in the draft: what is released is read only twice, here
+    # for its figures and once more when it is read back.
     new = Snapshot(
         folder=draft.folder,
         version=words.version,
-        files=files,
-        columns=declared_columns(said["configs"]),
+        files={config: (draft.file(config),) for config in schemas},
+        columns=declared_columns(manifest["configs"]),
         words=words_on(text),
     )
-    check_ids(new)
-    said["history"] = _history(base, new)
-    text = with_versions(text, versions_section(said["history"], advisories, repository))
+    manifest["history"] = _history(base, new)
+    text = with_versions(text, versions_section(manifest["history"], advisories, repository))
     if problems := card_problems(text)[0]:
         raise InputError(
-            f"the Hub refuses this card: {problems[0]}; mend cards/{draft.facts['recipe']}.md"
+            f"the Hub refuses this card: {problems[0]}; fix cards/{draft.facts['recipe']}.md"
         )
     (made / CARD).write_text(text, encoding="utf-8")
     if advisories:
         (made / ADVISORIES).write_text(canonical_json(advisories), encoding="utf-8")
-    rows = {config: {"train": number} for config, number in computed["rows"].items()}
-    manifest = {**said, "rows": rows, "files": hashes(made)}
+    manifest["rows"] = {config: {"train": rows} for config, rows in figures.rows.items()}
+    known = {path: sha256 for written in shards.values() for path, sha256 in written.items()}
+    manifest["files"] = file_hashes(made, known)
     (made / MANIFEST).write_text(canonical_json(manifest), encoding="utf-8")
 
 
 def _history(base: Snapshot | None, new: Snapshot) -> list[Mapping[str, Any]]:
     """This version's line and those of all before it, newest first."""
     if base is None:
+        check_ids(new)
         return [{"version": new.version, "changes": FIRST}]
     if base.version is None or new.version is None:
         raise InputError(f"{base.folder} is a draft; a version follows a release; name its folder")
@@ -143,4 +147,4 @@ def _history(base: Snapshot | None, new: Snapshot) -> list[Mapping[str, Any]]:
 
 def _all_hashes(folder: Path) -> dict[str, Any]:
     manifest = folder / MANIFEST
-    return hashes(folder) | {MANIFEST: manifest.read_bytes() if manifest.is_file() else None}
+    return file_hashes(folder) | {MANIFEST: manifest.read_bytes() if manifest.is_file() else None}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import shutil
 from collections.abc import Sequence
@@ -15,10 +17,22 @@ from builders.drafting.files import OPTIONS
 SHARD_BYTES = 100_000_000
 
 
-def write_shards(source: Path, to: Path, most_bytes: int = SHARD_BYTES) -> tuple[Path, ...]:
-    """The rows of a file as `to`/train-00000-of-0000N.parquet, in their order.
+class _HashedFile(io.BufferedWriter):
+    """A file whose sha256 is computed while it is written, so that it is not read again for it."""
 
-    A file of at most `most_bytes` is copied; a larger one is cut into shards of about one size,
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "w"))
+        self.sha256 = hashlib.sha256()
+
+    def write(self, content: Any) -> int:
+        self.sha256.update(content)
+        return super().write(content)
+
+
+def write_shards(source: Path, to: Path, most_bytes: int = SHARD_BYTES) -> dict[Path, str]:
+    """The rows of a file as `to`/train-00000-of-0000N.parquet, in their order; the sha256 of each.
+
+    A file of at most `most_bytes` is copied; a larger one is split into shards of about one size,
     each of whole row groups, so that one row group may still make a shard larger.
     """
     import pyarrow.parquet as pq
@@ -26,18 +40,23 @@ def write_shards(source: Path, to: Path, most_bytes: int = SHARD_BYTES) -> tuple
     to.mkdir(parents=True)
     size = source.stat().st_size
     if size <= most_bytes:
-        return (Path(shutil.copyfile(source, to / _name(0, 1))),)
+        with _HashedFile(to / _name(0, 1)) as target, source.open("rb") as opened:
+            shutil.copyfileobj(opened, target)
+            return {to / _name(0, 1): target.sha256.hexdigest()}
+    written: dict[Path, str] = {}
     with pq.ParquetFile(source, pre_buffer=False) as file:
         weights = [_weight(file.metadata.row_group(n)) for n in range(file.num_row_groups)]
         cuts = _cuts(weights, -(-size // most_bytes))
-        paths = tuple(to / _name(n, len(cuts)) for n in range(len(cuts)))
-        for path, groups in zip(paths, cuts, strict=True):
-            with pq.ParquetWriter(path, file.schema_arrow, **OPTIONS) as writer:
-                for group in groups:
-                    writer.write_table(file.read_row_group(group))
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
-    return paths
+        for n, groups in enumerate(cuts):
+            path = to / _name(n, len(cuts))
+            with _HashedFile(path) as target:
+                with pq.ParquetWriter(target, file.schema_arrow, **OPTIONS) as writer:
+                    for group in groups:
+                        writer.write_table(file.read_row_group(group))
+                target.flush()
+                os.fsync(target.fileno())
+                written[path] = target.sha256.hexdigest()
+    return written
 
 
 def _name(shard: int, shards: int) -> str:
@@ -60,16 +79,3 @@ def _cuts(weights: Sequence[int], shards: int) -> list[range]:
             # A large row group may fill several shards' shares; those shards do not come to be.
             shards = len(cuts) + min(shards - len(cuts), len(weights) - start)
     return cuts
-
-
-def sizes(files: Sequence[Path]) -> dict[str, int]:
-    """What the card's `dataset_info` says of a split; `num_bytes` is the data's in memory."""
-    import pyarrow.parquet as pq
-
-    found = {"num_examples": 0, "num_bytes": 0, "download_size": 0}
-    for path in files:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            found["num_examples"] += file.metadata.num_rows
-            found["num_bytes"] += sum(batch.nbytes for batch in file.iter_batches(1000))
-        found["download_size"] += path.stat().st_size
-    return found

@@ -5,6 +5,7 @@ What is read here may come from strangers: it is checked, and nothing of it is e
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,23 @@ def data_files(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 def _is_draft(folder: Path) -> bool:
     return (folder / FACTS).is_file() and not (folder / MANIFEST).is_file()
+
+
+def file_hashes(folder: Path, known: Mapping[Path, str] | None = None) -> dict[str, Any]:
+    """Size in bytes and sha256 of each file of a folder but its manifest, by its path in it.
+
+    A file whose sha256 is `known` is not read.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST:
+            sha256 = (known or {}).get(path)
+            if sha256 is None:
+                with path.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            found[name] = {"bytes": path.stat().st_size, "sha256": sha256}
+    return found
 
 
 def split_of(path: Path) -> str:

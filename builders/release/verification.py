@@ -1,14 +1,31 @@
-"""A release read back as any reader would, and compared value by value, in constant memory."""
+"""Whether a release is what it claims: read back as any reader would, and every number recomputed.
+
+Reading back compares value by value in constant memory. What is on a card follows from the folder
+that it is in, so anybody can check it.
+"""
 
 from __future__ import annotations
 
 import itertools
+import json
+import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from builders.errors import PotstillError
+from builders.drafting.files import read_parquet
+from builders.errors import InputError, PotstillError
+from builders.judging.reliability import verdict_from
+from builders.judging.reports import NEVER_MEASURED
+from builders.recipe import Recipe
+from builders.release.card import words_back
+from builders.release.figures import Figures, read_figures
+from builders.release.rendering import rendered
+from builders.release.snapshot import CARD, MANIFEST, file_hashes, read_manifest, snapshot
+from builders.schema import Row
 
 _BATCH = 100  # rows compared at once: a row may be long
 
@@ -103,3 +120,159 @@ def _even(tables: Iterable[Any]) -> Iterator[Any]:
         left = left.slice(whole) if whole < left.num_rows else None
     if left is not None:
         yield left
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What came of recomputing all that a release claims.
+
+    Attributes:
+        false: The claims that its own bytes contradict, a line each.
+        unchecked: The claims that cannot be recomputed here, with the reason.
+    """
+
+    false: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+
+_NEVER = {name: NEVER_MEASURED[name] for name in ("verdict", "reasons", "reliable")}
+_MADE_BY_THE_HUB = ".gitattributes"  # with each new repository
+_BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError)
+
+
+def verified(folder: Path, recipe_named: Callable[[str], Recipe | None]) -> Verification:
+    """Recompute what a release claims of itself from its own bytes.
+
+    Hashes, numbers of rows, counts, calls, tokens and costs, the recipe's measures, the judges'
+    verdicts, and the whole card, made again from the data, the manifest and the words on it.
+
+    Args:
+        folder: The release.
+        recipe_named: The recipe of a name, which computes its measures; None where it is not known.
+
+    Raises:
+        InputError: There is no set, or its manifest or a file of it cannot be read.
+    """
+    import jinja2
+
+    manifest, held = read_manifest(folder), snapshot(folder)
+    false = list(_hashes_differ(folder, manifest.get("files")))
+    unchecked: list[str] = []
+    try:
+        files = {config: held.files[config] for config in manifest["configs"]}
+        figures = read_figures(files)
+        for name, (claimed, found) in _claims(manifest, figures).items():
+            if claimed != found:
+                false.append(f"{MANIFEST}, {name}: it is {claimed!r}, the data gives {found!r}")
+        recipe = recipe_named(str(manifest["lineage"]["recipe"]))
+        differing, why = _measures_differ(manifest, files, recipe)
+        false += differing
+        unchecked += why
+        text = (folder / CARD).read_text(encoding="utf-8")
+        again = rendered(manifest, figures, words_back(text), held.advisories)
+    except _BROKEN as error:
+        false.append(f"the card cannot be made again: {type(error).__name__}: {error}")
+    except (InputError, jinja2.TemplateError) as error:
+        false.append(f"the card cannot be made again: {error}")
+    else:
+        lines = zip_longest(text.split("\n"), again.split("\n"))
+        for place, (claimed, found) in enumerate(lines, 1):
+            if claimed != found:
+                false.append(f"{CARD}, line {place}: it is {claimed!r}, the data gives {found!r}")
+                break
+    return Verification(false=tuple(false), unchecked=tuple(unchecked))
+
+
+def _hashes_differ(folder: Path, listed: Any) -> Iterator[str]:
+    if not isinstance(listed, dict):
+        yield f"{MANIFEST} lists no files"
+        return
+    found = file_hashes(folder)
+    found.pop(_MADE_BY_THE_HUB, None)
+    for name in sorted({*found, *listed}):
+        if name not in found:
+            yield f"{name} is in {MANIFEST}, but not in the folder"
+        elif found[name] != listed.get(name):
+            yield f"{name} is not the file that {MANIFEST} lists"
+
+
+def _claims(manifest: Mapping[str, Any], figures: Figures) -> dict[str, tuple[Any, Any]]:
+    """What the manifest claims and what follows from the data, by what it is about."""
+    spent, lineage = manifest["spent"], manifest["lineage"]
+    rows, dropped = figures.rows, figures.dropped
+    kept = rows["default"]
+    asked = sorted({(one["role"], one["model"], one["revision"]) for one in figures.samplings})
+    teachers = {role: lineage["teachers"].get(role, {}) for role, _, _ in asked}
+    judges = lineage.get("judges", [])
+    return {
+        "rows": (manifest["rows"], {config: {"train": number} for config, number in rows.items()}),
+        "counts": (
+            manifest["counts"],
+            {"made": kept + sum(dropped.values()), "kept": kept, "dropped": dropped},
+        ),
+        "spent": (
+            {
+                role: [used["calls"], used["input_tokens"], used["output_tokens"]]
+                for role, used in spent["roles"].items()
+            },
+            figures.spent,
+        ),
+        "usd": ([spent["usd"], spent["usd_a_kept_row"]], _usd(spent, kept)),
+        "teachers": (
+            [(role, who.get("model"), who.get("revision") or "") for role, who in teachers.items()],
+            asked,
+        ),
+        "judges": (
+            sorted({judge["judge"] for judge in judges}),
+            sorted({model for role, model, _ in asked if role.startswith("judge")}),
+        ),
+        **{
+            f"judge {judge['judge']}": (
+                {name: judge[name] for name in ("verdict", "reasons", "reliable")},
+                verdict_from(judge["figures"]) if judge["figures"] else _NEVER,
+            )
+            for judge in judges
+        },
+    }
+
+
+def _usd(spent: Mapping[str, Any], kept: int) -> list[float | None]:
+    """The costs in all and per kept row that follow from the roles'; as claimed where near enough.
+
+    Costs are rounded to nine digits after they are added.
+    """
+    costs = [used["usd"] for used in spent["roles"].values()]
+    if None in costs:
+        return [None, None]
+    found = [math.fsum(costs), math.fsum(costs) / kept if kept else None]
+    claims = (spent["usd"], spent["usd_a_kept_row"])
+    return [
+        claim if claim is not None and number is not None and _near(claim, number) else number
+        for claim, number in zip(claims, found, strict=True)
+    ]
+
+
+def _near(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-8)
+
+
+def _measures_differ(
+    manifest: Mapping[str, Any], files: Mapping[str, Sequence[Path]], recipe: Recipe | None
+) -> tuple[list[str], list[str]]:
+    """The measures of the recipe that are false, and why they cannot be recomputed."""
+    claimed, name = manifest.get("measures", {}), manifest["lineage"]["recipe"]
+    if recipe is None:
+        why = f"the measures of recipe {name!r}: the recipe is not here"
+        return [], [why] if claimed else []
+
+    def rows(config: str) -> Iterator[Row]:
+        return chain.from_iterable(map(read_parquet, files[config]))
+
+    found = json.loads(json.dumps(dict(recipe.measures(rows))))
+    false = [
+        f"{MANIFEST}, measure {one!r}: it is {claimed.get(one)!r}, the data gives "
+        f"{found.get(one)!r}"
+        for one in dict.fromkeys([*claimed, *found])
+        if claimed.get(one) != found.get(one)
+    ]
+    return false, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -13,16 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import pipelines
 from builders.drafting.draft import Draft, last_draft
 from builders.drafting.files import read_parquet, write_parquet
 from builders.errors import InputError, PotstillError
+from builders.recipe import load_recipe
 from builders.release.card import Words, read_words, words_back, words_on
 from builders.release.diff import diff
 from builders.release.folder import release
-from builders.release.rendering import recomputed
 from builders.release.sharding import write_shards
 from builders.release.snapshot import snapshot
-from builders.release.verification import read_back
+from builders.release.verification import read_back, verified
 from builders.schema import CALLS, DROPPED, PROMPT_COMPLETION, Row, assistant, user
 from scripts.main import main
 from tests.drafting.test_run import build_words, file_bytes
@@ -107,7 +109,7 @@ def test_withdrawals_are_carried_on(
     release(drafts[1], CONFIGS, to, words("0.2.1"), base=snapshot(old), repository="org/set")
     assert snapshot(to).advisories == {"0.1.0": said["v0.1.0"]}
     assert "`v0.1.0`, withdrawn" in (to / "README.md").read_text(encoding="utf-8")
-    assert recomputed(to) == []
+    assert false_claims(to) == []
 
 
 def test_a_draft_with_a_config_that_nobody_declares_is_not_released_without_it(
@@ -159,15 +161,24 @@ def test_words_cannot_hold_the_marks_of_the_card(mark: str, tmp_path: Path) -> N
 # --- what it says of itself
 
 
+def false_claims(folder: Path) -> list[str]:
+    return list(verified(folder, lambda name: load_recipe(pipelines, name)).false)
+
+
 def test_a_release_bears_out_all_that_it_says(versions: list[Path]) -> None:
-    assert [recomputed(folder) for folder in versions] == [[], [], []]
+    assert [false_claims(folder) for folder in versions] == [[], [], []]
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
         ("README.md", "| candidates made | ", "| candidates made | 1", "README.md, line"),
-        ("README.md", "license: unknown", "license: mit", "README.md, line 2: says 'license: mit'"),
+        (
+            "README.md",
+            "license: unknown",
+            "license: mit",
+            "README.md, line 2: it is 'license: mit'",
+        ),
         ("README.md", "num_examples: ", "num_examples: 1", "README.md, line"),
         ("README.md", "<!-- words: Use -->", "", "the card cannot be made again"),
         ("manifest.json", '"made": ', '"made": 1', "manifest.json, counts"),
@@ -185,7 +196,7 @@ def test_a_number_that_the_data_does_not_bear_out_is_found(
     text = (folder / name).read_text(encoding="utf-8")
     assert old in text
     (folder / name).write_text(text.replace(old, new, 1), encoding="utf-8")
-    assert any(said in one for one in recomputed(folder)), recomputed(folder)
+    assert any(said in one for one in false_claims(folder)), false_claims(folder)
 
 
 def test_a_row_taken_away_is_found_in_every_number_that_it_bore(
@@ -194,7 +205,7 @@ def test_a_row_taken_away_is_found_in_every_number_that_it_bore(
     folder = Path(shutil.copytree(versions[-1], tmp_path / "less"))
     [path] = (folder / "data" / "calls").iterdir()
     write_parquet(path, CALLS, list(read_parquet(path))[1:])
-    wrong = "\n".join(recomputed(folder))
+    wrong = "\n".join(false_claims(folder))
     for said in ("is not the file", "manifest.json, rows", "manifest.json, spent", "README.md"):
         assert said in wrong
 
@@ -225,6 +236,8 @@ def test_a_config_over_the_shard_size_is_cut_into_like_shards_of_whole_row_group
     assert [f.name for f in files] == [f"train-{n:05d}-of-00005.parquet" for n in range(5)]
     assert [row for file in files for row in read_parquet(file)] == many(12_345)
     sizes = [file.stat().st_size for file in files]
+    hashed = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    assert list(files.values()) == hashed
     assert max(sizes) < 1.5 * most and min(sizes) > most / 3
     for file in files:
         assert (

@@ -1,0 +1,109 @@
+"""What a release claims is recomputed from its own bytes, measures and judges included."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipelines
+from builders.drafting.draft import last_draft
+from builders.judging.labelled_sets import read_judged
+from builders.judging.reliability import report
+from builders.recipe import load_recipe
+from builders.release.folder import release
+from builders.release.verification import verified
+from scripts.main import main
+from tests.pipelines.test_ultrafeedback import built
+
+RECIPE = load_recipe(pipelines, "ultrafeedback")
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preference set whose judge was measured."""
+    folder = tmp_path_factory.mktemp("judged")
+    labelled = folder / "labelled.jsonl"
+    pairs = [
+        {"id": str(n), "label": "ab"[n % 2], "verdict": "ab"[n % 2 if n % 5 else 1 - n % 2]}
+        for n in range(60)
+    ]
+    labelled.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
+    (judged,) = read_judged(labelled, {"verdict": "verdict", "label": "label"})
+    reports = folder / "report.json"
+    reports.write_text(json.dumps({"judges": [{**report(judged), "judge": "judge"}]}))
+    built(folder, "--judge-report", str(reports))
+    to = folder / "released"
+    assert release(last_draft(folder / "work" / "ultrafeedback"), RECIPE.schemas, to)
+    return to
+
+
+def edited(manifest: dict[str, Any], path: tuple[str | int, ...], value: object) -> None:
+    """Sets a value deep in a manifest; it must have been another."""
+    at: Any = manifest
+    for name in path[:-1]:
+        at = at[name]
+    assert at[path[-1]] != value, path
+    at[path[-1]] = value
+
+
+def test_a_true_release_passes_with_all_of_its_claims(released: Path) -> None:
+    found = verified(released, lambda name: {"ultrafeedback": RECIPE}[name])
+    assert (found.false, found.unchecked) == ((), ())
+    manifest = json.loads((released / "manifest.json").read_text())
+    (judge,) = manifest["lineage"]["judges"]
+    assert judge["figures"]["agreement_with_people"]["value"] == 0.8
+    assert len(manifest["measures"]) > 8
+
+
+def test_every_false_claim_of_a_manifest_is_named(released: Path, tmp_path: Path) -> None:
+    judge = ("lineage", "judges", 0)
+    claims = {
+        ("measures", "rated answers"): (79, "measure 'rated answers': it is 79, the data gives 80"),
+        ("measures", "answers by principle"): ({}, "measure 'answers by principle'"),
+        (*judge, "verdict"): ("reliable", "judge judge: it is {'verdict': 'reliable'"),
+        (*judge, "reliable"): (True, "judge judge"),
+        (*judge, "reasons"): (["It is kind."], "judge judge"),
+        (*judge, "judge"): ("another", "judges: it is ['another'], the data gives ['judge']"),
+        ("lineage", "teachers", "judge", "model"): ("large", "teachers"),
+        ("spent", "usd"): (3.0, "usd"),
+        ("spent", "usd_a_kept_row"): (0.5, "usd"),
+    }
+    for place, (path, (value, words)) in enumerate(claims.items()):
+        folder = Path(shutil.copytree(released, tmp_path / str(place)))
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        edited(manifest, path, value)
+        (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        false = verified(folder, lambda _: RECIPE).false
+        assert any(words in claim and claim.startswith("manifest.json, ") for claim in false), (
+            path,
+            false,
+        )
+
+
+def test_measures_of_a_recipe_that_is_not_here_are_not_called_true(released: Path) -> None:
+    found = verified(released, lambda _: None)
+    assert found.false == ()
+    assert found.unchecked == ("the measures of recipe 'ultrafeedback': the recipe is not here",)
+
+
+def test_the_command_leaves_with_1_and_names_what_is_false(
+    released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(released)]) == 0
+    assert "every number of its card and manifest follows" in capsys.readouterr().out
+    folder = Path(shutil.copytree(released, tmp_path / "false"))
+    card = folder / "README.md"
+    card.write_text(
+        card.read_text("utf-8").replace("| rated answers | 80 |", "| rated answers | 81 |")
+    )
+    assert main(["check", str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert "false: README.md is not the file that manifest.json lists" in said
+    assert "'| rated answers | 81 |', the data gives '| rated answers | 80 |'" in said
+    assert main(["check", str(folder), "--only-withdrawn"]) == 0
+    assert main(["check", str(folder), "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["false"]) == 2

@@ -8,7 +8,8 @@ rounded to six digits, so that the same verdicts give the same bytes.
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from builders.judging.verdicts import TIE, A, B, Codes, Numbers, said
 
 Figure = dict[str, Any]
+Level = Literal["nominal", "ordinal"]
 RESAMPLES = 1000  # of a bootstrap: the ends of the interval then move by about 1 % of its width
 _SEED = 20231206
 _VALUES = np.array([A, B, TIE], np.int8)
@@ -121,36 +123,48 @@ def fleiss_kappa(raters: Codes) -> Figure:
     if raters.shape[1] < 2 or (whole.sum(axis=0) > 0).sum() < 2:
         return unknown("it needs two raters and two different labels", len(whole))
     used = whole[:, whole.sum(axis=0) > 0]
-    low, high = _resampled(whole, _fleiss)
+    low, high = _resampled(*np.unique(whole, axis=0, return_counts=True), _fleiss)
     return figure(float(library(used)), low, high, len(whole), "bootstrap over items")
 
 
-def krippendorff_alpha(raters: Codes) -> Figure:
-    """Krippendorff's alpha for nominal labels, gaps allowed; a bootstrap over items."""
-    import krippendorff
+def krippendorff_alpha(
+    raters: Codes, values: npt.NDArray[np.int8] = _VALUES, level: Level = "nominal"
+) -> Figure:
+    """Krippendorff's alpha, gaps allowed; a bootstrap over items.
 
-    counts = _counts(raters)
-    counts = counts[counts.sum(axis=1) > 1]  # an item that one person labelled says nothing
+    Source: Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011).
+
+    Args:
+        raters: One row per item, one column per rater.
+        values: The values a rater may give, for `ordinal` in the order of the scale; all else in
+            `raters` is a gap.
+        level: How far two values are apart: `nominal` values are equal or not, `ordinal` ones are
+            apart by the share of all values between them.
+    """
+    counts = _counts(raters, values)
+    counts = counts[counts.sum(axis=1) > 1]  # one value alone has nothing to agree with
     if (counts.sum(axis=0) > 0).sum() < 2:
         return unknown("it needs items with two labels, and two different labels", len(counts))
-    used = counts[:, counts.sum(axis=0) > 0]
-    value = krippendorff.alpha(value_counts=used, level_of_measurement="nominal")
-    low, high = _resampled(counts, _alpha)
+    alphas = partial(_alpha, level=level)
+    kinds, often = np.unique(counts, axis=0, return_counts=True)
+    value = alphas(often[None], kinds)[0]
+    low, high = _resampled(kinds, often, alphas)
     return figure(float(value), low, high, len(counts), "bootstrap over items")
 
 
-def _counts(raters: Codes) -> npt.NDArray[np.int64]:
-    """How many raters said a, b, tie, by item."""
-    return np.stack([(raters == value).sum(axis=1) for value in _VALUES], axis=1)
+def _counts(raters: Codes, values: npt.NDArray[np.int8] = _VALUES) -> npt.NDArray[np.int64]:
+    """How many raters gave each value, by item."""
+    return np.stack([(raters == value).sum(axis=1) for value in values], axis=1)
 
 
-def _resampled(counts: npt.NDArray[np.int64], statistic: Any) -> tuple[float | None, float | None]:
+def _resampled(
+    kinds: npt.NDArray[np.int64], often: npt.NDArray[np.int64], statistic: Any
+) -> tuple[float | None, float | None]:
     """The bootstrap's 2.5 % and 97.5 % points of a statistic of sums over items.
 
     Items with the same counts are alike, and there are few kinds: a resample is a draw of how
     often each kind comes, and costs the same for 100 items and for 100,000.
     """
-    kinds, often = np.unique(counts, axis=0, return_counts=True)
     dice = np.random.default_rng(_SEED)
     drawn = dice.multinomial(int(often.sum()), often / often.sum(), size=RESAMPLES)
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample of one label has none
@@ -171,14 +185,18 @@ def _fleiss(drawn: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64]) -> Any:
     return (seen - by_chance) / (1 - by_chance)
 
 
-def _alpha(drawn: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64]) -> Any:
+def _alpha(drawn: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64], level: Level) -> Any:
     size = kinds.sum(axis=1)
-    alike = (kinds * (kinds - 1)).sum(axis=1) / (size - 1)
-    labels = drawn @ kinds
-    total = labels.sum(axis=1)
-    seen = 1 - drawn @ alike / total
-    by_chance = 1 - (labels * (labels - 1)).sum(axis=1) / (total * (total - 1))
-    return 1 - seen / by_chance
+    pairs = kinds[:, :, None] * kinds[:, None, :] / (size - 1)[:, None, None]
+    seen = np.tensordot(drawn, pairs, axes=1)
+    values = drawn @ kinds
+    by_chance = values[:, :, None] * values[:, None, :] / (values.sum(axis=1) - 1)[:, None, None]
+    # Equal values are 0 apart, so that seen and by_chance may hold what they like of those.
+    apart: Any = 1 - np.eye(kinds.shape[1])
+    if level == "ordinal":
+        middle = values.cumsum(axis=1) - values / 2
+        apart = (middle[:, :, None] - middle[:, None, :]) ** 2
+    return 1 - (seen * apart).sum(axis=(1, 2)) / (by_chance * apart).sum(axis=(1, 2))
 
 
 def _plain(value: Any) -> Any:

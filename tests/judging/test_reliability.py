@@ -7,10 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import krippendorff
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
 
 from builders.judging import figures
 from builders.judging.labelled_sets import read_judged
@@ -326,28 +324,46 @@ def test_the_tone_turns_with_a_negation() -> None:
 # --- figures
 
 
-def test_kappa_and_alpha_are_those_of_the_libraries(data: Path) -> None:
-    [pandalm, _] = read_judged(data / "pandalm_a.jsonl")
-    assert pandalm.people is not None
-    one, other = pandalm.people[:, 0], pandalm.people[:, 1]
-    kappa = figures.cohen_kappa(one, other)["value"]
-    assert kappa == pytest.approx(cohen_kappa_score(one, other), abs=1e-6)
-    gaps = pandalm.people.copy()
-    gaps[::3, 1] = ABSENT
-    nominal = np.where(gaps == ABSENT, np.nan, gaps.astype(float)).T
-    alpha = krippendorff.alpha(reliability_data=nominal, level_of_measurement="nominal")
-    assert figures.krippendorff_alpha(gaps)["value"] == pytest.approx(alpha, abs=1e-6)
+def test_alpha_is_that_of_krippendorff_s_worked_examples() -> None:
+    """Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011)."""
+    two_of_a_kind = ["0100000010", "1110010000"]
+    two_of_five = ["aabbdcccedda", "babbbccceddd"]
+    four_with_gaps = ["123321412...", "1233224125.3", ".3332342251.", "12332441251."]
+    for observers, scale, level, alpha in (
+        (two_of_a_kind, "01", "nominal", 0.095),
+        (two_of_five, "abcde", "nominal", 0.692),
+        (four_with_gaps, "12345", "nominal", 0.743),
+        (four_with_gaps, "12345", "ordinal", 0.815),
+    ):
+        codes = [[scale.find(value) for value in values] for values in observers]
+        raters = np.array(codes, np.int8).T
+        found = figures.krippendorff_alpha(raters, np.arange(len(scale), dtype=np.int8), level)
+        assert found["value"] == pytest.approx(alpha, abs=5e-4), (observers, level)
+        assert found["low"] < found["value"] < found["high"] <= 1, (observers, level)
 
 
-def test_the_bootstrap_computes_what_the_libraries_compute() -> None:
+def test_kappa_and_alpha_are_what_their_definitions_give_by_hand() -> None:
+    """Ten pairs, 7 labelled alike; of the 20 labels 6 + 5 are a, 3 + 3 b, 1 + 2 tie."""
+    one = np.array([A, A, A, A, A, A, B, B, B, TIE], np.int8)
+    other = np.array([A, A, A, A, B, TIE, B, B, A, TIE], np.int8)
+    by_chance = (6 * 5 + 3 * 3 + 1 * 2) / 100
+    kappa = (0.7 - by_chance) / (1 - by_chance)
+    assert figures.cohen_kappa(one, other)["value"] == pytest.approx(kappa, abs=1e-6)
+    alike = (11 * 10 + 6 * 5 + 3 * 2) / (20 * 19)  # two of the 20, drawn without replacement
+    both = np.column_stack([one, other])
+    found = figures.krippendorff_alpha(both)["value"]
+    assert found == pytest.approx((0.7 - alike) / (1 - alike), abs=1e-6)
+    alone = np.vstack([both, [[ABSENT, A], [B, ABSENT], [ABSENT, ABSENT]]]).astype(np.int8)
+    assert figures.krippendorff_alpha(alone)["value"] == found
+
+
+def test_the_bootstrap_computes_what_the_library_computes() -> None:
     dice = np.random.default_rng(5)
     people = dice.choice([A, B, TIE], (60, 3), p=[0.6, 0.3, 0.1]).astype(np.int8)
     counts = figures._counts(people)
     once = np.ones((1, len(counts)), np.int64)
     fleiss = figures.fleiss_kappa(people)["value"]
     assert figures._fleiss(once, counts)[0] == pytest.approx(fleiss, abs=1e-6)
-    alpha = figures.krippendorff_alpha(people)["value"]
-    assert figures._alpha(once, counts)[0] == pytest.approx(alpha, abs=1e-6)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:

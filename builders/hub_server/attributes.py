@@ -1,4 +1,8 @@
-"""Which files go to LFS and which are ignored: .gitattributes and .gitignore, read as git does."""
+"""Which files go to LFS and which are ignored: .gitattributes and .gitignore, read as git does.
+
+Source: git's gitignore(5), gitattributes(5) and wildmatch.c. pathspec and libgit2 read less of it:
+neither POSIX classes, which `git lfs track` writes for spaces, nor every negation.
+"""
 
 from __future__ import annotations
 
@@ -18,40 +22,61 @@ DEFAULT = "".join(
     f"{pattern} {LFS}\n"
     for pattern in [*(f"*.{suffix}" for suffix in _SUFFIXES), "saved_model/**/*", "*tfevents*"]
 )
+_POSIX = {
+    "alnum": "0-9A-Za-z",
+    "alpha": "A-Za-z",
+    "blank": r" \t",
+    "cntrl": r"\x00-\x1f\x7f",
+    "digit": "0-9",
+    "graph": "!-~",
+    "lower": "a-z",
+    "print": " -~",
+    "punct": r"!-/:-@\[-`{-~",
+    "space": r"\t\n\r ",
+    "upper": "A-Z",
+    "xdigit": "0-9A-Fa-f",
+}
+# Between brackets: a character, a range or a class. A bracket that comes first does not close.
+_ONE = r"(?:\\.|[^\]\\])"
+_FIRST = rf"\](?:-{_ONE})?"
+_MEMBER = rf"\[:[^\]]*:\]|{_ONE}(?:-{_ONE})?"
+_TOKEN = re.compile(
+    r"(?P<folders>(?:\A|(?<=/))\*{2,}(?:/|\Z))|(?P<stars>\*+)|(?P<any>\?)"
+    rf"|\[(?P<not>[!^]?+)(?P<members>(?:{_FIRST})?+(?:{_MEMBER})*+)\]"
+    r"|(?P<literal>\\.|[^\\\[])",
+    re.DOTALL,
+)
 
 
 def in_lfs(attributes: str, path: str) -> bool:
     """Whether these attributes send the file at `path` to LFS; the last line that speaks counts."""
     found = False
-    for line in attributes.splitlines():
+    for line in attributes.removeprefix("\ufeff").split("\n"):
         pattern, *words = _words(line)
         if not pattern or pattern.startswith(("#", "!")):
             continue
-        said = [word for word in words if word.lstrip("-!").startswith("filter")]
-        if said and _matches(pattern, path):
-            found = said[-1] == "filter=lfs"
+        filters = [word for word in words if word.lstrip("-!").partition("=")[0] == "filter"]
+        if filters and _matches(pattern, path):
+            found = filters[-1] == "filter=lfs"
     return found
 
 
 def ignored(patterns: str, path: str) -> bool:
-    """Whether these .gitignore lines leave the file at `path` out."""
+    """Whether these .gitignore lines leave the file at `path` out.
+
+    What is in an ignored folder is ignored, whatever later lines say of it.
+    """
+    lines = [_trimmed(line) for line in patterns.removeprefix("\ufeff").split("\n")]
     parts = path.split("/")
-    found = False
-    for line in patterns.splitlines():
-        pattern = line.rstrip()
-        if not pattern or pattern.startswith("#"):
-            continue
-        negated = pattern.startswith("!")
-        pattern = pattern.removeprefix("!")
-        only_folders = pattern.endswith("/")
-        pattern = pattern.rstrip("/")
-        above = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
-        if pattern and any(
-            _matches(pattern, candidate)
-            for candidate in ([*above] if only_folders else [*above, path])
-        ):
-            found = not negated
-    return found
+    folders = ["/".join(parts[:depth]) + "/" for depth in range(1, len(parts))]
+    for candidate in [*folders, path]:
+        found = False
+        for line in lines:
+            if not line.startswith("#") and _matches(line.removeprefix("!"), candidate):
+                found = not line.startswith("!")
+        if found:
+            return True
+    return False
 
 
 def with_lfs(attributes: str, paths: Iterable[str]) -> str:
@@ -78,34 +103,67 @@ def _words(line: str) -> list[str]:
     return line.split() or [""]
 
 
+def _trimmed(line: str) -> str:
+    """A line without the spaces at its end; a backslash keeps one."""
+    line = line.removesuffix("\r")
+    kept = line.rstrip(" ")
+    backslashes = len(kept) - len(kept.rstrip("\\"))
+    return line[: len(kept) + backslashes % 2]
+
+
 def _matches(pattern: str, path: str) -> bool:
+    """Whether a pattern matches a file, or a folder, whose path ends with a slash."""
+    if pattern.endswith("/") and not path.endswith("/"):
+        return False
+    pattern, path = pattern.removesuffix("/"), path.removesuffix("/")
     if "/" not in pattern:
-        return _compiled(pattern).fullmatch(path.rpartition("/")[2]) is not None
-    return _compiled(pattern.removeprefix("/")).fullmatch(path) is not None
+        path = path.rpartition("/")[2]
+    regex = _compiled(pattern.removeprefix("/"))
+    return regex is not None and regex.fullmatch(_bytes(path)) is not None
+
+
+def _bytes(text: str) -> str:
+    """A character for each byte: git's wildcards match bytes."""
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
 @lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """A git pattern as a regular expression; every wildcard is bounded by its path part."""
-    out, at = "", 0
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """A pattern as a regular expression; None if git cannot read it and so matches nothing."""
+    regex, at, pattern = "", 0, _bytes(pattern)
     while at < len(pattern):
-        rest = pattern[at:]
-        if rest.startswith("**/"):
-            out, at = out + "(?:[^/]+/)*", at + 3
-        elif rest == "**":
-            out, at = out + ".*", at + 2
-        elif rest[0] == "*":
-            out, at = out + "[^/]*", at + 1
-        elif rest[0] == "?":
-            out, at = out + "[^/]", at + 1
-        elif kind := re.match(r"\[([!^]?)((?:\\.|[^\]\\/])+)\]", rest):
-            members = re.sub(r"([\[\]^&~|])", r"\\\1", kind[2])
-            out, at = out + f"[{'^/' if kind[1] else ''}{members}]", at + kind.end()
-        elif rest[0] == "\\" and len(rest) > 1:
-            out, at = out + re.escape(rest[1]), at + 2
-        else:
-            out, at = out + re.escape(rest[0]), at + 1
-    try:
-        return re.compile(out, re.DOTALL)
-    except re.error:  # a class such as [z-a]: git matches nothing with it
-        return re.compile(r"(?!)")
+        token = _TOKEN.match(pattern, at)
+        if token is None:
+            return None
+        at = token.end()
+        match token.lastgroup:
+            case "folders":
+                regex += "(?:.*/)?" if token[0].endswith("/") else ".*"
+            case "stars":
+                regex += "[^/]*"
+            case "any":
+                regex += "[^/]"
+            case "members":
+                members = _members(token["members"])
+                if members is None:
+                    return None
+                regex += f"(?!/)[{'^' if token['not'] else ''}{members}]"
+            case _:
+                regex += re.escape(token[0][-1])
+    return re.compile(regex, re.DOTALL)
+
+
+def _members(text: str) -> str | None:
+    """What is between brackets, for a regular expression; None if it names an unknown class."""
+    members = ""
+    for member in re.findall(rf"\A{_FIRST}|{_MEMBER}", text, re.DOTALL):
+        if len(member) > 3 and member.startswith("[:"):
+            if member[2:-2] not in _POSIX:
+                return None
+            members += _POSIX[member[2:-2]]
+            continue
+        low, high = member[member[0] == "\\"], member[-1]
+        members += re.escape(low)  # all that git takes from a range such as z-a
+        if low < high:
+            members += f"{re.escape(low)}-{re.escape(high)}"
+    return members

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from builders.errors import InputError
-from builders.hub_server import attributes, git, names
+from builders.hub_server import git, names
 from builders.hub_server.git import Git, Tree
 from builders.hub_server.lfs import PART, Lfs, Seal
 from builders.hub_server.responses import Refused, now
@@ -136,38 +136,6 @@ def test_no_namespace_hides_the_server_s_own_addresses(namespace: str) -> None:
 )
 def test_no_branch_is_called_so(ref: str) -> None:
     assert not names.is_ref(ref)
-
-
-# Attributes.
-
-
-def test_parquet_goes_to_lfs_by_default_and_text_does_not() -> None:
-    assert attributes.in_lfs(attributes.DEFAULT, "data/train-00000-of-00001.parquet")
-    assert attributes.in_lfs(attributes.DEFAULT, "saved_model/a/b.txt")
-    assert not attributes.in_lfs(attributes.DEFAULT, "README.md")
-    assert not attributes.in_lfs(attributes.DEFAULT, "data/a.parquet.txt")
-
-
-def test_the_last_attribute_that_speaks_of_a_file_counts() -> None:
-    rules = "*.csv filter=lfs\n/small/*.csv -filter\n# *.txt filter=lfs\n*.csv text\n"
-    assert attributes.in_lfs(rules, "large/a.csv")
-    assert not attributes.in_lfs(rules, "small/a.csv")
-    assert not attributes.in_lfs(rules, "a.txt")
-
-
-@pytest.mark.parametrize("path", ["big.jsonl", "a b/c d.csv", "x[1]*.bin2", 'quo"te/a.txt'])
-def test_a_large_file_gets_an_attribute_of_its_own_once(path: str) -> None:
-    rules = attributes.with_lfs(attributes.DEFAULT, [path])
-    assert attributes.in_lfs(rules, path)
-    assert attributes.with_lfs(rules, [path]) == rules
-    assert rules.startswith(attributes.DEFAULT)
-
-
-def test_ignored_files_are_those_that_git_ignores() -> None:
-    patterns = "*.log\n!keep.log\nbuild/\n/top.txt\n**/cache/*\n"
-    ignored = ["a.log", "x/a.log", "build/a", "x/build/a", "top.txt", "x/cache/y"]
-    kept = ["keep.log", "x/keep.log", "build", "x/top.txt", "a.txt"]
-    assert [path for path in ignored + kept if attributes.ignored(patterns, path)] == ignored
 
 
 # Trees and commits.

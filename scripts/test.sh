@@ -6,7 +6,7 @@
 #     bash scripts/test.sh quick --python python3.13   # the quick tests on another Python, in .venv-3.13.x
 #     bash scripts/test.sh matrix                # the tests marked `matrix`, and the quick ones on every
 #                                                # other supported Python that this machine has
-#     bash scripts/test.sh quick -- -x -k card   # what follows -- is for pytest
+#     bash scripts/test.sh quick -- -x -k card   # what follows -- is for pytest; -n 0: in one process
 #
 # It leaves with 0 only if all of them pass; pytest's summary comes last.
 set -euo pipefail
@@ -30,6 +30,8 @@ elif [[ $# -gt 0 ]]; then
     exit 2
 fi
 export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
+unset PYTHONDONTWRITEBYTECODE # the commands that tests start would compile every module anew
+parallel=(-n 2 --dist loadfile)
 only_quick=(-m "not slow and not matrix")
 
 failed=()
@@ -42,7 +44,7 @@ quick_on() {
     local venv
     venv=".venv-$(version_of "$1")" || venv=.venv-other # setup.sh says what is wrong with it
     bash scripts/setup.sh --python "$1" --venv "$venv" dev &&
-        "$venv/bin/python" -m pytest "${only_quick[@]}" "${@:2}"
+        "$venv/bin/python" -m pytest "${parallel[@]}" "${only_quick[@]}" "${@:2}"
 }
 
 if [[ -n $python ]]; then
@@ -71,5 +73,5 @@ fi
 if [[ ${#failed[@]} -gt 0 ]]; then
     printf 'test: failed: %s\n' "${failed[@]}"
 fi
-check .venv/bin/python -m pytest "${selected[@]}" "$@"
+check .venv/bin/python -m pytest "${parallel[@]}" "${selected[@]}" "$@"
 [[ ${#failed[@]} -eq 0 ]]

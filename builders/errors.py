@@ -22,6 +22,12 @@ class InputError(PotstillError):
     """The turn of whoever typed the command or wrote the file it names."""
 
 
+class UsageError(InputError):
+    """The command line is wrong: a verb, a flag, a value or an option of a recipe."""
+
+    status = 2
+
+
 class RecipeError(PotstillError):
     """The turn of the recipe's author: its module or its pipeline does not hold together."""
 
@@ -47,11 +53,25 @@ class FolderError(PotstillError):
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str:
-    """The words with which an error offers what exists: the nearest name first, then all."""
+    """The words with which an error offers what exists: all names, then the nearest."""
     known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return (", ".join(known) if known else "none") + hint
+    return (", ".join(known) if known else "none") + did_you_mean(name, known)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The words that offer the nearest name alone, where there are too many to list."""
+    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def printable(text: str) -> str:
+    """The text on one line that a terminal shows as it is: nothing moves, hides or reorders.
+
+    Every control and invisible character becomes a space; bytes of a file's name that are not
+    UTF-8 become escapes.
+    """
+    escaped = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(character if character.isprintable() else " " for character in escaped)
 
 
 def folder_error(error: OSError, folder: Path) -> FolderError:

@@ -7,13 +7,14 @@ import json
 import textwrap
 
 from builders.drafting.draft import Draft
+from builders.errors import printable
 from builders.schema import Row
 
 
 def report(draft: Draft) -> str:
     """The draft's facts, what its run took and where it lies, as one JSON object on one line."""
     facts = {**draft.facts, "run": draft.run, "draft": str(draft.folder)}
-    return json.dumps(facts, ensure_ascii=False)
+    return json.dumps(facts)
 
 
 def table(draft: Draft) -> str:
@@ -82,7 +83,7 @@ def _shown(name: str, value: object) -> str:
         value = " / ".join(
             str(turn["content"]) if isinstance(turn, dict) else str(turn) for turn in value
         )
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    text = " ".join(printable(str(value)).split())
     return textwrap.fill(
         f"{name}: {text}",
         width=79,

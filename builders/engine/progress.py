@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TextIO
 
+from builders.errors import printable
+
 
 @dataclass(kw_only=True)
 class Progress:
@@ -146,7 +148,7 @@ class Ticker:
 
     def _tick(self) -> None:
         while not self._over.wait(self._every_s):
-            line = self._progress.line()
+            line = printable(self._progress.line())
             if self._live:
                 line = "\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1]
             else:

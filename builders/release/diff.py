@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.errors import InputError
+from builders.errors import InputError, printable
 from builders.release.snapshot import Snapshot, split_of
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ def table(found: Diff) -> str:
                 lines.append(f"{name}: {way} {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
     if found.words_changed:
         lines.append(f"words: {', '.join(found.words_changed)}")
-    return "\n".join("".join(c if c.isprintable() else " " for c in text) for text in lines)
+    return "\n".join(map(printable, lines))
 
 
 def facts(found: Diff) -> dict[str, Any]:

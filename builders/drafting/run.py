@@ -26,7 +26,8 @@ from builders.errors import InputError, RecipeError, TeacherError, folder_error
 from builders.judging.reports import judges_facts
 from builders.recipe import Raw, Recipe, Settings
 from builders.schema import Row
-from builders.sources.source import Origin, Source, read_prompts, read_tasks
+from builders.sources.seed_forms import read_prompts, read_tasks
+from builders.sources.source import Origin, Source
 
 LEDGER = "ledger.sqlite"
 NOTES = "build.json"

@@ -10,9 +10,8 @@ Source: GPT-3's 13-gram rule (https://arxiv.org/abs/2005.14165), as open recipes
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from builders.errors import InputError
 from builders.recipe import Drop, normalised
 from builders.schema import Row
+from builders.sources.records import file_records
 
 RUN = 13
 _COLUMNS = (
@@ -103,7 +103,7 @@ def evaluation_items(files: Sequence[Path], run: int = RUN) -> EvaluationItems:
     items = EvaluationItems(run)
     for path in files:
         texts = 0
-        for place, row in enumerate(_rows(path)):
+        for place, (_, row) in enumerate(file_records(path, wrapped=True)):
             for text in _questions(row):
                 items.add(path.name, place, text)
                 texts += 1
@@ -155,23 +155,3 @@ def _questions(row: Mapping[str, Any]) -> Iterator[str]:
                     yield part
                 elif isinstance(part, Mapping) and part.get("role") == "user":
                     yield str(part.get("content") or "")
-
-
-def _rows(path: Path) -> Iterable[Mapping[str, Any]]:
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            rows = pq.read_table(path).to_pylist()
-        else:
-            text = path.read_text(encoding="utf-8")
-            lines = text.splitlines() if path.suffix == ".jsonl" else []
-            rows = [json.loads(line) for line in lines if line.strip()] or json.loads(text)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path.name} cannot be read as evaluation items ({str(error).splitlines()[0]}); "
-            "expected .jsonl, .json or .parquet; name another file"
-        ) from None
-    if isinstance(rows, Mapping):
-        rows = next((part for part in rows.values() if isinstance(part, list)), [rows])
-    return [row for row in rows if isinstance(row, Mapping)]

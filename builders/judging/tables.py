@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from builders.errors import InputError
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Codes, Numbers, Texts
+from builders.sources.records import file_records
 
 Row = Mapping[str, Any]
 _AS_WRITTEN = {
@@ -34,7 +34,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         files = [path]
     else:
         raise InputError(f"there is no {path}; give a .jsonl, .json or .parquet file or a folder")
-    rows = [row for file in files for row in _of_file(file)]
+    if bad := [file.name for file in files if file.suffix not in (".jsonl", ".json", ".parquet")]:
+        raise InputError(f"{bad[0]} is neither .jsonl, .json nor .parquet; convert it")
+    rows = [row for file in files for _, row in file_records(file)]
     if not rows:
         raise InputError(f"{path.name} holds no row; expected one for each judged pair")
     return rows
@@ -53,47 +55,6 @@ def _files(folder: Path) -> list[Path]:
         f"{folder} holds no data/verdicts, data/default or other .parquet or .jsonl file; name "
         "the file, or a release's or draft's folder"
     )
-
-
-def _of_file(path: Path) -> list[dict[str, Any]]:
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            table: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{path.name} is no parquet file ({error}); write it again") from None
-        return table
-    if path.suffix not in (".jsonl", ".json"):
-        raise InputError(f"{path.name} is neither .jsonl, .json nor .parquet; convert it")
-    try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name} cannot be read ({error}); save it as UTF-8") from None
-    if path.suffix == ".jsonl":
-        lines = enumerate(content.split("\n"), 1)
-        return [_row(line, f"{path.name}, line {at}") for at, line in lines if line.strip()]
-    try:
-        whole = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name} is not JSON ({error}); mend it") from None
-    if not isinstance(whole, list) or not all(isinstance(row, dict) for row in whole):
-        raise InputError(f"{path.name} is no list of objects; write one object for each pair")
-    return whole
-
-
-def _row(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not JSON ({error}); mend or remove the line") from None
-    if not isinstance(row, dict):
-        raise InputError(f"{where} is no JSON object; write one object for each pair")
-    return row
-
-
-# --- columns
 
 
 def verdicts(values: Iterable[Any], where: str, *, people: bool = False) -> Codes:

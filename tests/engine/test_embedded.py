@@ -24,7 +24,8 @@ from builders.engine.calls import Answer, Call
 from builders.engine.embedded import MODEL, EmbeddedTeacher, model_file
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.teacher import TeacherSpec
-from builders.sources.source import Source, read_tasks
+from builders.sources.seed_forms import read_tasks
+from builders.sources.source import Source
 from pipelines import instructions
 from scripts.main import main
 from tests.drafting.test_run import write_seeds

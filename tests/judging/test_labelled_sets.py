@@ -155,12 +155,12 @@ def test_a_column_list_says_what_it_should_be(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", b'{"id": 1}\n{"id"', "line 2 is not JSON"),
-        ("a.jsonl", b"[1]\n", "line 1 is no JSON object"),
-        ("a.jsonl", b"\xff\xfe", "cannot be read"),
-        ("a.json", b"{}", "no list of objects"),
-        ("a.json", b"[", "is not JSON"),
-        ("a.parquet", b"PAR1", "no parquet file"),
+        ("a.jsonl", b'{"id": 1}\n{"id"', "line 2: not JSON"),
+        ("a.jsonl", b"[1]\n", r"line 1: \[1\] is not an object"),
+        ("a.jsonl", b"\xff\xfe", "line 1: not UTF-8"),
+        ("a.json", b"{}", "expected a list of objects"),
+        ("a.json", b"[", "not JSON"),
+        ("a.parquet", b"PAR1", "is not a parquet file"),
         ("a.csv", b"id", "neither .jsonl, .json nor .parquet"),
     ],
 )

@@ -23,7 +23,8 @@ from builders.judging.logprobs import letter_probability
 from builders.preferences.comparisons import comparison, decided, no_odds, soft_label, unreadable
 from builders.recipe import Drop, Raw, row_id, short_hash
 from builders.schema import user
-from builders.sources.source import Source, read_prompts
+from builders.sources.seed_forms import read_prompts
+from builders.sources.source import Source
 from pipelines.constitution import (
     RECIPE,
     SHIPPED,

@@ -18,7 +18,8 @@ import pipelines.instructions
 from builders.gates.novelty import InstructionIndex
 from builders.recipe import Drop, Raw, Settings, row_id
 from builders.schema import user
-from builders.sources.source import Source, read_tasks
+from builders.sources.seed_forms import read_tasks
+from builders.sources.source import Source
 from pipelines.instructions import (
     ALPACA_BLACKLIST,
     BLACKLIST,

@@ -29,7 +29,8 @@ from builders.preferences.aspect_ratings import (
 )
 from builders.recipe import Drop, Raw, row_id, short_hash
 from builders.schema import user
-from builders.sources.source import Source, read_prompts
+from builders.sources.seed_forms import read_prompts
+from builders.sources.source import Source
 from pipelines.ultrafeedback import PRINCIPLES, RECIPE, TABLES, alike, measures, row, writing
 from scripts.main import main
 from tests.drafting.test_run import rows_of

@@ -120,19 +120,23 @@ BAD_SEEDS: dict[str, tuple[bytes, str, str]] = {
     "a line that does not parse": (
         lines(GOOD_TASK) + b'\n{"instruction": "Name\n',
         "seeds.jsonl, line 3: not JSON",
-        "mend the line",
+        "fix the line",
     ),
     "a line with a number of 5,000 digits": (
         lines(GOOD_TASK) + b"9" * 5000 + b"\n",
         "seeds.jsonl, line 2",
-        "mend the line",
+        "fix the line",
     ),
     "a line nested 100,000 deep": (
         b"[" * 100_000 + b"\n",
         "seeds.jsonl, line 1",
-        "mend the line",
+        "fix the line",
     ),
-    "a line that is no object": (lines(GOOD_TASK, ["a"]), "line 2: ['a'] is not an object", "mend"),
+    "a line that is no object": (
+        lines(GOOD_TASK, ["a"]),
+        "line 2: ['a'] is not an object",
+        "fix the line",
+    ),
     "a missing field": (
         lines(GOOD_TASK, without("instances")),
         "seeds.jsonl, line 2: no field 'instances'",
@@ -141,18 +145,18 @@ BAD_SEEDS: dict[str, tuple[bytes, str, str]] = {
     "a field of another type": (
         lines({**GOOD_TASK, "is_classification": "no"}),
         "line 1: 'is_classification' is 'no', expected a bool",
-        "mend the line",
+        "fix the line",
     ),
     "an instance of another shape": (
         lines({**GOOD_TASK, "instances": [{"input": "", "answer": "Blue."}]}),
         "line 1: an instance is {'input': '', 'answer': 'Blue.'}, expected an object with "
         "'input' and 'output'",
-        "mend the line",
+        "fix the line",
     ),
     "an instance that is a text": (
         lines({**GOOD_TASK, "instances": ["Blue."]}),
         "line 1: an instance is 'Blue.'",
-        "mend the line",
+        "fix the line",
     ),
     "an empty instruction": (
         lines({**GOOD_TASK, "instruction": " \n"}),

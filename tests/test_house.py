@@ -31,7 +31,7 @@ MAY_IMPORT = {
 # The rooms of builders, from the start of the line to its end. A room imports from the tiers before
 # its own and from its own tier, and no imports go in a circle. A new room needs a place here.
 TIERS = (
-    ("errors",),
+    ("errors", "file_lock"),
     ("schema",),
     ("recipe", "sets"),
     ("sources", "sandbox"),
@@ -43,7 +43,7 @@ TIERS = (
 )
 TIER = {room: tier for tier, rooms in enumerate(TIERS) for room in rooms}
 # The Hub in a box is a program of its own: what is asked of a card is all that it shares.
-HUB_SERVER_MAY_IMPORT = {"builders.errors", "builders.release.card_lint"}
+HUB_SERVER_MAY_IMPORT = {"builders.errors", "builders.file_lock", "builders.release.card_lint"}
 
 HOMES = {
     "huggingface_hub": "builders/hub/",

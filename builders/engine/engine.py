@@ -30,6 +30,7 @@ from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Teacher
 from builders.engine.teacher_kinds import RecordedTeacher
 from builders.errors import InputError, PotstillError, RecipeError, Stopped, TeacherError
+from builders.file_lock import HeldElsewhere, file_lock
 from builders.recipe import Raw, Recipe
 
 if TYPE_CHECKING:
@@ -347,20 +348,13 @@ def folder_lock(folder: Path) -> Iterator[None]:
     Raises:
         InputError: Another process holds it.
     """
-    import fcntl
-
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
+            held.enter_context(file_lock(folder / ".lock"))
+        except HeldElsewhere as owner:
             raise InputError(
                 f"another build is at work in {folder} ({owner}); wait for it, or name another "
                 "folder with --work"
             ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,12 +11,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from builders.errors import FolderError, InputError
+from builders.file_lock import HeldElsewhere, file_lock
 
 if TYPE_CHECKING:
     from builders.hub_server.request import Hub
@@ -26,16 +26,15 @@ OWNER = "potstill"
 MOST_LOG = 16 * 1024 * 1024
 PATIENCE_S = 20.0
 
-_ours: list[Any] = []
-"""The locks and sockets of the servers in this process."""
+_sockets: list[socket.socket] = []
 
 
 def _let_go() -> None:
-    for one in _ours:
+    for one in _sockets:
         one.close()
 
 
-# A forked child must hold neither folder nor port when its parent is gone.
+# A forked child that outlives its parent must not keep the port.
 os.register_at_fork(after_in_child=_let_go)
 
 
@@ -58,12 +57,20 @@ def serving(data: Path, port: int = 0) -> Iterator[Serving]:
         InputError: The port is taken.
         FolderError: The folder cannot be written, or who serves it does not answer.
     """
-    with _claimed(data) as lock:
-        if lock is None:
-            yield _joined(data)
-            return
-        with _started(data, port) as running:
-            yield running
+    _made(data)
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_lock(data / "lock"))
+        except HeldElsewhere:
+            running = _joined(data)
+        except OSError as error:
+            raise FolderError(
+                f"the data folder {data} cannot be written ({error.strerror}); name another with "
+                "--data"
+            ) from None
+        else:
+            running = held.enter_context(_started(data, port))
+        yield running
 
 
 def add_user(data: Path, name: str) -> str:
@@ -99,29 +106,6 @@ def _made(data: Path) -> None:
         ) from None
 
 
-@contextmanager
-def _claimed(data: Path) -> Iterator[IO[str] | None]:
-    """The folder's lock, which dies with its owner; None if another server holds it."""
-    _made(data)
-    try:
-        lock = (data / "lock").open("a")
-    except OSError as error:
-        raise FolderError(
-            f"the data folder {data} cannot be written ({error.strerror}); name another with --data"
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        _ours.append(lock)
-        try:
-            yield lock
-        finally:
-            _ours.remove(lock)
-
-
 def _joined(data: Path) -> Serving:
     """The Hub that serves the folder, once it answers."""
     until = time.monotonic() + PATIENCE_S
@@ -145,7 +129,7 @@ def _started(data: Path, port: int) -> Iterator[Serving]:
     from builders.hub_server.app import App
 
     bound = _bound(data, port)
-    _ours.append(bound)
+    _sockets.append(bound)
     taken = bound.getsockname()[1]
     endpoint = f"http://127.0.0.1:{taken}"
     hub, close = _opened(data, endpoint)
@@ -176,7 +160,7 @@ def _started(data: Path, port: int) -> Iterator[Serving]:
     finally:
         server.should_exit = True
         thread.join()
-        _ours.remove(bound)
+        _sockets.remove(bound)
         bound.close()
         app.close()
         close()

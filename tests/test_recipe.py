@@ -67,9 +67,30 @@ def test_a_text_and_the_same_text_as_one_turn_have_one_id(text: str) -> None:
 
 def test_an_id_never_changes_from_version_to_version() -> None:
     dialogue = [turn("user", "Hello"), turn("assistant", "Hi."), turn("user", "Who are you?")]
-    assert row_id("Name the longest river of Africa.") == "5ec0928be8853281"
-    assert row_id(dialogue) == short_hash("user: hello", "assistant: hi.", "user: who are you?")
-    assert short_hash("user: hello", "assistant: hi.", "user: who are you?") == "9d7f80458a51ba35"
+    found = {
+        "a text": row_id("Name the longest river of Africa."),
+        "a dialogue": row_id(dialogue),
+        "its parts": short_hash("user: hello", "assistant: hi.", "user: who are you?"),
+        "letters that case folding would change": row_id("Straße ΑΣ İ"),
+        "a decomposed letter": row_id("cafe\u0301"),
+        "a ligature, which NFC keeps": row_id("ﬁle ½"),
+        "unusual white space": row_id("a\u00a0b\u2003c\x1fd"),
+        "the marks between parts": short_hash("a\x1eb", "c\x1fd"),
+        "a lone surrogate": short_hash("half \ud83d"),
+        "no part": short_hash(),
+    }
+    assert found == {
+        "a text": "5ec0928be8853281",
+        "a dialogue": "9d7f80458a51ba35",
+        "its parts": "9d7f80458a51ba35",
+        "letters that case folding would change": "163abc99ce128169",
+        "a decomposed letter": "850f7dc43910ff89",
+        "a ligature, which NFC keeps": "c65fcc8cf98922d6",
+        "unusual white space": "f82ce1b653e30b1c",
+        "the marks between parts": "815d822551020b50",
+        "a lone surrogate": "2cb902fcfa6f1837",
+        "no part": "e3b0c44298fc1c14",
+    }
 
 
 def test_every_turn_and_who_said_it_counts_for_the_id_of_a_dialogue() -> None:

@@ -1,0 +1,159 @@
+"""The names by which the data of every recipe is known: of its steps, its configs, its columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pipelines
+from builders.drafting.draft import last_draft
+from builders.recipe import load_recipe, recipe_names, short_hash
+from pipelines import completions, constitution, instructions, ultrafeedback
+from scripts.main import main
+
+RECIPES = [load_recipe(pipelines, name) for name in recipe_names(pipelines)]
+
+
+def steps(module: Any, **options: Any) -> list[str]:
+    """The steps that a recipe's pipeline is made of, with its default options and these."""
+    from builders.engine.llm import EngineLLM
+    from builders.engine.teacher_kinds import RecordedTeacher
+
+    teacher = RecordedTeacher({"name": "http://x/v1", "model": "m", "revision": None})
+
+    def teach(role: str, *, schema: Any = None, **sampling: Any) -> Any:
+        llm = EngineLLM(role=role, sampling=sampling, answer_schema=schema)
+        return llm.bound(SimpleNamespace(seed=1), {role: teacher})
+
+    chosen = {option.name: option.default for option in module.RECIPE.options}
+    return list(module.pipeline(teach, **(options if "stage" in options else chosen | options)).dag)
+
+
+def test_steps_keep_their_names() -> None:
+    """A step's name is part of its chance, and of the column `llm_NAME_call`."""
+    stages = ["bootstrap", "classify", "input_first", "output_first"]
+    assert [steps(instructions, stage=stage) for stage in stages] == [[stage] for stage in stages]
+    found = {
+        "completions": steps(completions, choose="judged"),
+        "constitution": steps(constitution, verdict="both", rounds=2),
+        "ultrafeedback": steps(ultrafeedback),
+    }
+    assert found == {
+        "completions": ["answer", "judge"],
+        "constitution": [
+            "answer",
+            *("critique_1", "revision_1", "critique_2", "revision_2"),
+            *("judge", "reason"),
+        ],
+        "ultrafeedback": ["write", "rate", "criticise"],
+    }
+
+
+PAIR = "id prompt chosen rejected score_chosen score_rejected chosen_model rejected_model"
+COLUMNS = {
+    "completions": {"default": "id prompt completion"},
+    "constitution": {
+        "default": "id prompt chosen rejected soft_label principle decided_by",
+        "revisions": "id prompt completion",
+        "chains": "id source prompt answers principles critiques revisions ended comparison "
+        "decided_by first_shown_first first_shown_second",
+    },
+    "instructions": {"default": "id prompt completion"},
+    "ultrafeedback": {
+        "default": PAIR,
+        "rated": "id row_id prompt completion model principle instruction_following honesty "
+        "truthfulness helpfulness mean overall critique rationales temperature finish_reason "
+        "shown_at",
+        "unpaired": "id prompt completion label",
+        "all_pairs": PAIR,
+        "margin": f"{PAIR} margin",
+    },
+}
+OF_ALL = {
+    "calls": "id row_ids role model revision asked sampling sample answer finish_reason "
+    "input_tokens output_tokens",
+    "dropped": "id reason evidence",
+}
+
+
+def test_configs_keep_their_columns_in_order() -> None:
+    found = {
+        recipe.name: {
+            config: " ".join(column.name for column in schema.columns)
+            for config, schema in recipe.schemas.items()
+        }
+        for recipe in RECIPES
+    }
+    assert found == {name: columns | OF_ALL for name, columns in COLUMNS.items()}
+
+
+SCRIPT = """
+import json
+import re
+
+LABELS = re.compile(r"^(Text [0-9]+ <[a-z0-9]+>)$", re.MULTILINE)
+
+
+def answer(call):
+    number = int(call.id[:6], 16)
+    if isinstance(call.asked, str):
+        if call.text.endswith("Is it classification?"):
+            return "No"
+        return f"Say {number} in words.\\n10. Explain {number}.\\nInput: {number}\\nOutput: it"
+    if call.role.startswith("writer"):
+        return f"This is answer {number}."
+    if labels := LABELS.findall(call.text):
+        ratings = [
+            {"label": label, "rationale": "so", "rating": (number + place) % 5 + 1}
+            for place, label in enumerate(labels)
+        ]
+        return json.dumps({"ratings": ratings})
+    return f"It is good.\\n[[{'AB'[number % 2]}]]"
+"""
+
+IDS = {
+    "instructions": {
+        "default": "6 471dc76a6a8f2cb5",
+        "calls": "17 d433de3ee757199e",
+        "dropped": "4 c77bc81318b16b05",
+    },
+    "completions": {
+        "default": "6 bd12da11248e671b",
+        "calls": "24 1a5e2bdabb4902e6",
+        "dropped": "18 bed11094d818ff25",
+    },
+    "constitution": {
+        "default": "2 78ebe1f83d93355d",
+        "revisions": "8 e27a8cd556cbd588",
+        "chains": "8 e27a8cd556cbd588",
+        "calls": "80 475cbe3244172819",
+        "dropped": "6 3bddc6727fab7c14",
+    },
+    "ultrafeedback": {
+        "default": "8 9916d5fb55a51510",
+        "rated": "32 19ad8d17e959e3dc",
+        "unpaired": "32 7a95fc16983ff8a4",
+        "all_pairs": "48 f48f1596253ad35f",
+        "margin": "8 9916d5fb55a51510",
+        "calls": "192 08a423b572bf10d0",
+        "dropped": "0 e3b0c44298fc1c14",
+    },
+}
+
+
+def test_what_is_asked_and_the_ids_of_rows_never_change(tmp_path: Path) -> None:
+    """A call with another id is paid again by everybody; a row with another id is another row."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    found: dict[str, dict[str, str]] = {}
+    for name in ("instructions", "completions", "constitution", "ultrafeedback"):
+        words = ["build", name, f"--teacher=scripted:{script}", "--rows", "8"]
+        assert main([*words, "--work", str(tmp_path)]) == 0
+        draft = last_draft(tmp_path / name)
+        ids = {
+            config: [row["id"] for row in draft.rows(config)]
+            for config in load_recipe(pipelines, name).schemas
+        }
+        found[name] = {config: f"{len(of)} {short_hash(*of)}" for config, of in ids.items()}
+    assert found == IDS

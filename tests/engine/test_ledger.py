@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.engine import ledger as ledger_module
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.ledger import Ledger
 from builders.errors import FolderError
@@ -206,6 +208,59 @@ def test_an_answer_is_recorded_though_nobody_waits_any_more(tmp_path: Path) -> N
     ledger.close()  # a second time
     with opened(tmp_path / "ledger.sqlite", read_only=True) as ledger:
         assert ledger.get(call(1).key) == answer(1)
+
+
+def test_an_answer_can_be_read_at_every_moment_of_its_way_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held in memory until the commit is done, and looked for there first."""
+    path = tmp_path / "ledger.sqlite"
+    commit, rows = Ledger._commit, Ledger._rows
+    before, after, written = threading.Event(), threading.Event(), threading.Event()
+
+    def stepwise(self: Ledger, entries: Any) -> Any:
+        before.set()
+        after.wait(10)
+        error = commit(self, entries)
+        written.set()
+        return error
+
+    def too_early(self: Ledger, *query: Any) -> Any:
+        """A query that sees nothing of a commit that is made at once after it."""
+        found = rows(self, *query)
+        after.set()
+        assert written.wait(10)
+        time.sleep(0.02)  # the writing thread lets go of what is on the disk
+        return found
+
+    async def check(ledger: Ledger) -> None:
+        recording = ledger.record(call(1), answer(1), cost_usd=None, attempts=1)
+        task = asyncio.ensure_future(recording)
+        assert await asyncio.to_thread(before.wait, 10)
+        assert ledger.get(call(1).key) == answer(1)
+        monkeypatch.setattr(Ledger, "_rows", too_early)
+        assert ledger.get(call(1).key) == answer(1)
+        after.set()
+        await task
+        assert ledger.get(call(1).key) == answer(1)
+
+    monkeypatch.setattr(Ledger, "_commit", stepwise)
+    with opened(path) as ledger:
+        asyncio.run(check(ledger))
+
+
+def test_a_reader_in_the_middle_sees_what_is_recorded_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_GROUP_ROWS", 50)
+    path = filled(tmp_path / "ledger.sqlite", 120)
+    with opened(path) as ledger, opened(path) as other:
+        answers = ledger.answers(call(number).key for number in range(120))
+        groups = ledger._exported()
+        next(answers), next(groups)
+        record(other, (call(120), answer(120)))
+        assert ledger.get(call(120).key) == answer(120)
+        assert len(ledger) == 121
 
 
 def test_answers_come_in_the_order_of_their_keys(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from distilabel.pipeline import Pipeline, routing_batch_function, sample_n_steps
 from distilabel.steps import (
@@ -97,14 +98,20 @@ def run(tmp_path: Path) -> Iterator[Callable[..., list[Raw]]]:
     ledger = Ledger.open(tmp_path / "ledger.sqlite")
 
     def run(
-        wiring: Wiring, rows: Sequence[Raw], teacher: Scripted | None = None, anew: bool = False
+        wiring: Wiring,
+        rows: Sequence[Raw],
+        teacher: Scripted | None = None,
+        anew: bool = False,
+        progress: Progress | None = None,
     ) -> list[Raw]:
         nonlocal ledger
         if anew:
             ledger.close()
             (tmp_path / "ledger.sqlite").unlink()
             ledger = Ledger.open(tmp_path / "ledger.sqlite")
-        with Engine(RECIPE, teacher or Scripted(), ledger, Progress(), seed=1) as engine:
+        with Engine(
+            RECIPE, teacher or Scripted(), ledger, progress or Progress(), seed=1
+        ) as engine:
             return engine(wiring, rows)
 
     yield run
@@ -238,11 +245,12 @@ def test_what_chance_gives_a_row_does_not_hang_on_when_its_turn_comes(run: Any) 
             EvolInstruct(name="evol", llm=teach("writer"), num_evolutions=2)
         return line
 
-    quick, slow = Scripted(), Scripted(latency_s=lambda call: random.SystemRandom().random() / 50)
+    quick = Scripted(answer=lambda call: f"say {call.id}")  # so that the second draw counts, too
+    slow = Scripted(quick.answer, latency_s=lambda call: random.SystemRandom().random() / 50)
     run(line, seeds(20), quick)
     run(line, seeds(20), slow, anew=True)
     assert {call.key for call in quick.asked} == {call.key for call in slow.asked}
-    mutations = {re.sub(r"say \d+", "", call.text) for call in quick.asked}
+    mutations = {re.sub(r"say \w+", "", call.text) for call in quick.asked}
     assert len(mutations) > 3  # and not the same for all
 
 
@@ -514,6 +522,78 @@ def test_a_row_that_is_sent_nowhere_is_counted_and_a_step_that_is_not_there_is_n
         run(routed_line(astray), seeds(3))
 
 
+# --- keys
+
+
+def drawing(teach: Any, name: str) -> Any:
+    """Asks for a number that it drew."""
+    return Ask(
+        name=name,
+        llm=teach("writer"),
+        build=lambda _: f"{random.randrange(1000)} {np.random.randint(1000)}",
+        answer="drawn",
+    )
+
+
+def uneven(teach: Any) -> Any:
+    """Multiplies some rows, then joins a branch of one step and a branch of two."""
+    with Pipeline(name="uneven") as line:
+        some, count = picky(name="picky"), counted(name="count")
+        near, far = drawing(teach, "near"), drawing(teach, "far")
+        TextGeneration(name="writer", llm=teach("writer")) >> some >> [near, count]
+        count >> far
+        [near, far] >> GroupColumns(columns=["drawn"], input_batch_size=1)
+    return line
+
+
+def test_a_key_grows_only_where_a_step_made_several_rows_and_chance_follows_from_it(
+    run: Any,
+) -> None:
+    made = run(uneven, seeds(6), Scripted(latency_s=lengths))
+    # The numbers follow from seed, step and key: others would be other calls, paid anew.
+    assert [(number(row), row.get("failed") or row["grouped_drawn"]) for row in made] == [
+        (0, ["re 691 203", "re 451 870"]),
+        (0, ["re 206 167", "re 249 586"]),
+        (1, "filtered"),
+        (2, ["re 114 491", "re 221 433"]),
+        (3, "filtered"),
+        (4, ["re 661 92", "re 520 173"]),
+        (4, ["re 160 873", "re 223 817"]),
+        (5, "filtered"),
+    ]
+
+
+def test_a_row_that_two_branches_lose_is_lost_once(run: Any) -> None:
+    """Also where one branch loses a part of what the other loses as a whole."""
+
+    def line(teach: Any) -> Any:
+        with Pipeline(name="lost") as line:
+            first = counted(name="count")
+            whole = Ask(
+                name="whole", llm=teach("writer"), build=lambda raw: raw["instruction"], answer="x"
+            )
+            parts = picky(name="parts")
+            part = Ask(
+                name="part", llm=teach("judge"), build=lambda raw: raw["instruction"], answer="x"
+            )
+            first >> [whole, parts]
+            parts >> part
+            [whole, part] >> GroupColumns(columns=["x"], input_batch_size=1)
+        return line
+
+    def refused(call: Call) -> str:
+        raise Failure("http 400", "no")
+
+    rows = [row | {"generation": "given"} for row in seeds(5)]
+    for late in ("writer", "judge"):
+        teacher = Scripted(refused, lambda call, late=late: 0.02 * (call.role == late))  # type: ignore[misc]
+        made = run(line, rows, teacher)
+        # Zero and four come twice from `parts`, odd ones not at all.
+        assert [(number(row), row["failed_step"]) for row in made] == [
+            (n, "whole") for n in range(5)
+        ]
+
+
 # --- timing
 
 
@@ -576,7 +656,9 @@ def test_where_two_branches_lose_a_row_the_earlier_step_is_named(run: Any) -> No
             answer=answer,
             latency_s=lambda call, slow=slow: 0.02 if call.sampling["temperature"] == slow else 0,  # type: ignore[misc]
         )
-        [row] = run(judged, seeds(1), teacher)
+        progress = Progress()
+        [row] = run(judged, seeds(1), teacher, progress=progress)
+        assert progress.rows == 1
         assert (row["failed"], row["failed_step"], row["failed_why"]) == (
             *("http 400", "writer_a"),
             "0.1",
@@ -698,10 +780,11 @@ def test_an_empty_pipeline_is_an_error_and_no_seeds_are_no_rows(run: Any) -> Non
 
 
 def test_a_step_asleep_in_its_thread_does_not_hold_up_the_end(run: Any) -> None:
-    asleep = threading.Event()
+    asleep, daemons = threading.Event(), []
 
     @step(inputs=[], outputs=[])
     def dreaming(inputs: StepInput) -> Any:
+        daemons.append(threading.current_thread().daemon)  # nor does the end of the process wait
         asleep.set()
         time.sleep(60)
         yield inputs
@@ -719,7 +802,7 @@ def test_a_step_asleep_in_its_thread_does_not_hold_up_the_end(run: Any) -> None:
     began = time.monotonic()
     with pytest.raises(Stopped):
         run(line, seeds(2), Scripted(answer=answer))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 5 and daemons == [True]
 
 
 class Heavy(Step):

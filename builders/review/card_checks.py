@@ -16,7 +16,7 @@ from builders.drafting.licence import strictness
 from builders.release.card import words_on
 from builders.release.card_lint import card_data, card_problems
 from builders.review.findings import Finding, passed, refused
-from builders.sandbox.file_reader import ReviewLimits
+from builders.review.review_limits import ReviewLimits
 
 _FRONT_WORDS = ("pretty_name", "language", "task_categories", "tags")
 _OWN_TAGS = {"synthetic", "distilabel", "datasets", "potstill"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from builders.review.findings import Finding, passed, refused
-from builders.sandbox.file_reader import ReviewLimits
+from builders.review.review_limits import ReviewLimits
 
 README = "README.md"
 _ROWS = re.compile(r"data/default/\w+(?:\.\w+)*-\d{5}-of-\d{5}\.parquet")

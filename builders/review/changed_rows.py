@@ -11,7 +11,8 @@ from typing import Literal
 
 from builders.drafting.contributions import Action
 from builders.recipe import normalised, row_id, short_hash
-from builders.sandbox.file_reader import Reading, ReviewLimits
+from builders.review.review_limits import ReviewLimits
+from builders.sandbox.file_reader import ReadResult
 from builders.schema import Row
 
 _ANSWERS = ("completion", "chosen", "rejected")
@@ -73,9 +74,9 @@ class Difference:
 
 
 def difference(
-    main: Mapping[str, Reading],
-    pull: Mapping[str, Reading],
-    given: Mapping[str, Reading],
+    main: Mapping[str, ReadResult],
+    pull: Mapping[str, ReadResult],
+    given: Mapping[str, ReadResult],
     floats: Sequence[str],
     limits: ReviewLimits,
 ) -> Difference:
@@ -100,8 +101,8 @@ def difference(
     seen: set[str] = set()
     changed: dict[str, tuple[Row, str]] = {}
     new: list[tuple[Row, str]] = []
-    for path, reading in pull.items():
-        for row in reading:
+    for path, result in pull.items():
+        for row in result:
             identity = row.get("id")
             if not isinstance(identity, str):
                 found.nameless += 1
@@ -119,10 +120,10 @@ def difference(
                 found.counts["changed"] += 1
                 if _kept(row, found, limits, len(changed)):
                     changed[identity] = row, path
-        if not reading.rows and main[path].rows:
+        if not result.rows and main[path].rows:
             found.emptied.append(path)
-    for path, reading in given.items():
-        for row in reading:
+    for path, result in given.items():
+        for row in result:
             _complete(row, found.rule, floats)
             if not isinstance(row.get("id"), str):
                 found.nameless += 1
@@ -159,9 +160,9 @@ def difference(
     return found
 
 
-def _all(readings: Mapping[str, Reading]) -> Iterator[Row]:
-    for reading in readings.values():
-        for row in reading:
+def _all(results: Mapping[str, ReadResult]) -> Iterator[Row]:
+    for result in results.values():
+        for row in result:
             if isinstance(row.get("id"), str):
                 yield row
 
@@ -176,7 +177,7 @@ def _digest(row: Row) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _id_rule(main: Mapping[str, Reading]) -> IdRule:
+def _id_rule(main: Mapping[str, ReadResult]) -> IdRule:
     """What all of main's first ids are made from; `any` where it cannot be told."""
     rules: list[IdRule] = ["prompt", "prompt and answer"]
     for place, row in enumerate(_all(main)):

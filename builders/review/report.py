@@ -21,6 +21,7 @@ from builders.review.card_checks import card_findings
 from builders.review.changed_files import README, Change, changes, file_findings
 from builders.review.changed_rows import Difference, Edit, difference
 from builders.review.findings import MARK, Finding, passed, refused
+from builders.review.review_limits import ReviewLimits
 from builders.review.row_checks import (
     bulk_findings,
     column_fault,
@@ -28,7 +29,7 @@ from builders.review.row_checks import (
     declared_schema,
     row_findings,
 )
-from builders.sandbox.file_reader import Reading, ReviewLimits, read_safely
+from builders.sandbox.file_reader import ReadResult, read_safely
 from builders.schema import Row, Schema
 
 __all__ = ["Finding", "Review", "ReviewLimits", "comment", "facts", "review"]
@@ -150,14 +151,14 @@ def _rows(
     given = [one.path for one in found if one.kind == "given" and one.action == "added"]
     if not touched and not given:
         return Difference(), []
-    old: dict[str, Reading] = {}
-    new: dict[str, Reading] = {}
+    old: dict[str, ReadResult] = {}
+    new: dict[str, ReadResult] = {}
     number = 0
 
-    def read(path: Path) -> Reading:
+    def read(path: Path) -> ReadResult:
         nonlocal number
         number += 1
-        return read_safely(path, made / str(number), limits)
+        return read_safely(path, made / str(number), limits.of_a_file)
 
     gone = []
     faults: list[str] = []
@@ -170,12 +171,12 @@ def _rows(
             gone.append(path)
             new.pop(path)
     fresh = {path: read(pull / path) for path in given}
-    for path, reading in [*old.items(), *new.items(), *fresh.items()]:
-        if reading.kind and reading.kind != "types":
-            faults.append(f"{path!a} {reading.reason}")
+    for path, result in [*old.items(), *new.items(), *fresh.items()]:
+        if result.kind and result.kind != "types":
+            faults.append(f"{path!a} {result.reason}")
     if faults:
         return Difference(), [refused("reading", faults[0], list(dict.fromkeys(faults)))]
-    if (rows := sum(reading.rows for reading in fresh.values())) > limits.most_rows:
+    if (rows := sum(result.rows for result in fresh.values())) > limits.most_rows:
         reason = f"{rows:,} rows are given; at most {limits.most_rows:,} may be"
         return Difference(), [passed("reading"), refused("bulk", reason)]
     first = next(iter(old.values()), None)
@@ -184,9 +185,9 @@ def _rows(
         schema = declared_schema(wanted, [name for one in old.values() for name in one.nulls])
     else:
         wanted = {**wanted, **column_words(schema)}
-    for path, reading in [*new.items(), *fresh.items()]:
-        fault = f"{path!a} {reading.reason}" if reading.kind else None
-        if fault := fault or column_fault(path, reading, wanted):
+    for path, result in [*new.items(), *fresh.items()]:
+        fault = f"{path!a} {result.reason}" if result.kind else None
+        if fault := fault or column_fault(path, result, wanted):
             faults.append(fault)
     if faults:
         return Difference(), [passed("reading"), refused("columns", faults[0], faults)]

@@ -14,7 +14,8 @@ from builders.gates.secrets import secret
 from builders.gates.text import refusal, repetition, unprintable
 from builders.review.changed_rows import Difference, Edit, answer_hash, identity
 from builders.review.findings import Finding, passed, refused
-from builders.sandbox.file_reader import Reading, ReviewLimits
+from builders.review.review_limits import ReviewLimits
+from builders.sandbox.file_reader import ReadResult
 from builders.schema import ID_PATTERN, Column, ColumnType, Row, Schema
 
 _WORDS: dict[str, ColumnType] = {
@@ -58,13 +59,13 @@ def declared_schema(columns: Mapping[str, str], nulls: Sequence[str]) -> Schema:
 
 
 def column_words(schema: Schema) -> dict[str, str]:
-    """Name and Arrow type of each column, in order, as a reading tells them."""
+    """Name and Arrow type of each column, in order, as a ReadResult gives them."""
     return {column.name: _TYPES[column.type] for column in schema.columns}
 
 
-def column_fault(path: str, reading: Reading, wanted: Mapping[str, str]) -> str | None:
+def column_fault(path: str, result: ReadResult, wanted: Mapping[str, str]) -> str | None:
     """Why a parquet file's columns are not those of `default`, or None."""
-    had = reading.columns
+    had = result.columns
     if had is None:
         return None
     if missing := [name for name in wanted if name not in had and (name != "id" or _home(path))]:

@@ -1,8 +1,12 @@
-"""What runs in the sandbox: a stranger's file becomes JSON Lines of plain values, or a reason.
+"""Runs in the sandbox: turns a stranger's file into JSON Lines of plain values, or gives a reason.
 
-Run by its path in an isolated child process: the file on its stdin, the limits and the name of the
-clean file as arguments, one JSON report on its stdout. It imports nothing of the house, so that a
-child starts in the time that pyarrow takes, and it knows no secrets: its environment is empty.
+Run by its path in an isolated child process, with the file on its stdin, the limits and the name of
+the clean file as arguments, and one JSON report on its stdout. Its environment is empty, so it
+knows no secrets.
+
+It imports nothing of the house: a child starts in the time that pyarrow needs. Its parser of JSON
+Lines is its own because it bounds what each line costs before parsing it, and refuses what only
+Python takes for JSON (NaN, a key given twice, integers of more than 64 bits).
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-_FLOOR_BYTES = 16_000_000  # what may be inflated from nothing: a small file of repeated rows
+_FLOOR_BYTES = 16_000_000  # allowed at any ratio: a small file of repeated rows
 _MOST_FOOTER_BYTES = 4_000_000
 _BATCH_ROWS = 64
 
@@ -29,7 +33,7 @@ class _Refused(Exception):
 
 
 def main() -> None:
-    """Confine this process, read, and say on stdout how it went."""
+    """Confine this process, read the file, and report the outcome on stdout."""
     limits, clean = json.loads(sys.argv[1]), Path(sys.argv[2])
     _confine(limits)
     report: dict[str, Any] = {"kind": None, "reason": "", "columns": None, "rows": 0, "nulls": []}
@@ -49,7 +53,7 @@ def main() -> None:
     except OSError as error:
         if error.errno == errno.EFBIG:
             report.update(kind="bomb", reason="becomes larger than a file of a set may")
-        elif "too deeply nested" in str(error):  # pyarrow's own limit, met in the footer
+        elif "too deeply nested" in str(error):  # pyarrow's own limit, for the footer
             report.update(kind="nesting", reason="is nested too deep")
         else:
             report.update(kind="broken", reason=f"is broken ({_line(error)})")
@@ -57,7 +61,7 @@ def main() -> None:
         report.update(kind="broken", reason=f"is broken ({_line(error)})")
     sys.stdout.write(json.dumps(report))
     sys.stdout.flush()
-    os._exit(0)  # what a broken file left in a library's memory is not taken apart
+    os._exit(0)  # without destructors: a broken file may have left a library's memory broken
 
 
 def _confine(limits: dict[str, Any]) -> None:
@@ -75,7 +79,7 @@ def _confine(limits: dict[str, Any]) -> None:
 def _read_parquet(
     file: IO[bytes], limits: dict[str, Any], out: IO[str], report: dict[str, Any]
 ) -> None:
-    _look_at_footer(file)
+    _check_footer(file)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -88,7 +92,7 @@ def _read_parquet(
         thrift_container_size_limit=1_000_000,
     )
     size = os.fstat(file.fileno()).st_size
-    _look_at_declared(parquet.metadata, size, limits)
+    _check_declared(parquet.metadata, size, limits)
     shape = parquet.schema_arrow
     if len(set(shape.names)) < len(shape.names):
         raise _Refused("types", "has two columns of one name")
@@ -100,7 +104,7 @@ def _read_parquet(
             raise _Refused(
                 "types", f"has the column {field.name[:60]!r} of a type that is not plain"
             )
-    report["columns"] = {field.name: _word(field.type) for field in shape}
+    report["columns"] = {field.name: _type_name(field.type) for field in shape}
     seen_bytes, nulls = 0, set()
     for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
         batch.validate(full=True)
@@ -125,8 +129,8 @@ def _read_parquet(
     report["nulls"] = sorted(nulls)
 
 
-def _look_at_footer(file: IO[bytes]) -> None:
-    """The length of the footer, before anything parses it."""
+def _check_footer(file: IO[bytes]) -> None:
+    """Refuse a footer that is too long, before anything parses it."""
     size = os.fstat(file.fileno()).st_size
     if size < 12:
         raise _Refused("broken", "is too short for a parquet file")
@@ -135,15 +139,15 @@ def _look_at_footer(file: IO[bytes]) -> None:
     file.seek(size - 8)
     tail = file.read(8)
     if head != b"PAR1" or tail[4:] != b"PAR1":
-        raise _Refused("broken", "is no parquet file")
+        raise _Refused("broken", "is not a parquet file")
     length = int.from_bytes(tail[:4], "little")
     if length > min(_MOST_FOOTER_BYTES, size - 12):
         raise _Refused("footer", f"declares a footer of {length:,} bytes")
     file.seek(0)
 
 
-def _look_at_declared(metadata: Any, size: int, limits: dict[str, Any]) -> None:
-    """What the footer declares, before any page is read."""
+def _check_declared(metadata: Any, size: int, limits: dict[str, Any]) -> None:
+    """Refuse a file by what its footer declares, before any page is read."""
     if metadata.num_columns > limits["most_columns"]:
         raise _Refused("columns", f"declares {metadata.num_columns:,} columns")
     if not 0 <= metadata.num_rows <= limits["most_rows_read"]:
@@ -151,8 +155,8 @@ def _look_at_declared(metadata: Any, size: int, limits: dict[str, Any]) -> None:
     if metadata.num_row_groups > 10_000:
         raise _Refused("footer", f"declares {metadata.num_row_groups:,} row groups")
     inflated = compressed = rows = 0
-    for place in range(metadata.num_row_groups):
-        group = metadata.row_group(place)
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
         rows += group.num_rows
         for at in range(group.num_columns):
             chunk = group.column(at)
@@ -174,8 +178,8 @@ def _look_at_declared(metadata: Any, size: int, limits: dict[str, Any]) -> None:
         raise _Refused("bomb", f"declares {inflated:,} bytes of data in {compressed:,}")
 
 
-def _depth(kind: Any) -> int:
-    depth, level = 0, [kind]
+def _depth(arrow_type: Any) -> int:
+    depth, level = 0, [arrow_type]
     while level:
         depth += 1
         if depth > 100:
@@ -184,33 +188,35 @@ def _depth(kind: Any) -> int:
     return depth
 
 
-def _plain(kind: Any) -> bool:
+def _plain(arrow_type: Any) -> bool:
     import pyarrow.types as of
 
-    if of.is_list(kind) or of.is_large_list(kind):
-        return _plain(kind.value_type)
-    if of.is_struct(kind):
-        return all(_plain(kind.field(at).type) for at in range(kind.num_fields))
+    if of.is_list(arrow_type) or of.is_large_list(arrow_type):
+        return _plain(arrow_type.value_type)
+    if of.is_struct(arrow_type):
+        return all(_plain(arrow_type.field(at).type) for at in range(arrow_type.num_fields))
     return bool(
-        of.is_string(kind)
-        or of.is_large_string(kind)
-        or of.is_integer(kind)
-        or of.is_floating(kind)
-        or of.is_boolean(kind)
-        or of.is_null(kind)
+        of.is_string(arrow_type)
+        or of.is_large_string(arrow_type)
+        or of.is_integer(arrow_type)
+        or of.is_floating(arrow_type)
+        or of.is_boolean(arrow_type)
+        or of.is_null(arrow_type)
     )
 
 
-def _word(kind: Any) -> str:
-    """A type's name without what does not change its meaning: item names, the order of fields."""
+def _type_name(arrow_type: Any) -> str:
+    """A type's name without what its meaning does not depend on: item names, order of fields."""
     import pyarrow.types as of
 
-    if of.is_list(kind) or of.is_large_list(kind):
-        return f"{'large_' if of.is_large_list(kind) else ''}list<{_word(kind.value_type)}>"
-    if of.is_struct(kind):
-        parts = (kind.field(at) for at in range(kind.num_fields))
-        return f"struct<{', '.join(sorted(f'{one.name}: {_word(one.type)}' for one in parts))}>"
-    return str(kind)
+    if of.is_list(arrow_type) or of.is_large_list(arrow_type):
+        large = "large_" if of.is_large_list(arrow_type) else ""
+        return f"{large}list<{_type_name(arrow_type.value_type)}>"
+    if of.is_struct(arrow_type):
+        parts = (arrow_type.field(at) for at in range(arrow_type.num_fields))
+        names = sorted(f"{part.name}: {_type_name(part.type)}" for part in parts)
+        return f"struct<{', '.join(names)}>"
+    return str(arrow_type)
 
 
 def _longest(array: Any) -> int:
@@ -218,13 +224,13 @@ def _longest(array: Any) -> int:
     import pyarrow.compute as pc
     import pyarrow.types as of
 
-    kind = array.type
-    if of.is_string(kind) or of.is_large_string(kind):
+    arrow_type = array.type
+    if of.is_string(arrow_type) or of.is_large_string(arrow_type):
         return pc.max(pc.binary_length(array)).as_py() or 0
-    if of.is_list(kind) or of.is_large_list(kind):
+    if of.is_list(arrow_type) or of.is_large_list(arrow_type):
         items = pc.max(pc.list_value_length(array)).as_py() or 0
         return max(items, _longest(array.flatten()))
-    if of.is_struct(kind):
+    if of.is_struct(arrow_type):
         return max((_longest(part) for part in array.flatten()), default=0)
     return 0
 
@@ -233,24 +239,24 @@ def _read_lines(
     file: IO[bytes], limits: dict[str, Any], out: IO[str], report: dict[str, Any]
 ) -> None:
     most = 4 * limits["most_cell_bytes"]
-    place = 0
+    number = 0
     while line := file.readline(most + 1):
-        place += 1
+        number += 1
         if len(line) > most:
-            raise _Refused("cell", f"has in line {place:,} more than {most:,} bytes")
+            raise _Refused("cell", f"has more than {most:,} bytes in line {number:,}")
         try:
             text = line.decode("utf-8").removeprefix("\ufeff").strip()
             if not text:
                 continue
             row = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
         except ValueError as error:
-            raise _Refused("broken", f"has in line {place:,} no JSON ({_line(error)})") from None
+            raise _Refused("broken", f"is not JSON in line {number:,} ({_line(error)})") from None
         if not isinstance(row, dict):
-            raise _Refused("broken", f"has in line {place:,} no object")
+            raise _Refused("broken", f"has no object in line {number:,}")
         if len(row) > limits["most_columns"]:
-            raise _Refused("columns", f"has in line {place:,} {len(row):,} columns")
+            raise _Refused("columns", f"has {len(row):,} columns in line {number:,}")
         for depth, value in _values(row):
-            _look_at_value(value, depth, place, limits)
+            _check_value(value, depth, number, limits)
         report["rows"] += 1
         if report["rows"] > limits["most_rows_read"]:
             raise _Refused("rows", f"has more than {limits['most_rows_read']:,} rows")
@@ -275,33 +281,32 @@ def _values(row: dict[str, Any]) -> Iterator[tuple[int, Any]]:
         level = below
 
 
-def _look_at_value(value: Any, depth: int, place: int, limits: dict[str, Any]) -> None:
+def _check_value(value: Any, depth: int, number: int, limits: dict[str, Any]) -> None:
     if depth > limits["most_depth"] + 1:  # the row itself is one
-        raise _Refused("nesting", f"has in line {place:,} a value nested too deep")
+        raise _Refused("nesting", f"has a value nested too deep in line {number:,}")
     if isinstance(value, str):
         try:
             length = len(value.encode())
         except UnicodeEncodeError:
-            raise _Refused("broken", f"has in line {place:,} half a character") from None
+            raise _Refused("broken", f"has an unpaired surrogate in line {number:,}") from None
         if length > limits["most_cell_bytes"]:
-            raise _Refused(
-                "cell", f"has in line {place:,} a text of more than {limits['most_cell_bytes']:,}"
-            )
+            most = limits["most_cell_bytes"]
+            raise _Refused("cell", f"has a text of more than {most:,} bytes in line {number:,}")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise _Refused("broken", f"has in line {place:,} a number without an end")
+        raise _Refused("broken", f"has a number that is not finite in line {number:,}")
     elif isinstance(value, int) and abs(value) >= 2**63:
-        raise _Refused("broken", f"has in line {place:,} an integer of more than 64 bits")
+        raise _Refused("broken", f"has an integer of more than 64 bits in line {number:,}")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        raise ValueError("a key stands twice in an object")
+        raise ValueError("a key is given twice in an object")
     return made
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _write(row: dict[str, Any], out: IO[str]) -> None:

@@ -1,4 +1,4 @@
-"""The sandbox: whatever a file does to its reader, the review goes on."""
+"""The sandbox: no file can do more to its reader than end it, with a fault that is named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from builders.drafting.files import write_parquet
 from builders.sandbox import file_reader
-from builders.sandbox.file_reader import ReviewLimits, read_safely
+from builders.sandbox.file_reader import ReadLimits, read_safely
 from builders.schema import PROMPT_COMPLETION
 from tests.review.community import own_row
 
@@ -25,7 +25,7 @@ def clean(tmp_path: Path) -> Path:
 def test_a_good_file_comes_out_as_it_was(clean: Path, tmp_path: Path) -> None:
     rows = [own_row(place) for place in range(300)]
     write_parquet(tmp_path / "rows.parquet", PROMPT_COMPLETION, rows)
-    found = read_safely(tmp_path / "rows.parquet", clean, ReviewLimits())
+    found = read_safely(tmp_path / "rows.parquet", clean, ReadLimits())
     messages = "list<struct<content: string, role: string>>"
     assert (found.kind, found.rows, found.nulls) == (None, 300, ())
     assert found.columns == {"id": "string", "prompt": messages, "completion": messages}
@@ -33,7 +33,7 @@ def test_a_good_file_comes_out_as_it_was(clean: Path, tmp_path: Path) -> None:
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str) -> None:
-    """A reader that a file has taken over: it is confined as the real one, then does `body`."""
+    """Replace the reader by one that a file took over: confined as the real one, it runs `body`."""
     real = Path(file_reader.__file__).with_name("file_reader_child.py")
     child = tmp_path / "child.py"
     child.write_text(
@@ -54,6 +54,7 @@ TAKEN_OVER = {
     "silence": ("crash", "sys.exit(0)"),
     "chatter": ("crash", "print('x' * 2_000_000)"),
     "another's report": ("crash", "print('[1, 2]')"),
+    "an empty report": ("crash", "print('{}')"),
     "a full disk": ("crash", "open('big', 'wb').write(bytes(3_000_000))"),
 }
 
@@ -67,9 +68,7 @@ def test_a_reader_gone_wild_is_stopped(
     source = tmp_path / "rows.jsonl"
     source.write_text("{}\n")
     started = time.monotonic()
-    limits = ReviewLimits(
-        most_cpu_s=2, most_s=3, most_bytes=1_000_000, most_memory_bytes=300_000_000
-    )
+    limits = ReadLimits(most_cpu_s=2, most_s=3, most_bytes=1_000_000, most_memory_bytes=300_000_000)
     found = read_safely(source, clean, limits)
     assert found.kind == kind
     assert found.reason
@@ -83,7 +82,7 @@ def test_the_reader_knows_no_secrets(
     monkeypatch.setenv("HF_TOKEN", "a secret")
     stand_in(monkeypatch, tmp_path, f"open({str(tmp_path / 'seen')!r}, 'w').write(str(os.environ))")
     (tmp_path / "rows.jsonl").write_text("{}\n")
-    read_safely(tmp_path / "rows.jsonl", clean, ReviewLimits())
+    read_safely(tmp_path / "rows.jsonl", clean, ReadLimits())
     seen = (tmp_path / "seen").read_text()
     assert "a secret" not in seen and "HF_TOKEN" not in seen
 
@@ -96,7 +95,7 @@ def test_limits_hold_for_what_is_there_not_for_what_is_declared(
     pq.write_table(pa.table({"text": text}), path, store_schema=False, compression="zstd")
     declared = pq.read_metadata(path).row_group(0).total_byte_size
     assert declared < 1_000_000
-    found = read_safely(path, clean, ReviewLimits())
+    found = read_safely(path, clean, ReadLimits())
     assert found.kind == "bomb"
     assert found.rows < 50_000
 
@@ -106,12 +105,12 @@ def test_a_page_that_bursts_the_memory_is_a_finding(clean: Path, tmp_path: Path)
     table = pa.table({"text": ["x" * 20_000_000] * 8})
     pq.write_table(table, path, compression="zstd", use_dictionary=False)
     no_other = {"most_ratio": 10**9, "most_bytes": 10**10, "most_cell_bytes": 10**9}
-    found = read_safely(path, clean, ReviewLimits(**no_other, most_memory_bytes=300_000_000))
+    found = read_safely(path, clean, ReadLimits(**no_other, most_memory_bytes=300_000_000))
     assert found.kind in ("memory", "crash")
 
 
 def declared(path: Path, **limits: int) -> str | None:
-    return read_safely(path, path.with_suffix(".clean"), ReviewLimits(**limits)).kind
+    return read_safely(path, path.with_suffix(".clean"), ReadLimits(**limits)).kind
 
 
 def test_what_a_footer_declares_is_judged_before_any_page(tmp_path: Path) -> None:
@@ -132,7 +131,7 @@ def test_a_broken_footer_never_raises(at: int, clean: Path, tmp_path: Path) -> N
     content = bytearray(path.read_bytes())
     content[-at] ^= 0xFF
     path.write_bytes(bytes(content))
-    found = read_safely(path, clean, ReviewLimits())
+    found = read_safely(path, clean, ReadLimits())
     assert found.kind is not None or found.rows == 20
 
 
@@ -145,7 +144,7 @@ def test_types_that_are_not_plain_are_refused(clean: Path, tmp_path: Path) -> No
         pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)], pa.binary(16))),
     ):
         pq.write_table(pa.table({"x": array}), path)
-        assert read_safely(path, clean, ReviewLimits()).kind == "types"
+        assert read_safely(path, clean, ReadLimits()).kind == "types"
 
 
 def test_metadata_that_names_a_type_to_build_is_not_followed(clean: Path, tmp_path: Path) -> None:
@@ -155,7 +154,7 @@ def test_metadata_that_names_a_type_to_build_is_not_followed(clean: Path, tmp_pa
         "ARROW:extension:metadata": b"\x80\x04cos\nsystem\n.",
     })  # fmt: skip
     pq.write_table(pa.table([pa.array(["a"])], schema=pa.schema([field])), path)
-    assert read_safely(path, clean, ReviewLimits()).kind == "types"
+    assert read_safely(path, clean, ReadLimits()).kind == "types"
 
 
 def test_only_a_regular_file_is_opened(clean: Path, tmp_path: Path) -> None:
@@ -163,7 +162,7 @@ def test_only_a_regular_file_is_opened(clean: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jsonl")
     (tmp_path / "folder.jsonl").mkdir()
     for name in ("link", "pipe", "folder", "absent"):
-        assert read_safely(tmp_path / f"{name}.jsonl", clean, ReviewLimits()).kind == "broken"
+        assert read_safely(tmp_path / f"{name}.jsonl", clean, ReadLimits()).kind == "broken"
 
 
 def test_lines_are_plain_json_or_refused(clean: Path, tmp_path: Path) -> None:
@@ -181,6 +180,6 @@ def test_lines_are_plain_json_or_refused(clean: Path, tmp_path: Path) -> None:
         '{"a": "\xff"}'.encode("latin-1").decode("latin-1"): None,
     }.items():
         path.write_text(line + "\n", encoding="utf-8")
-        assert read_safely(path, clean, ReviewLimits()).kind == kind, line[:60]
+        assert read_safely(path, clean, ReadLimits()).kind == kind, line[:60]
     path.write_bytes(b'{"a": "\xff"}\n')
-    assert read_safely(path, clean, ReviewLimits()).kind == "broken"
+    assert read_safely(path, clean, ReadLimits()).kind == "broken"

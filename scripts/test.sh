@@ -59,6 +59,7 @@ bash scripts/setup.sh "${extras[@]}"
 check .venv/bin/python -m ruff check
 check .venv/bin/python -m ruff format --check
 check .venv/bin/python -m mypy
+check .venv/bin/python -m scripts.licences
 if [[ $mode == matrix ]]; then
     tried=" $(version_of .venv/bin/python) "
     for python in python3.11 python3.12 python3.13 /usr/bin/python3 \

@@ -4,8 +4,10 @@ import ast
 import re
 import resource
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import pipelines
 from builders.recipe import load_recipe, recipe_names
 from builders.schema import ID_PATTERN
+from scripts.licences import plain
 
 ROOT = Path(__file__).parents[1]
 MODULES = {
@@ -179,6 +182,23 @@ def test_each_outside_world_has_one_home() -> None:
             if package(module) in HOMES and not file.startswith(HOMES[package(module)])
         ]
     assert against == []
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    requirements = tomllib.loads(text)["project"]["dependencies"]
+    declared = {plain(re.split(r"[<>=\[]", one)[0]) for one in requirements}
+    homes = packages_distributions()
+    imported = {
+        plain(home)
+        for file, tree in MODULES.items()
+        for name in imports(file, tree)
+        if package(name) not in MAY_IMPORT and not file.startswith("scripts/bench")
+        for home in homes.get(package(name), [])
+    }
+    assert imported - declared == set()
+    # distilabel imports argilla and requests; the other two are for measures and chat templates.
+    assert declared - imported == {"argilla", "evaluate", "requests", "transformers"}
 
 
 def test_nothing_but_the_choice_of_a_hub_knows_that_one_can_be_embedded() -> None:

@@ -61,7 +61,7 @@ else:
     publishing.release = small
     start = time.perf_counter()
     say = lambda line: steps.append((line.split()[0], time.perf_counter() - start, peak_mb()))
-    publishing.publish(hub, replace(what, repository=name), say=say)
+    publishing.publish(hub, replace(what, repository=name), notify=say)
     at, peak = ({step[0]: step[n] for step in steps} for n in (1, 2))
     figures = {
         "make_s": at["sending"],

@@ -67,10 +67,10 @@ def _to_folder(given: argparse.Namespace, draft: Draft, schemas: dict[str, Schem
 
 def _to_hub(given: argparse.Namespace, draft: Draft, named: Recipe) -> int:
     from builders.hub.connection import is_on_this_machine
-    from builders.hub.publish import ReleasePlan, clean, publish
+    from builders.hub.publish import ReleasePlan, publish, remove_leftovers
     from builders.release.card import read_words
 
-    clean(draft.folder.parent)
+    remove_leftovers(draft.folder.parent)
     with the_hub(given.hub_data, outside=bool(given.to_hub)) as hub:
         what = ReleasePlan(
             draft=draft,
@@ -84,7 +84,7 @@ def _to_hub(given: argparse.Namespace, draft: Draft, named: Recipe) -> int:
             pull_request=given.pr,
             dry_run=given.dry_run,
             private=given.private or None,
-            say=lambda line: print(line, file=sys.stderr),
+            notify=lambda line: print(line, file=sys.stderr),
         )
     here = is_on_this_machine(hub.endpoint)
     if given.json:

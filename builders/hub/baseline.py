@@ -1,4 +1,4 @@
-"""What a release follows: the newest version on a Hub, and what people did to main since then."""
+"""What a release is compared with: the newest version on a Hub, and main as people left it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from builders.drafting.contributions import CONFIG, files_of
 from builders.drafting.draft import Draft
 from builders.drafting.files import read_parquet
 from builders.errors import InputError
-from builders.hub.connection import Hub, spoken
+from builders.hub.connection import Hub, client_errors
 from builders.hub.fetch import commit, download, fetch_snapshot, tree, versions
 from builders.release.card import words_on
 from builders.release.snapshot import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 _ABOUT = (CARD, MANIFEST, ADVISORIES)
-# What a release owns in its repository; it keeps off all else, such as .gitattributes or LICENSE.
+# What a release owns in its repository; it never touches other files, such as LICENSE.
 OWN = (*_ABOUT, "data/", "figures/", "contributed/")
 
 
@@ -43,9 +43,9 @@ class Baseline:
         files: Main's files by path.
         tags: The versions' tags with their commits, newest first.
         base: The newest version, with the advisories of main; None before the first.
-        version: What main's manifest calls itself, tagged or not.
+        version: The version in main's manifest, tagged or not.
         words: What people wrote on main's card.
-        given: The ids of the rows that people gave to main.
+        contributed: The ids of the contributions on main.
     """
 
     head: str = ""
@@ -54,20 +54,20 @@ class Baseline:
     base: Snapshot | None = None
     version: str | None = None
     words: Mapping[str, str] = field(default_factory=dict)
-    given: frozenset[str] = frozenset()
+    contributed: frozenset[str] = frozenset()
 
 
-def before(hub: Hub, repository: str, draft: Draft, to: Path) -> Baseline:
-    """Look at a repository, and fetch into the folder `to` what a release is compared with.
+def read_baseline(hub: Hub, repository: str, draft: Draft, to: Path) -> Baseline:
+    """Read a repository, and fetch into the folder `to` what a release is compared with.
 
-    Data that the draft has as well is not fetched.
+    Data files that the draft has too are not fetched.
 
     Raises:
-        InputError: It holds something else than a set of ours.
-        HubError: The Hub or the token says no.
+        InputError: The repository holds something other than a set made by potstill.
+        HubError: The Hub refused.
     """
     api, at = hub.api(), {"repo_id": repository, "repo_type": "dataset"}
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         if not api.repo_exists(**at):
             return Baseline()
     tags = dict(versions(hub, repository))
@@ -77,12 +77,12 @@ def before(hub: Hub, repository: str, draft: Draft, to: Path) -> Baseline:
         fetch_snapshot(hub, repository, newest, to / "base", here=_by_sha256(draft.folder))
     main = to / ("base" if head == newest else "main")
     main.mkdir(parents=True, exist_ok=True)
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         files = tree(api, at, head)
         if MANIFEST not in files and (strange := _strange(files)):
             raise InputError(
-                f"{repository} holds {strange!r} and no {MANIFEST}: it is no set of potstill's; "
-                "name a new repository"
+                f"{repository} holds {strange!r} and no {MANIFEST}, so potstill did not make it; "
+                "give a new repository"
             )
         if head != newest:
             for path in files:
@@ -101,56 +101,56 @@ def before(hub: Hub, repository: str, draft: Draft, to: Path) -> Baseline:
         words=words_on(card.read_text(encoding="utf-8", errors="replace"))
         if card.is_file()
         else {},
-        given=_ids(main),
+        contributed=_ids(main),
     )
 
 
 def _strange(files: Mapping[str, RepoFile]) -> str | None:
-    """A file that neither a new repository has nor a release."""
+    """A file that is neither in a new repository nor in a release."""
     new = (".gitattributes", ".gitignore", CARD)
     return next((path for path in files if path not in new and "LICENSE" not in path), None)
 
 
-def check_people(there: Baseline, new: Path, repository: str, recipe: str) -> None:
-    """Refuse a release folder that would write over what people gave by pull requests.
+def check_contributions(baseline: Baseline, new: Path, repository: str, recipe: str) -> None:
+    """Refuse a release that would overwrite what people contributed in pull requests.
 
     Raises:
-        InputError: Naming rows or words that the folder lacks.
+        InputError: Naming the rows or words that the release lacks.
     """
-    if lost := there.given - _ids(new):
+    if lost := baseline.contributed - _ids(new):
         raise InputError(
             f"{len(lost)} contributed rows of {repository} are not in this draft; build again "
             f"with --contributed {repository}, then release"
         )
-    if there.base is None or there.version != there.base.version:
+    if baseline.base is None or baseline.version != baseline.base.version:
         return
-    was, ours = there.base.words, words_on((new / CARD).read_text(encoding="utf-8"))
+    was, ours = baseline.base.words, words_on((new / CARD).read_text(encoding="utf-8"))
     lost_words = sorted(
         name
-        for name in {*there.words, *was}
-        if there.words.get(name) not in (was.get(name), ours.get(name))
+        for name in {*baseline.words, *was}
+        if baseline.words.get(name) not in (was.get(name), ours.get(name))
     )
     if lost_words:
         raise InputError(
             f"people changed {', '.join(map(repr, lost_words))} on the card of {repository} since "
-            f"v{there.version}; take their words over into cards/{recipe}.md, then release"
+            f"v{baseline.version}; copy their words to cards/{recipe}.md, then release"
         )
 
 
-def check_unfinished(there: Baseline, version: str, repository: str) -> None:
-    """Refuse a version that main has already, or is beyond, with other content and no tag.
+def check_unfinished(baseline: Baseline, version: str, repository: str) -> None:
+    """Refuse a version that is not above an untagged one on main with other content.
 
     Raises:
-        InputError: Another release of that version is under way, or was stopped.
+        InputError: Another release of that version is running, or was stopped.
     """
     if (
-        there.version is not None
-        and f"v{there.version}" not in there.tags
-        and version_key(there.version) >= version_key(version)
+        baseline.version is not None
+        and f"v{baseline.version}" not in baseline.tags
+        and version_key(baseline.version) >= version_key(version)
     ):
         raise InputError(
-            f"main of {repository} holds another v{there.version} that has no tag yet: a release "
-            "of another draft is under way, or was stopped; let that one end, or name a higher "
+            f"main of {repository} holds another v{baseline.version} without a tag: a "
+            "release of another draft is running, or was stopped; let it finish, or set a higher "
             "version in the card's Changes"
         )
 

@@ -1,4 +1,4 @@
-"""A Hub to speak to: its address and a token; what it refuses, said in one line."""
+"""The connection to a Hub: its address, its token, and its refusals as one-line errors."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
-    """Where a Hub answers, and the token that it knows us by (None: as anybody)."""
+    """A Hub's address, and the token to use (None: anonymous)."""
 
     endpoint: str
     token: str | None = field(default=None, repr=False)
 
     def api(self) -> HfApi:
-        """The client's own API, tied to this Hub and never to another."""
+        """The client's own API, bound to this Hub."""
         from huggingface_hub import HfApi
 
         return HfApi(endpoint=self.endpoint, token=self.token or False)
 
     def user(self) -> str:
-        """The name that the token stands for.
+        """The name of the token's user.
 
         Raises:
-            HubError: There is no token, or the Hub does not know it.
+            HubError: There is no token, or the Hub does not accept it.
         """
         if not self.token:
             raise HubError(
                 f"there is no token for {self.endpoint}; run `hf auth login`, or set HF_TOKEN"
             )
-        with spoken(self, self.endpoint):
+        with client_errors(self, self.endpoint):
             name: str = self.api().whoami()["name"]
         return name
 
 
 def from_environment() -> Hub:
-    """The Hub that the client would speak to: HF_ENDPOINT or huggingface.co, with its token."""
+    """The Hub that the client would use: HF_ENDPOINT or huggingface.co, with its token."""
     from huggingface_hub import constants, get_token
 
     return Hub(endpoint=os.environ.get("HF_ENDPOINT") or constants.ENDPOINT, token=get_token())
@@ -61,7 +61,7 @@ def file_to_add(path: str, content: Path | bytes) -> CommitOperationAdd:
 
 
 def is_on_this_machine(endpoint: str) -> bool:
-    """Whether what is sent to this address stays here."""
+    """Whether the address is one of this machine."""
     host = urlsplit(endpoint).hostname or ""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
@@ -69,10 +69,12 @@ def is_on_this_machine(endpoint: str) -> bool:
 
 
 @contextlib.contextmanager
-def spoken(hub: Hub, about: str) -> Iterator[None]:
-    """Everything the client raises, as one line: what was refused, and what to do.
+def client_errors(hub: Hub, about: str) -> Iterator[None]:
+    """Turn everything the client raises into one line: what was refused, and what to do.
 
-    `about` is what is spoken of: a repository, or the Hub itself.
+    Args:
+        hub: The Hub that is used inside.
+        about: The repository, or the Hub's address.
 
     Raises:
         HubError: In place of the client's error.
@@ -87,42 +89,42 @@ def spoken(hub: Hub, about: str) -> Iterator[None]:
         ) from None
     except errors.RepositoryNotFoundError:
         raise HubError(
-            f"{hub.endpoint} shows no repository {about!r}: it is not there, or private to this "
-            "token; check the name and the token"
+            f"{hub.endpoint} has no repository {about!r}, or this token may not see it; check the "
+            "name and the token"
         ) from None
     except errors.RevisionNotFoundError:
         raise HubError(f"{about} has no such revision; check the tag, branch or commit") from None
-    except errors.LocalEntryNotFoundError as error:  # a download that got no answer, no lack
+    except errors.LocalEntryNotFoundError as error:  # it got no answer
         raise HubError(_silent(hub, error)) from None
     except errors.EntryNotFoundError as error:
         raise HubError(f"{about} lacks a file ({_first_line(error)}); check the revision") from None
     except errors.HFValidationError as error:
-        raise HubError(f"{_first_line(error)}; mend the name") from None
+        raise HubError(f"{_first_line(error)}; fix the name") from None
     except errors.HfHubHTTPError as error:
         raise HubError(_refusal(hub, about, error)) from None
     except errors.OfflineModeIsEnabled:
         raise HubError(
             "HF_HUB_OFFLINE is set, so no Hub can be reached; unset it and try again"
         ) from None
-    except json.JSONDecodeError:  # the client trusts that an answer is JSON, also a failed one
+    except json.JSONDecodeError:  # the client takes every answer for JSON, failed ones too
         raise HubError(
-            f"{hub.endpoint} answers with something else than a Hub does; see that it runs and "
-            "that nothing stands between, then do the same again"
+            f"{hub.endpoint} does not answer as a Hub does; check that it runs and that no proxy "
+            "answers in its place, then run the command again"
         ) from None
     except (OSError, _broken()) as error:
         raise HubError(_silent(hub, error)) from None
 
 
 class MovedError(Exception):
-    """A branch is not any more what a commit was made against; nothing was changed."""
+    """A branch has moved since a commit was prepared; nothing was changed."""
 
 
 @contextlib.contextmanager
 def moved() -> Iterator[None]:
-    """Tells a commit that came too late from all else that a Hub refuses.
+    """Turn the client's error for an outdated parent commit into MovedError.
 
     Raises:
-        MovedError: In place of the client's error.
+        MovedError: The branch has moved.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -136,13 +138,13 @@ def moved() -> Iterator[None]:
 
 def _silent(hub: Hub, error: BaseException) -> str:
     return (
-        f"{hub.endpoint} does not answer ({_first_line(error)}); see that it runs, then do "
-        "the same again"
+        f"{hub.endpoint} does not answer ({_first_line(error)}); check that it runs, then run the "
+        "command again"
     )
 
 
 def _broken() -> type[Exception]:
-    """What the client's HTTP library raises for a connection that fails."""
+    """The base class of what the client's HTTP library raises for a failed connection."""
     import httpx2
 
     broken: type[Exception] = httpx2.HTTPError
@@ -151,18 +153,20 @@ def _broken() -> type[Exception]:
 
 def _refusal(hub: Hub, about: str, error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", 0)
-    said = getattr(error, "server_message", None) or _first_line(error)
+    reason = getattr(error, "server_message", None) or _first_line(error)
     if status == 401:
-        return f"{hub.endpoint} does not know the token; give a valid one in HF_TOKEN"
+        return f"{hub.endpoint} does not accept the token; set a valid one in HF_TOKEN"
     if status == 403:
-        return f"no right to do this on {about} ({said}); ask its owners, or use another token"
+        return f"no right to do this on {about} ({reason}); ask its owners, or use another token"
     if status == 412:
-        return f"{about} has moved in the meantime; do the same again"
+        return f"{about} has moved in the meantime; run the command again"
     if status == 429:
-        return f"{hub.endpoint} is asked too often just now; wait a little, then do the same again"
+        return (
+            f"{hub.endpoint} limits the rate of requests; wait a little, then run the command again"
+        )
     if status >= 500:
-        return f"{hub.endpoint} failed with {status}; nothing is lost; do the same again later"
-    return f"{hub.endpoint} refused ({status}: {said}) for {about}; mend what it names"
+        return f"{hub.endpoint} failed with {status}; nothing is lost; run the command again later"
+    return f"{hub.endpoint} refused ({status}: {reason}) for {about}; fix what it names"
 
 
 def _first_line(error: BaseException) -> str:

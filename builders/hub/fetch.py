@@ -1,4 +1,4 @@
-"""A set's revisions as a Hub has them: names, versions, and the files of one of them."""
+"""Read sets from a Hub: their names, versions, commits and files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import HubError, InputError
-from builders.hub.connection import Hub, spoken
+from builders.hub.connection import Hub, client_errors
 from builders.release.snapshot import VERSION
 from builders.release.versions import version_key
 
@@ -21,14 +21,14 @@ _SET = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
 
 
 def parse_set(text: str) -> tuple[str, str | None]:
-    """`org/set` or `org/set@revision` as repository and revision.
+    """Split `org/set` or `org/set@revision` into repository and revision.
 
     Raises:
-        InputError: It is neither.
+        InputError: The text has neither form.
     """
     found = _SET.fullmatch(text)
     if not found:
-        raise InputError(f"{text!r} is no set; expected org/set or org/set@v1.0.0")
+        raise InputError(f"{text!r} is not the name of a set; expected org/set or org/set@v1.0.0")
     return found[1], found[2]
 
 
@@ -36,9 +36,9 @@ def versions(hub: Hub, repository: str) -> list[tuple[str, str]]:
     """The tags vX.Y.Z with their commits, the newest first.
 
     Raises:
-        HubError: No such repository, or no right to read it.
+        HubError: There is no such repository, or the token may not read it.
     """
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         refs = hub.api().list_repo_refs(repository, repo_type="dataset")
     found = [
         (tag.name, tag.target_commit)
@@ -49,12 +49,12 @@ def versions(hub: Hub, repository: str) -> list[tuple[str, str]]:
 
 
 def commit(hub: Hub, repository: str, revision: str) -> str:
-    """The commit that a revision names now.
+    """The commit that a revision points to now.
 
     Raises:
-        HubError: There is none.
+        HubError: There is no such revision.
     """
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         info = hub.api().repo_info(repository, repo_type="dataset", revision=revision)
     return str(info.sha)
 
@@ -68,10 +68,10 @@ def tree(api: Any, at: Mapping[str, str], sha: str) -> dict[str, RepoFile]:
 
 
 def unsafe_path(path: str) -> str | None:
-    """Why a path from a Hub is not written to a folder, or None."""
+    """Why a path from a Hub must not be written to a folder, or None."""
     parts = PurePosixPath(path).parts
     if path.startswith("/") or not parts or any(part in ("..", ".git") for part in parts):
-        return "climbs out of its folder"
+        return "leaves its folder"
     if "\\" in path or any(ord(character) < 32 for character in path):
         return "holds a backslash or a control character"
     if any(len(part.encode("utf-8", "replace")) > 255 for part in parts) or len(path) > 1000:
@@ -80,7 +80,7 @@ def unsafe_path(path: str) -> str | None:
 
 
 def download(api: Any, at: Mapping[str, str], path: str, sha: str, to: Path) -> None:
-    """One file of a commit into the folder `to`, at its own path."""
+    """Download one file of a commit into the folder `to`, at its own path."""
     target = to / path
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetched-", dir=to) as cache:
@@ -97,17 +97,24 @@ def fetch_snapshot(
     data: bool = True,
     here: Mapping[str, Path] | None = None,
 ) -> str:
-    """Fetch a set's files at a revision into a folder; give the commit it stands for.
+    """Fetch a set's files at a revision into a folder; return the commit of the revision.
 
-    Nothing of it is executed. Without `data` only what is not below data/. What lies `here` by its
-    sha256 is not fetched.
+    Nothing in them is executed.
+
+    Args:
+        hub: The Hub.
+        repository: The set.
+        revision: A tag, a branch or a commit.
+        to: The folder to make.
+        data: Whether to fetch the files below data/.
+        here: Files that need not be fetched, by their sha256; they are linked.
 
     Raises:
-        HubError: No such repository or revision, or a path that would leave the folder.
+        HubError: There is no such repository or revision, or a path would leave the folder.
     """
     api, at = hub.api(), {"repo_id": repository, "repo_type": "dataset"}
     sha = commit(hub, repository, revision)
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         for path, entry in sorted(tree(api, at, sha).items()):
             if why := unsafe_path(path):
                 raise HubError(f"{repository} at {revision}: the path {path!r} {why}; not fetched")

@@ -1,7 +1,7 @@
 """A release as one transaction on a Hub: upload, one commit, read back, tag.
 
-At every moment main holds the version before or the new one. Whatever stops it in between, the
-same release again finds how far it came and does the rest.
+At every moment main holds either the previous version or the new one. A release that was stopped
+is finished by running it again.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from builders.drafting.draft import Draft
 from builders.errors import HubError
-from builders.hub.baseline import OWN, before, check_people, check_unfinished
-from builders.hub.connection import Hub, MovedError, file_to_add, moved, spoken
+from builders.hub.baseline import OWN, check_contributions, check_unfinished, read_baseline
+from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
 from builders.hub.fetch import commit, tree, versions
 from builders.release.card import Words
 from builders.release.folder import release
@@ -32,17 +32,17 @@ from builders.schema import Schema
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]  # receives each step as one line
 
-_TRIES = 2  # a main that moved once may move again, but not for ever
+_TRIES = 2  # main may move during a release; after a second time the release gives up
 _TITLE = re.compile(r"Release v\d+\.\d+\.\d+")
-_AT_ONCE = 256_000_000  # bytes sent between two lines of progress
-_LEFT = ".releasing-"
+_BYTES_PER_STEP = 256_000_000  # bytes sent between two lines of progress
+_TEMPORARY = ".releasing-"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasePlan:
-    """What is to be published: a draft in the shapes of its configs, with a person's words."""
+    """What to publish where: a draft, the schemas of its configs, the card's words."""
 
     draft: Draft
     schemas: Mapping[str, Schema]
@@ -57,17 +57,18 @@ class ReleasePlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What a release did, or in a dry run would do.
+    """What a release did, or would do in a dry run.
 
     Attributes:
         commit: The commit that holds the version; None if nothing was sent.
         changed: Whether that commit is new.
-        tagged: Whether its tag is new; without `changed`, it ended what an earlier release began.
-        pull_request: Its number, where it was asked for instead of main.
+        tagged: Whether its tag is new; without `changed`, an earlier release was finished.
+        pull_request: Its number, if the release went to a pull request instead of main.
         files: How many files the version has.
-        sent: The files that were added or changed; `removed` those that were taken away.
-        sent_bytes: The size of the former.
-        changes: The difference to the version before, in a line.
+        sent: The files that were added or changed.
+        removed: The files that were deleted.
+        sent_bytes: The size of `sent`, in bytes.
+        changes: The difference from the previous version, in one line.
     """
 
     tag: str
@@ -84,82 +85,82 @@ class Published:
 
 def publish(
     hub: Hub,
-    what: ReleasePlan,
+    plan: ReleasePlan,
     *,
     pull_request: bool = False,
     dry_run: bool = False,
     private: bool | None = None,
-    say: Say = lambda _: None,
+    notify: Notify = lambda _: None,
 ) -> Published:
-    """Release a draft on a Hub; done again, it changes nothing.
+    """Release a draft on a Hub; running it again changes nothing.
 
     Args:
-        hub: Where to.
-        what: What.
-        pull_request: Open (or bring up to date) one pull request in place of the commit and tag.
-        dry_run: Say what would be done; send nothing.
-        private: Of a new repository; one that is there stays as it is.
-        say: Told each step in a line.
+        hub: The Hub to publish on.
+        plan: What to publish where.
+        pull_request: Open or update one pull request instead of committing to main.
+        dry_run: Only find out what would be sent; send nothing.
+        private: Whether a new repository is private; an existing one is not changed.
+        notify: Receives each step as one line.
 
     Raises:
-        HubError: The Hub or the token says no; main moved twice.
-        InputError: The version, a limit, or what people gave stands against it.
+        HubError: The Hub refused, or main moved twice.
+        InputError: The version, a limit or a contribution forbids this release.
     """
     from huggingface_hub.utils import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
     for _ in range(_TRIES):
-        with _workplace(what.draft.folder.parent) as made:
+        with _workplace(plan.draft.folder.parent) as made:
             try:
-                return _publish(hub, what, made, pull_request, dry_run, private, say)
+                return _publish(hub, plan, made, pull_request, dry_run, private, notify)
             except MovedError:
-                say(f"{what.repository} moved meanwhile; comparing again")
+                notify(f"main of {plan.repository} moved in the meantime; comparing again")
     raise HubError(
-        f"{what.repository} moved again while {what.tag} was sent; it holds what others put there "
-        "and nothing of this release; see what they do, then release again"
+        f"{plan.repository} moved again while {plan.tag} was sent; it holds the commits of others "
+        "and nothing of this release; look at those commits, then release again"
     )
 
 
 def _publish(
     hub: Hub,
-    what: ReleasePlan,
+    plan: ReleasePlan,
     made: Path,
     pull_request: bool,
     dry_run: bool,
     private: bool | None,
-    say: Say,
+    notify: Notify,
 ) -> Published:
-    there = before(hub, what.repository, what.draft, made / "before")
+    baseline = read_baseline(hub, plan.repository, plan.draft, made / "baseline")
     folder = made / "release"
     release(
-        what.draft, what.schemas, folder, what.words, base=there.base, repository=what.repository
+        plan.draft, plan.schemas, folder, plan.words, base=baseline.base, repository=plan.repository
     )
     ours = _files(folder)
     done = Published(
-        tag=what.tag,
-        commit=there.tags.get(what.tag),
+        tag=plan.tag,
+        commit=baseline.tags.get(plan.tag),
         changed=False,
         files=len(ours),
         changes=str(read_manifest(folder)["history"][0]["changes"]),
     )
-    if what.tag in there.tags:  # by the rule of versions it holds the same rows and words
+    if plan.tag in baseline.tags:  # and so the same rows and words: the version rule holds
         return done
-    sent, removed = _difference(there.files, ours)
+    sent, removed = _difference(baseline.files, ours)
     if sent or removed:
-        check_unfinished(there, what.words.version, what.repository)
-        check_people(there, folder, what.repository, str(what.draft.facts["recipe"]))
-    api, at = hub.api(), {"repo_id": what.repository, "repo_type": "dataset"}
-    with spoken(hub, what.repository):
-        if not there.head and not dry_run:
+        check_unfinished(baseline, plan.words.version, plan.repository)
+        check_contributions(baseline, folder, plan.repository, str(plan.draft.facts["recipe"]))
+    api, at = hub.api(), {"repo_id": plan.repository, "repo_type": "dataset"}
+    with client_errors(hub, plan.repository):
+        if not baseline.head and not dry_run:
             api.create_repo(private=private, exist_ok=True, **at)
-            there = replace(there, head=commit(hub, what.repository, "main"))
-            sent, removed = _difference(tree(api, at, there.head), ours)
-        onto, number = there.head, None
-        if pull_request and there.head and (sent or removed):
+            baseline = replace(baseline, head=commit(hub, plan.repository, "main"))
+            sent, removed = _difference(tree(api, at, baseline.head), ours)
+        onto, number = baseline.head, None
+        if pull_request and baseline.head and (sent or removed):
             number = _open_pull_request(api, at, hub.user())
             if number is not None:
-                onto = commit(hub, what.repository, f"refs/pr/{number}")
+                onto = commit(hub, plan.repository, f"refs/pr/{number}")
                 sent, removed = _difference(tree(api, at, onto), ours)
     done = replace(
         done,
@@ -173,14 +174,14 @@ def _publish(
     if dry_run:
         return replace(done, commit=None)
     if done.changed:
-        done = _commit(hub, what, ours, done, new=pull_request and number is None, say=say)
+        done = _commit(hub, plan, ours, done, new=pull_request and number is None, notify=notify)
     elif pull_request:
         return done
-    say(f"reading {what.tag} back from {str(done.commit)[:12]}")
-    read_back(hub, what.repository, str(done.commit), folder)
+    notify(f"reading {plan.tag} back from {str(done.commit)[:12]}")
+    read_back(hub, plan.repository, str(done.commit), folder)
     if pull_request:
         return done
-    _tag(hub, what, str(done.commit))
+    _tag(hub, plan, str(done.commit))
     return replace(done, tagged=True)
 
 
@@ -192,14 +193,14 @@ def _files(folder: Path) -> dict[str, Path]:
 def _difference(
     there: Mapping[str, RepoFile], ours: Mapping[str, Path]
 ) -> tuple[list[str], list[str]]:
-    """What to send so that a commit holds our files and no others of a release; what to remove."""
+    """The files to send and to delete so that a commit holds exactly this release."""
     sent = [name for name, path in ours.items() if not _same(there.get(name), path)]
     removed = [name for name in sorted(there) if name.startswith(OWN) and name not in ours]
     return sent, removed
 
 
 def _same(entry: RepoFile | None, path: Path) -> bool:
-    """Whether a Hub's file has the bytes of ours, by git's own id or by the large file's sha256."""
+    """Whether the Hub's file equals ours, by its git id or, for a large file, by its sha256."""
     if entry is None or entry.size != path.stat().st_size:
         return False
     with path.open("rb") as file:
@@ -212,39 +213,39 @@ def _same(entry: RepoFile | None, path: Path) -> bool:
 
 def _commit(
     hub: Hub,
-    what: ReleasePlan,
+    plan: ReleasePlan,
     ours: Mapping[str, Path],
     planned: Published,
     *,
     new: bool,
-    say: Say,
+    notify: Notify,
 ) -> Published:
-    """All in one commit on top of the one that the plan was made against."""
+    """Send everything as one commit whose parent is the commit that was compared with."""
     from huggingface_hub import CommitOperationDelete
 
-    api, at = hub.api(), {"repo_id": what.repository, "repo_type": "dataset"}
+    api, at = hub.api(), {"repo_id": plan.repository, "repo_type": "dataset"}
     number = planned.pull_request
     where = f"refs/pr/{number}" if number is not None else "main"
     added = [file_to_add(name, ours[name]) for name in planned.sent]
     removed = [
         CommitOperationDelete(path_in_repo=name, is_folder=False) for name in planned.removed
     ]
-    with spoken(hub, what.repository), moved():
-        say(f"sending {len(added)} files, {planned.sent_bytes:,} bytes")
+    with client_errors(hub, plan.repository), moved():
+        notify(f"sending {len(added)} files, {planned.sent_bytes:,} bytes")
         count = 0
         for some in _parts(added):
             try:
                 api.preupload_lfs_files(additions=some, revision=where, create_pr=new or None, **at)
-            except RuntimeError as error:  # what the client makes of any failure in an upload
+            except RuntimeError as error:  # the client raises it for any failed upload
                 raise HubError(
-                    f"the upload to {what.repository} broke off ({error.__cause__ or error}); "
-                    "release again, and what arrived is not sent again"
+                    f"the upload to {plan.repository} failed ({error.__cause__ or error}); "
+                    "release again: files that arrived are not sent again"
                 ) from None
             count += len(some)
-            say(f"sent {count} of {len(added)} files")
+            notify(f"sent {count} of {len(added)} files")
         info = api.create_commit(
             operations=[*added, *removed],
-            commit_message=f"Release {what.tag}",
+            commit_message=f"Release {plan.tag}",
             commit_description=planned.changes,
             revision=where,
             create_pr=new or None,
@@ -252,7 +253,7 @@ def _commit(
             **at,
         )
         if number is not None:
-            api.rename_discussion(discussion_num=number, new_title=f"Release {what.tag}", **at)
+            api.rename_discussion(discussion_num=number, new_title=f"Release {plan.tag}", **at)
     return replace(planned, commit=info.oid, pull_request=info.pr_num if new else number)
 
 
@@ -260,7 +261,7 @@ def _parts(added: Sequence[Any]) -> Iterator[list[Any]]:
     some: list[Any] = []
     for one in added:
         some.append(one)
-        if sum(part.upload_info.size for part in some) >= _AT_ONCE:
+        if sum(part.upload_info.size for part in some) >= _BYTES_PER_STEP:
             yield some
             some = []
     if some:
@@ -268,30 +269,30 @@ def _parts(added: Sequence[Any]) -> Iterator[list[Any]]:
 
 
 def _open_pull_request(api: Any, at: Mapping[str, str], me: str) -> int | None:
-    """The number of our open pull request with a release, of whichever version."""
+    """The number of our open pull request that holds a release of any version."""
     found = api.get_repo_discussions(
         author=me, discussion_type="pull_request", discussion_status="open", **at
     )
     return next((one.num for one in found if _TITLE.fullmatch(one.title)), None)
 
 
-def _tag(hub: Hub, what: ReleasePlan, sha: str) -> None:
-    with spoken(hub, what.repository):
+def _tag(hub: Hub, plan: ReleasePlan, sha: str) -> None:
+    with client_errors(hub, plan.repository):
         hub.api().create_tag(
-            what.repository, repo_type="dataset", tag=what.tag, revision=sha, exist_ok=True
+            plan.repository, repo_type="dataset", tag=plan.tag, revision=sha, exist_ok=True
         )
-    tagged = dict(versions(hub, what.repository)).get(what.tag)
+    tagged = dict(versions(hub, plan.repository)).get(plan.tag)
     if tagged != sha:
         raise HubError(
-            f"{what.repository} has a tag {what.tag} at {str(tagged)[:12]}, not at {sha[:12]}; "
-            "somebody else released at the same time; name a higher version"
+            f"{plan.repository} has the tag {plan.tag} at {str(tagged)[:12]}, not at {sha[:12]}: "
+            "somebody else released at the same time; set a higher version"
         )
 
 
 def read_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:
-    """Stream every config of a commit with `datasets` and compare it with a folder's, by value.
+    """Stream every config of a commit with `datasets` and compare it with a folder, by value.
 
-    In a process of its own, since `datasets` learns of its Hub while it is imported.
+    It runs in a child process, since `datasets` reads the Hub's address when it is imported.
 
     Raises:
         HubError: A value differs, or the Hub stopped answering.
@@ -308,28 +309,28 @@ def read_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:
         words = [sys.executable, "-m", "builders.hub.readback", repository, sha, str(folder)]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no reason"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["no reason"])[-1]
         raise HubError(
-            f"{repository} at {sha[:12]} does not read back as it was made ({said}); it has no "
+            f"{repository} at {sha[:12]} does not read back as it was made ({reason}); it has no "
             "tag; release again once the Hub answers"
         )
 
 
 @contextlib.contextmanager
 def _workplace(drafts: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=f"{_LEFT}{os.getpid()}-", dir=drafts) as made:
+    with tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=drafts) as made:
         yield Path(made)
 
 
-def clean(drafts: Path) -> None:
-    """Remove what killed releases left beside the drafts."""
-    for left in drafts.glob(f"{_LEFT}*"):
-        process = left.name.removeprefix(_LEFT).partition("-")[0]
-        if not (process.isdigit() and _lives(int(process))):
+def remove_leftovers(drafts: Path) -> None:
+    """Remove the temporary folders that killed releases left beside the drafts."""
+    for left in drafts.glob(f"{_TEMPORARY}*"):
+        process = left.name.removeprefix(_TEMPORARY).partition("-")[0]
+        if not (process.isdigit() and _is_running(int(process))):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _lives(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:

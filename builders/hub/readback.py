@@ -1,4 +1,4 @@
-"""The child that reads a commit back as a stranger would: `python -m builders.hub.readback`."""
+"""The child process that reads a commit back: `python -m builders.hub.readback`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from builders.errors import PotstillError
-from builders.hub.connection import Hub, from_environment, spoken
+from builders.hub.connection import Hub, client_errors, from_environment
 from builders.release.snapshot import data_files
 from builders.release.verification import compare
 
@@ -18,12 +18,12 @@ def reads_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:
     `datasets` must have been imported with this Hub in its environment.
 
     Raises:
-        PotstillError: With what differs, or why it could not be read.
+        PotstillError: What differs, or why it could not be read.
     """
     import datasets
 
     datasets.disable_progress_bars()
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         for config, files in data_files(folder).items():
             with tempfile.TemporaryDirectory(prefix="potstill-") as cache:
                 loaded = datasets.load_dataset(
@@ -39,10 +39,10 @@ def reads_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:
 
 
 def main(repository: str, sha: str, folder: str) -> None:
-    """Read back from the Hub of the environment; exit with a line if something differs.
+    """Read back from the Hub in the environment; exit with one line if something differs.
 
     Raises:
-        SystemExit: With what differs.
+        SystemExit: What differs.
     """
     try:
         reads_back(from_environment(), repository, sha, Path(folder))

@@ -1,7 +1,7 @@
-"""A released version withdrawn, and whoever asks told so.
+"""Withdraw a released version, and find out whether a version was withdrawn.
 
-The version stays readable at its tag. On main the card's list of versions and advisories.json say
-what is wrong with it and what to use; nothing else of main changes.
+The version stays readable at its tag. On main, the card's list of versions and advisories.json name
+the reason and the version to use instead; nothing else of main changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from builders.drafting.files import canonical_json
 from builders.errors import HubError, InputError, nearest_name
-from builders.hub.connection import Hub, MovedError, file_to_add, moved, spoken
+from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
 from builders.hub.fetch import commit, download, tree, versions
 from builders.release.snapshot import (
     ADVISORIES,
@@ -32,22 +32,22 @@ _TRIES = 2
 
 
 def yank(hub: Hub, repository: str, version: str, why: str, use: str | None = None) -> str | None:
-    """Withdraw a version in one commit on main; give it, or None if main says all that already.
+    """Withdraw a version by one commit on main; return it, or None if nothing had to change.
 
     Args:
-        hub: Where the set lies.
+        hub: The Hub of the set.
         repository: The set.
-        version: Its tag.
-        why: What is wrong with it, in a line.
-        use: The tag to use; None takes the newest that is not withdrawn.
+        version: The version's tag.
+        why: What is wrong with the version, in one line.
+        use: The tag to use instead; None takes the newest version that is not withdrawn.
 
     Raises:
-        InputError: No such version, no reason, or `use` names none that is good.
-        HubError: The Hub or the token says no, or main moved twice.
+        InputError: There is no such version, no reason, or `use` is not a good version.
+        HubError: The Hub refused, or main moved twice.
     """
     why = " ".join(why.split())
     if not why:
-        raise InputError("--why is empty; say in a line what is wrong with the version")
+        raise InputError("--why is empty; give one line on what is wrong with the version")
     for _ in range(_TRIES):
         with (
             tempfile.TemporaryDirectory(prefix="potstill-") as made,
@@ -55,8 +55,8 @@ def yank(hub: Hub, repository: str, version: str, why: str, use: str | None = No
         ):
             return _yank(hub, repository, version, why, use, Path(made) / "main")
     raise HubError(
-        f"main of {repository} moved twice while {version} was being withdrawn; nothing of it was "
-        "changed; do the same again"
+        f"main of {repository} moved twice while {version} was withdrawn; nothing was changed; "
+        "run the command again"
     )
 
 
@@ -67,16 +67,16 @@ def _yank(
     head = commit(hub, repository, "main")
     _fetch(hub, repository, head, (CARD, MANIFEST, ADVISORIES), folder)
     if not (folder / MANIFEST).is_file() or not (folder / CARD).is_file():
-        raise InputError(f"{repository} holds no set that potstill released; name another")
+        raise InputError(f"{repository} holds no set that potstill released; give another")
     plain = _known(repository, version, tags)
     advisories = read_advisories(folder)
     use = _to_use(repository, plain, use, tags, advisories)
-    said = {**advisories, plain: {"why": why, "use": use}}
-    files = _rendered(folder, dict(sorted(said.items(), key=lambda one: version_key(one[0]))))
+    withdrawn = {**advisories, plain: {"why": why, "use": use}}
+    files = _rendered(folder, dict(sorted(withdrawn.items(), key=lambda one: version_key(one[0]))))
     changed = {name: text for name, text in files.items() if _text(folder / name) != text}
     if not changed:
         return None
-    with spoken(hub, repository), moved():
+    with client_errors(hub, repository), moved():
         info = hub.api().create_commit(
             repo_id=repository,
             repo_type="dataset",
@@ -91,18 +91,18 @@ def _yank(
 def advisory(
     hub: Hub, repository: str, revision: str | None
 ) -> tuple[str, Mapping[str, str] | None]:
-    """A version, and what main says against it today: `why`, and which to `use`; None is nothing.
+    """A version and, if main lists it as withdrawn now, `why` and which version to `use`.
 
-    Main, or no revision, is the newest version.
+    Main, or no revision, means the newest version.
 
     Raises:
         InputError: There is no such version.
-        HubError: No such repository or revision, or the Hub does not answer.
+        HubError: There is no such repository or revision, or the Hub does not answer.
     """
     tagged = versions(hub, repository)
     names = [name for name, _ in tagged]
     if not tagged:
-        raise InputError(f"{repository} has no released version; name another set")
+        raise InputError(f"{repository} has no released version; give another set")
     if revision is None or revision == "main":
         version = names[0]
     elif VERSION.fullmatch(revision.removeprefix("v")):
@@ -121,15 +121,15 @@ def advisory(
 
 
 def advisory_in(folder: Path) -> tuple[str, Mapping[str, str] | None]:
-    """The same of the version that lies in a folder, by what the folder itself says.
+    """The same for the version in a folder, according to the folder's own files.
 
     Raises:
-        InputError: It holds no release.
+        InputError: The folder holds no release.
     """
     version = read_manifest(folder).get("version")
     if version is None:
         raise InputError(
-            f"{folder} holds no release with a version; name the folder of one, or org/set@v1.0.0"
+            f"{folder} holds no release with a version; give the folder of one, or org/set@v1.0.0"
         )
     return f"v{version}", read_advisories(folder).get(version)
 
@@ -155,12 +155,12 @@ def _to_use(
         return next((name for name in tags if name not in bad), NOTHING)
     named = f"v{_known(repository, use, tags)}"
     if named in bad:
-        raise InputError(f"{named} is withdrawn itself; name a good version with --use")
+        raise InputError(f"{named} is withdrawn itself; give a good version with --use")
     return named
 
 
 def _rendered(folder: Path, advisories: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """The three files as a release with these advisories makes them."""
+    """The three files as a release with these advisories writes them."""
     manifest = read_manifest(folder)
     section = versions_section(manifest["history"], advisories, manifest["repository"])
     texts = {
@@ -176,10 +176,10 @@ def _rendered(folder: Path, advisories: Mapping[str, Mapping[str, str]]) -> dict
 
 
 def _fetch(hub: Hub, repository: str, sha: str, names: Sequence[str], to: Path) -> None:
-    """Those files of a commit that are there, in a folder."""
+    """Download the files of these names into a folder, where the commit has them."""
     api, at = hub.api(), {"repo_id": repository, "repo_type": "dataset"}
     to.mkdir(parents=True)
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         there = tree(api, at, sha)
         for name in names:
             if name in there:

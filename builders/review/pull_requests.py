@@ -16,7 +16,7 @@ from typing import Any
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, Action, contribution, files_of
 from builders.drafting.files import canonical_json, read_parquet, write_parquet
 from builders.errors import HubError
-from builders.hub.connection import Hub, file_to_add, spoken
+from builders.hub.connection import Hub, client_errors, file_to_add
 from builders.hub.fetch import commit, download, parse_set, tree, unsafe_path
 from builders.release.snapshot import MANIFEST
 from builders.review.findings import MARK, Finding, refused
@@ -73,7 +73,7 @@ def fetch(hub: Hub, repository: str, number: int, main: Path, pull: Path) -> Pul
     """
     api = hub.api()
     at = {"repo_id": repository, "repo_type": "dataset"}
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         details = api.get_discussion_details(discussion_num=number, **at)
         if not details.is_pull_request:
             raise HubError(f"{repository} number {number} is a discussion, not a pull request")
@@ -138,7 +138,7 @@ def say(hub: Hub, pull: Pull, text: str) -> None:
     """
     api = hub.api()
     at = {"repo_id": pull.repository, "discussion_num": pull.number, "repo_type": "dataset"}
-    with spoken(hub, pull.repository):
+    with client_errors(hub, pull.repository):
         me = api.whoami()["name"]
         ours = next(
             (
@@ -187,7 +187,7 @@ def merge(hub: Hub, pull: Pull, accepted: Sequence[tuple[Action, Row]], folder: 
     operations = [file_to_add(path, folder / path) for path in sorted(changed - {"README.md"})]
     if sums is not None:
         operations.append(file_to_add(MANIFEST, sums))
-    with spoken(hub, pull.repository):
+    with client_errors(hub, pull.repository):
         reviewed = pull.sha
         if operations:
             reviewed = api.create_commit(
@@ -241,7 +241,7 @@ def fetch_contributions(hub: Hub, where: str, to: Path) -> None:
     repository, revision = parse_set(where)
     api = hub.api()
     at = {"repo_id": repository, "repo_type": "dataset"}
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         sha = commit(hub, repository, revision or "main")
         for path in tree(api, at, sha):
             if path.startswith(f"data/{CONFIG}/") and not unsafe_path(path):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from builders.errors import InputError
-from builders.hub.connection import Hub, spoken
+from builders.hub.connection import Hub, client_errors
 
 _PULL_REF = re.compile(r"refs/pr/(\d+)")
 IMAGE = "python:3.11-bookworm"
@@ -59,7 +59,7 @@ def watch(hub: Hub, repository: str, *, code: str, token: str, flavor: str = "cp
         HubError: No right to run jobs or to make webhooks.
     """
     api = hub.api()
-    with spoken(hub, repository):
+    with client_errors(hub, repository):
         job = api.run_job(
             image=IMAGE,
             command=["bash", "-c", _JOB],

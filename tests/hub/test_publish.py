@@ -22,9 +22,9 @@ from builders.drafting.draft import Draft, write_draft
 from builders.drafting.files import write_parquet
 from builders.errors import HubError, InputError, PotstillError
 from builders.hub.connection import Hub as Spoken
-from builders.hub.connection import from_environment, spoken
+from builders.hub.connection import client_errors, from_environment
 from builders.hub.fetch import download, parse_set
-from builders.hub.publish import Published, ReleasePlan, clean, publish
+from builders.hub.publish import Published, ReleasePlan, publish, remove_leftovers
 from builders.release.folder import release
 from builders.release.sharding import SHARD_BYTES
 from builders.schema import assistant, user
@@ -286,7 +286,7 @@ def test_another_draft_with_the_number_of_an_unfinished_release_is_refused(
     second, _ = first_and_second(hub, make)
     hub.api().delete_tag(repo, tag="v0.2.0", repo_type="dataset")  # as if it had been stopped
     other = make("0.2.0", rows=changed(list(second.draft.rows("default")), "other"))
-    with pytest.raises(InputError, match=r"holds another v0\.2\.0 that has no tag yet"):
+    with pytest.raises(InputError, match=r"holds another v0\.2\.0 without a tag"):
         publish(spoken_to(hub), other)
     ended = publish(spoken_to(hub), second)
     assert (ended.changed, ended.tagged) == (False, True)
@@ -313,9 +313,9 @@ def test_a_main_that_moved_once_is_compared_again_and_released_on_top(
             other_commit(hub, repo)
         said.append(line)
 
-    publish(spoken_to(hub), make("0.2.0"), say=say)
+    publish(spoken_to(hub), make("0.2.0"), notify=say)
     assert [line for line in said if "moved" in line] == [
-        f"{repo} moved meanwhile; comparing again"
+        f"main of {repo} moved in the meantime; comparing again"
     ]
     assert commits_of(hub, repo)[0] == "Release v0.2.0"
     assert "notes.txt" in tree_of(hub, repo, "v0.2.0")
@@ -333,7 +333,7 @@ def test_a_main_that_moves_again_is_left_alone_with_a_clear_word(
             other_commit(hub, repo, text=str(next(moves)))
 
     with pytest.raises(HubError, match=r"moved again while v0\.2\.0 was sent"):
-        publish(spoken_to(hub), make("0.2.0"), say=say)
+        publish(spoken_to(hub), make("0.2.0"), notify=say)
     assert next(moves) == 2
     left = tree_of(hub, repo)
     left.pop("notes.txt")
@@ -359,7 +359,7 @@ def test_of_two_releases_at_once_one_wins_and_the_other_says_why(
                 at_once.wait(60)
 
         try:
-            done[number] = publish(spoken_to(hub), both[number], say=say)
+            done[number] = publish(spoken_to(hub), both[number], notify=say)
         except PotstillError as error:
             refused[number] = str(error)
 
@@ -467,8 +467,8 @@ def test_a_dry_run_needs_no_right_and_sends_nothing(
     ("who", "why"),
     [
         ("ann", "no right to do this"),
-        ("stranger", "does not know the token"),
-        (None, "does not know the token"),
+        ("stranger", "does not accept the token"),
+        (None, "does not accept the token"),
     ],
 )
 def test_who_may_not_write_hears_so_in_a_line_without_the_token(
@@ -537,7 +537,7 @@ def test_a_set_s_name_may_carry_a_revision_and_nothing_odd() -> None:
     assert parse_set("org/set") == ("org/set", None)
     assert parse_set("org/set@v1.0.0") == ("org/set", "v1.0.0")
     for odd in ("set", "a/b/c", "org/set@", "org set", "../x@main extra"):
-        with pytest.raises(InputError, match="is no set"):
+        with pytest.raises(InputError, match="is not the name of a set"):
             parse_set(odd)
 
 
@@ -546,7 +546,7 @@ def test_what_a_killed_release_left_is_cleared_and_a_running_one_is_not(tmp_path
                           capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
     for process in (gone, str(os.getpid())):
         (tmp_path / f".releasing-{process}-x").mkdir()
-    clean(tmp_path)
+    remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f".releasing-{os.getpid()}-x"]
 
 
@@ -604,5 +604,5 @@ def test_a_download_that_gets_no_answer_is_not_told_as_a_missing_file(
 ) -> None:
     silent = Spoken(endpoint="http://127.0.0.1:9", token=None)
     at = {"repo_id": "org/set", "repo_type": "dataset"}
-    with pytest.raises(HubError, match="does not answer"), spoken(silent, "org/set"):
+    with pytest.raises(HubError, match="does not answer"), client_errors(silent, "org/set"):
         download(silent.api(), at, "README.md", "0" * 40, tmp_path / "to")

@@ -155,7 +155,7 @@ RELEASE = """
     from builders.hub.publish import publish
     what = pickle.loads(sys.stdin.buffer.read())
     hub = Hub(endpoint=sys.argv[1], token=sys.argv[2])
-    publish(hub, what, say=functools.partial(print, flush=True))
+    publish(hub, what, notify=functools.partial(print, flush=True))
 """
 
 

@@ -33,9 +33,9 @@ _NAMED = 4  # columns that a line names
 class ConfigDiff:
     """What changed in one config that both snapshots have.
 
-    `ids_...` are the first few by alphabet. `columns_retyped` gives what a column was and is: its
-    type, or else its declared meaning. `reordered` says that the rows in both stand in another
-    order, which is no change.
+    `ids_...` are the first few by alphabet. `columns_retyped` gives the type that a column had and
+    has, `columns_reworded` the words for its meaning. `reordered` says that the rows in both stand
+    in another order, which is no change.
     """
 
     rows_added: int = 0
@@ -45,6 +45,7 @@ class ConfigDiff:
     columns_added: Mapping[str, str]
     columns_removed: Mapping[str, str]
     columns_retyped: Mapping[str, tuple[str, str]]
+    columns_reworded: Mapping[str, tuple[str, str]]
     ids_added: tuple[str, ...] = ()
     ids_removed: tuple[str, ...] = ()
     ids_changed: tuple[str, ...] = ()
@@ -57,13 +58,13 @@ class ConfigDiff:
 
     @property
     def columns(self) -> int:
-        """How many columns came, went or changed type or meaning."""
+        """How many columns came, went or changed their type."""
         return len(self.columns_added) + len(self.columns_removed) + len(self.columns_retyped)
 
     @property
     def same(self) -> bool:
         """Whether nothing changed that a version tells of."""
-        return not self.rows and not self.columns
+        return not self.rows and not self.columns and not self.columns_reworded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ def _config_diff(old: Snapshot, new: Snapshot, config: str) -> ConfigDiff:
 
     before, after = _types(old, config), _types(new, config)
     shared = [name for name in before if name in after]
-    retyped = {name: (before[name], after[name]) for name in shared if before[name] != after[name]}
+    retyped = _differing(before, after)
     compared = [name for name in shared if name not in retyped and name != "id"]
     first, second = _hashed(old, config, compared), _hashed(new, config, compared)
     both = first.join(second, on="id", how="inner", suffix=" new")
@@ -134,7 +135,9 @@ def _config_diff(old: Snapshot, new: Snapshot, config: str) -> ConfigDiff:
         second.join(first, on="id", how="anti"),
         first.join(second, on="id", how="anti"),
     )
-    retyped |= _redefined(old, new, config, compared)
+    kinds, words = zip(
+        *(_declared(snapshot, config, ["id", *compared]) for snapshot in (old, new)), strict=True
+    )
     return ConfigDiff(
         rows_added=added.height,
         rows_removed=removed.height,
@@ -142,7 +145,8 @@ def _config_diff(old: Snapshot, new: Snapshot, config: str) -> ConfigDiff:
         changed_by_column={name: rows for name, rows in counts.items() if rows},
         columns_added={name: after[name] for name in after if name not in before},
         columns_removed={name: before[name] for name in before if name not in after},
-        columns_retyped=retyped,
+        columns_retyped=retyped | _differing(*kinds),
+        columns_reworded=_differing(*words),
         ids_added=_first_ids(added),
         ids_removed=_first_ids(removed),
         ids_changed=_first_ids(changed),
@@ -150,21 +154,21 @@ def _config_diff(old: Snapshot, new: Snapshot, config: str) -> ConfigDiff:
     )
 
 
-def _redefined(
-    old: Snapshot, new: Snapshot, config: str, columns: Sequence[str]
-) -> dict[str, tuple[str, str]]:
-    """The columns whose declared type, nullability or meaning changed while the files' did not."""
-    before, after = old.columns.get(config, {}), new.columns.get(config, {})
-    return {
-        name: (_meant(before[name]), _meant(after[name]))
-        for name in ["id", *columns]
-        if name in before and name in after and _meant(before[name]) != _meant(after[name])
-    }
+def _declared(
+    snapshot: Snapshot, config: str, columns: Sequence[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What the manifest declares of columns: type and nullability, and the words of the meaning."""
+    known = snapshot.columns.get(config, {})
+    found = {name: known[name] for name in columns if name in known}
+    null = {name: ", may be null" if one.get("nullable") else "" for name, one in found.items()}
+    return (
+        {name: f"{one.get('type')}{null[name]}" for name, one in found.items()},
+        {name: str(one.get("meaning")) for name, one in found.items()},
+    )
 
 
-def _meant(column: Mapping[str, Any]) -> str:
-    null = ", may be null" if column.get("nullable") else ""
-    return f"{column.get('type')}{null}: {column.get('meaning')}"
+def _differing(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    return {n: (old[n], new[n]) for n in old if n in new and old[n] != new[n]}
 
 
 def _types(snapshot: Snapshot, config: str) -> dict[str, str]:
@@ -265,7 +269,7 @@ def line(found: Diff) -> str:
 
 
 def _said(config: ConfigDiff) -> Iterator[str]:
-    for way in ("added", "removed", "retyped"):
+    for way in ("added", "removed", "retyped", "reworded"):
         if names := getattr(config, f"columns_{way}"):
             yield f"{'columns' if len(names) > 1 else 'column'} {_few(names)} {way}"
     unit = "row"
@@ -301,6 +305,8 @@ def table(found: Diff) -> str:
             lines += [f"{name}: column {column} {way}, {kind}" for column, kind in columns.items()]
         for column, (was, now) in config.columns_retyped.items():
             lines.append(f"{name}: column {column} was {was}; is {now}")
+        for column, (was, now) in config.columns_reworded.items():
+            lines.append(f"{name}: column {column} meant {was!r}; means {now!r}")
         for way in ("added", "removed", "changed"):
             if ids := getattr(config, f"ids_{way}"):
                 lines.append(f"{name}: {way} {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")

@@ -1,8 +1,9 @@
 """What a version's number says, and the list of a set's versions on its card.
 
-Major: a column or a config went, a column came, or one changed its type or meaning. Minor: rows
-came, went or changed in any config, or a config came. Patch: words only. This holds before 1.0.0
-too: a number is read by programs, which know of no trial period.
+Major: a column or a config went, a column came, or one changed its type or whether it may be null.
+Minor: rows came, went or changed in any config, or a config came. Patch: words only, on the card or
+for what a column means. This holds before 1.0.0 too: a number is read by programs, which know of no
+trial period.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def demanded(found: Diff) -> Part | None:
         return "major"
     if found.configs_added or any(config.rows for config in found.configs.values()):
         return "minor"
-    return "patch" if found.words_changed else None
+    return None if found.same else "patch"
 
 
 def check_version(old: str, new: str, found: Diff) -> None:
@@ -114,7 +115,11 @@ def _rows(found: Diff) -> Iterator[str]:
 
 
 def _words(found: Diff) -> Iterator[str]:
-    yield f"the words under {', '.join(map(repr, found.words_changed[:_EVIDENCE]))} changed"
+    if found.words_changed:
+        yield f"the words under {', '.join(map(repr, found.words_changed[:_EVIDENCE]))} changed"
+    for name, config in found.configs.items():
+        if columns := list(config.columns_reworded)[:_EVIDENCE]:
+            yield f"the meaning of {', '.join(map(repr, columns))} of {name!r} is worded otherwise"
 
 
 # --- on the card

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from builders.errors import InputError
 from builders.release.diff import SAMPLES, SPLIT, Diff, diff, facts, line, table
 from builders.release.snapshot import Snapshot, snapshot
+from builders.release.versions import demanded
 from builders.schema import CALLS, PREFERENCE, PROMPT_COMPLETION, Row, assistant, user
 from tests.drafting.test_run import build_words
 
@@ -197,16 +198,36 @@ def test_a_config_that_came_or_went_is_named_with_its_rows(sets: Callable[..., S
     assert line(found) == "config calls removed, 2 rows"
 
 
-def test_a_column_that_is_declared_to_mean_something_else_has_changed(
+def declaring(made: Snapshot, **column: Any) -> Snapshot:
+    """The same rows with another word on what the column `score` is."""
+    declared = {"name": "score", "type": "float", "nullable": False, "meaning": "1 to 5"} | column
+    configs = {"default": {"shape": "x", "columns": [declared]}}
+    (made.folder / "manifest.json").write_text(json.dumps({"configs": configs}))
+    return snapshot(made.folder)
+
+
+def test_other_words_for_what_a_column_means_are_words_and_no_other_column(
     sets: Callable[..., Snapshot],
 ) -> None:
-    old, new = sets([row(1)]), sets([row(1)])
-    for made, meaning in ((old, "1 to 5"), (new, "1 to 10")):
-        column = {"name": "score", "type": "float", "nullable": False, "meaning": meaning}
-        configs = {"default": {"shape": "x", "columns": [column]}}
-        (made.folder / "manifest.json").write_text(json.dumps({"configs": configs}))
-    config = diff(snapshot(old.folder), snapshot(new.folder)).configs["default"]
-    assert config.columns_retyped == {"score": ("float: 1 to 5", "float: 1 to 10")}
+    old = declaring(sets([row(1)]))
+    found = diff(old, declaring(sets([row(1)]), meaning="from 1 to 5"))
+    assert found.configs["default"].columns == 0 and not found.same
+    assert demanded(found) == "patch"
+    assert line(found) == "default: column score reworded"
+    assert "default: column score meant '1 to 5'; means 'from 1 to 5'" in table(found)
+    [said] = json.loads(json.dumps(facts(found)))["configs"].values()
+    assert said["columns_reworded"] == {"score": ["1 to 5", "from 1 to 5"]}
+    assert said["columns_retyped"] == {}
+
+
+def test_a_column_that_is_declared_to_be_null_or_of_another_type_is_another_column(
+    sets: Callable[..., Snapshot],
+) -> None:
+    old = declaring(sets([row(1)]))
+    for column, now in (({"nullable": True}, "float, may be null"), ({"type": "int"}, "int")):
+        found = diff(old, declaring(sets([row(1)]), **column, meaning="other words"))
+        assert found.configs["default"].columns_retyped == {"score": ("float", now)}
+        assert demanded(found) == "major"
 
 
 # --- what cannot be compared

@@ -26,6 +26,7 @@ NONE: Mapping[str, Any] = {
     "columns_added": {},
     "columns_removed": {},
     "columns_retyped": {},
+    "columns_reworded": {},
 }
 RANK = [None, "patch", "minor", "major"]
 
@@ -41,6 +42,7 @@ NOTHING = change()
 WORDS = change(words_changed=("Use", "tags"))
 ROWS = change(rows_added=4, ids_added=("a1", "a2", "a3", "a4"))
 CHANGED = change(rows_changed=1, ids_changed=("c1",), changed_by_column={"prompt": 1})
+REWORDED = change(columns_reworded={"score": ("1 to 5", "from 1 to 5")})
 COLUMN = change(columns_added={"margin": "double"})
 RETYPED = change(columns_retyped={"score": ("int64", "double")})
 WENT = change(columns_removed={"score": "double"})
@@ -53,6 +55,7 @@ CONFIG_WENT = change(configs_removed={"rated": 9})
     [
         (NOTHING, None),
         (WORDS, "patch"),
+        (REWORDED, "patch"),
         (ROWS, "minor"),
         (CHANGED, "minor"),
         (change(rows_removed=1, ids_removed=("r",)), "minor"),
@@ -74,6 +77,7 @@ COUNTS = st.fixed_dictionaries(
         "rows_changed": st.integers(0, 2),
         "columns_added": st.sampled_from([{}, {"x": "int64"}]),
         "columns_retyped": st.sampled_from([{}, {"y": ("int64", "string")}]),
+        "columns_reworded": st.sampled_from([{}, {"z": ("a word", "another")}]),
         "configs_added": st.sampled_from([{}, {"calls": 1}]),
         "configs_removed": st.sampled_from([{}, {"calls": 1}]),
         "words_changed": st.sampled_from([(), ("Use",)]),
@@ -92,6 +96,7 @@ def test_more_changes_never_demand_less(one: dict[str, Any], other: dict[str, An
     ("old", "new", "found"),
     [
         ("1.0.0", "1.0.1", WORDS),
+        ("1.0.0", "1.0.1", REWORDED),
         ("1.0.0", "1.1.0", WORDS),
         ("1.0.9", "1.1.0", ROWS),
         ("1.9.0", "2.0.0", COLUMN),
@@ -118,6 +123,7 @@ def test_a_number_that_says_enough_is_taken(old: str, new: str, found: Diff) -> 
         ("1.0.0", "1.0.5", CONFIG, "config 'rated' came with 9 rows"),
         ("0.1.0", "0.2.0", COLUMN, "name v1.0.0 or higher"),
         ("1.2.3", "1.2.3", WORDS, "1.2.3 is released already: since 1.2.3 the words under 'Use'"),
+        ("1.2.3", "1.2.3", REWORDED, "the meaning of 'score' of 'default' is worded otherwise"),
         ("1.2.3", "1.2.3", ROWS, "name v1.3.0 or higher"),
         ("1.10.0", "1.9.0", NOTHING, "1.9.0 is below 1.10.0"),
         ("1.0.0", "1.0", ROWS, "'1.0' is no version"),

@@ -1,1 +1,1 @@
-"""Gates: what keeps a row, or a whole draft, out."""
+"""Gates: reasons to keep a row, or a whole draft, out."""

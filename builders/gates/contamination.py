@@ -1,9 +1,10 @@
-"""Keeps evaluation items out of training rows: exact matches, and shared runs of 13 words.
+"""Keeps evaluation items out of training rows: exact matches, and shared 13-grams of words.
 
-Exact: lower case, white space collapsed; the only rule that sees an item shorter than the run.
-Run: of words between white space, lower case, as published counts have it. Folded run: of words
-without their punctuation, which finds an item that somebody typed anew. The matched run stands in
-the hit, for a person to tell an item from a set phrase.
+There are three rules. `exact`: the whole text is equal, in lower case with white space collapsed;
+only this rule finds an item shorter than 13 words. `run`: an n-gram of the words between white
+space, in lower case, as in published counts. `folded run`: an n-gram of words without their
+punctuation, which finds an item that was typed anew. A hit names the matched words, so that a
+person can distinguish an item from a set phrase.
 
 Source: GPT-3's 13-gram rule (https://arxiv.org/abs/2005.14165), as open recipes apply it.
 """
@@ -21,23 +22,23 @@ from builders.recipe import Drop, normalised
 from builders.schema import Row
 from builders.sources.records import file_records
 
-RUN = 13
+NGRAM_WORDS = 13
 _COLUMNS = (
     *("prompt", "question", "problem", "instruction", "task", "query", "turns", "messages"),
     *("goal", "ctx", "premise", "sentence"),
 )
-_WORDS = {"run": re.compile(r"\S+"), "folded run": re.compile(r"\w+")}
+_NGRAM_RULES = {"run": re.compile(r"\S+"), "folded run": re.compile(r"\w+")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """One text that holds an evaluation item.
+    """An evaluation item that a text holds.
 
     Attributes:
         source: The evaluation file's name.
         item: The item's position in it, from 0.
         rule: `exact`, `run` or `folded run`.
-        matched: The words that both have.
+        matched: The words that text and item share.
     """
 
     source: str
@@ -47,60 +48,62 @@ class Hit:
 
 
 class EvaluationItems:
-    """The items of evaluation sets, and which of them a text holds."""
+    """The items of evaluation sets, to find those that a text holds."""
 
-    def __init__(self, run: int = RUN) -> None:
-        """Start empty; `run` is how many words in a row make a match."""
-        self._run = run
+    def __init__(self, ngram_words: int = NGRAM_WORDS) -> None:
+        """Start empty; an n-gram of `ngram_words` words is a match."""
+        self._ngram_words = ngram_words
         self._exact: dict[str, tuple[str, int]] = {}
-        self._runs: dict[str, dict[str, tuple[str, int]]] = {rule: {} for rule in _WORDS}
+        self._ngrams: dict[str, dict[str, tuple[str, int]]] = {rule: {} for rule in _NGRAM_RULES}
 
     def __len__(self) -> int:
-        """How many different items there are."""
+        """The number of different items."""
         return len(self._exact)
 
     def add(self, source: str, item: int, text: str) -> None:
-        """Take in one text of an item."""
+        """Add one text of an item."""
         if plain := normalised(text):
             self._exact.setdefault(plain, (source, item))
-            for rule, known in self._runs.items():
-                for run in self._runs_of(text, rule):
-                    known.setdefault(run, (source, item))
+            for rule, known in self._ngrams.items():
+                for ngram in self._ngrams_of(text, rule):
+                    known.setdefault(ngram, (source, item))
 
     def exact(self, text: str) -> Hit | None:
-        """The item that a text is, or None."""
+        """The item that is equal to a text, or None."""
         found = self._exact.get(normalised(text))
         return self._hit(found, "exact", normalised(text)[:200]) if found else None
 
-    def shared_run(self, text: str, rule: str) -> Hit | None:
-        """The first item with which a text shares a `run` or a `folded run`, or None."""
-        known = self._runs[rule]
-        for run in self._runs_of(text, rule):
-            if found := known.get(run):
-                return self._hit(found, rule, run)
+    def shared_ngram(self, text: str, rule: str) -> Hit | None:
+        """The first item with which a text shares an n-gram by a rule, or None."""
+        known = self._ngrams[rule]
+        for ngram in self._ngrams_of(text, rule):
+            if found := known.get(ngram):
+                return self._hit(found, rule, ngram)
         return None
 
-    def find(self, text: str, *, asked: bool = True) -> Hit | None:
-        """An item that a text shares a run with or, where it asks something, is; None if clean."""
-        found = self.exact(text) if asked else None
-        return found or next(filter(None, (self.shared_run(text, rule) for rule in _WORDS)), None)
+    def find(self, text: str, *, is_prompt: bool = True) -> Hit | None:
+        """An item that a text shares an n-gram with or, as a prompt, is equal to; None if clean."""
+        if is_prompt and (hit := self.exact(text)):
+            return hit
+        hits = (self.shared_ngram(text, rule) for rule in _NGRAM_RULES)
+        return next(filter(None, hits), None)
 
-    def _runs_of(self, text: str, rule: str) -> Iterator[str]:
-        words = _WORDS[rule].findall(text.lower())
-        for start in range(len(words) - self._run + 1):
-            yield " ".join(words[start : start + self._run])
+    def _ngrams_of(self, text: str, rule: str) -> Iterator[str]:
+        words = _NGRAM_RULES[rule].findall(text.lower())
+        for start in range(len(words) - self._ngram_words + 1):
+            yield " ".join(words[start : start + self._ngram_words])
 
     def _hit(self, found: tuple[str, int], rule: str, matched: str) -> Hit:
         return Hit(source=found[0], item=found[1], rule=rule, matched=matched)
 
 
-def evaluation_items(files: Sequence[Path], run: int = RUN) -> EvaluationItems:
-    """The items of evaluation files: .jsonl, .json or .parquet, each with a known text column.
+def evaluation_items(files: Sequence[Path], ngram_words: int = NGRAM_WORDS) -> EvaluationItems:
+    """The items of evaluation files, each with a known text column.
 
     Raises:
-        InputError: A file is missing, unreadable, or holds no column of questions.
+        InputError: A file is missing or unreadable, or has no column of questions.
     """
-    items = EvaluationItems(run)
+    items = EvaluationItems(ngram_words)
     for path in files:
         texts = 0
         for place, (_, row) in enumerate(file_records(path, wrapped=True)):
@@ -116,10 +119,9 @@ def evaluation_items(files: Sequence[Path], run: int = RUN) -> EvaluationItems:
 
 
 def contamination(items: EvaluationItems, row: Row) -> Drop | None:
-    """Drops a row whose prompt is an item, or any of whose texts shares a run with one."""
+    """Drops a row whose prompt is an item, or with a text that shares an n-gram with one."""
     for column, text in _texts(row):
-        asked = column.endswith(("prompt", "user"))
-        if hit := items.find(text, asked=asked):
+        if hit := items.find(text, is_prompt=column.endswith(("prompt", "user"))):
             return Drop(
                 reason="evaluation item",
                 evidence={

@@ -1,4 +1,4 @@
-"""A new instruction is kept only when it is unlike every instruction before it, by ROUGE-L.
+"""Keeps a new instruction only when it is unlike every instruction before it, by ROUGE-L.
 
 Source: Self-Instruct, Wang et al. 2022, arXiv 2212.10560; ROUGE, Lin 2004. Scores are those of
 `rouge_score` 0.1.2, `RougeScorer(["rougeL"], use_stemmer=False)`, to the last bit.
@@ -17,21 +17,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WORD = re.compile("[a-z0-9]+")
-_UNKNOWN = "\0"  # stands for every word the pool has not met: it matches nothing there
-
-
-def rouge_l(a: str, b: str) -> float:
-    """ROUGE-L F of two texts, in [0, 1]; the order does not matter, and no words score 0."""
-    return float(InstructionIndex([a]).scores(b)[0])
+_UNKNOWN = "\0"  # every word that the index does not have; it matches nothing there
 
 
 class InstructionIndex:
-    """A growing list of instructions that tells how near a candidate comes to them.
+    """A growing list of instructions, and the ROUGE-L F of a text with each of them.
 
-    A text is held as a string of one character a word, the form in which LCS is found fastest; a
-    pool can hold 1,114,111 different words. Beside it, each (word, nth time) points to the texts
-    that have the word n times or more: counting these gives the words that a candidate shares
-    with each text in any order, which is never less than their LCS.
+    F is in [0, 1], the same in either order, and 0 for a text without words.
+
+    A text is kept as a string of one character per word, the form in which the longest common
+    subsequence (LCS) is found fastest; an index can hold 1,114,111 different words. In addition
+    each (word, nth occurrence) points to the texts that have the word n times or more. Counting
+    these gives the words that a new text shares with each text in any order, which is never less
+    than their LCS.
     """
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
@@ -44,11 +42,11 @@ class InstructionIndex:
             self.add(text)
 
     def __len__(self) -> int:
-        """Number of texts, a repeated one counted each time."""
+        """The number of texts; a repeated text counts each time."""
         return len(self._texts)
 
     def add(self, text: str) -> None:
-        """Take `text` in, at index `len(pool)`."""
+        """Append `text`."""
         for word in _words(text):
             if word not in self._codes:
                 self._codes[word] = chr(len(self._codes) + 1)
@@ -59,14 +57,10 @@ class InstructionIndex:
         self._lengths.append(len(coded))
 
     def scores(self, text: str) -> NDArray[np.float64]:
-        """ROUGE-L F of `text` with every text of the pool, by index."""
+        """ROUGE-L F of `text` with every text, by index."""
         import numpy as np
 
         return self._scores(self._coded(text), np.arange(len(self)))
-
-    def mean(self, text: str) -> float:
-        """Mean ROUGE-L F of `text` over the whole pool; 0 over an empty one."""
-        return float(self.scores(text).mean()) if len(self) else 0.0
 
     def nearest(self, text: str, most: int = 10) -> list[tuple[float, int]]:
         """At most `most` (score, index) pairs, the best score first, then the lowest index."""
@@ -85,7 +79,7 @@ class InstructionIndex:
         return list(zip(scores[best].tolist(), chosen[best].tolist(), strict=True))
 
     def most_similar(self, text: str) -> tuple[float, int | None]:
-        """The best score and its lowest index; (0, None) in an empty pool."""
+        """The best score and its lowest index; (0, None) in an empty index."""
         return next(iter(self.nearest(text, most=1)), (0.0, None))
 
     def _coded(self, text: str) -> str:
@@ -102,7 +96,7 @@ class InstructionIndex:
         return _f_measure(common, len(coded), np.array(self._lengths)[chosen])
 
     def _bounds(self, coded: str) -> NDArray[np.float64]:
-        """What each score would be if the shared words stood in one order: the score or more."""
+        """An upper bound of each score: its value if the shared words were in the same order."""
         import numpy as np
 
         holders = [self._holders[key] for key in _numbered(coded) if key in self._holders]
@@ -115,7 +109,7 @@ def _words(text: str) -> list[str]:
 
 
 def _numbered(coded: str) -> Iterator[tuple[str, int]]:
-    """Each word with the count of its occurrences so far: a b a -> (a, 1) (b, 1) (a, 2)."""
+    """Each word with the number of its occurrences so far: a b a -> (a, 1) (b, 1) (a, 2)."""
     seen: Counter[str] = Counter()
     for code in coded:
         seen[code] += 1
@@ -129,15 +123,16 @@ def _f_measure(
 
     precision = common / np.maximum(lengths, 1)
     recall = common / max(length, 1)
-    # 2 * p * r / (p + r) in this order, as rouge_score has it: other orders round differently.
+    # 2 * p * r / (p + r) in the order of rouge_score: other orders round differently.
     total = precision + recall
     return 2 * precision * recall / np.where(total > 0, total, 1)
 
 
-def novelty(pool: InstructionIndex, text: str, most_similarity: float = 0.7) -> str | None:
-    """Why `text` stays out: it scores above `most_similarity` with a text of the pool; else None.
+def novelty(index: InstructionIndex, text: str, most_similarity: float = 0.7) -> str | None:
+    """Why `text` is dropped: it scores above `most_similarity` with a text of the index; else None.
 
-    A score equal to `most_similarity` is kept. Scores are compared as the floats that the paper's
-    code compares: 7 words in 7 and 13 give 0.7000000000000001 and go, 7 in 10 and 10 stay.
+    A score equal to `most_similarity` is kept. Scores are compared as the floats of the paper's
+    code: 7 shared words of 7 and 13 give 0.7000000000000001 and are dropped, 7 of 10 and 10 are
+    kept.
     """
-    return "too similar" if pool.most_similar(text)[0] > most_similarity else None
+    return "too similar" if index.most_similar(text)[0] > most_similarity else None

@@ -1,6 +1,6 @@
-"""Keys and tokens that must not stand in a row: by their own forms, never by how random they look.
+"""Finds keys and tokens in a text, by the form that each has and never by how random it looks.
 
-A place-holder (an example key of a manual, a run of one letter) is none.
+A placeholder (an example key from a manual, one letter repeated) is not a key.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OWN = (
 _TOKEN_CHARACTERS = re.compile(r"[^A-Za-z0-9_.+/-]+")
 _MOST_TOKEN = 4000
 _MOST_LINE = 2000
-_LEAST_LETTERS = 5  # different ones: a place-holder repeats a few
+_PLACEHOLDER_LETTERS = 5  # a placeholder has at most so many different ones
 
 
 def secret(text: str) -> str | None:
@@ -48,8 +48,8 @@ def _found(text: str) -> Iterator[tuple[str, str]]:
     for kind, pattern in _OWN:
         yield from ((kind, hit) for hit in pattern.findall(text))
     for line in text.splitlines():
-        # The detectors' patterns look at a few dozen characters; overlapping pieces bound their
-        # work on a line without an end.
+        # The detectors' patterns span a few dozen characters; overlapping pieces bound their work
+        # on a very long line.
         for start in range(0, max(1, len(line)), _MOST_LINE // 2):
             for detector in _detectors():
                 for pattern in detector.denylist:
@@ -81,4 +81,5 @@ def _web_tokens() -> Any:
 def _placeholder(found: str) -> bool:
     if "PRIVATE KEY" in found:
         return False
-    return "EXAMPLE" in found.upper() or len(set(found.lower().lstrip("sk-"))) <= _LEAST_LETTERS
+    letters = set(found.lower().lstrip("sk-"))
+    return "EXAMPLE" in found.upper() or len(letters) <= _PLACEHOLDER_LETTERS

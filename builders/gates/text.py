@@ -1,4 +1,4 @@
-"""Reasons to drop an answer for its text alone: refused, empty, repeating itself, unprintable."""
+"""Drops an answer for its text alone: a refusal, repetition, unprintable or the same for many."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SORRY = (
     r"|(?:i |my )?apolog(?:ize|ise|ies)\b|i(?:'m| am) afraid\b)\W+(?:but )?"
 )
 _CANNOT = r"i(?: can(?:'t|not| not)| won't|(?:'m| am) (?:unable|not able) to)"
-# What a model refuses to do, in words that a letter of regret or a story seldom has.
+# What a model refuses to do, in words that are rare in a letter of regret or a story.
 _REFUSED = (
     r"(?:help\b(?! but| \w+ing)|assist|answer|provide(?! for)|fulfil|comply|do (?:that|this)\b"
     r"|create|write|generate|discuss|engage in|browse"
@@ -37,11 +37,11 @@ _REFUSAL = re.compile(
     rf"|^\W*(?:{_SORRY}){{0,2}}{_CANNOT} {_REFUSED}",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r'"[^"\n]*"|“[^“”\n]*”')  # what somebody in the text says
+_QUOTED = re.compile(r'"[^"\n]*"|“[^“”\n]*”')  # speech within the text
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\uff07", "'" * 4)
 _REPEATED_WORDS = 10
 _MOST_REPEATS = 2
-_LEAST_PROMPTS = 2  # one text on one prompt repeats nothing, however few the prompts
+_LEAST_PROMPTS = 2  # a text that answers one prompt is no repetition, however few prompts exist
 
 
 def answer_text(row: Row) -> str:
@@ -50,7 +50,7 @@ def answer_text(row: Row) -> str:
 
 
 def refusal(row: Row) -> Drop | None:
-    """Drops an answer that refuses, or speaks of itself as a model; not one that quotes another."""
+    """Drops an answer that refuses, or speaks of itself as a model, outside quoted speech."""
     text = answer_text(row).strip().translate(_APOSTROPHES)
     whole = _QUOTED.fullmatch(text)
     found = _REFUSAL.search(text if whole else _QUOTED.sub('"_"', text))
@@ -58,7 +58,7 @@ def refusal(row: Row) -> Drop | None:
 
 
 def repetition(row: Row) -> Drop | None:
-    """Drops an answer in which some ten words in a row stand three times or more."""
+    """Drops an answer that repeats a run of ten words three times or more."""
     words = answer_text(row).lower().split()
     runs = Counter(
         " ".join(words[start : start + _REPEATED_WORDS])
@@ -72,21 +72,21 @@ def repetition(row: Row) -> Drop | None:
 
 
 def unprintable(row: Row) -> Drop | None:
-    """Drops an answer with control or private characters, non-characters, or the mark of lost ones.
+    """Drops an answer with control or private characters, noncharacters or U+FFFD.
 
-    A character that only Python's tables do not know yet, such as a new emoji, is fine.
+    A character that Python's tables do not know yet, such as a new emoji, is kept.
     """
     for character in answer_text(row):
         code = ord(character)
         odd = unicodedata.category(character) in ("Cc", "Co") and character not in "\n\t\r"
-        no_character = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
-        if odd or no_character or character == "\N{REPLACEMENT CHARACTER}":
+        noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+        if odd or noncharacter or character == "\N{REPLACEMENT CHARACTER}":
             return Drop(reason="unprintable", evidence={"character": f"U+{code:04X}"})
     return None
 
 
 def same_text(most_share: float = 0.01) -> DraftGate:
-    """The draft gate against one text given to many prompts: a share of them, and at least two."""
+    """The draft gate that drops a text which answers `most_share` of the prompts, at least two."""
 
     def gate(_: Sequence[Raw], rows: Sequence[Row]) -> dict[int, Drop]:
         prompts: dict[str, set[str]] = defaultdict(set)

@@ -166,7 +166,7 @@ def _commit(rows: Any, place: str, revision: str | None) -> str:
     """The commit at which `datasets` read from a Hub, from the name of the cache folder it used.
 
     The Hub knows where a branch is now, not what was read: when it cannot be reached `datasets`
-    takes the newest commit in its cache, whatever revision was named.
+    takes the newest commit in its cache, even where another revision was named.
     """
     commits = {Path(file["filename"]).parent.name for file in rows.cache_files}
     commit = commits.pop() if len(commits) == 1 else ""

@@ -1,4 +1,4 @@
-"""Decontamination: the published counts, and what a person could do to slip an item through."""
+"""Decontamination: the published counts, and how an item may be disguised."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_the_published_counts_of_shared_items_come_out(
 ) -> None:
     texts = column(data / f"{probe}.jsonl", name)
     for length, wanted in zip((8, 10, 13), runs, strict=True):
-        items = evaluation_items([data / f"{sets}.jsonl"], run=length)
+        items = evaluation_items([data / f"{sets}.jsonl"], ngram_words=length)
         assert sum(items.exact(text) is not None for text in texts) == exact
-        assert sum(items.shared_run(text, "run") is not None for text in texts) == wanted
+        assert sum(items.shared_ngram(text, "run") is not None for text in texts) == wanted
 
 
 @pytest.fixture
@@ -60,9 +60,7 @@ def evaluation(tmp_path: Path) -> Path:
         (" ".join(LONG.split()[:12]), None),
     ],
 )
-def test_an_item_is_found_however_it_is_dressed(
-    evaluation: Path, text: str, rule: str | None
-) -> None:
+def test_a_disguised_item_is_found(evaluation: Path, text: str, rule: str | None) -> None:
     hit = evaluation_items([evaluation]).find(text)
     assert (hit.rule if hit else None) == rule
 
@@ -82,7 +80,7 @@ def test_the_gate_names_the_column_the_set_and_the_words(evaluation: Path) -> No
     assert contamination(items, {**row, "completion": assistant("Who am I?")}) is None
 
 
-def test_items_are_read_from_every_form_that_sets_come_in(tmp_path: Path) -> None:
+def test_items_are_read_from_the_forms_of_files_that_evaluation_sets_have(tmp_path: Path) -> None:
     rows = [{"question": "One fine day?"}, {"question": "Two fine days?"}]
     (tmp_path / "a.json").write_text(json.dumps({"version": 1, "data": rows}))
     (tmp_path / "b.jsonl").write_text(
@@ -100,7 +98,9 @@ def test_items_are_read_from_every_form_that_sets_come_in(tmp_path: Path) -> Non
     ("name", "content"),
     [("a.jsonl", '{"x": 1}\n'), ("a.json", "{"), ("a.parquet", "PAR1"), ("a.jsonl", "")],
 )
-def test_a_file_without_items_is_named(tmp_path: Path, name: str, content: str) -> None:
+def test_the_error_of_a_file_without_items_names_it(
+    tmp_path: Path, name: str, content: str
+) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=name):
         evaluation_items([tmp_path / name])

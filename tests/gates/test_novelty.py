@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from builders.gates.novelty import InstructionIndex, novelty, rouge_l
+from builders.gates.novelty import InstructionIndex, novelty
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(
@@ -30,6 +30,10 @@ TEXTS = st.one_of(SENTENCES, st.text(max_size=30))
 
 def reference(a: str, b: str) -> float:
     return float(SCORER.score(a, b)["rougeL"].fmeasure)
+
+
+def similarity(a: str, b: str) -> float:
+    return InstructionIndex([a]).most_similar(b)[0]
 
 
 def brute_force(texts: list[str], text: str) -> list[tuple[float, int]]:
@@ -55,7 +59,6 @@ def test_every_similarity_stored_by_a_published_run_is_computed_again() -> None:
         for instruction, score in stored.items():
             assert scores[texts.index(instruction)] == pytest.approx(score, abs=1e-12)
         assert scores.mean() == pytest.approx(row["avg_similarity_score"], abs=1e-12)
-        assert pool.mean(row["instruction"]) == scores.mean()
         nearest = [score for score, _ in pool.nearest(row["instruction"])]
         assert nearest == pytest.approx(sorted(stored.values(), reverse=True), abs=1e-12)
         pairs += len(stored)
@@ -82,19 +85,19 @@ def test_a_lower_limit_keeps_fewer_instructions_of_a_published_run(
 @settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_a_similarity_is_rouge_score_s_to_the_last_bit_in_either_order(a: str, b: str) -> None:
-    assert rouge_l(a, b) == rouge_l(b, a) == reference(a, b)
+    assert similarity(a, b) == similarity(b, a) == reference(a, b)
 
 
 @pytest.mark.parametrize("length", [63, 64, 65, 128, 129, 400])
 def test_a_long_text_is_scored_as_exactly_as_a_short_one(length: int) -> None:
     dice = random.Random(length)
     a, b = (" ".join(dice.choices("abcdefgh", k=k)) for k in (length, length + 3))
-    assert rouge_l(a, b) == reference(a, b)
+    assert similarity(a, b) == reference(a, b)
 
 
 @settings(deadline=None)
 @given(st.lists(TEXTS, max_size=15), TEXTS, st.integers(1, 16))
-def test_the_nearest_texts_are_those_a_search_of_the_whole_pool_finds(
+def test_the_nearest_texts_are_those_that_a_search_of_the_whole_index_finds(
     texts: list[str], text: str, most: int
 ) -> None:
     expected = brute_force(texts, text)
@@ -114,7 +117,7 @@ def test_the_nearest_texts_of_a_large_pool_are_exact_too() -> None:
 
 @settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=8), TEXTS)
-def test_a_pool_that_grew_answers_as_one_built_at_once(texts: list[str], text: str) -> None:
+def test_an_index_that_grew_answers_like_one_built_at_once(texts: list[str], text: str) -> None:
     grown = InstructionIndex()
     for index, other in enumerate(texts):
         assert len(grown) == index
@@ -123,12 +126,12 @@ def test_a_pool_that_grew_answers_as_one_built_at_once(texts: list[str], text: s
     assert grown.nearest(text) == InstructionIndex(texts).nearest(text)
 
 
-def test_of_equally_near_texts_the_earliest_comes_first() -> None:
+def test_the_earliest_of_equally_near_texts_comes_first() -> None:
     pool = InstructionIndex(["Sort a list.", "Name a fruit.", "NAME A FRUIT!", "name, a fruit"])
     assert pool.nearest("Name a fruit", most=2) == [(1.0, 1), (1.0, 2)]
 
 
-def test_a_text_without_words_is_like_nothing() -> None:
+def test_a_text_without_words_is_similar_to_nothing() -> None:
     pool = InstructionIndex(["", "¿?", "Name a fruit."])
     assert [pool.scores(text).tolist() for text in ("", "日本")] == [[0, 0, 0], [0, 0, 0]]
     assert novelty(pool, "") is None
@@ -136,11 +139,8 @@ def test_a_text_without_words_is_like_nothing() -> None:
 
 def test_an_empty_pool_keeps_everything() -> None:
     assert novelty(InstructionIndex(), "Name a fruit.") is None
-    assert (
-        InstructionIndex().nearest("x"),
-        InstructionIndex().most_similar("x"),
-        InstructionIndex().mean("x"),
-    ) == ([], (0, None), 0)
+    assert InstructionIndex().nearest("x") == []
+    assert InstructionIndex().most_similar("x") == (0, None)
 
 
 def test_a_similarity_of_exactly_the_limit_is_kept_and_one_above_it_is_not() -> None:
@@ -152,7 +152,7 @@ def test_a_similarity_of_exactly_the_limit_is_kept_and_one_above_it_is_not() -> 
 
 @settings(deadline=None)
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
-def test_the_gate_decides_as_rouge_score_does_even_where_its_floats_pass_the_limit_by_rounding(
+def test_the_gate_decides_as_rouge_score_does_even_where_rounding_passes_the_limit(
     shared: int, more_a: int, more_b: int
 ) -> None:
     a, b = (" ".join(["w"] * shared + [x] * more) for x, more in (("a", more_a), ("b", more_b)))

@@ -1,4 +1,4 @@
-"""Answers that are dropped for their text alone, and those that only look like them."""
+"""Answers that are dropped for their text alone, and harmless ones that look like them."""
 
 import pytest
 from hypothesis import given, settings
@@ -80,11 +80,11 @@ def test_an_answer_that_refuses_or_speaks_as_a_model_is_dropped(text: str) -> No
 
 
 @pytest.mark.parametrize("text", INNOCENT)
-def test_an_answer_in_which_somebody_regrets_or_a_machine_is_quoted_is_kept(text: str) -> None:
+def test_an_answer_with_a_regret_or_a_quoted_machine_is_kept(text: str) -> None:
     assert refusal(answered(text)) is None
 
 
-def test_a_refusal_in_a_later_turn_s_stead_is_judged_by_the_last_turn() -> None:
+def test_only_the_last_turn_is_searched_for_a_refusal() -> None:
     row = answered("I cannot help with that.")
     row["completion"] += assistant("Here you are: 4.")
     assert refusal(row) is None
@@ -93,14 +93,14 @@ def test_a_refusal_in_a_later_turn_s_stead_is_judged_by_the_last_turn() -> None:
 TEN = "one two three four five six seven eight nine ten"
 
 
-def test_ten_words_said_twice_are_fine_and_three_times_are_repetition() -> None:
+def test_ten_words_may_come_twice_and_three_times_are_repetition() -> None:
     assert repetition(answered(f"{TEN}. {TEN}.")) is None
     drop = repetition(answered(f"{TEN} a {TEN} b {TEN}"))
     assert drop is not None and drop.reason == "repetition"
     assert drop.evidence == {"repeated": TEN, "times": 3}
 
 
-def test_nine_words_may_be_said_as_often_as_they_like() -> None:
+def test_nine_words_may_be_repeated_any_number_of_times() -> None:
     nine = TEN.removesuffix(" ten")
     assert repetition(answered(" ".join(f"{nine} {place}" for place in range(50)))) is None
 
@@ -133,7 +133,7 @@ def test_a_short_answer_repeats_nothing() -> None:
         ("\N{REPLACEMENT CHARACTER}", "U+FFFD"),
     ],
 )
-def test_a_character_that_nobody_can_read_is_named(character: str, name: str) -> None:
+def test_an_unprintable_character_is_named(character: str, name: str) -> None:
     drop = unprintable(answered(f"The answer is {character}4."))
     assert drop is not None and drop.reason == "unprintable"
     assert drop.evidence == {"character": name}
@@ -152,7 +152,7 @@ def test_any_script_and_any_emoji_can_be_read(text: str) -> None:
     assert unprintable(answered(text)) is None
 
 
-def said_to(texts: dict[str, str]) -> list[Row]:
+def answers_to(texts: dict[str, str]) -> list[Row]:
     """One row for each prompt with its answer."""
     return [answered(text, prompt) for prompt, text in texts.items()]
 
@@ -165,11 +165,11 @@ def different(prompts: int) -> dict[str, str]:
     ("prompts", "same", "dropped"),
     [(2, 1, 0), (2, 2, 2), (50, 2, 2), (200, 1, 0), (200, 2, 2), (300, 2, 0), (300, 3, 3)],
 )
-def test_a_text_said_to_one_prompt_in_a_hundred_goes_and_never_for_one_prompt_alone(
+def test_a_text_that_answers_one_prompt_in_a_hundred_and_at_least_two_is_dropped(
     prompts: int, same: int, dropped: int
 ) -> None:
     texts = different(prompts) | {f"prompt {place}": "Sure!" for place in range(same)}
-    drops = same_text()([], said_to(texts))
+    drops = same_text()([], answers_to(texts))
     assert sorted(drops) == list(range(dropped))
     assert all(
         (drop.reason, drop.evidence) == ("same text", {"prompts": same}) for drop in drops.values()
@@ -177,11 +177,11 @@ def test_a_text_said_to_one_prompt_in_a_hundred_goes_and_never_for_one_prompt_al
 
 
 def test_the_same_text_is_found_in_any_case_and_spacing() -> None:
-    rows = said_to({"a": "Sure,  here you are.", "b": "SURE, here\nyou are.", "c": "No."})
+    rows = answers_to({"a": "Sure,  here you are.", "b": "SURE, here\nyou are.", "c": "No."})
     assert set(same_text()([], rows)) == {0, 1}
 
 
-def test_a_prompt_s_samples_that_agree_are_not_said_to_many_prompts() -> None:
+def test_equal_samples_of_one_prompt_are_kept() -> None:
     assert same_text()([], [answered("4", "2 + 2?")] * 5) == {}
 
 
@@ -191,7 +191,7 @@ def test_a_gate_over_no_rows_drops_none() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"))))
-def test_the_order_of_rows_does_not_matter_to_what_is_said_to_many(
+def test_the_order_of_rows_does_not_matter_to_the_gate_against_one_text_for_many(
     pairs: list[tuple[str, str]],
 ) -> None:
     def kept(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:

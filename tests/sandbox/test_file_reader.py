@@ -46,7 +46,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, body: str) -> None
 
 TAKEN_OVER = {
     "memory": ("crash", "x = bytearray(4_000_000_000)"),
-    "memory by and by": ("crash", "x = []\nwhile True: x.append(bytearray(10_000_000))"),
+    "memory, bit by bit": ("crash", "x = []\nwhile True: x.append(bytearray(10_000_000))"),
     "processor": ("time", "while True: pass"),
     "sleep": ("time", "time.sleep(60)"),
     "abort": ("crash", "os.abort()"),
@@ -60,7 +60,7 @@ TAKEN_OVER = {
 
 
 @pytest.mark.parametrize("case", TAKEN_OVER)
-def test_a_reader_gone_wild_is_stopped(
+def test_a_reader_that_was_taken_over_is_stopped(
     case: str, clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, body = TAKEN_OVER[case]
@@ -100,7 +100,7 @@ def test_limits_hold_for_what_is_there_not_for_what_is_declared(
     assert found.rows < 50_000
 
 
-def test_a_page_that_bursts_the_memory_is_a_finding(clean: Path, tmp_path: Path) -> None:
+def test_a_page_that_needs_too_much_memory_is_a_fault(clean: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     table = pa.table({"text": ["x" * 20_000_000] * 8})
     pq.write_table(table, path, compression="zstd", use_dictionary=False)

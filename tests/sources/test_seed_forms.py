@@ -71,18 +71,18 @@ def test_a_dialogue_is_kept_up_to_its_last_question(tmp_path: Path) -> None:
             assert prompts == [{"id": row_id(prompt), "prompt": prompt}], (dialogue, place)
 
 
-def test_more_that_a_message_holds_is_left_behind(tmp_path: Path) -> None:
+def test_other_keys_of_a_message_are_left_out(tmp_path: Path) -> None:
     turn: dict[str, Any] = {"role": "user", "content": "a", "name": None, "weight": 1}
     prompts, *_ = read_prompts(Source(place=written(tmp_path, "a.jsonl", [{"messages": [turn]}])))
     assert prompts[0]["prompt"] == user("a")
 
 
-def test_a_dialogue_in_which_no_user_speaks_asks_nothing(tmp_path: Path) -> None:
+def test_a_dialogue_without_a_user_turn_is_an_empty_prompt(tmp_path: Path) -> None:
     rows: list[Any] = [{"messages": role(("assistant", "a"))}, {"messages": role(("user", "b"))}]
     assert texts(Source(place=written(tmp_path, "a.jsonl", rows))) == ["b"]
 
 
-def test_a_prompt_given_twice_is_asked_once_as_it_came_first(tmp_path: Path) -> None:
+def test_a_repeated_prompt_is_kept_once_as_it_came_first(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         {"prompt": text} for text in ("Name a  fruit.", "NAME a fruit.\n", "Name two fruits.")
     ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import inspect
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ def lineage(
     return {
         "recipe": recipe.name,
         "follows": recipe.source,
+        "code": _code(recipe),
         "settings": {
             "rows": settings.rows,
             "rows_of": recipe.rows_of,
@@ -33,6 +37,36 @@ def lineage(
         "teachers": {role: dict(facts) for role, facts in teachers.items()},
         "tools": {name: version(name) for name in _TOOLS},
     }
+
+
+def _code(recipe: Recipe) -> str | None:
+    """The sha256 of the recipe's code and data; None if a part is in no file, as in a notebook.
+
+    The same wherever the files are, and whatever they are called.
+    """
+    modules = {_module(one) for one in (recipe.pipeline, recipe.row, recipe.candidates) if one}
+    if not all(module.is_file() for module in modules):
+        return None
+    digests = "".join(sorted(_digest(module) for module in modules))
+    return "sha256:" + hashlib.sha256(digests.encode()).hexdigest()
+
+
+def _module(function: Any) -> Path:
+    """The file of the module that a function was defined in."""
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return Path(code.co_filename if code else "")
+
+
+def _digest(module: Path) -> str:
+    """A line for a module and each data file beside it of the same stem, such as NAME.toml."""
+    lines = []
+    for path in sorted(module.parent.glob(f"{glob.escape(module.stem)}.*")):
+        if path.stem == module.stem and path.suffix[1:].isalnum():  # no backup of an editor
+            content = path.read_bytes().replace(b"\r\n", b"\n")  # git may have changed line ends
+            lines.append(f"{path.suffix} {hashlib.sha256(content).hexdigest()}\n")
+    return "".join(lines)
 
 
 def _choices(recipe: Recipe, settings: Settings) -> dict[str, Any]:

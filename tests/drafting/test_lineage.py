@@ -1,0 +1,117 @@
+"""The lineage tells two drafts apart whose recipes differ, wherever the recipe's files are."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipelines
+from builders.drafting.lineage import lineage
+from builders.recipe import Recipe, Settings, load_recipe, recipe_names
+
+SHIPPED = Path(pipelines.__file__).parent
+MODULE = """
+from builders.recipe import Recipe, Seeds
+from builders.schema import PROMPT_COMPLETION
+
+
+def pipeline(teach):
+    return None
+
+
+SEEDS = Seeds(flag="prompts", form="prompts", source="s", licence="cc0-1.0", written_by="us")
+RECIPE = Recipe(
+    name="mine", makes="", schema=PROMPT_COMPLETION, seeds=SEEDS, roles={}, rows=1, rows_of="",
+    pipeline=pipeline, row=lambda raw: raw,
+)
+"""
+
+
+def code(recipe: Recipe) -> Any:
+    return lineage(recipe, Settings(rows=1, seed=1), {}, {})["code"]
+
+
+def code_at(module: Path) -> Any:
+    """The digest of the recipe in a module of any name, imported from its file."""
+    spec = importlib.util.spec_from_file_location(module.stem, module)
+    assert spec and spec.loader
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return code(made.RECIPE)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A recipe's module with its data file."""
+    module = tmp_path / "a folder [1]" / "mine.py"
+    module.parent.mkdir()
+    module.write_text(MODULE)
+    module.with_suffix(".toml").write_text("prompt = 'Why?'\n")
+    return module
+
+
+def test_every_byte_of_a_recipe_s_module_and_data_files_counts(mine: Path) -> None:
+    found = {"as it is": code_at(mine)}
+    mine.with_suffix(".toml").write_text("prompt = 'Why not?'\n")
+    found["another prompt"] = code_at(mine)
+    mine.write_text(MODULE + "# a comment\n")
+    found["another module"] = code_at(mine)
+    mine.with_suffix(".jsonl").write_text("{}\n")
+    found["one more file"] = code_at(mine)
+    mine.with_suffix(".toml").unlink()
+    found["one file less"] = code_at(mine)
+    assert len(set(found.values())) == len(found), found
+    assert all(str(one).startswith("sha256:") for one in found.values())
+
+
+def test_nothing_else_counts(mine: Path, tmp_path: Path) -> None:
+    before = code_at(mine)
+    found = {}
+    for name in ("other.toml", "mine.toml~", "mine.py.orig", "mine.cpython-311.pyc"):
+        (mine.parent / name).write_text("another recipe's, or an editor's")
+    found["files that are not its own"] = code_at(mine)
+    shutil.copytree(mine.parent, tmp_path / "elsewhere")
+    found["a copy elsewhere"] = code_at(tmp_path / "elsewhere" / "mine.py")
+    for path in (mine, mine.with_suffix(".toml")):
+        shutil.copy(path, tmp_path / f"renamed{path.suffix}")
+    found["a copy of another name"] = code_at(tmp_path / "renamed.py")
+    for path in (mine, mine.with_suffix(".toml")):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    found["line ends of another platform"] = code_at(mine)
+    assert found == dict.fromkeys(found, before)
+
+
+def test_every_shipped_recipe_is_known_by_its_files(tmp_path: Path) -> None:
+    found = {name: code(load_recipe(pipelines, name)) for name in recipe_names(pipelines)}
+    copies = {}
+    for name in found:
+        for path in SHIPPED.glob(f"{name}.*"):
+            shutil.copy(path, tmp_path)
+        copies[name] = code_at(tmp_path / f"{name}.py")
+    assert found == copies and len(set(found.values())) == len(found)
+
+
+def test_a_recipe_that_borrows_another_s_pipeline_is_known_by_both(mine: Path) -> None:
+    own = mine.with_name("own.py")
+    own.write_text(
+        "from dataclasses import replace\nfrom functools import partial\n"
+        "from pipelines import completions\n\n"
+        "def row(raw):\n    return raw\n\n"
+        "RECIPE = replace(completions.RECIPE, pipeline=partial(completions.pipeline), row=row)\n"
+    )
+    before = code_at(own)
+    own.write_text(own.read_text().replace("return raw", "return dict(raw)"))
+    assert len({before, code_at(own), code(load_recipe(pipelines, "completions"))}) == 3
+
+
+def test_a_recipe_of_which_a_part_is_in_no_file_has_no_digest(mine: Path) -> None:
+    space: dict[str, Any] = {}
+    exec(compile(MODULE, "<cell 1>", "exec"), space)
+    assert code(space["RECIPE"]) is None
+    completions = load_recipe(pipelines, "completions")
+    assert code(replace(completions, row=space["RECIPE"].row)) is None

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -36,24 +36,40 @@ DraftGate = Callable[[Sequence[Raw], Sequence[Row]], Mapping[int, Drop]]
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds:
-    """What a set starts from: where it lies, in which form, under which licence, who wrote it.
+    """What a set starts from: a source, its form, its licence, and who wrote it.
 
     `form` is `tasks` (instruction, instances, is_classification) or `prompts` (a text or
-    messages column); `flag` is the command line's word for another source. `keeps` are the text
-    columns that a prompt brings along where its source has them.
+    messages column). `keeps` are the text columns that a prompt keeps where its source has them.
     """
 
-    flag: Literal["seeds", "prompts"]
     form: Literal["tasks", "prompts"]
     source: str
-    licence: str
-    written_by: str
+    licence: str = "unknown"
+    written_by: str = "unknown"
     keeps: tuple[str, ...] = ()
 
+    @classmethod
+    def shipped(
+        cls, recipe: str, name: str, *, form: Literal["tasks", "prompts"], keeps: Sequence[str] = ()
+    ) -> Seeds:
+        """The seeds in `seeds/` beside the module `recipe` (its `__file__`): ours, so under CC0."""
+        return cls(
+            form=form,
+            source=str(Path(recipe).parent / "seeds" / name),
+            licence="cc0-1.0",
+            written_by="a language model, reviewed line by line",
+            keeps=tuple(keeps),
+        )
 
-@dataclass(frozen=True, kw_only=True)
+    @property
+    def flag(self) -> Literal["seeds", "prompts"]:
+        """The command line's flag for another source."""
+        return "seeds" if self.form == "tasks" else "prompts"
+
+
+@dataclass(frozen=True)
 class Option:
-    """A choice the recipe leaves to whoever builds; its type is its default's type.
+    """A choice that the recipe leaves to the user; its type is its default's type.
 
     A `file` other than the default is a path; what is released names the file and its sha256.
     """
@@ -61,6 +77,7 @@ class Option:
     name: str
     default: int | float | str
     meaning: str
+    _: KW_ONLY
     choices: tuple[str, ...] = ()
     least: float | None = None
     file: bool = False

@@ -161,6 +161,14 @@ def user(content: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": content}]
 
 
+def with_system(prompt: Sequence[Message], text: str) -> list[dict[str, str]]:
+    """A prompt with a system turn before it; one that is there already follows the new text."""
+    turns = [dict(turn) for turn in prompt]
+    if turns[0]["role"] == "system":
+        text = f"{text}\n\n{turns.pop(0)['content']}"
+    return [{"role": "system", "content": text}, *turns]
+
+
 def assistant(content: str) -> list[dict[str, str]]:
     """A completion of one assistant turn."""
     return [{"role": "assistant", "content": content}]

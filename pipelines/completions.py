@@ -1,8 +1,8 @@
 """Several answers for each prompt, one kept: the everyday source of fine-tuning data.
 
-Each prompt is answered `samples` times; what is cut off, refused, repeats itself or is said to
-many prompts is dropped, and of what is left one answer is chosen, by order, by length or by a
-judge's score from 1 to 10.
+Each prompt is answered `samples` times. Answers that are cut off, refuse, repeat themselves or are
+given to many prompts are dropped; of the rest one is chosen: the first, the longest, or the one
+with the best score of a judge from 1 to 10.
 
     {"id": "5ec0928be8853281",
      "prompt": [{"role": "user", "content": "Name the longest river of Africa."}],
@@ -15,13 +15,13 @@ that of MT-bench (Zheng et al. 2023, arXiv 2306.05685).
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+from builders.gates.choice import one_per_prompt
 from builders.gates.text import refusal, repetition, same_text, unprintable
 from builders.recipe import DraftGate, Drop, Option, Raw, Recipe, RowOrDrop, Seeds, Settings
-from builders.schema import PROMPT_COMPLETION, Row, assistant
+from builders.schema import PROMPT_COMPLETION, assistant
 
 _SCORE = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
 _JUDGE = """Judge how well the assistant answered. Look at whether the answer does what was asked, \
@@ -34,26 +34,20 @@ from 1 (useless) to 10 (could not be better) in double brackets, for example: [[
 [The assistant's answer]
 {answer}
 [The end of the answer]"""
-_MARK = re.compile(
-    r"\[(The dialogue|The assistant's answer|The end of the answer)\]", re.IGNORECASE
-)
+_MARK = re.compile(r"\[(The dialogue|The assistant's answer|The end of the answer)\]", re.I)
+RANKS: dict[str, Callable[[Raw], float]] = {
+    "first": lambda _: 0.0,
+    "longest": lambda raw: len(raw["answer"].strip()),
+    "judged": lambda raw: raw["score"],
+}
 
 
-def pipeline(
-    teach: Callable[..., Any],
-    *,
-    samples: int,
-    choose: str,
-    temperature: float,
-    top_p: float,
-    max_tokens: int,
-) -> Any:
+def pipeline(teach: Callable[..., Any], *, samples: int, choose: str, **sampling: Any) -> Any:
     """Ask for each prompt `samples` times; where a judge chooses, have each answer judged."""
     from distilabel.pipeline import Pipeline
 
     from builders.engine.tasks import Ask
 
-    sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     with Pipeline(name="completions") as line:
         answer = Ask(
             name="answer",
@@ -63,26 +57,26 @@ def pipeline(
             num_generations=samples,
         )
         if choose == "judged":
-            judge = Ask(
+            answer >> Ask(
                 name="judge",
                 llm=teach("judge", temperature=0.0, max_tokens=512),
-                build=judging,
+                build=judge_question,
                 answer="judgement",
+                columns=lambda text: {"score": score(text)},
             )
-            answer >> judge
     return line
 
 
-def judging(raw: Raw) -> list[dict[str, str]] | None:
+def judge_question(raw: Raw) -> list[dict[str, str]] | None:
     """The judge's messages for one answer; None for one that is dropped in any case.
 
-    The judged text cannot close the part it stands in: marks like ours lose their brackets. It can
-    still plead with the judge, and a judge may be swayed, or end by quoting a score it found there.
+    The judged text cannot close its part of the question: marks like ours lose their brackets. It
+    can still plead with the judge, and a judge may be swayed, or end by quoting a score from it.
     """
-    if isinstance(row(raw | {"judgement": "[[1]]"}), Drop):
+    if isinstance(row(raw), Drop):
         return None
     dialogue = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in raw["prompt"])
-    judged = {"dialogue": dialogue, "answer": raw["answer"] or ""}
+    judged = {"dialogue": dialogue, "answer": raw["answer"]}
     unmarked = {part: _MARK.sub(r"(\1)", text) for part, text in judged.items()}
     return [{"role": "user", "content": _JUDGE.format(**unmarked)}]
 
@@ -95,7 +89,7 @@ def score(judgement: str | None) -> float | None:
 
 
 def row(raw: Raw) -> RowOrDrop:
-    """A prompt with one of its answers; not one that the length limit cut off."""
+    """A prompt with one of its answers, or why the answer is not kept."""
     evidence = {"prompt": raw["prompt"], "answer": raw["answer"]}
     if raw["answer"] is None:
         return Drop(reason=raw["llm_answer_finish_reason"], evidence=evidence)
@@ -103,70 +97,35 @@ def row(raw: Raw) -> RowOrDrop:
         return Drop(reason="cut off", evidence=evidence)
     if not raw["answer"].strip():
         return Drop(reason="empty", evidence=evidence)
-    if "judgement" in raw and score(raw["judgement"]) is None:
+    if "score" in raw and raw["score"] is None:
         return Drop(reason="no score", evidence={**evidence, "judgement": raw["judgement"]})
     return {"prompt": raw["prompt"], "completion": assistant(raw["answer"].strip())}
 
 
-def chosen(rule: str) -> DraftGate:
-    """The gate that leaves one answer to each prompt, by the rule's name."""
-    ranks: dict[str, Callable[[Raw], float]] = {
-        "first": lambda _: 0.0,
-        "longest": lambda raw: len(raw["answer"].strip()),
-        "judged": lambda raw: score(raw["judgement"]) or 0.0,
-    }
-
-    def gate(raws: Sequence[Raw], rows: Sequence[Row]) -> dict[int, Drop]:
-        places: dict[str, list[int]] = defaultdict(list)
-        for place, kept in enumerate(rows):
-            places[kept["id"]].append(place)
-        drops: dict[int, Drop] = {}
-        for rivals in places.values():
-            best = max(rivals, key=lambda place: ranks[rule](raws[place]))  # ties: the first
-            drops |= {
-                place: Drop(reason="not chosen", evidence={"rule": rule})
-                for place in rivals
-                if place != best
-            }
-        return drops
-
-    return gate
-
-
 def draft_gates(settings: Settings) -> tuple[DraftGate, ...]:
-    """First what was said to many prompts goes, then one answer to each prompt is chosen."""
-    return same_text(), chosen(str(settings.options["choose"]))
+    """First what many prompts were answered with is dropped, then one answer each is chosen."""
+    rule = str(settings.options["choose"])
+    return same_text(), one_per_prompt(RANKS[rule], rule)
 
 
 RECIPE = Recipe(
     name="completions",
     makes="several answers for each prompt, one kept (prompt-completion)",
+    source="best-of-k sampling; judge scale of MT-bench, arXiv 2306.05685",
     schema=PROMPT_COMPLETION,
-    seeds=Seeds(
-        flag="prompts",
-        form="prompts",
-        source="instructions",
-        licence="unknown",
-        written_by="a model",
-    ),
+    seeds=Seeds(form="prompts", source="instructions", written_by="a model"),
     roles={"writer": "answers the prompts", "judge": "scores answers, where a judge chooses"},
     rows=40,
     rows_of="prompts",
+    options=(
+        Option("samples", 4, "answers asked for each prompt", least=1),
+        Option("choose", "first", "which of the good answers is kept", choices=(*RANKS,)),
+        Option("temperature", 0.8, "of the writer", least=0),
+        Option("top_p", 0.95, "of the writer", least=0),
+        Option("max_tokens", 400, "of one answer", least=1),
+    ),
     pipeline=pipeline,
     row=row,
     gates=(refusal, repetition, unprintable),
     draft_gates=draft_gates,
-    options=(
-        Option(name="samples", default=4, least=1, meaning="answers asked for each prompt"),
-        Option(
-            name="choose",
-            default="first",
-            choices=("first", "longest", "judged"),
-            meaning="which good answer is kept: the first, the longest, or the best judged",
-        ),
-        Option(name="temperature", default=0.8, least=0, meaning="of the writer"),
-        Option(name="top_p", default=0.95, least=0, meaning="of the writer"),
-        Option(name="max_tokens", default=400, least=1, meaning="of one answer"),
-    ),
-    source="best-of-k sampling; judge scale of MT-bench, arXiv 2306.05685",
 )

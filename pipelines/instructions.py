@@ -23,7 +23,6 @@ import re
 import string
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from builders.gates.novelty import InstructionIndex, novelty
@@ -372,26 +371,13 @@ RECIPE = Recipe(
     name="instructions",
     makes="new instructions with answers, grown from seed tasks (prompt-completion)",
     schema=PROMPT_COMPLETION,
-    seeds=Seeds(
-        flag="seeds",
-        form="tasks",
-        source=str(Path(__file__).parent / "seeds" / "instructions.jsonl"),
-        licence="cc0-1.0",
-        written_by="a language model, reviewed line by line",
-    ),
+    seeds=Seeds.shipped(__file__, "instructions.jsonl", form="tasks"),
     roles={"writer": "continues lists of tasks, labels them and writes their instances"},
     rows=40,
     rows_of="instruction candidates",
     pipeline=pipeline,
     row=row,
     candidates=candidates,
-    options=(
-        Option(
-            name="layout",
-            default="drawn",
-            choices=("drawn", "plain"),
-            meaning="one of the paper's many layouts for each row, or always the same plain one",
-        ),
-    ),
+    options=(Option("layout", "drawn", "layout of each row", choices=("drawn", "plain")),),
     source="Self-Instruct, arXiv 2212.10560",
 )

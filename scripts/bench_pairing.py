@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from builders.judging.aspects import ASPECTS
-from builders.judging.rating import labels, put_back, read_ratings, shown_order
+from builders.judging.rating import labels, parse_ratings, put_back, shown_order
 from builders.preferences.pairing import STRATEGIES, Policy, RatedAnswer, RatedPrompt
 from builders.recipe import Drop
 
@@ -45,10 +45,9 @@ def rated(prompt: str, texts: Sequence[str], answers: dict[str, str]) -> RatedPr
     ratings: list[dict[str, int | None]] = [{} for _ in texts]
     for name, answer in answers.items():
         seed_text = f"{prompt} {name}"
-        read = read_ratings(answer, labels(seed_text, len(texts)), ASPECTS[name])
-        if not isinstance(read, Drop):
-            for text, rating in enumerate(put_back(read, shown_order(seed_text, len(texts)))):
-                ratings[text][name] = rating.value
+        shown = parse_ratings(answer, labels(seed_text, len(texts)), ASPECTS[name])
+        for text, rating in enumerate(put_back(shown, shown_order(seed_text, len(texts)))):
+            ratings[text][name] = rating.value
     return RatedPrompt(
         prompt=[{"role": "user", "content": prompt}],
         candidates=[

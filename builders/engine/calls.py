@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -74,28 +74,40 @@ class Question:
 
     Attributes:
         asked: Messages, or a text to continue.
-        about: What the step wants back with the reply; JSON values.
-        whom: Which of the teachers that share the role, by name; None: the first.
-        sampling: Beside the role's own.
-        again: What changes in it when an answer could not be read: an answer at temperature 0
-            would come back as it was.
+        about: What the step needs to know of the question later; JSON values.
+        teacher: The name of one of the teachers that share the role; None: the first.
+        sampling: In addition to the role's own.
+        again: What changes in it when the answer could not be parsed: at temperature 0 the same
+            answer would come back.
         schema: Of the answer, where the endpoint can hold to one.
         sample: 0 for the first answer to the same question.
     """
 
     asked: str | list[dict[str, Any]]
     about: Mapping[str, Any] = field(default_factory=dict)
-    whom: str | None = None
+    teacher: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     again: Mapping[str, Any] = field(default_factory=dict)
     schema: Mapping[str, Any] | None = None
     sample: int = 0
 
 
-# What became of a question, in JSON values: about, text (None: no answer), finish_reason,
-# logprobs, fault (why it cannot be read or was not answered; None: it is good), calls (all ids),
-# whom and model.
+# What became of a question, in JSON values: about, text (None: no answer), finish_reason, parsed
+# (what the step's `parse` gave), fault (why there is no answer or it cannot be parsed; None: it is
+# good), calls (all ids), teacher and model.
 Reply = dict[str, Any]
+
+
+class Unreadable(Exception):
+    """An answer that cannot be parsed; `reason` says why in one to three lower-case words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+# Gives the parsed value of an answer, in JSON values, or raises Unreadable.
+Parse = Callable[[Question, Answer], Any]
 
 
 class Failure(Exception):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from distilabel.models.llms.base import LLM
 from pydantic import PrivateAttr
 
-from builders.engine.calls import Answer, Call, Failure, Question, Reply
+from builders.engine.calls import Answer, Call, Failure, Parse, Question, Reply, Unreadable
 from builders.engine.greenlets import wait
 from builders.engine.teacher import EMBEDDED
 from builders.recipe import short_hash
@@ -111,51 +111,43 @@ class EngineLLM(LLM):  # type: ignore[misc]
             ],
         }
 
-    def replies(
-        self,
-        questions: Sequence[Question],
-        reads: Callable[[Question, Answer], str | None],
-        tries: int,
-    ) -> list[Reply]:
-        """What became of each question; one whose answer cannot be read is asked again.
+    def replies(self, questions: Sequence[Question], parse: Parse, tries: int) -> list[Reply]:
+        """What became of each question; one whose answer cannot be parsed is asked again.
 
-        `reads` gives the reason why an answer cannot be read, or None. A question whose calls all
-        failed has a reply without a text: it costs nobody else theirs.
+        A question whose calls all failed has a reply without a text; the others keep theirs.
         """
 
         async def all_of() -> list[Reply]:
-            return await asyncio.gather(*(self._reply(one, reads, tries) for one in questions))
+            return await asyncio.gather(*(self._reply(one, parse, tries) for one in questions))
 
         return wait(all_of(), self._engine.loop)
 
-    async def _reply(
-        self, question: Question, reads: Callable[[Question, Answer], str | None], tries: int
-    ) -> Reply:
-        reply: Reply = {"about": dict(question.about), "text": None, "calls": []}
+    async def _reply(self, question: Question, parse: Parse, tries: int) -> Reply:
+        reply: Reply = {"about": dict(question.about), "text": None, "parsed": None, "calls": []}
         for turn in range(tries):
             sampling = {**question.sampling, **(question.again if turn else {})}
             sample = question.sample * tries + turn
-            call = self._call(question.asked, sample, question.whom, sampling, question.schema)
+            call = self._call(question.asked, sample, question.teacher, sampling, question.schema)
             asked.get([]).append(call.id)
             reply["calls"].append(call.id)
-            reply |= {"whom": call.role, "model": call.model}
+            reply |= {"teacher": call.role, "model": call.model}
             try:
                 answer = await self._engine.answer(call)
             except Failure as failure:
                 reply["fault"] = failure.cause
                 continue
             reply |= {"text": answer.text, "finish_reason": answer.finish_reason}
-            reply["logprobs"] = answer.logprobs
-            reply["fault"] = reads(question, answer)
-            if reply["fault"] is None:
-                break
+            try:
+                return reply | {"parsed": parse(question, answer), "fault": None}
+            except Unreadable as doubt:
+                reply["fault"] = doubt.reason
         return reply
 
     def _call(
         self,
         messages: Any,
         sample: int,
-        whom: str | None = None,
+        name: str | None = None,
         sampling: Mapping[str, Any] | None = None,
         schema: Mapping[str, Any] | None = None,
     ) -> Call:
@@ -163,7 +155,7 @@ class EngineLLM(LLM):  # type: ignore[misc]
             messages = messages[0]
         text = messages if isinstance(messages, str) else str(messages)
         seed = int(short_hash(str(self._engine.seed), text, str(sample))[:8], 16) >> 1
-        name = whom or next(iter(self._teachers))
+        name = name or next(iter(self._teachers))
         teacher = self._teachers[name]
         return Call(
             role=name,

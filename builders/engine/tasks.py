@@ -8,7 +8,7 @@ from typing import Any
 from distilabel.steps.base import StepInput
 from distilabel.steps.tasks.base import Task
 
-from builders.engine.calls import Answer, Question
+from builders.engine.calls import Parse, Question
 
 
 class Ask(Task):  # type: ignore[misc]
@@ -18,10 +18,12 @@ class Ask(Task):  # type: ignore[misc]
         build: From a row to chat messages, or to a text that the teacher continues; None where
             there is nothing to ask, so nothing is paid and the answer is None.
         answer: The column for the text; None where a sample failed.
+        columns: From the text to further columns; called once for each text.
     """
 
     build: Callable[[dict[str, Any]], Any]
     answer: str
+    columns: Callable[[str | None], dict[str, Any]] = lambda _text: {}
 
     @property
     def outputs(self) -> list[str]:
@@ -41,8 +43,8 @@ class Ask(Task):  # type: ignore[misc]
         return self.build(input)
 
     def format_output(self, output: str | None, input: dict[str, Any] | None = None) -> Any:  # noqa: A002, ARG002
-        """The text as it came: what it is worth is for the recipe's `row` to say."""
-        return {self.answer: output}
+        """The text as it came, and the further columns: the recipe's `row` judges them."""
+        return {self.answer: output, **self.columns(output)}
 
 
 class AskAll(Ask):
@@ -51,18 +53,18 @@ class AskAll(Ask):
     Attributes:
         build: From a row to its questions; none where there is nothing to ask.
         answer: The column for the list of replies (`builders.engine.calls.Reply`).
-        reads: From a question and an answer to the reason why it cannot be read, or None.
-        tries: How often a question is asked until its answer can be read.
-        also: Columns for every row: what `row` is to know of the build's choices.
+        parse: Parses an answer once; the value stays with the reply as `parsed`.
+        tries: How often a question is asked until its answer can be parsed.
+        also: Columns for every row: what `row` needs to know of the build's options.
     """
 
     build: Callable[[dict[str, Any]], Sequence[Question]]
-    reads: Callable[[Question, Answer], str | None] = lambda _question, _answer: None
+    parse: Parse = lambda _question, _answer: None
     tries: int = 1
     also: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
 
     def process(self, inputs: StepInput) -> Iterator[list[dict[str, Any]]]:
         """Ask for each row; a question without an answer leaves the others theirs."""
         for row in inputs:
-            replies = self.llm.replies(self.build(row), self.reads, self.tries)
+            replies = self.llm.replies(self.build(row), self.parse, self.tries)
             yield [{**row, **self.also, self.answer: replies}]

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from builders.engine.calls import Answer, Call, Failure
+from builders.engine.calls import Call, Failure, Unreadable
 from builders.engine.engine import Engine, folder_lock
 from builders.engine.ledger import Ledger
 from builders.engine.progress import Progress
@@ -22,7 +22,7 @@ from builders.engine.teacher import Teacher, TeacherSpec
 from builders.engine.teacher_kinds import teacher
 from builders.errors import RecipeError, TeacherError, folder_error
 from builders.judging.labelled_sets import Pair
-from builders.judging.prompts import JudgeQuestion, Unread, comparing
+from builders.judging.prompts import comparing
 from builders.judging.tables import texts
 from builders.judging.verdicts import ABSENT, Codes, Judged, codes
 from builders.recipe import Recipe, Seeds
@@ -43,7 +43,7 @@ _ROLE = Recipe(
     name="judge",
     makes="verdicts on labelled pairs",
     schema=PROMPT_COMPLETION,
-    seeds=Seeds(flag="prompts", form="prompts", source="", licence="unknown", written_by="unknown"),
+    seeds=Seeds(form="prompts", source=""),
     roles={"judge": "compares two texts"},
     rows=1,
     rows_of="verdicts",
@@ -53,8 +53,8 @@ _ROLE = Recipe(
 
 
 @dataclass(frozen=True)
-class _Said:
-    """One answer: the verdict's word, `unread`, or `absent` where there was no answer."""
+class _Verdict:
+    """One verdict: `a`, `b`, `tie`, `unreadable`, or `absent` where there was no answer."""
 
     word: str
     text: str | None = None
@@ -91,14 +91,14 @@ def asked_judge(
             with Engine(_ROLE, who, ledger, progress, seed=0, run_limits=run_limits) as engine:
                 progress.rows_wanted = len(pairs) * (2 + repeats)
                 progress.begin(f"judging with {who.model}")
-                asking = _all_said(engine, who, pairs, repeats, progress)
-                said = engine.loop.run_until_complete(asking)
+                asking = _verdicts(engine, who, pairs, repeats, progress)
+                verdicts = engine.loop.run_until_complete(asking)
     except OSError as error:
         raise folder_error(error, home) from None
-    if pairs and all(one.word == "absent" for one in said):
+    if pairs and all(one.word == "absent" for one in verdicts):
         raise TeacherError(f"{who.model!r} answered no call; ask it something by hand first")
-    columns = [said[start : start + len(pairs)] for start in range(0, len(said), len(pairs) or 1)]
-    first, second, *again = columns
+    starts = range(0, len(verdicts), len(pairs) or 1)
+    first, second, *again = (verdicts[start : start + len(pairs)] for start in starts)
     return replace(
         labelled,
         judge=who.model,
@@ -115,13 +115,13 @@ def asked_judge(
     )
 
 
-async def _all_said(
+async def _verdicts(
     engine: Engine, who: Teacher, pairs: Sequence[Pair], repeats: int, progress: Progress
-) -> list[_Said]:
+) -> list[_Verdict]:
     """First every pair as it is, then every pair swapped, then each repetition."""
     ahead = asyncio.Semaphore(_AHEAD * who.concurrency)
 
-    async def said(pair: Pair, swapped: bool, sample: int) -> _Said:
+    async def verdict(pair: Pair, swapped: bool, sample: int) -> _Verdict:
         question = comparing(pair.prompt, pair.a, pair.b, swapped=swapped, reference=pair.reference)
         call = Call(
             role="judge",
@@ -136,13 +136,15 @@ async def _all_said(
             try:
                 answer = await engine.answer(call)
             except Failure:
-                return _Said("absent")
+                return _Verdict("absent")
             finally:
                 progress.rows += 1
-        return _read(question, answer)
+        with suppress(Unreadable):
+            return _Verdict(question.parse(answer.text), answer.text)
+        return _Verdict("unreadable", answer.text)
 
     turns = [(False, 0), (True, 0), *((False, sample) for sample in range(1, repeats + 1))]
-    tasks = [asyncio.ensure_future(said(one, *turn)) for turn in turns for one in pairs]
+    tasks = [asyncio.ensure_future(verdict(one, *turn)) for turn in turns for one in pairs]
     whole = asyncio.gather(*tasks)
     try:
         while not whole.done():
@@ -156,12 +158,7 @@ async def _all_said(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _read(question: JudgeQuestion[str], answer: Answer) -> _Said:
-    verdict = question.read(answer.text)
-    return _Said("unread" if isinstance(verdict, Unread) else verdict, answer.text)
-
-
-def _codes(said: Sequence[_Said]) -> Codes:
-    found = codes([one.word if one.word in ("a", "b", "tie") else None for one in said])
-    found[np.array([one.word == "absent" for one in said], bool)] = ABSENT
+def _codes(verdicts: Sequence[_Verdict]) -> Codes:
+    found = codes([one.word if one.word in ("a", "b", "tie") else None for one in verdicts])
+    found[np.array([one.word == "absent" for one in verdicts], bool)] = ABSENT
     return found

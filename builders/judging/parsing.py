@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from builders.engine.calls import Unreadable
+
 LEAST = 1
 
 _VALUE = re.compile(r"(0|[1-9][0-9]{0,8})(?:\s*(?:/|out of)\s*([1-9][0-9]{0,8}))?", re.IGNORECASE)
@@ -13,14 +15,6 @@ _BELOW = re.compile(r"[-−–][0-9]+(?:\s*/\s*[0-9]+)?")
 _FRACTION = re.compile(r"[-−]?[0-9]*[.,][0-9]+(?:\s*(?:/|out of)\s*[0-9.,]+)?", re.IGNORECASE)
 # A judge who writes Chinese or Japanese uses the wide forms of the same ten digits and the stroke.
 _WIDE = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF0F: "/", 0xFF0E: "."}
-
-
-class Unreadable(Exception):
-    """The answer leaves a doubt; `reason` names it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def whole_number(said: str, most: int) -> int:

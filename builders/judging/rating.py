@@ -16,11 +16,10 @@ from hashlib import sha256
 from itertools import count
 from typing import Any
 
+from builders.engine.calls import Unreadable
 from builders.judging.aspects import RatedAspect
-from builders.judging.parsing import Unreadable, document_in, json_number, whole_number
-from builders.recipe import Drop
+from builders.judging.parsing import document_in, json_number, whole_number
 
-Failure = Drop
 MOST, MOST_SCORE = 5, 10
 
 _NONCE_LETTERS = "bcdfghjklmnpqrstvwxz"  # no vowel: it spells nothing; no digit: it rates nothing
@@ -65,16 +64,6 @@ class Rating:
     value: int | None
     rationale: str = ""
     types: tuple[int, ...] = ()
-
-    def record(self, aspect: str) -> dict[str, Any]:
-        """The same as a plain dict of JSON values."""
-        return {
-            "aspect": aspect,
-            "label": self.label,
-            "rating": self.value,
-            "rationale": self.rationale,
-            "types": list(self.types),
-        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,42 +114,39 @@ def mean_rating(ratings: Iterable[int | None]) -> float | None:
     return sum(there) / len(there) if there else None
 
 
-def read_ratings(
-    answer: str | None, labels: Sequence[str], aspect: RatedAspect
-) -> list[Rating] | Failure:
-    """Exactly one rating for each label, in the labels' order, or why there is none.
+def parse_ratings(answer: str, labels: Sequence[str], aspect: RatedAspect) -> list[Rating]:
+    """Exactly one rating for each label, in the labels' order.
 
     The answer may be text in sections or the JSON of `rating_schema`. An answer that the token
-    limit cut off may end in what it quoted: whoever asks looks at the finish reason first.
+    limit cut off may end in what it quoted: check the finish reason first.
+
+    Raises:
+        Unreadable: The answer leaves any doubt which rating goes with which label.
     """
-    if answer is None or not answer.strip():
-        return _failure("no answer", answer, aspect.name)
-    try:
-        found = list(_ratings(answer, [_parts(label) for label in labels], aspect))
-        return _one_each(found, labels)
-    except Unreadable as doubt:
-        return _failure(doubt.reason, answer, aspect.name)
+    if not answer.strip():
+        raise Unreadable("no answer")
+    return _one_each(_ratings(answer, [_parts(label) for label in labels], aspect), labels)
 
 
-def read_critique(answer: str | None) -> Critique | Failure:
-    """What the judge said of one text and its one overall score, a whole number from 1 to 10."""
-    if answer is None or not answer.strip():
-        return _failure("no answer", answer, "critique")
+def parse_critique(answer: str) -> Critique:
+    """What the judge wrote about one text, and its one overall score, a whole number from 1 to 10.
+
+    Raises:
+        Unreadable: There is no score, or more than one.
+    """
+    if not answer.strip():
+        raise Unreadable("no answer")
     try:
         document, rest = document_in(answer, _SCORE_KEY)
-        text = "\n".join(rest.splitlines())
-        said = list(_SCORE_LINE.finditer(text))
         if document is not None:
             return _critique_of(document, rest)
-        value = _only([whole_number(one["score"], MOST_SCORE) for one in said])
-        critique = text[: said[0].start()].rstrip() + "\n" + text[said[0].end() :].lstrip()
+        text = "\n".join(rest.splitlines())
+        lines = list(_SCORE_LINE.finditer(text))
+        value = _only([whole_number(line["score"], MOST_SCORE) for line in lines])
+        critique = text[: lines[0].start()].rstrip() + "\n" + text[lines[0].end() :].lstrip()
         return Critique(text=critique.strip(), score=value)
     except Unreadable as doubt:
-        return _failure(doubt.reason.replace("rating", "score"), answer, "critique")
-
-
-def _failure(reason: str, answer: str | None, aspect: str) -> Failure:
-    return Drop(reason=reason, evidence={"aspect": aspect, "judgement": answer})
+        raise Unreadable(doubt.reason.replace("rating", "score")) from None
 
 
 _Label = tuple[int, str]
@@ -174,7 +160,7 @@ def _parts(label: str) -> _Label:
     return int(found["place"]), found["nonce"].lower()
 
 
-def _one_each(found: Sequence[tuple[int, list[Rating]]], labels: Sequence[str]) -> list[Rating]:
+def _one_each(found: Iterable[tuple[int, list[Rating]]], labels: Sequence[str]) -> list[Rating]:
     """The rating at each place, when every place was found once and was rated once."""
     given: dict[int, list[Rating]] = {}
     repeated = False

@@ -1,4 +1,4 @@
-"""Answers rated by a judge: what it is asked of each prompt's answers, and what it said of each.
+"""Answers rated by a judge: the questions about each prompt's answers, and the ratings given.
 
 A raw row holds the replies of three steps: `completions`, `ratings` by aspect and `critiques`.
 """
@@ -6,11 +6,12 @@ A raw row holds the replies of three steps: `completions`, `ratings` by aspect a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from builders.engine.calls import Answer, Question, Reply
+from builders.engine.calls import Answer, Question, Reply, Unreadable
 from builders.judging.aspects import (
     ASPECTS,
     critique_request,
@@ -19,21 +20,20 @@ from builders.judging.aspects import (
     rating_schema,
 )
 from builders.judging.rating import (
-    Rating,
     labels,
     mean_rating,
+    parse_critique,
+    parse_ratings,
     put_back,
-    read_critique,
-    read_ratings,
     shown_order,
 )
 from builders.preferences.pairing import RatedAnswer, RatedPrompt
-from builders.recipe import Drop, Raw, row_id, short_hash
+from builders.recipe import Json, Raw, row_id, short_hash
 from builders.schema import RATED, Column, Row, assistant
 
 TRIES = 4  # the question, and three times again
 AGAIN = {"temperature": 0.7}
-LONGEST = 400  # letters of a rationale, where a judge can be held to them; of a critique twice
+LONGEST = 400  # characters of a rationale, where a schema can limit them; a critique has twice that
 
 RATED_ANSWERS = replace(
     RATED,
@@ -59,7 +59,28 @@ def answers(raw: Raw) -> list[Reply]:
     return found
 
 
-def rating(raw: Raw, *, form: str, seed: int, longest: int = LONGEST) -> list[Question]:
+def judge_steps(teach: Callable[..., Any], *, judge_tokens: int, form: str) -> tuple[Any, Any]:
+    """The steps after `completions`: ratings of all answers by aspect, then a critique of each."""
+    from builders.engine.tasks import AskAll
+
+    most = teach("judge").most(judge_tokens, 1024, 400)
+    longest = teach("judge").most(0, LONGEST, 60)
+
+    def step(name: str, build: Callable[..., list[Question]], column: str, **more: Any) -> Any:
+        return AskAll(
+            name=name,
+            llm=teach("judge", temperature=0.0, max_tokens=most),
+            build=partial(build, form=form, longest=longest, **more),
+            answer=column,
+            parse=parse,
+            tries=TRIES,
+        )
+
+    rate = step("rate", rating_questions, "ratings", seed=teach("judge").seed)
+    return rate, step("criticise", critique_questions, "critiques")
+
+
+def rating_questions(raw: Raw, *, form: str, seed: int, longest: int = LONGEST) -> list[Question]:
     """For each aspect all texts in one shuffled order, under labels that no text can guess."""
     texts = [one["text"] for one in answers(raw)]
     order = shown_order(f"{seed} {raw['id']}", len(texts))
@@ -80,7 +101,7 @@ def rating(raw: Raw, *, form: str, seed: int, longest: int = LONGEST) -> list[Qu
                 about={"aspect": name, "order": list(order), "labels": list(named)},
                 again=AGAIN,
                 schema=(
-                    held(rating_schema(aspect, len(texts)), named, longest)
+                    _limited(rating_schema(aspect, len(texts)), named, longest)
                     if form == "json"
                     else None
                 ),
@@ -89,8 +110,8 @@ def rating(raw: Raw, *, form: str, seed: int, longest: int = LONGEST) -> list[Qu
     return questions
 
 
-def held(schema: dict[str, Any], named: Sequence[str], longest: int) -> dict[str, Any]:
-    """The schema of a rating that names each text in its place, and does not go on for ever.
+def _limited(schema: dict[str, Any], named: Sequence[str], longest: int) -> dict[str, Any]:
+    """The schema of ratings with the label fixed at each place, and with a limit to each text.
 
     A small judge that may name any text at any place names one twice in every third answer.
     """
@@ -108,8 +129,8 @@ def _short_text(most: int) -> dict[str, Any]:
     return {"type": "string", "maxLength": most}
 
 
-def criticising(raw: Raw, *, form: str, longest: int = LONGEST) -> list[Question]:
-    """A critique of each text by itself, told what its writer was to hold to."""
+def critique_questions(raw: Raw, *, form: str, longest: int = LONGEST) -> list[Question]:
+    """A critique of each text by itself; the judge sees the principle that the writer was given."""
     questions = []
     for one in answers(raw):
         schema = critique_schema()
@@ -117,7 +138,7 @@ def criticising(raw: Raw, *, form: str, longest: int = LONGEST) -> list[Question
         asked = critique_request(
             raw["prompt"],
             one["text"],
-            principle=one["about"]["system"],
+            principle=one["about"].get("system", ""),
             form="json" if form == "json" else "text",
         )
         questions.append(
@@ -131,46 +152,39 @@ def criticising(raw: Raw, *, form: str, longest: int = LONGEST) -> list[Question
     return questions
 
 
-def unreadable(question: Question, answer: Answer) -> str | None:
-    """Why a judge's answer gives no rating or score; None where it gives them."""
+def parse(question: Question, answer: Answer) -> Json:
+    """Of a critique its text and score; else the ratings and rationales in the order of `answers`.
+
+    Raises:
+        Unreadable: The answer was cut off, or leaves a doubt.
+    """
     if answer.finish_reason == "length":
-        return "cut off"
+        raise Unreadable("cut off")
     about = question.about
     if about["aspect"] == "overall":
-        read: Any = read_critique(answer.text)
-    else:
-        read = read_ratings(answer.text, about["labels"], ASPECTS[about["aspect"]])
-    return read.reason if isinstance(read, Drop) else None
-
-
-def ratings(raw: Raw) -> dict[str, list[Rating]]:
-    """By aspect the rating of each text, in the order of `answers`; what was not read is absent."""
-    found = {}
-    for reply in raw["ratings"]:
-        about = reply["about"]
-        if reply["fault"] is None:
-            read = read_ratings(reply["text"], about["labels"], ASPECTS[about["aspect"]])
-            if not isinstance(read, Drop):
-                found[about["aspect"]] = put_back(read, about["order"])
-    return found
+        critique = parse_critique(answer.text)
+        return {"critique": critique.text, "score": critique.score}
+    shown = parse_ratings(answer.text, about["labels"], ASPECTS[about["aspect"]])
+    return [
+        {"rating": one.value, "rationale": one.rationale} for one in put_back(shown, about["order"])
+    ]
 
 
 def rated_answers(raw: Raw) -> Iterator[tuple[Reply, RatedAnswer, dict[str, str], str | None]]:
-    """Each text with what was said of it: as a candidate, the rationales, and the critique."""
-    by_aspect = ratings(raw)
+    """Each answer: its reply, its ratings, the rationales by aspect, and the critique."""
+    by_aspect = {reply["about"]["aspect"]: reply["parsed"] for reply in raw["ratings"]}
     for place, (one, reply) in enumerate(zip(answers(raw), raw["critiques"], strict=True)):
-        critique = read_critique(reply["text"]) if reply["fault"] is None else None
-        critique = None if isinstance(critique, Drop) else critique
-        said = {aspect: given[place] for aspect, given in by_aspect.items()}
-        candidate = RatedAnswer(
+        rated_as = {name: each[place] for name, each in by_aspect.items() if each is not None}
+        critique = reply["parsed"] or {"critique": None, "score": None}
+        answer = RatedAnswer(
             text=one["text"],
             writer=one["model"],
-            principle=one["about"]["principle"],
-            ratings={aspect: each.value for aspect, each in said.items()},
-            score=float(critique.score) if critique else None,
+            principle=one["about"].get("principle"),
+            ratings={name: each["rating"] for name, each in rated_as.items()},
+            score=None if critique["score"] is None else float(critique["score"]),
         )
-        why = {aspect: each.rationale for aspect, each in said.items()}
-        yield one, candidate, why, critique.text if critique else None
+        rationales = {name: each["rationale"] for name, each in rated_as.items()}
+        yield one, answer, rationales, critique["critique"]
 
 
 def rated(raw: Raw) -> RatedPrompt:
@@ -187,19 +201,19 @@ def rated_rows(raws: Iterable[Raw]) -> Iterator[Row]:
             for reply in raw["ratings"]
             if not reply["fault"]
         }
-        for place, (one, candidate, why, critique) in enumerate(rated_answers(raw)):
+        for place, (one, answer, rationales, critique) in enumerate(rated_answers(raw)):
             yield {
                 "id": short_hash(prompt, str(place)),
                 "row_id": prompt,
                 "prompt": raw["prompt"],
-                "completion": assistant(candidate.text),
-                "model": candidate.writer,
-                "principle": candidate.principle,
-                **{name: candidate.ratings.get(name) for name in ASPECTS},
-                "mean": mean_rating(candidate.ratings.values()),
-                "overall": None if candidate.score is None else int(candidate.score),
+                "completion": assistant(answer.text),
+                "model": answer.writer,
+                "principle": answer.principle,
+                **{name: answer.ratings.get(name) for name in ASPECTS},
+                "mean": mean_rating(answer.ratings.values()),
+                "overall": None if answer.score is None else int(answer.score),
                 "critique": critique,
-                "rationales": json.dumps(why, ensure_ascii=False),
+                "rationales": json.dumps(rationales, ensure_ascii=False),
                 "temperature": one["about"]["temperature"],
                 "finish_reason": one["finish_reason"],
                 "shown_at": json.dumps({name: at.index(place) for name, at in places.items()}),

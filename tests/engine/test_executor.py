@@ -50,7 +50,7 @@ RECIPE = Recipe(
     name="tiny",
     makes="whatever a test wires",
     schema=PROMPT_COMPLETION,
-    seeds=Seeds(flag="prompts", form="prompts", source="none", licence="cc0-1.0", written_by="us"),
+    seeds=Seeds(form="prompts", source="none"),
     roles={"writer": "answers", "judge": "rates"},
     rows=1,
     rows_of="rows",

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from builders.engine.calls import Answer, Call, Question
+from builders.engine.calls import Answer, Call, Parse, Question, Unreadable
 from builders.engine.greenlets import drive
 from builders.engine.llm import EngineLLM
 from builders.engine.teacher_kinds import RecordedTeacher
@@ -40,6 +40,16 @@ def calls(asks: Callable[[EngineLLM], Any], build_seed: int = 5, **sampling: Any
     return asyncio.run(made())
 
 
+def only(text: str) -> Parse:
+    """A parser that can read one answer."""
+
+    def parse(_: Question, answer: Answer) -> None:
+        if answer.text != text:
+            raise Unreadable("another answer")
+
+    return parse
+
+
 def asked(*questions: Question, build_seed: int = 5, **sampling: Any) -> list[Call]:
     return calls(lambda llm: llm.replies(questions, lambda *_: None, 1), build_seed, **sampling)
 
@@ -50,14 +60,10 @@ def seeds(*questions: Question, build_seed: int = 5) -> list[int]:
 
 def test_every_try_of_every_sample_of_a_question_is_a_sample_of_its_own() -> None:
     questions = [Question(asked=RIVER, sample=sample) for sample in range(3)]
-    made = calls(lambda llm: llm.replies(questions, lambda *_: "unreadable", 4))
+    made = calls(lambda llm: llm.replies(questions, only("none"), 4))
     assert sorted(call.sample for call in made) == list(range(12))
-    # The second sample is read at its third try: 1 * 4 + 2.
-    made = calls(
-        lambda llm: llm.replies(
-            questions[1:2], lambda _, answer: None if answer.text == "6" else "unreadable", 4
-        )
-    )
+    # The second sample is parsed at its third try: 1 * 4 + 2.
+    made = calls(lambda llm: llm.replies(questions[1:2], only("6"), 4))
     assert [call.sample for call in made] == [4, 5, 6]
     made = calls(lambda llm: llm.generate([RIVER], num_generations=3))
     assert [call.sample for call in made] == [0, 1, 2]

@@ -14,7 +14,7 @@ import pytest
 
 import pipelines
 from builders.engine.budget import BudgetLimits, price_of
-from builders.engine.calls import Answer, Call, Question
+from builders.engine.calls import Answer, Call, Question, Unreadable
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
@@ -49,7 +49,7 @@ def each(teach: Any) -> Any:
             name="write",
             llm=llm,
             build=lambda raw: [
-                Question(asked=raw["prompt"], whom=name, about={"name": name})
+                Question(asked=raw["prompt"], teacher=name, about={"name": name})
                 for name in llm.members
             ],
             answer="written",
@@ -160,9 +160,9 @@ def test_every_member_is_asked_under_its_own_name_and_a_single_one_under_the_rol
         rows, engine = ran(tmp_path, spec)
         asked = [Counter(r.body.get("model") for r in end.requests) for end in (one, other)]
     names = ["writer_1", "writer_2", "writer_3"]
-    assert [[reply["whom"] for reply in row["written"]] for row in rows] == [names] * 4
+    assert [[reply["teacher"] for reply in row["written"]] for row in rows] == [names] * 4
     assert [[reply["model"] for reply in row["written"]] for row in rows] == [["m", "n", "o"]] * 4
-    assert {row["judged"][0]["whom"] for row in rows} == {"judge"}
+    assert {row["judged"][0]["teacher"] for row in rows} == {"judge"}
     assert asked[0]["m"] == 4 and [asked[1][name] for name in "nop"] == [4, 4, 4]
     found = {name: (who["endpoint"], who["model"]) for name, who in engine.identities().items()}
     assert found == {
@@ -237,8 +237,10 @@ def test_an_answer_that_cannot_be_read_is_asked_again_warmer_and_each_try_is_kep
     def asking(teach: Any) -> Any:
         from distilabel.pipeline import Pipeline
 
-        def reads(_: Question, answer: Answer) -> str | None:
-            return None if answer.text.startswith("b") else "no b"
+        def parse(_: Question, answer: Answer) -> str:
+            if not answer.text.startswith("b"):
+                raise Unreadable("no b")
+            return answer.text.upper()
 
         with Pipeline(name="again") as line:
             AskAll(
@@ -249,7 +251,7 @@ def test_an_answer_that_cannot_be_read_is_asked_again_warmer_and_each_try_is_kep
                     for n in range(2)
                 ],
                 answer="judged",
-                reads=reads,
+                parse=parse,
                 tries=4,
                 also={"told": "so"},
             )
@@ -268,6 +270,7 @@ def test_an_answer_that_cannot_be_read_is_asked_again_warmer_and_each_try_is_kep
     # Two equal questions of a row are one call, as everywhere.
     assert good["judged"][0]["text"] == "b" and len(good["judged"][0]["calls"]) == 3
     assert good["judged"][0]["fault"] is None and good["told"] == "so"
+    assert good["judged"][0]["parsed"] == "B" and bad["judged"][0]["parsed"] is None
     assert bad["judged"][1]["fault"] == "no b" and len(set(bad["judged"][1]["calls"])) == 4
     assert warmth == [0.0, 0.7, 0.7, 0.7]
 

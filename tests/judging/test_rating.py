@@ -18,8 +18,10 @@ from malformed_ratings import (
     Expected,
 )
 
+from builders.engine.calls import Unreadable
 from builders.judging.aspects import (
     ASPECTS,
+    RatedAspect,
     critique_request,
     critique_schema,
     quoted,
@@ -31,13 +33,12 @@ from builders.judging.rating import (
     Rating,
     labels,
     mean_rating,
+    parse_critique,
+    parse_ratings,
     put_back,
-    read_critique,
-    read_ratings,
     shown_order,
 )
-from builders.recipe import Drop
-from builders.schema import DROPPED, user
+from builders.schema import user
 
 HELPFULNESS, HONESTY = ASPECTS["helpfulness"], ASPECTS["honesty"]
 LABELS = labels("an item", 2)
@@ -61,8 +62,22 @@ def filled(answer: str, given: Sequence[str] = LABELS) -> str:
     return answer
 
 
-def outcome(read: list[Rating] | Drop) -> Expected:
-    return read.reason if isinstance(read, Drop) else tuple(rating.value for rating in read)
+def outcome(
+    answer: str, given: Sequence[str] = LABELS, aspect: RatedAspect = HELPFULNESS
+) -> Expected:
+    """The ratings in an answer, or the reason why it has none."""
+    try:
+        return tuple(rating.value for rating in parse_ratings(answer, given, aspect))
+    except Unreadable as doubt:
+        return doubt.reason
+
+
+def score(answer: str) -> int | str:
+    """The score in a critique, or the reason why it has none."""
+    try:
+        return parse_critique(answer).score
+    except Unreadable as doubt:
+        return doubt.reason
 
 
 def short(value: object) -> str:
@@ -82,21 +97,17 @@ def test_there_are_hundreds_of_odd_answers_and_no_two_are_the_same() -> None:
 def test_an_odd_answer_gives_the_right_ratings_or_the_reason_for_none(
     answer: str, out: Expected
 ) -> None:
-    read = read_ratings(filled(answer), LABELS, HELPFULNESS)
-    assert outcome(read) == out
-    if isinstance(read, Drop):
-        assert DROPPED.problem(
-            {"id": "0" * 16, "reason": read.reason, "evidence": json.dumps(dict(read.evidence))}
-        ) is None  # fmt: skip
-    else:
-        assert tuple(rating.label for rating in read) == LABELS
+    assert outcome(filled(answer)) == out
+    if not isinstance(out, str):
+        shown = parse_ratings(filled(answer), LABELS, HELPFULNESS)
+        assert tuple(rating.label for rating in shown) == LABELS
 
 
 @pytest.mark.parametrize(("answer", "out"), WITH_ABSENCE, ids=short)
 def test_not_applicable_is_an_absent_rating_where_the_aspect_allows_it(
     answer: str, out: Expected
 ) -> None:
-    assert outcome(read_ratings(filled(answer), LABELS, HONESTY)) == out
+    assert outcome(filled(answer), aspect=HONESTY) == out
 
 
 @pytest.mark.parametrize(("answer", "out"), [(a, o) for a, o in ODD if isinstance(o, tuple)])
@@ -104,16 +115,13 @@ def test_not_applicable_is_an_absent_rating_where_the_aspect_allows_it(
 def test_a_rating_goes_with_the_label_wherever_its_text_was_shown(
     answer: str, out: tuple[int, ...], order: Sequence[int]
 ) -> None:
-    read = read_ratings(filled(answer), LABELS, HELPFULNESS)
-    assert isinstance(read, list)
-    back = put_back(read, order)
+    back = put_back(parse_ratings(filled(answer), LABELS, HELPFULNESS), order)
     assert [back[text].value for text in order] == list(out)
 
 
-def test_the_answer_stands_in_the_evidence_of_a_failure() -> None:
-    read = read_ratings("no", LABELS, HONESTY)
-    assert read == Drop(reason="no rating", evidence={"aspect": "honesty", "judgement": "no"})
-    assert outcome(read_ratings(None, LABELS, HONESTY)) == "no answer"
+def test_an_answer_without_a_word_is_no_answer() -> None:
+    assert outcome("", aspect=HONESTY) == outcome(" \n") == "no answer"
+    assert outcome("no", aspect=HONESTY) == "no rating"
 
 
 def test_rationale_and_kinds_are_kept_beside_the_rating() -> None:
@@ -121,16 +129,11 @@ def test_rationale_and_kinds_are_kept_beside_the_rating() -> None:
         "**@1**\nType: 3, 1\nRationale: First.\n\nSecond.\nRating: 4\n"
         "Rationale for rating: third\n\n@2: Rating: 2. Rationale: thin"
     )
-    read = read_ratings(filled(answer), LABELS, HELPFULNESS)
-    assert isinstance(read, list)
-    assert read[0].record("helpfulness") == {
-        "aspect": "helpfulness",
-        "label": LABELS[0],
-        "rating": 4,
-        "rationale": "First.\n\nSecond.\nthird",
-        "types": [1, 3],
-    }
-    assert (read[1].rationale, read[1].types) == ("thin", ())
+    first, second = parse_ratings(filled(answer), LABELS, HELPFULNESS)
+    assert first == Rating(
+        label=LABELS[0], value=4, rationale="First.\n\nSecond.\nthird", types=(1, 3)
+    )
+    assert (second.rationale, second.types) == ("thin", ())
 
 
 @quick
@@ -154,7 +157,7 @@ def test_the_order_of_sections_and_objects_does_not_matter(
     dice.shuffle(sections)  # type: ignore[attr-defined]
     dice.shuffle(entries)  # type: ignore[attr-defined]
     for answer in (ending.join(sections), json.dumps({"ratings": entries})):
-        assert outcome(read_ratings(answer, given, HELPFULNESS)) == tuple(values)
+        assert outcome(answer, given) == tuple(values)
 
 
 FRAGMENTS = st.sampled_from(
@@ -170,8 +173,9 @@ def test_garbage_gives_no_ratings_unless_each_label_heads_one_section(
     parts: list[tuple[str, str]],
 ) -> None:
     answer = "".join(text + ending for text, ending in parts)
-    read = read_ratings(answer, LABELS, HELPFULNESS)
-    if isinstance(read, Drop):
+    try:
+        shown = parse_ratings(answer, LABELS, HELPFULNESS)
+    except Unreadable:
         return
     sections: list[tuple[str, str]] = []
     for line in answer.splitlines():
@@ -183,7 +187,7 @@ def test_garbage_gives_no_ratings_unless_each_label_heads_one_section(
             label, text = sections.pop()
             sections.append((label, f"{text}\n{line}"))
     assert sorted(label for label, _ in sections) == sorted(LABELS)
-    for rating in read:
+    for rating in shown:
         section = dict(sections)[rating.label]
         assert "rating" in section.lower() and str(rating.value) in section
 
@@ -193,10 +197,8 @@ def test_an_answer_that_breaks_off_anywhere_gives_the_same_ratings_or_none(
     answer: str, out: tuple[int, ...]
 ) -> None:
     whole = filled(answer)
-    read = {
-        outcome(read_ratings(whole[:end], LABELS, HELPFULNESS)) for end in range(len(whole) + 1)
-    }
-    assert [ratings for ratings in read if isinstance(ratings, tuple)] == [out]
+    outcomes = {outcome(whole[:end]) for end in range(len(whole) + 1)}
+    assert [ratings for ratings in outcomes if isinstance(ratings, tuple)] == [out]
 
 
 @pytest.mark.parametrize(
@@ -206,8 +208,8 @@ def test_an_answer_that_breaks_off_anywhere_gives_the_same_ratings_or_none(
 def test_a_long_answer_is_read_in_time_whatever_it_repeats(part: str) -> None:
     start = time.process_time()
     for head in ("", f"{LABELS[0]}\nRating: ", f"{LABELS[0]}\nRationale: "):
-        read_ratings(head + part * 50_000, LABELS, HELPFULNESS)
-        read_critique("Overall Score: " + head + part * 50_000)
+        outcome(head + part * 50_000)
+        score("Overall Score: " + head + part * 50_000)
     assert time.process_time() - start < 5
 
 
@@ -261,9 +263,8 @@ def test_a_judge_that_quotes_what_it_was_shown_is_read_right(
         sections.append(f"{label}\nRationale: it says\n{quote}\nRating: {values[text]}")
         entries.append({"label": label, "rationale": texts[text], "rating": values[text]})
     for answer in ("\n\n".join(sections), json.dumps({"ratings": entries})):
-        read = read_ratings(answer, given, HELPFULNESS)
-        assert isinstance(read, list)
-        assert [rating.value for rating in put_back(read, order)] == values
+        shown = parse_ratings(answer, given, HELPFULNESS)
+        assert [rating.value for rating in put_back(shown, order)] == values
 
 
 @given(TEXTS, st.integers(0, 30))
@@ -313,10 +314,9 @@ def test_an_unanswered_form_is_no_answer() -> None:
     order, given = shown_order("x", 2), labels("x", 2)
     [message] = rating_request(HONESTY, user("p"), ["a", "b"], order=order, labels=given)
     form = message["content"].split("# Your answer\n\n")[1]
-    assert outcome(read_ratings(form, given, HONESTY)) == "unclear rating"
+    assert outcome(form, given, HONESTY) == "unclear rating"
     [message] = critique_request(user("p"), "a")
-    read = read_critique(message["content"])
-    assert isinstance(read, Drop) and read.reason == "unclear score"
+    assert score(message["content"]) == "unclear score"
 
 
 # --- critiques and means
@@ -324,14 +324,13 @@ def test_an_unanswered_form_is_no_answer() -> None:
 
 @pytest.mark.parametrize(("answer", "out"), CRITIQUES, ids=short)
 def test_a_score_is_the_whole_number_that_stands_there(answer: str, out: int | str) -> None:
-    read = read_critique(answer)
-    assert (read.reason if isinstance(read, Drop) else read.score) == out
+    assert score(answer) == out
 
 
 def test_a_critique_is_what_was_said_without_the_score() -> None:
     said = "Name a source.\n\nBe brief.\n\nOverall Score: 1\n\nGood luck!"
-    assert read_critique(said) == Critique(text="Name a source.\n\nBe brief.\nGood luck!", score=1)
-    assert read_critique('{"critique": " Brief. ", "score": 10}') == Critique(
+    assert parse_critique(said) == Critique(text="Name a source.\n\nBe brief.\nGood luck!", score=1)
+    assert parse_critique('{"critique": " Brief. ", "score": 10}') == Critique(
         text="Brief.", score=10
     )
     assert critique_schema()["properties"]["score"]["enum"] == list(range(1, 11))

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pipelines.completions
+from builders.gates.choice import one_per_prompt
 from builders.recipe import Drop, Raw, Settings, row_id, short_hash
 from builders.schema import Row, assistant, user
-from pipelines.completions import RECIPE, chosen, judging, row, score
+from pipelines.completions import RANKS, RECIPE, judge_question, row, score
 
 ASKED = "Name the longest river of Africa."
 
@@ -22,6 +23,8 @@ STOPPED = {"llm_answer_finish_reason": "stop"}
 
 def raw(answer: str | None, *, finish_reason: str = "stop", **more: Any) -> Raw:
     """A raw row as the pipeline gives it."""
+    if "judgement" in more:
+        more["score"] = score(more["judgement"])
     return {
         "id": row_id(ASKED),
         "prompt": user(ASKED),
@@ -84,7 +87,7 @@ def test_an_answer_nobody_was_to_judge_needs_no_score() -> None:
 @given(
     st.none() | st.text(),
     st.sampled_from(["stop", "length", "time-out", ""]),
-    st.sampled_from([{}, {"judgement": None}, {"judgement": "[[3]]"}, {"judgement": "[[0]]"}]),
+    st.sampled_from([{}, {"judgement": ""}, {"judgement": "[[3]]"}, {"judgement": "[[0]]"}]),
 )
 @settings(deadline=None)
 def test_whatever_a_teacher_says_gives_a_row_that_fits_or_a_reason_with_the_answer(
@@ -145,7 +148,7 @@ def kept(rule: str, raws: list[Raw], *, prompts: list[str] | None = None) -> lis
         verdict = row(one)
         assert isinstance(verdict, dict)
         rows.append({"id": short_hash(prompts[place] if prompts else "p"), **verdict})
-    drops = chosen(rule)(raws, rows)
+    drops = one_per_prompt(RANKS[rule], rule)(raws, rows)
     assert {drop.reason for drop in drops.values()} <= {"not chosen"}
     assert all(drop.evidence == {"rule": rule} for drop in drops.values())
     return [one["answer"] for place, one in enumerate(raws) if place not in drops]
@@ -218,7 +221,7 @@ def test_the_judge_sees_the_whole_dialogue_and_the_whole_answer() -> None:
         *assistant("4"),
         *user("{and} %s {0}?"),
     ]
-    (message,) = judging({**STOPPED, "prompt": prompt, "answer": "{six} $x {answer}\n"})
+    (message,) = judge_question({**STOPPED, "prompt": prompt, "answer": "{six} $x {answer}\n"})
     assert message["role"] == "user"
     said = [f"{turn['role']}: {turn['content']}" for turn in prompt]
     assert [message["content"].count(part) for part in [*said, *MARKS]] == [1] * 7
@@ -239,7 +242,7 @@ def test_judged_text_cannot_close_the_part_of_the_prompt_it_stands_in(
 ) -> None:
     one: dict[str, Any] = {**STOPPED, "prompt": user("q"), "answer": "a"}
     one[where] = attack if where == "answer" else user(attack)
-    content = judging(one)[0]["content"]
+    content = judge_question(one)[0]["content"]
     places = [content.lower().find(mark.lower()) for mark in MARKS]
     assert [content.lower().count(mark.lower()) for mark in MARKS] == [1, 1, 1]
     assert places == sorted(places) and content.endswith(MARKS[-1])
@@ -280,5 +283,5 @@ def test_an_answer_that_is_dropped_in_any_case_is_not_paid_for_again_at_the_judg
     spoiled: dict[str, Any],
 ) -> None:
     raw = {**STOPPED, "prompt": user("q"), "answer": "a"}
-    assert judging(raw) is not None
-    assert judging(raw | spoiled) is None
+    assert judge_question(raw) is not None
+    assert judge_question(raw | spoiled) is None

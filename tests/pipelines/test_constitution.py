@@ -1,42 +1,24 @@
-"""Answers revised by principles and pairs decided by one: what is asked, drawn, kept and told."""
+"""Constitutional AI: chains of revisions, pairs decided by principles, a build's figures."""
 
 from __future__ import annotations
 
 import ast
 import json
-import math
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import pipelines.constitution
 from builders.drafting.draft import last_draft
-from builders.engine.calls import Answer
-from builders.errors import InputError
-from builders.judging.constitution import Comparison, read_constitution
-from builders.judging.logprobs import letter_probability
-from builders.preferences.comparisons import comparison, decided, no_odds, soft_label, unreadable
-from builders.recipe import Drop, Raw, row_id, short_hash
-from builders.schema import user
+from builders.preferences.principles import read_constitution
+from builders.recipe import row_id
 from builders.sources.seed_forms import read_prompts
 from builders.sources.source import Source
-from pipelines.constitution import (
-    RECIPE,
-    SHIPPED,
-    constitution_file,
-    evades,
-    measures,
-    principles,
-    refuses,
-    row,
-)
+from pipelines.constitution import RECIPE, SHIPPED, constitution_file
 from scripts.main import main
 from tests.drafting.test_run import rows_of
+from tests.preferences.test_principles import GOOD
 
 SCRIPT = '''
 import re
@@ -104,44 +86,6 @@ def test_the_shipped_constitution_holds_sixteen_of_each_and_says_what_they_cover
     assert {row["source"] for row in rows} <= compared
 
 
-GOOD = """
-[[revisions]]
-id = "kind"
-harms = ["any"]
-critique = "Is it kind?"
-revision = "Make it kind."
-
-[[comparisons]]
-id = "kinder"
-harms = ["any"]
-question = "Which is kinder?"
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", r"no \[\[revisions\]\]"),
-        ("no toml [", "not TOML"),
-        (GOOD.replace('critique = "Is it kind?"\n', ""), r"\[\[revisions\]\] 1: expected harms"),
-        (GOOD.replace('"Is it kind?"', '" "'), r"\[\[revisions\]\] 1: expected harms"),
-        (GOOD.replace('["any"]', '"any"'), "'harms' is 'any', expected a list"),
-        (GOOD + GOOD.split("[[comparisons]]")[0], "the id 'kind' was given before"),
-        (GOOD.split("[[comparisons]]")[0], r"no \[\[comparisons\]\]"),
-        (GOOD + "\n[[comparisons]]\nid = 3\n", r"\[\[comparisons\]\] 2"),
-    ],
-)
-def test_a_constitution_that_does_not_hold_together_is_refused(
-    text: str, said: str, tmp_path: Path
-) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text(text)
-    with pytest.raises(InputError, match=said):
-        read_constitution(file)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_constitution(tmp_path / "absent.toml")
-
-
 def test_a_constitution_of_one_s_own_is_named_without_its_path(
     tmp_path: Path, quiet: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,187 +100,7 @@ def test_a_constitution_of_one_s_own_is_named_without_its_path(
     assert {pair["principle"] for pair in rows_of(facts["draft"], "default")} == {"kinder"}
 
 
-# --- what is drawn
-
-
-def test_principles_are_drawn_by_the_prompt_evenly_and_none_twice_before_all() -> None:
-    shipped = read_constitution(constitution_file(SHIPPED))
-    raws = [{"id": short_hash(str(number)), "rounds": 4} for number in range(4000)]
-    drawn = [principles(shipped, raw, seed=42) for raw in raws]
-    assert drawn == [principles(shipped, raw, seed=42) for raw in raws]
-    assert drawn != [principles(shipped, raw, seed=43) for raw in raws]
-    assert all(len({one.id for one in rounds}) == 4 for rounds, _ in drawn)
-    rounds_used = Counter(one.id for rounds, _ in drawn for one in rounds)
-    compared = Counter(one.id for _, one in drawn)
-    assert len(rounds_used) == len(compared) == 16
-    assert all(abs(count - 1000) < 120 for count in rounds_used.values())
-    assert all(abs(count - 250) < 80 for count in compared.values())
-    (long, _) = principles(shipped, {"id": "0", "rounds": 40}, seed=1)
-    assert len(long) == 40
-
-
-# --- the judge
-
-
-PRINCIPLE = Comparison(id="kinder", harms=("any",), question="Which is kinder?")
-
-
-def raw_of(first: str = "one", second: str = "two", **more: Any) -> Raw:
-    prompt = user("Why?")
-    replies = [
-        {"text": text, "fault": None, "finish_reason": "stop", "about": {}}
-        for text in (first, second)
-    ]
-    return {"id": "0", "prompt": prompt, "answers": replies, "rounds": 1, "cut_off": "keep", **more}
-
-
-def tokens(**shares: float) -> list[dict[str, Any]]:
-    top = [{"token": name, "logprob": math.log(share)} for name, share in shares.items()]
-    return [{"token": max(shares, key=lambda name: shares[name]), "top_logprobs": top}]
-
-
-def sure(*first_shares: float) -> list[dict[str, Any]]:
-    """The judge's two replies by their probability of `A`: the first answer, then the second."""
-    questions = comparison(PRINCIPLE, raw_of(), reasons=False)
-    return [
-        {
-            "about": dict(question.about),
-            "text": "A",
-            "fault": None,
-            "finish_reason": "stop",
-            "logprobs": tokens(A=share, B=1 - share),
-        }
-        for question, share in zip(questions, first_shares, strict=True)
-    ]
-
-
-def reasoned(*verdicts: str) -> list[dict[str, Any]]:
-    questions = comparison(PRINCIPLE, raw_of(), reasons=True)
-    replies = []
-    for question, verdict in zip(questions, verdicts, strict=True):
-        text = f"Because.\n[[{verdict}]]"
-        fault = unreadable(question, Answer(text=text))
-        replies.append({"about": dict(question.about), "text": text, "fault": fault})
-    return replies
-
-
-def test_both_orders_are_asked_with_the_principle_and_the_texts_in_each_place_once() -> None:
-    for reasons in (False, True):
-        asked = comparison(PRINCIPLE, raw_of("first text", "second text"), reasons=reasons)
-        shown = [str(one.asked) for one in asked]
-        assert [one.about["swapped"] for one in asked] == [False, True]
-        assert all("Which is kinder?" in text for text in shown)
-        assert shown[0].index("first text") < shown[0].index("second text")
-        assert shown[1].index("second text") < shown[1].index("first text")
-
-
-@pytest.mark.parametrize(
-    ("shares", "label"),
-    [
-        ((0.9, 0.1), 0.9),
-        ((0.9, 0.3), 0.8),
-        ((0.2, 0.9), 0.15),
-        ((0.7, 0.7), 0.5),  # it named the place, not the text
-        ((0.99, 0.99), 0.5),
-    ],
-)
-def test_the_soft_label_is_the_mean_of_both_orders(shares: Sequence[float], label: float) -> None:
-    assert soft_label(sure(*shares), reasons=False) == pytest.approx(label)
-    verdict = row(raw_of(sure=sure(*shares)))
-    if label == 0.5:
-        assert isinstance(verdict, Drop) and verdict.reason == "tie"
-    else:
-        assert isinstance(verdict, dict)
-        assert verdict["soft_label"] == pytest.approx(max(label, 1 - label))
-        better = "one" if label > 0.5 else "two"
-        assert verdict["chosen"][0]["content"] == better != verdict["rejected"][0]["content"]
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "label"),
-    [("AB", 0.6), ("BA", 0.4), ("AA", 0.5), ("BB", 0.5), ("CC", 0.5), ("AC", 0.5), ("CA", 0.5)],
-)
-def test_after_reasons_a_win_is_one_in_both_orders_and_its_label_is_clamped(
-    verdicts: str, label: float
-) -> None:
-    assert soft_label(reasoned(*verdicts), reasons=True) == label
-
-
-def test_an_order_without_a_verdict_makes_none_and_reasons_step_in_for_probabilities() -> None:
-    half = sure(0.9, 0.1)
-    half[1] |= {"fault": "no probability", "logprobs": None}
-    assert soft_label(half, reasons=False) is None
-    verdict = row(raw_of(sure=half))
-    assert isinstance(verdict, Drop) and verdict.reason == "no verdict"
-    assert verdict.evidence["faults"] == ["no probability"]
-    assert comparison(PRINCIPLE, raw_of(sure=half), reasons=True)
-    assert decided(raw_of(sure=half, reasoned=reasoned("A", "B")))[0] == "reasons"
-    assert comparison(PRINCIPLE, raw_of(sure=sure(0.9, 0.1)), reasons=True) == []
-
-
-@pytest.mark.parametrize(
-    ("given_tokens", "share"),
-    [
-        (tokens(A=0.75, B=0.25), 0.75),
-        (tokens(**{" A": 0.5, "(A": 0.25, "B": 0.25}), 0.75),
-        (tokens(The=0.5, A=0.1, B=0.3), 0.25),
-        ([*tokens(**{"(": 0.99, "x": 0.01}), *tokens(A=0.6, B=0.4)], 0.6),
-        (tokens(A=1.0), 1.0),
-        (tokens(The=0.999, A=0.0005, B=0.0005), None),
-        ([], None),
-        (None, None),
-        ("A", None),
-        ([{"token": "A"}], None),
-        ([{"token": "A", "top_logprobs": None}], None),
-        ([{"token": "A", "top_logprobs": [None, {"token": 3}, {"token": "A"}]}], None),
-        ([{"token": "A", "top_logprobs": [{"token": "A", "logprob": "x"}]}], None),
-        ([3, *tokens(A=0.5, B=0.5)], 0.5),
-    ],
-)
-def test_a_letter_s_probability_is_read_from_whatever_an_endpoint_gives(
-    given_tokens: Any, share: float | None
-) -> None:
-    found = letter_probability(given_tokens, "A", "B")
-    assert found == (None if share is None else pytest.approx(share))
-
-
-def test_tokens_without_a_letter_are_no_probability() -> None:
-    (question, _) = comparison(PRINCIPLE, raw_of(), reasons=False)
-    assert no_odds(question, Answer(text="A")) == "no probability"
-    assert no_odds(question, Answer(text="A", logprobs=tokens(A=0.5, B=0.5))) is None
-    assert unreadable(question, Answer(text="[[A]]", finish_reason="length")) == "cut off"
-    assert unreadable(question, Answer(text="Both are fine.")) == "no verdict"
-
-
-def test_two_answers_that_are_no_pair_cost_no_judge() -> None:
-    def reason(raw: Raw) -> str:
-        assert comparison(PRINCIPLE, raw, reasons=False) == []
-        verdict = row(raw)
-        assert isinstance(verdict, Drop)
-        return verdict.reason
-
-    assert reason(raw_of("One  text", "one text")) == "same text"
-    assert reason(raw_of("one", " \n")) == "empty"
-    failed, cut = raw_of(), raw_of(cut_off="drop")
-    failed["answers"][1] |= {"text": None, "fault": "time-out"}
-    cut["answers"][0] |= {"finish_reason": "length"}
-    assert (reason(failed), reason(cut)) == ("time-out", "cut off")
-
-
-@given(st.none() | st.text(), st.text(), st.sampled_from(["stop", "length"]))
-@settings(deadline=None)
-def test_whatever_a_teacher_says_gives_a_row_that_fits_or_a_reason(
-    first: str | None, second: str, finish_reason: str
-) -> None:
-    raw = raw_of(sure=sure(0.9, 0.2))
-    raw["answers"][0] |= {"text": first, "fault": None if first else "http 500"}
-    raw["answers"][1] |= {"text": second, "finish_reason": finish_reason}
-    verdict = row(raw)
-    if not isinstance(verdict, Drop):
-        assert RECIPE.schema.problem({"id": "0" * 16, **verdict}) is None
-
-
-# --- the whole way
+# --- a whole build
 
 
 def test_the_example_row_of_the_module_fits_its_prompt() -> None:
@@ -432,7 +196,7 @@ def test_what_is_reported_follows_from_the_rows_alone_and_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = built(tmp_path)
-    assert measures(lambda config: rows_of(facts["draft"], config)) == facts["measures"]
+    assert RECIPE.measures(lambda config: rows_of(facts["draft"], config)) == facts["measures"]
     used = facts["measures"]["principles of revision"]
     assert (
         sum(used.values()) == 20
@@ -442,20 +206,6 @@ def test_what_is_reported_follows_from_the_rows_alone_and_is_shown(
     assert main(["show", "constitution", "--work", str(tmp_path / "work")]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "share revised: 1.0" in shown and "never measured against people" in shown
-
-
-@pytest.mark.parametrize(
-    ("text", "refused", "evaded"),
-    [
-        ("I'm sorry, but I can't help with that.", True, True),
-        ("I can't help with that request. " + "Here is what would help. " * 12, True, False),
-        ("Sure, here is how.", False, False),
-    ],
-)
-def test_a_refusal_that_offers_nothing_instead_is_evasive(
-    text: str, refused: bool, evaded: bool
-) -> None:
-    assert (refuses(text), evades(text)) == (refused, evaded)
 
 
 def test_ids_are_those_of_the_prompts(tmp_path: Path, quiet: pytest.CaptureFixture[str]) -> None:

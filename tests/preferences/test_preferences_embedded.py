@@ -19,10 +19,10 @@ from builders.engine.ledger import Ledger
 from builders.engine.progress import Progress
 from builders.engine.tasks import AskAll
 from builders.engine.teacher import TeacherSpec
-from builders.judging.constitution import Comparison
 from builders.judging.reliability import report
 from builders.judging.verdicts import FAILED, A, B, Judged
-from builders.preferences.comparisons import comparison, preferences
+from builders.preferences.comparisons import comparison_questions, parse_probability, preferences
+from builders.preferences.principles import Comparison
 from builders.schema import user
 from pipelines.constitution import RECIPE
 from scripts.main import main
@@ -190,8 +190,9 @@ def judging(teach: Any) -> Any:
         AskAll(
             name="judge",
             llm=teach("judge", **sure),
-            build=lambda raw: comparison(CORRECT, raw, reasons=False),
+            build=lambda raw: comparison_questions(CORRECT, raw, reasons=False),
             answer="sure",
+            parse=parse_probability,
         )
     return line
 
@@ -203,7 +204,7 @@ def test_the_report_of_the_small_judge_calls_it_unreliable_and_says_so_on_the_ca
         teacher = EmbeddedTeacher(TeacherSpec())
         with Engine(RECIPE, teacher, ledger, Progress(), seed=1) as engine:
             rows = engine(judging, labelled())
-    found = [preferences(row["sure"], reasons=False) for row in rows]
+    found = [preferences(row["sure"]) for row in rows]
     orders = [
         [A if one > 0.5 else B for one in both] if len(both) == 2 else [FAILED] * 2
         for both in found

@@ -6,6 +6,7 @@ and `question`.
 
 from __future__ import annotations
 
+import random
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from builders.errors import InputError
+from builders.recipe import short_hash
 
 Principle = TypeVar("Principle", bound="Revision | Comparison")
 
@@ -42,6 +44,14 @@ class Constitution:
 
     revisions: tuple[Revision, ...]
     comparisons: tuple[Comparison, ...]
+
+    def drawn(self, prompt_id: str, *, rounds: int, seed: int) -> tuple[list[Revision], Comparison]:
+        """The principles of a prompt: one per round, none twice before all were used; and one."""
+        chance = random.Random(short_hash("principles", str(seed), prompt_id))
+        revisions: list[Revision] = []
+        while len(revisions) < rounds:
+            revisions += chance.sample(self.revisions, len(self.revisions))
+        return revisions[:rounds], chance.choice(self.comparisons)
 
 
 def read_constitution(path: Path) -> Constitution:

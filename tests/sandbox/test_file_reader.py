@@ -158,7 +158,9 @@ def test_metadata_that_names_a_type_to_build_is_not_followed(clean: Path, tmp_pa
 
 
 def test_only_a_regular_file_is_opened(clean: Path, tmp_path: Path) -> None:
-    (tmp_path / "link.jsonl").symlink_to("/etc/hostname")
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    assert read_safely(tmp_path / "rows.jsonl", clean, ReadLimits()).kind is None
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "rows.jsonl")
     os.mkfifo(tmp_path / "pipe.jsonl")
     (tmp_path / "folder.jsonl").mkdir()
     for name in ("link", "pipe", "folder", "absent"):
@@ -168,6 +170,7 @@ def test_only_a_regular_file_is_opened(clean: Path, tmp_path: Path) -> None:
 def test_lines_are_plain_json_or_refused(clean: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     for line, kind in {
+        '\ufeff{"a": 1}': None,
         '{"a": [{"role": "user", "content": "é"}], "b": 1, "c": 1.5, "d": null}': None,
         '{"a": 1, "a": 2}': "broken",
         '{"a": 99999999999999999999}': "broken",

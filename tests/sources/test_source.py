@@ -27,7 +27,7 @@ def test_the_revision_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     assert revision == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_folder_of_files_is_read_as_load_dataset_reads_it(
+def test_a_folder_is_read_as_load_dataset_reads_it_from_train_unless_another_split_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import datasets
@@ -39,7 +39,11 @@ def test_a_folder_of_files_is_read_as_load_dataset_reads_it(
     (folder / "test.jsonl").write_text(lines("b"))
     assert prompts(Source(place=str(folder))) == ["a"]
     assert prompts(Source(place=str(folder), split="test")) == ["b"]
-    with pytest.raises(InputError, match=r"has no split 'dev'; there are train, test; name one"):
+    files = [{"split": name, "path": f"{name}.jsonl"} for name in ("test", "train")]
+    card = {"configs": [{"config_name": "default", "data_files": files}]}
+    (folder / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
+    assert prompts(Source(place=str(folder))) == ["a"]
+    with pytest.raises(InputError, match=r"has no split 'dev'; there are test, train; name one"):
         source_records(Source(place=str(folder), split="dev"))
 
 

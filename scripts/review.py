@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Review, say so where asked, merge where asked and right; 0 accepted, 3 refused."""
-    from builders.review.pull_requests import fetch, merge, say
+    from builders.review.pull_requests import fetch, merge, write_comment
     from builders.review.report import comment, facts, review
 
     with the_hub(given.hub_data) as hub, tempfile.TemporaryDirectory(prefix="potstill-") as made:
@@ -48,7 +48,7 @@ def run(given: argparse.Namespace) -> int:
         found = replace(found, findings=(*fetched.findings(), *found.findings))
         text = comment(found, repository=given.set, number=given.number, sha=fetched.sha)
         if given.comment:
-            say(hub, fetched, text)
+            write_comment(hub, fetched, text)
         merged = None
         if given.merge and found.verdict == "accept":
             merged = merge(hub, fetched, found.accepted, pull)

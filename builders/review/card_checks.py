@@ -1,4 +1,4 @@
-"""What a pull request changes in the card: a person's words may be, what is generated may not."""
+"""The checks on a changed card: a person's words may change, generated parts may not."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LICENCE = ("license", "license_name", "license_link", "license_details")
 _MOST_YAML_DEPTH = 20
 _MOST_YAML_NODES = 10_000
 
-# A fence opens at the start of a line only: one in a list item closes where the item ends, and what
-# this module took for code would then be markup.
+# A fence must open at the start of a line: one in a list item closes where the item ends, and what
+# was taken for code here would then be markup.
 _FENCE = re.compile(r"( {0,3})(`{3,}(?=[^`\n]*$)|~{3,})(.*)")
 _INDENTED_FENCE = re.compile(r"[ \t]+(?:`{3}|~{3})")
 _TAG = re.compile(r"<(?:[a-z!?]|/[a-z])[^\n]{0,60}", re.IGNORECASE)
 _PLAIN_TAG = re.compile(r"</?(?:br|sub|sup|kbd|b|i|em|strong|details|summary) ?/?>", re.IGNORECASE)
-# Without backticks: one in it could pair with one behind it and hide what lies between.
+# Without backticks: one inside could pair with a later one and hide the text between them.
 _AUTOLINK = re.compile(r"<(?:https?://|mailto:)[^\s<>`]*>", re.IGNORECASE)
 _INLINE_CODE = re.compile(r"(?<![`\\])(`{1,10})(?!`)[^`\n]{1,500}(?<!`)\1(?!`)")
 _DESTINATIONS = (
@@ -49,16 +49,16 @@ _VERSION = re.compile(r"^ {0,3}#{1,6} +v?\d.*$", re.MULTILINE)
 def card_findings(
     main: Path, pull: Path, limits: ReviewLimits
 ) -> tuple[list[Finding], tuple[str, ...]]:
-    """What is against a changed card, and the names of the hand-written parts that change."""
+    """The failed checks of a changed card, and the names of the hand-written parts that change."""
     size = pull.stat().st_size
     if size > limits.most_readme_bytes:
-        reason = f"README.md has {size:,} bytes; at most {limits.most_readme_bytes:,} may be"
+        reason = f"README.md has {size:,} bytes; at most {limits.most_readme_bytes:,} are allowed"
         return [refused("card size", reason)], ()
     found = [passed("card size")]
     try:
         text = pull.read_bytes().decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError:
-        return [*found, refused("front matter", "README.md is no UTF-8")], ()
+        return [*found, refused("front matter", "README.md is not UTF-8")], ()
     if odd := _CONTROL.search(text):  # among them a lone \r: a line's end to some, to others none
         reason = f"README.md holds the control character U+{ord(odd[0]):04X}"
         return [*found, refused("markup", reason)], ()
@@ -83,7 +83,7 @@ def card_findings(
 
 
 def _yaml_fault(text: str) -> str | None:
-    """What makes the front matter dangerous or unreadable, found without building it."""
+    """Why the front matter is dangerous or unreadable, found without constructing it."""
     head = _FRONT.match(text)
     if not head:
         return "README.md has no front matter between two lines of ---"
@@ -95,7 +95,7 @@ def _yaml_fault(text: str) -> str | None:
                 return "the YAML of README.md holds an anchor or an alias; write values in full"
             tag = getattr(event, "tag", None)
             if isinstance(tag, str) and not isinstance(event, yaml.DocumentStartEvent):
-                return f"the YAML of README.md holds the tag {tag[:60]!r}; a card needs none"
+                return f"the YAML of README.md holds the tag {tag[:60]!r}; a card may have none"
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > _MOST_YAML_DEPTH or nodes > _MOST_YAML_NODES:
@@ -112,23 +112,23 @@ def _generated_finding(
 ) -> Finding:
     for name in sorted(old.keys() | new.keys()):
         if name not in (*_LICENCE, *_FRONT_WORDS) and old.get(name) != new.get(name):
-            return refused("card", f"{name!r} in the front matter is generated; leave it as it was")
+            return refused("card", f"{name!r} in the front matter is generated; do not change it")
     if lost := _OWN_TAGS & set(_leaves(old.get("tags"))) - set(_leaves(new.get("tags"))):
-        return refused("card", f"the tags {sorted(lost)} are generated; leave them")
+        return refused("card", f"the tags {sorted(lost)} are generated; do not remove them")
     was, now = _generated_lines(before), _generated_lines(after)
     if was != now:
         pairs = itertools.zip_longest(was, now, fillvalue="")
         first = next(one or other for one, other in pairs if one != other)
-        reason = f"{first[:80]!r} is generated from the rows; only what stands between the marks "
+        reason = f"{first[:80]!r} is generated from the rows; only the text between the marks "
         return refused("card", reason + "of words may change")
     dated = [_VERSION.findall(words_on(card).get("Changes", "")) for card in (before, after)]
     if dated[0] != dated[1]:
-        return refused("card", "the versions under 'Changes' are given at a release; leave them")
+        return refused("card", "the versions under 'Changes' are set by releases; keep them")
     return passed("card")
 
 
 def _generated_lines(text: str) -> list[str]:
-    """A card without its front matter and without what stands between the marks of words."""
+    """The lines of a card without its front matter and without a person's words."""
     body = _FRONT.sub("", text)
     return _WORDS.sub(r"<!-- words: \1 -->", body).rstrip().split("\n")
 
@@ -146,29 +146,29 @@ def _licence_finding(old: Mapping[str, Any], new: Mapping[str, Any]) -> Finding:
 
 
 def markup_fault(text: str) -> str | None:
-    """What in a person's words is more than Markdown's harmless part, or None."""
+    """What in a person's words is more than harmless Markdown, or None."""
     if odd := _CONTROL.search(text):
         return f"holds the control character U+{ord(odd[0]):04X}"
     if found := _OVERRIDES.search(text):
-        return f"holds U+{ord(found[0]):04X}, which turns the reading order around"
+        return f"holds U+{ord(found[0]):04X}, which reverses the reading order"
     if _unclosed(text):
-        return "opens a code fence that it never closes"
+        return "opens a code fence without closing it"
     prose = _prose(text)
     if "<!--" in prose or "-->" in prose:
-        return "holds an HTML comment; people would not see it"
+        return "holds an HTML comment, which readers do not see"
     if any(not inside and _INDENTED_FENCE.match(line) for line, inside in _lines(text)):
-        return "holds an indented code fence; let it start at the line's start"
+        return "holds an indented code fence; start it at the beginning of the line"
     if tag := _TAG.search(_PLAIN_TAG.sub("", prose)):
         return f"holds HTML ({tag[0][:40]!r}); write Markdown, or put code in backticks"
     for destination in _destinations(prose):
         scheme = _SCHEME.match(destination)
         if scheme and scheme[1] not in _SCHEMES:
-            return f"links to {destination[:40]!r}; only https, http and mailto may be"
+            return f"links to {destination[:40]!r}; only https, http and mailto are allowed"
     return None
 
 
 def _destinations(prose: str) -> Iterator[str]:
-    """Where links and images lead, as a browser would understand it."""
+    """The targets of links and images, as a browser would resolve them."""
     for pattern in _DESTINATIONS:
         for found in pattern.finditer(prose):
             plain = urllib.parse.unquote(html.unescape(found[1].strip("<> ")))
@@ -182,7 +182,7 @@ def _prose(text: str) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[str, bool]]:
-    """Each line, and whether it stands in a code fence or opens or closes one."""
+    """Each line, and whether it belongs to a code fence."""
     fence = ""
     for line in text.split("\n"):
         line = line.removesuffix("\r")

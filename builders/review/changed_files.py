@@ -1,4 +1,4 @@
-"""What a pull request changes, file by file, and which files and names it may not bring."""
+"""The files that a pull request changes, and the checks on their names, places and types."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_PATH = 500
 _RESERVED = re.compile(r"(?i)(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?")  # devices on Windows
 _GIT = re.compile(r"(?i)\.git.*|git~\d+")
 
-# By what it is; the words go into the reason.
+# File name endings by what the file is, in the words of the reason.
 _EXECUTABLE = {
     "a script": ".py .pyi .pyx .sh .bash .zsh .fish .js .mjs .ts .pl .rb .lua .php .r .ps1 .bat"
     " .cmd .vbs .jl .awk .tcl .jinja .j2 .mk .cmake",
@@ -57,10 +57,10 @@ class Change:
     """One file that differs between main and the pull request.
 
     Attributes:
-        path: Its path in the repository, as the stranger wrote it.
-        action: What happens to it.
-        kind: `card`, `rows` of `default`, `given` (new rows in contributed/), or `other`: what no
-            pull request may touch.
+        path: Its path in the repository, as the contributor wrote it.
+        action: What the pull request does to it.
+        kind: `card`, `rows` of `default`, `given` (new rows in contributed/), or `other`, which no
+            pull request may change.
     """
 
     path: str
@@ -69,7 +69,7 @@ class Change:
 
 
 def changes(main: Path, pull: Path) -> list[Change]:
-    """All files that differ in content, mode or nature, by path."""
+    """All files that differ in content, mode or type, sorted by path."""
     old, new = dict(_entries(main)), dict(_entries(pull))
     found = []
     for path in sorted(old.keys() | new.keys()):
@@ -83,7 +83,7 @@ def changes(main: Path, pull: Path) -> list[Change]:
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Everything in a folder but folders that hold something; no link is followed."""
+    """All files and empty folders in a folder; no link is followed."""
     waiting = [folder]
     while waiting:
         here = waiting.pop()
@@ -95,7 +95,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
             else:
                 name = Path(entry.path).relative_to(folder).as_posix()
                 yield name, entry.stat(follow_symlinks=False)
-        if not entries and here != folder:  # git has no empty folders, but submodules
+        if not entries and here != folder:  # git stores no empty folder, so it is a submodule
             yield here.relative_to(folder).as_posix(), here.lstat()
 
 
@@ -120,7 +120,7 @@ def _kind(path: str) -> Literal["card", "rows", "given", "other"]:
 def file_findings(
     pull: Path, changed: Sequence[Change], main: Path, limits: ReviewLimits
 ) -> list[Finding]:
-    """What is against the names, the nature and the places of the changed files."""
+    """The checks on the names, the types and the places of the changed files."""
     every = {path for path, _ in [*_entries(main), *_entries(pull)]}
     tricks = _path_faults([change.path for change in changed], every)
     present = [change.path for change in changed if change.action != "removed"]
@@ -138,11 +138,11 @@ def _path_faults(paths: Sequence[str], every: Iterable[str]) -> dict[str, str]:
 
 
 def path_problem(path: str) -> str | None:
-    """Why a repository path is a trick or cannot stand on every disk, or None."""
+    """Why a path in a repository is not accepted, or None; it must work on every file system."""
     try:
         path.encode()
     except UnicodeEncodeError:
-        return "is no UTF-8"
+        return "is not UTF-8"
     if not path or path.startswith("/") or len(path) > _MOST_PATH:
         return "is absolute, empty or too long"
     if any(unicodedata.category(character)[0] == "C" for character in path):
@@ -150,26 +150,26 @@ def path_problem(path: str) -> str | None:
     if unicodedata.normalize("NFKC", path) != path:
         return "is not in the plain Unicode form (NFKC)"
     if re.search(r'[\\:*?"<>|]', path):
-        return "holds a character that is no part of a name"
+        return "holds a character that file names may not have"
     for part in path.split("/"):
         if part in ("", ".", "..") or part != part.strip() or part.endswith("."):
-            return "has a part that climbs, is empty or ends in a dot or a space"
+            return "has a part that is empty, is '.' or '..', or ends in a dot or a space"
         if _GIT.fullmatch(part) and path not in (".gitattributes", ".gitignore"):
-            return "has a part that git keeps to itself"
+            return "has a part that is reserved by git"
         if _RESERVED.fullmatch(part) or len(part.encode()) > _MOST_PART_BYTES:
-            return "has a part that is a device's name or too long"
+            return "has a part that is the name of a device or too long"
     return None
 
 
 def _twins(paths: Iterable[str]) -> dict[str, str]:
-    """Paths that some disk takes for another one, or for a folder above it, each with that one."""
-    spelt: dict[str, set[str]] = defaultdict(set)
+    """Paths that some file systems cannot tell from another path or folder, each with the other."""
+    spellings: dict[str, set[str]] = defaultdict(set)
     for path in paths:
         parts = path.split("/")
         for end in range(1, len(parts) + 1):
             part = "/".join(parts[:end])
-            spelt[unicodedata.normalize("NFKC", part).casefold()].add(part)
-    unlike = [names for names in spelt.values() if len(names) > 1]
+            spellings[unicodedata.normalize("NFKC", part).casefold()].add(part)
+    unlike = [names for names in spellings.values() if len(names) > 1]
     found = {}
     for path in paths:
         parts = path.split("/")
@@ -181,19 +181,19 @@ def _twins(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _nature(pull: Path, path: str) -> str | None:
-    """Why a file is something that runs, or no file at all; None for data."""
+    """Why a file is executable or not a regular file; None for data."""
     found = (pull / path).lstat()
     if stat.S_ISLNK(found.st_mode):
         return "is a symlink"
     if stat.S_ISDIR(found.st_mode):
-        return "is an empty folder, as a submodule is"
+        return "is an empty folder or a submodule"
     if not stat.S_ISREG(found.st_mode):
-        return "is no regular file"
+        return "is not a regular file"
     name = path.rpartition("/")[2].lower()
     if what := _KIND.get(Path(name).suffix) or _NAMED.get(name.partition(".")[0]):
         return f"is {what}"
     if name == ".gitmodules":
-        return "names submodules"
+        return "declares submodules"
     with (pull / path).open("rb") as file:
         head = file.read(16)
     for magic, what in _MAGIC:
@@ -206,7 +206,9 @@ def _nature(pull: Path, path: str) -> str | None:
 
 def _place_finding(changed: Sequence[Change], limits: ReviewLimits) -> Finding:
     if len(changed) > limits.most_files:
-        return refused("files", f"{len(changed):,} files change; at most {limits.most_files} may")
+        return refused(
+            "files", f"{len(changed):,} files change; at most {limits.most_files} are allowed"
+        )
     faults = {}
     for change in changed:
         if change.kind == "other":
@@ -214,9 +216,9 @@ def _place_finding(changed: Sequence[Change], limits: ReviewLimits) -> Finding:
         elif change.kind == "card" and change.action != "changed":
             faults[change.path] = f"may not be {change.action}"
         elif change.kind == "rows" and change.action == "added":
-            faults[change.path] = "is a new file of rows; new rows go into contributed/"
+            faults[change.path] = "is a new file of rows; put new rows into contributed/"
         elif change.kind == "given" and change.action != "added":
-            faults[change.path] = f"may not be {change.action}; new rows go into a new file"
+            faults[change.path] = f"may not be {change.action}; put new rows into a new file"
     return _finding("files", faults)
 
 

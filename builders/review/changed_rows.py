@@ -1,4 +1,4 @@
-"""Which rows of `default` a pull request adds, changes and removes, by id, from clean files."""
+"""The rows of `default` that a pull request adds, changes and removes, compared by id."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ IdRule = Literal["prompt", "prompt and answer", "any"]
 class Edit:
     """One row that a pull request adds, changes or removes.
 
-    `row` is the row as the pull request has it, of a removed one as main has it; `before` is main's
-    row of a changed one; `source` is the file's path.
+    Attributes:
+        row: The row in the pull request; for a removed row, the row in main.
+        before: For a changed row, the row in main.
+        source: The path of its file in the pull request.
     """
 
     action: Action
@@ -35,7 +37,7 @@ class Edit:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that are new here: of a changed row those that differ."""
+        """The columns to check: those that differ in a changed row, else all."""
         before = self.before
         if self.action == "changed" and before is not None:
             names = self.row.keys() | before.keys()
@@ -45,19 +47,19 @@ class Edit:
 
 @dataclass(kw_only=True)
 class Difference:
-    """All that differs in the rows.
+    """All differences between the rows of main and those of the pull request.
 
     Attributes:
-        edits: At most the wanted number of them, added first; `counts` counts all.
-        counts: Rows in main (`main`), and `added`, `changed`, `removed`; `bytes` of new and changed
-            rows as JSON.
-        columns: Changed rows by column.
-        doubled: Ids that stand twice in the files of `default`.
-        repeated: Ids of new rows that ask what another row of the set asks.
-        nameless: How many rows have no usable id.
-        emptied: Files that had rows and have none.
         rule: What main's ids are made from.
-        answers: How many rows of main and the pull request give each answer, by its hash.
+        edits: The edits up to the limits, added rows first; `counts` counts all of them.
+        counts: Rows in main (`main`), rows `added`, `changed` and `removed`, and the `bytes` of
+            added and changed rows as JSON.
+        columns: Changed rows per column.
+        doubled: Ids that occur twice in the files of `default`.
+        repeated: Ids of new rows with the prompt of another row of the set.
+        without_id: How many rows have no usable id.
+        emptied: Files that had rows in main and have none now.
+        answers: For main and for the pull request, how many rows give each answer, by its hash.
     """
 
     rule: IdRule = "any"
@@ -66,7 +68,7 @@ class Difference:
     columns: Counter[str] = field(default_factory=Counter)
     doubled: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
-    nameless: int = 0
+    without_id: int = 0
     emptied: list[str] = field(default_factory=list)
     answers: tuple[Counter[str], Counter[str]] = field(
         default_factory=lambda: (Counter(), Counter())
@@ -80,14 +82,14 @@ def difference(
     floats: Sequence[str],
     limits: ReviewLimits,
 ) -> Difference:
-    """The rows of main's files and of the pull request's, and the new rows given beside them.
+    """Compare main's rows with those of the pull request, contributed rows included.
 
     Args:
-        main: The clean files of main's `default`, by path.
-        pull: The same as the pull request has them.
+        main: The files of main's `default` as read in the sandbox, by path.
+        pull: The same files in the pull request.
         given: The files in contributed/.
-        floats: Columns in which JSON's 1 means 1.0.
-        limits: How many rows and bytes are kept to be looked at; beyond it they are only counted.
+        floats: Columns of floats, in which JSON's 1 means 1.0.
+        limits: How many rows and bytes are kept for the checks; beyond that they are only counted.
     """
     found = Difference(rule=_id_rule(main))
     digests: dict[str, bytes] = {}
@@ -105,7 +107,7 @@ def difference(
         for row in result:
             identity = row.get("id")
             if not isinstance(identity, str):
-                found.nameless += 1
+                found.without_id += 1
                 continue
             found.answers[1][answer_hash(row)] += 1
             if identity in seen:
@@ -126,7 +128,7 @@ def difference(
         for row in result:
             _complete(row, found.rule, floats)
             if not isinstance(row.get("id"), str):
-                found.nameless += 1
+                found.without_id += 1
                 continue
             found.answers[1][answer_hash(row)] += 1
             if row["id"] in seen:
@@ -178,7 +180,7 @@ def _digest(row: Row) -> bytes:
 
 
 def _id_rule(main: Mapping[str, ReadResult]) -> IdRule:
-    """What all of main's first ids are made from; `any` where it cannot be told."""
+    """What the ids of main's first rows are made from; `any` if no rule fits all of them."""
     rules: list[IdRule] = ["prompt", "prompt and answer"]
     for place, row in enumerate(_all(main)):
         rules = [rule for rule in rules if row["id"] == identity(row, rule)]
@@ -188,16 +190,16 @@ def _id_rule(main: Mapping[str, ReadResult]) -> IdRule:
 
 
 def identity(row: Row, rule: IdRule) -> str | None:
-    """The id that a row should have; None where nothing says so."""
+    """The id that a row should have; None if its rule or its prompt does not determine one."""
     prompt = row.get("prompt")
-    if rule == "any" or not _is_said(prompt):
+    if rule == "any" or not _is_prompt(prompt):
         return None
-    asked = row_id(prompt)  # type: ignore[arg-type]  # _is_said has looked
+    asked = row_id(prompt)  # type: ignore[arg-type]  # _is_prompt has checked it
     return asked if rule == "prompt" else short_hash(asked, *answers(row))
 
 
 def question(row: Row, rule: IdRule) -> str:
-    """What makes two rows the same: their prompt, or prompt and answers where prompts recur."""
+    """The hash by which two rows are duplicates: of the prompt, and of the answers if ids are."""
     asked = identity(row, "prompt")
     if asked is None:
         plain = {name: value for name, value in row.items() if name != "id"}
@@ -218,13 +220,13 @@ def answers(row: Row) -> list[str]:
 
 
 def answer_hash(row: Row) -> str:
-    """Stands for the answer that a row teaches; empty for a row without one."""
+    """The hash of the answer that a row teaches; empty for a row without one."""
     taught = {name: value for name, value in row.items() if name != "rejected"}
     texts = answers(taught)
     return short_hash(*map(normalised, texts)) if texts else ""
 
 
-def _is_said(prompt: object) -> bool:
+def _is_prompt(prompt: object) -> bool:
     if isinstance(prompt, str):
         return True
     return (
@@ -240,7 +242,7 @@ def _is_said(prompt: object) -> bool:
 
 
 def _complete(row: Row, rule: IdRule, floats: Sequence[str]) -> None:
-    """What a person need not write into a new row: its id, and the point in 1.0."""
+    """Fill in what a contributor may leave out: the id, and the point in 1.0."""
     if row.get("id") is None and (made := identity(row, rule if rule != "any" else "prompt")):
         row["id"] = made
     for name in floats:

@@ -1,4 +1,4 @@
-"""What a review found: one finding a check, passed or not, with its reason and the rows."""
+"""The findings of a review: one per check, passed or not, with the reason and the rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _MOST_NAMED = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """The outcome of one check; whatever does not pass refuses the pull request.
+    """The outcome of one check; a check that fails refuses the pull request.
 
     Attributes:
         check: The check's name, one or two words.
-        passed: Whether nothing is against the pull request here.
+        passed: Whether the check passed.
         reason: What is wrong with which value, and what was expected; of a passed check what was
             looked at, or nothing. It may hold a stranger's words: never markup, never a path to
             follow.
@@ -31,7 +31,7 @@ class Finding:
 
 
 def refused(check: str, reason: str, rows: Sequence[str] = ()) -> Finding:
-    """A check that does not pass."""
+    """A check that failed."""
     return Finding(
         check=check,
         passed=False,
@@ -42,5 +42,5 @@ def refused(check: str, reason: str, rows: Sequence[str] = ()) -> Finding:
 
 
 def passed(check: str, reason: str = "") -> Finding:
-    """A check that passes."""
+    """A check that passed."""
     return Finding(check=check, passed=True, reason=reason)

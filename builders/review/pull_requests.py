@@ -1,6 +1,6 @@
-"""A pull request on a set, as a Hub holds it: fetched as files, commented once, merged as reviewed.
+"""Pull requests on a Hub: fetch their files, write our one comment, merge what was reviewed.
 
-Nothing of it is executed or parsed here; builders.review.report reads it in a sandbox.
+Nothing in them is executed or parsed here; builders.review.report reads them in a sandbox.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from builders.release.snapshot import MANIFEST
 from builders.review.findings import MARK, Finding, refused
 from builders.schema import Row
 
-MOST_FILE_BYTES = 200_000_000  # of a changed file; a larger one is named, not fetched
+MOST_FILE_BYTES = 200_000_000  # per changed file; a larger one is reported, not fetched
 CONTRIBUTIONS = f"data/{CONFIG}/train-00000-of-00001.parquet"
-_NEEDED = ("README.md", MANIFEST, "data/default/", f"data/{CONFIG}/")  # though unchanged
+_NEEDED = ("README.md", MANIFEST, "data/default/", f"data/{CONFIG}/")  # fetched even if unchanged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,11 @@ class Pull:
     """A pull request at one commit.
 
     Attributes:
-        sha: Its head when it was fetched; nothing else is ever merged.
-        base: Where it left main; what it changes is what differs from there.
-        author: Who opened it, by name on the Hub.
-        conflicts: Files that main has changed as well.
-        unsafe: Paths that cannot be written to a folder, each with why.
+        sha: Its head when it was fetched; no other commit is ever merged.
+        base: The newest commit that it shares with main; its changes are relative to that.
+        author: The user who opened it.
+        conflicts: Files that main has changed too.
+        unsafe: Paths that cannot be written to a folder, each with the reason.
         too_large: Changed files above the limit, in bytes; they were not fetched.
     """
 
@@ -51,25 +51,28 @@ class Pull:
     too_large: Mapping[str, int]
 
     def findings(self) -> tuple[Finding, ...]:
-        """What is against it before a file is opened."""
+        """The checks that fail before any file is opened."""
         found = [refused("path", f"{path!r} {why}") for path, why in self.unsafe.items()]
         found += [
-            refused("file size", f"{path!r} has {size:,} bytes; at most {MOST_FILE_BYTES:,} may be")
+            refused(
+                "file size", f"{path!r} has {size:,} bytes; at most {MOST_FILE_BYTES:,} allowed"
+            )
             for path, size in self.too_large.items()
         ]
         if self.conflicts:
             names = ", ".join(self.conflicts)
-            found.append(refused("conflict", f"main changed the same files meanwhile: {names}"))
+            found.append(refused("conflict", f"main has changed the same files: {names}"))
         return tuple(found)
 
 
 def fetch(hub: Hub, repository: str, number: int, main: Path, pull: Path) -> Pull:
-    """Fetch what a pull request changes: the files as it found them, and as it leaves them.
+    """Fetch what a pull request changes: the files before it into `main`, after it into `pull`.
 
-    Of files that it does not touch only those that a review needs are in both folders.
+    Of the files that it does not change, only those that a review needs are fetched.
 
     Raises:
-        HubError: No such pull request, no right to read it, or the Hub does not answer.
+        HubError: There is no such pull request, the token may not read it, or the Hub does not
+            answer.
     """
     api = hub.api()
     at = {"repo_id": repository, "repo_type": "dataset"}
@@ -78,7 +81,7 @@ def fetch(hub: Hub, repository: str, number: int, main: Path, pull: Path) -> Pul
         if not details.is_pull_request:
             raise HubError(f"{repository} number {number} is a discussion, not a pull request")
         head = api.repo_info(revision=f"refs/pr/{number}", **at).sha or ""
-        base = _left_main_at(api, at, head)
+        base = _common_ancestor(api, at, head)
         old, new = (tree(api, at, sha) for sha in (base, head))
         changed = {
             path for path in old.keys() | new.keys() if _differ(old.get(path), new.get(path))
@@ -108,8 +111,8 @@ def fetch(hub: Hub, repository: str, number: int, main: Path, pull: Path) -> Pul
     )
 
 
-def _left_main_at(api: Any, at: Mapping[str, str], head: str) -> str:
-    """The newest commit that a pull request and main have in common."""
+def _common_ancestor(api: Any, at: Mapping[str, str], head: str) -> str:
+    """The newest commit that a pull request shares with main."""
     ours = {commit.commit_id for commit in api.list_repo_commits(revision="main", **at)}
     theirs = (commit.commit_id for commit in api.list_repo_commits(revision=head, **at))
     common: str | None = next((commit for commit in theirs if commit in ours), None)
@@ -130,11 +133,11 @@ def _copy(source: Path, to: Path) -> None:
     shutil.copyfile(source, to)
 
 
-def say(hub: Hub, pull: Pull, text: str) -> None:
-    """Put our comment on a pull request: the one that is there is edited, else it is the first.
+def write_comment(hub: Hub, pull: Pull, text: str) -> None:
+    """Write our comment on a pull request, or edit the one that is already there.
 
     Raises:
-        HubError: No right to comment, or the Hub does not answer.
+        HubError: The token may not comment, or the Hub does not answer.
     """
     api = hub.api()
     at = {"repo_id": pull.repository, "discussion_num": pull.number, "repo_type": "dataset"}
@@ -158,11 +161,11 @@ def say(hub: Hub, pull: Pull, text: str) -> None:
 
 
 def merge(hub: Hub, pull: Pull, accepted: Sequence[tuple[Action, Row]], folder: Path) -> str:
-    """Merge exactly the reviewed commit; give main's new one.
+    """Merge exactly the reviewed commit; return the new commit of main.
 
-    `folder` holds the files of the pull request as they were reviewed. One commit on top of the
-    reviewed one writes down who gave what and mends the manifest's sums, so that one merge brings
-    both; it names the reviewed commit as its parent, so a push in between stops everything.
+    `folder` holds the files of the pull request as they were reviewed. A commit on top of the
+    reviewed one records the contributions and updates the hashes in the manifest, so that one merge
+    brings both. Its parent is the reviewed commit, so a push in between stops the merge.
 
     Raises:
         HubError: The pull request is not open, moved since the review, or conflicts with main.
@@ -206,18 +209,18 @@ def merge(hub: Hub, pull: Pull, accepted: Sequence[tuple[Action, Row]], folder: 
                 "nothing was merged; review it again"
             )
         api.merge_pull_request(discussion_num=pull.number, **at)
-        # The Hub's merge takes no sha: a push in the very moment would have come along.
+        # The Hub's merge takes no sha: a push at this moment would have been merged too.
         if (merged := commit(hub, pull.repository, where)) != reviewed:
             raise HubError(
                 f"{pull.repository} number {pull.number} moved while it was merged: main now holds "
-                f"{merged[:12]}, not {reviewed[:12]} as reviewed; compare the two, revert main if "
-                "need be"
+                f"{merged[:12]}, not the reviewed {reviewed[:12]}; compare the two, and revert "
+                "main if necessary"
             )
         return commit(hub, pull.repository, "main")
 
 
 def _with_new_sums(folder: Path) -> bytes | None:
-    """The manifest with size and sha256 of each file that lies here; None if nothing changes."""
+    """The manifest with the size and sha256 of each file in the folder; None if it is the same."""
     path = folder / MANIFEST
     if not path.is_file():
         return None
@@ -233,10 +236,10 @@ def _with_new_sums(folder: Path) -> bytes | None:
 
 
 def fetch_contributions(hub: Hub, where: str, to: Path) -> None:
-    """Fetch the files of `contributed` of `org/set` or `org/set@revision` into a folder.
+    """Fetch the files of the config `contributed` of `org/set` or `org/set@revision`.
 
     Raises:
-        HubError: No such set or revision.
+        HubError: There is no such set or revision.
     """
     repository, revision = parse_set(where)
     api = hub.api()

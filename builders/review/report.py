@@ -1,7 +1,7 @@
-"""The verdict on a pull request: what it changes, what is against it, and one comment that says so.
+"""The review of a pull request: what it changes, which checks fail, the verdict and its comment.
 
-A pure function over two folders; nothing of the pull request runs, and its files are only read in
-the sandbox.
+It is a pure function of two folders. Nothing in the pull request is executed, and its files are
+read in the sandbox only.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _SHOWN = 140
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
-    """What a pull request changes and what is against it.
+    """What a pull request changes and which checks it passes.
 
     Attributes:
         files: The files that differ.
         words: The hand-written parts of the card that change.
         rows: Rows in main (`main`), and `added`, `changed`, `removed`.
         columns: Changed rows by column.
-        findings: One for each check that was made.
-        edits: The rows that change, the first of each kind up to the limit.
+        findings: One per check that was made.
+        edits: The rows that change, up to the limit of each kind.
     """
 
     files: tuple[Change, ...] = ()
@@ -69,14 +69,14 @@ class Review:
 
     @property
     def accepted(self) -> list[tuple[Action, Row]]:
-        """The rows that may be merged, with what happens to each; none of a refused review."""
+        """The rows that may be merged, each with its action; none if the review refuses."""
         if self.verdict != "accept":
             return []
         return [(edit.action, edit.row) for edit in self.edits]
 
     @property
     def samples(self) -> list[Edit]:
-        """Up to ten of the rows that change, of each kind some."""
+        """Up to ten of the rows that change, some of each kind."""
         kinds = [
             [edit for edit in self.edits if edit.action == action]
             for action in ("changed", "added", "removed")
@@ -94,14 +94,14 @@ def review(
     limits: ReviewLimits | None = None,
     schema: Schema | None = None,
 ) -> Review:
-    """Judge a pull request's tree against the set's main.
+    """Review the tree of a pull request against the set's main.
 
     Args:
-        main: The set as it is.
-        pull: The set as the pull request would leave it.
-        evaluation: Files of evaluation items that may not enter.
-        limits: What it may cost and bring.
-        schema: The shape of `default`; None takes it from main's own file.
+        main: The folder of the set as it is.
+        pull: The folder of the set as the pull request would leave it.
+        evaluation: Files of evaluation items, which the set must not contain.
+        limits: What a pull request may bring and cost.
+        schema: The schema of `default`; None takes it from main's own file.
 
     Raises:
         InputError: An evaluation file cannot be read.
@@ -146,7 +146,7 @@ def _rows(
     schema: Schema | None,
     items: Any,
 ) -> tuple[Difference, list[Finding]]:
-    """What changes in the rows; where a file cannot be read or is of another shape, only that."""
+    """What changes in the rows, or only the files that cannot be read or have other columns."""
     touched = {one.path: one for one in found if one.kind == "rows" and one.action != "added"}
     given = [one.path for one in found if one.kind == "given" and one.action == "added"]
     if not touched and not given:
@@ -177,7 +177,7 @@ def _rows(
     if faults:
         return Difference(), [refused("reading", faults[0], list(dict.fromkeys(faults)))]
     if (rows := sum(result.rows for result in fresh.values())) > limits.most_rows:
-        reason = f"{rows:,} rows are given; at most {limits.most_rows:,} may be"
+        reason = f"{rows:,} rows are contributed; at most {limits.most_rows:,} are allowed"
         return Difference(), [passed("reading"), refused("bulk", reason)]
     first = next(iter(old.values()), None)
     wanted = dict(first.columns or {}) if first else {}
@@ -203,7 +203,7 @@ def _rows(
 
 
 def facts(review: Review) -> dict[str, Any]:
-    """A review as values of JSON, for programs."""
+    """A review as JSON values, for programs."""
     return {
         "verdict": review.verdict,
         "files": [asdict(change) for change in review.files],
@@ -215,7 +215,7 @@ def facts(review: Review) -> dict[str, Any]:
 
 
 def comment(review: Review, *, repository: str, number: int, sha: str) -> str:
-    """The review as one Markdown comment, at most 8 kB; whatever strangers wrote is only text."""
+    """The review as one Markdown comment of at most 8 kB; what strangers wrote is inert text."""
     for samples in range(_MOST_SAMPLES, -1, -1):
         text = "\n".join(_comment_lines(review, repository, number, sha, samples)) + "\n"
         if len(text.encode()) <= _MOST_COMMENT_BYTES:
@@ -227,14 +227,14 @@ def _comment_lines(
     review: Review, repository: str, number: int, sha: str, samples: int
 ) -> list[str]:
     failed = [finding for finding in review.findings if not finding.passed]
-    said = {
+    verdict = {
         "accept": "may be merged: every check passes",
         "refuse": f"may not be merged: {len(failed)} of {len(review.findings)} checks fail",
         "nothing": "changes nothing",
     }[review.verdict]
     lines = [
         MARK,
-        f"**Pull request {number} on {inert(repository)} {said}.**",
+        f"**Pull request {number} on {inert(repository)} {verdict}.**",
         "",
         f"Reviewed at `{re.sub('[^0-9a-zA-Z]', '', sha)[:64]}`; a later commit needs a new review.",
     ]
@@ -273,21 +273,21 @@ def _why(finding: Finding) -> str:
 
 def _sample_line(edit: Edit) -> str:
     asked = _text(edit.row.get("prompt") or edit.row.get("messages") or edit.row.get("text"))
-    told = [_text(edit.row[name]) for name in ("completion", "chosen") if edit.row.get(name)]
+    answers = [_text(edit.row[name]) for name in ("completion", "chosen") if edit.row.get(name)]
     if edit.action == "changed" and edit.before:
         names = [name for name in edit.columns if name != "prompt"]
-        told = [
+        answers = [
             f"{name}: {_around(_text(edit.before.get(name)), _text(edit.row.get(name)))}"
             for name in names[:2]
-        ] or told
+        ] or answers
     return (
         f"| {inert(edit.row.get('id'), 20)} | {edit.action} | {inert(asked, _SHOWN)} "
-        f"| {inert(' / '.join(told), _SHOWN * 2)} |"
+        f"| {inert(' / '.join(answers), _SHOWN * 2)} |"
     )
 
 
 def _around(before: str, after: str) -> str:
-    """Both texts from a little before the place where they part."""
+    """Both texts, from a little before the first difference."""
     at = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
     start = max(0, at - 20)
     return f"{before[start : start + 60]} -> {after[start : start + 60]}"
@@ -302,7 +302,7 @@ def _text(value: object) -> str:
 
 
 def inert(value: object, most: int = 200) -> str:
-    """A stranger's text for a table's cell: no markup, no link, nobody is called by name."""
+    """A stranger's text for a table cell, without markup, links and mentions."""
     text = "".join(
         character
         if character.isprintable() or character in "\n\t "

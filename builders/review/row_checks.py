@@ -1,4 +1,4 @@
-"""What is looked at in the rows that a pull request adds or changes, and what refuses them."""
+"""The checks on the rows that a pull request adds or changes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _WORDS: dict[str, ColumnType] = {
 }
 _TYPES = {kind: word for word, kind in _WORDS.items()} | {"json": "string"}
 _TAUGHT = ("completion", "chosen")
-_SAID = ("prompt", "completion", "chosen", "rejected", "messages", "text")
+_TEXTS = ("prompt", "completion", "chosen", "rejected", "messages", "text")
 _INVISIBLE = re.compile("[\\s\u00ad\u200b-\u200f\u2060\ufeff]+")
-_CODE = re.compile(r"```|^(?: {2,}|\t)\S", re.MULTILINE)  # where white space has a meaning
+_CODE = re.compile(r"```|^(?: {2,}|\t)\S", re.MULTILINE)  # text in which white space matters
 _MOST_SEARCHED = 4000
-_LEAST_SAME = 3  # rows with one answer are no flood, however small the set
+_LEAST_SAME = 3  # fewer rows with the same answer are no flood, however small the set
 _MOST_SAME_SHARE = 0.01
 ROW_CHECKS = (
     *("columns", "nulls", "empty text", "chosen and rejected", "schema", "ids", "white space"),
@@ -41,9 +41,9 @@ ROW_CHECKS = (
 
 
 def declared_schema(columns: Mapping[str, str], nulls: Sequence[str]) -> Schema:
-    """The schema that a file's columns are those of: a known one, or one made from their types.
+    """The known schema with a file's columns, or one made from the columns' types.
 
-    A column of a type that no Schema has is left out; it is checked by its Arrow type alone.
+    A column of a type that Schema does not have is left out; only its Arrow type is checked.
     """
     for known in vars(builders.schema).values():
         if isinstance(known, Schema) and column_words(known) == dict(columns):
@@ -88,34 +88,32 @@ def _home(path: str) -> bool:
 
 
 def bulk_findings(found: Difference, limits: ReviewLimits) -> list[Finding]:
-    """Too much at once, too much taken away, ids and questions that stand twice."""
+    """The checks on numbers: rows, bytes and growth, removals, duplicates."""
     added, changed, removed = (found.counts[name] for name in ("added", "changed", "removed"))
     had = found.counts["main"]
     findings = []
     if (total := added + changed + removed) > limits.most_rows:
         reason = (
-            f"{total:,} rows are added, changed or removed; at most {limits.most_rows:,} may be"
+            f"{total:,} rows are added, changed or removed; at most {limits.most_rows:,} allowed"
         )
         findings.append(refused("bulk", reason))
     elif (size := found.counts["bytes"]) > limits.most_new_bytes:
-        reason = f"{size:,} bytes of new rows; at most {limits.most_new_bytes:,} are looked at"
+        reason = f"{size:,} bytes of new rows; at most {limits.most_new_bytes:,} are checked"
         findings.append(refused("bulk", reason))
     elif added > limits.most_growth * max(1, had):
-        reason = (
-            f"{added:,} new rows in a set of {had:,}; at most {limits.most_growth} times as many"
-        )
+        reason = f"{added:,} new rows in a set of {had:,}; at most {limits.most_growth} times that"
         findings.append(refused("bulk", reason))
     else:
         findings.append(passed("bulk"))
     if found.emptied:
-        findings.append(refused("removals", f"{found.emptied[0]!a} is emptied"))
+        findings.append(refused("removals", f"{found.emptied[0]!a} has lost all of its rows"))
     elif removed > limits.most_removed_share * had:
-        reason = f"{removed:,} of {had:,} rows are removed; at most half may be"
+        reason = f"{removed:,} of {had:,} rows are removed; at most half are allowed"
         findings.append(refused("removals", reason))
     else:
         findings.append(passed("removals"))
     if found.repeated:
-        reason = f"the row {found.repeated[0]!r} asks what another row of the set asks"
+        reason = f"the row {found.repeated[0]!r} has the prompt of another row of the set"
         findings.append(refused("duplicates", reason, found.repeated))
     else:
         findings.append(passed("duplicates"))
@@ -125,7 +123,7 @@ def bulk_findings(found: Difference, limits: ReviewLimits) -> list[Finding]:
 def row_findings(
     found: Difference, schema: Schema, extra: Sequence[str], items: EvaluationItems | None
 ) -> list[Finding]:
-    """All checks on each new or changed row; `extra` are columns that the schema cannot name."""
+    """The checks on each new or changed row; `extra` are the columns that are not in the schema."""
     faults: dict[str, list[tuple[str, str]]] = defaultdict(list)
     flood = _flood(found)
     for edit in found.edits:
@@ -133,10 +131,10 @@ def row_findings(
             for check, reason in _row_faults(edit, schema, extra, found, items):
                 faults[check].append((edit.row["id"], reason))
             if answer_hash(edit.row) in flood:
-                faults["junk"].append((edit.row["id"], "has an answer that many prompts get"))
-    faults["ids"] += [(one, "has an id that stands twice") for one in found.doubled]
-    if found.nameless:
-        faults["ids"].append(("", f"and {found.nameless - 1:,} more have no id"))
+                faults["junk"].append((edit.row["id"], "has an answer that many other rows have"))
+    faults["ids"] += [(one, "has the id of another row") for one in found.doubled]
+    if found.without_id:
+        faults["ids"].append(("", f"and {found.without_id - 1:,} more have no id"))
     findings = []
     for check in ROW_CHECKS:
         if check == "evaluation" and not items:
@@ -163,25 +161,25 @@ def _row_faults(
     if "id" in row and (fault := _id_fault(edit, found)):
         yield "ids", fault
     if any(check in ("columns", "schema", "nulls") for check, _ in broken):
-        return  # the checks below read the columns as what they are declared to be
+        return  # the checks below rely on the declared types
     if edit.action == "changed" and _only_white_space(edit):
-        yield "white space", "changes in nothing but white space"
+        yield "white space", "changes only white space"
     texts = [(name, text) for name in new for text in _texts(row.get(name))]
     for name, text in texts:
         if kind := secret(text):
             yield "secrets", f"holds in {name!r} what looks like a key ({kind})"
-        if name in _SAID:
+        if name in _TEXTS:
             if fault := junk(text):
                 yield "junk", f"has in {name!r} {fault}"
             yield from (("text gates", fault) for fault in _gated(name, text))
     if items:
         drop = contamination(items, {name: row[name] for name in new if name in row})
         if drop:
-            told = drop.evidence
+            evidence = drop.evidence
             yield (
                 "evaluation",
-                f"holds in {told['column']!r} item {told['item']} of {told['source']} "
-                f"({told['rule']}: {str(told['matched'])[:120]!r})",
+                f"holds in {evidence['column']!r} item {evidence['item']} of {evidence['source']} "
+                f"({evidence['rule']}: {str(evidence['matched'])[:120]!r})",
             )
 
 
@@ -196,8 +194,8 @@ def _shape_faults(row: Row, schema: Schema, extra: Sequence[str]) -> Iterator[tu
             check = "nulls" if column.name in row else "columns"
             yield check, f"has no {column.name!r}"
             return
-        if column.name in _SAID and value is not None and _empty(value):
-            yield "empty text", f"has in {column.name!r} a text of nothing"
+        if column.name in _TEXTS and value is not None and _empty(value):
+            yield "empty text", f"has no visible text in {column.name!r}"
             return
     for name in extra:
         if row.get(name) is None:
@@ -215,7 +213,7 @@ def _id_fault(edit: Edit, found: Difference) -> str | None:
     if not re.fullmatch(ID_PATTERN, row["id"]):
         return "has an id that is not 16 hex digits"
     if edit.action == "changed":
-        # An id stays with its prompt when the answer gets better.
+        # A better answer keeps the id: it is the prompt's.
         was, now = (identity(one, "prompt") for one in (edit.before or row, row))
         wrong = was != now
     else:
@@ -228,10 +226,10 @@ def _id_fault(edit: Edit, found: Difference) -> str | None:
 
 def _only_white_space(edit: Edit) -> bool:
     before = edit.before or {}
-    told = [name for name in edit.columns if name != "id"]
-    if any(_CODE.search(text) for name in told for text in _texts(before.get(name))):
+    names = [name for name in edit.columns if name != "id"]
+    if any(_CODE.search(text) for name in names for text in _texts(before.get(name))):
         return False
-    return all(_plain(edit.row.get(name)) == _plain(before.get(name)) for name in told)
+    return all(_plain(edit.row.get(name)) == _plain(before.get(name)) for name in names)
 
 
 def _gated(name: str, text: str) -> Iterator[str]:
@@ -239,19 +237,19 @@ def _gated(name: str, text: str) -> Iterator[str]:
     if name in _TAUGHT:  # a prompt may repeat and quote, a rejected answer may fail
         gates = (unprintable, repetition, refusal)
     for gate in gates:
-        # A refusal stands at the start, and its search takes the square of a text of open quotes.
+        # A refusal is at the start, and its search is quadratic in a text of open quotes.
         part = text[:_MOST_SEARCHED] if gate is refusal else text
         if drop := gate({"completion": [{"content": part}]}):
             yield f"has in {name!r} a text with the fault {drop.reason!r}"
 
 
 def junk(text: str) -> str | None:
-    """Why a text says next to nothing for its length, or None."""
+    """Why a text has almost no content for its length, or None."""
     if len(text) > 20 and not any(character.isalnum() for character in text):
         return "no letter and no digit"
     packed = text.encode()
     if len(packed) >= 400 and len(zlib.compress(packed, 6)) < 0.05 * len(packed):
-        return "the same again and again"
+        return "the same text again and again"
     words = text.lower().split()
     if len(words) >= 30 and len(set(words)) < 0.1 * len(words):
         return "the same few words again and again"
@@ -261,7 +259,7 @@ def junk(text: str) -> str | None:
 
 
 def _flood(found: Difference) -> set[str]:
-    """The answers that new rows bring to a share of all prompts which main does not give them."""
+    """The answers that became frequent over all rows through the pull request."""
     before, after = found.answers
     rows = sum(after.values())
     least = max(_LEAST_SAME, _MOST_SAME_SHARE * rows)
@@ -274,7 +272,7 @@ def _flood(found: Difference) -> set[str]:
 
 
 def _empty(value: object) -> bool:
-    """Whether any text in it has nothing to see."""
+    """Whether any text in a value has no visible character."""
     texts = list(_texts(value))
     return not texts or any(not _INVISIBLE.sub("", text) for text in texts)
 
@@ -290,7 +288,7 @@ def _plain(value: object) -> object:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """The texts in a value; of a turn its content alone."""
+    """The texts in a value; of a message only its content."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A Hub job that reviews each pull request on a set when a webhook tells of it.
+"""A Hub job, started by a webhook, that reviews each pull request on a set.
 
 Source: https://huggingface.co/docs/hub/webhooks and its page on triggering jobs.
 """
@@ -21,13 +21,13 @@ _JOB = (
 
 
 def pull_requests(payload: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """The pull requests that an event asks to review: (set, number); none for all other events.
+    """The pull requests to review for an event, as (set, number); none for other events.
 
-    A pull request that opens, is opened again or gets a push is reviewed. Comments are not, so
-    that our own comment starts nothing.
+    A pull request is reviewed when it is opened, reopened or pushed to. Comments are ignored, so
+    that our own comment does not start a job.
 
     Raises:
-        InputError: This is no webhook's payload.
+        InputError: The payload is not a webhook's.
     """
     event, repository = payload.get("event"), payload.get("repo")
     if not isinstance(event, Mapping) or not isinstance(repository, Mapping):
@@ -50,13 +50,17 @@ def pull_requests(payload: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 
 def watch(hub: Hub, repository: str, *, code: str, token: str, flavor: str = "cpu-basic") -> str:
-    """Make the job and the webhook that starts it for each event on a set; give the webhook's id.
+    """Create the job and the webhook that starts it for events on a set; return the webhook's id.
 
-    `code` is the address of a git repository with potstill; `token` is what the job comments with:
-    one that may write discussions on this set and nothing else.
+    Args:
+        hub: The Hub of the set.
+        repository: The set.
+        code: The address of a git repository of potstill.
+        token: The token that the job comments with; it should only allow discussions on this set.
+        flavor: The hardware of the job, as the Hub names it.
 
     Raises:
-        HubError: No right to run jobs or to make webhooks.
+        HubError: The token may not run jobs or create webhooks.
     """
     api = hub.api()
     with client_errors(hub, repository):

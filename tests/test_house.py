@@ -16,6 +16,7 @@ import pipelines
 from builders.recipe import load_recipe, recipe_names
 from builders.schema import ID_PATTERN
 from scripts.licences import plain
+from tests.cases import each
 
 ROOT = Path(__file__).parents[1]
 MODULES = {
@@ -228,7 +229,7 @@ def test_help_and_list_start_cheaply(potstill: Run, word: str) -> None:
     assert spent_s < MOST_START_CPU_S
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@each("name", RECIPES)
 def test_a_recipe_is_three_files_with_one_name(name: str) -> None:
     assert load_recipe(pipelines, name).name == name
     assert (ROOT / "cards" / f"{name}.md").is_file()
@@ -240,7 +241,7 @@ def test_a_card_without_a_recipe_is_a_left_over() -> None:
     assert cards == set(RECIPES)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@each("name", RECIPES)
 def test_the_example_row_in_a_recipe_s_docstring_fits_its_schema(name: str) -> None:
     docstring = ast.get_docstring(MODULES[f"pipelines/{name}.py"]) or ""
     row = ast.literal_eval(docstring[docstring.index("{") : docstring.rindex("}") + 1])

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, get_args
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from builders.schema import (
     assistant,
     user,
 )
+from tests.cases import each
 
 TYPES = get_args(ColumnType)
 EVERYTHING = Schema(
@@ -142,7 +142,7 @@ def fitting() -> Row:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", TYPES)
+@each("kind", TYPES)
 def test_a_missing_or_null_value_is_named_unless_the_column_may_be_null(kind: ColumnType) -> None:
     row = {f"{name}_always": value for name, value in fitting().items()}
     assert EVERYTHING.problem(row) is None
@@ -152,7 +152,7 @@ def test_a_missing_or_null_value_is_named_unless_the_column_may_be_null(kind: Co
     assert EVERYTHING.problem(row) == f"has no {name!r}"
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "value"), [(kind, value) for kind, values in OF_NO_TYPE.items() for value in values]
 )  # fmt: skip
 def test_a_value_of_another_type_is_named_with_its_column(kind: ColumnType, value: Any) -> None:
@@ -203,7 +203,7 @@ SPOILT_ANSWERS: list[tuple[Spoil, str]] = [
 PAIR = {"prompt": user("a"), "chosen": assistant("b"), "rejected": assistant("c")}
 
 
-@pytest.mark.parametrize(("spoil", "fault"), SPOILT_PROMPTS)
+@each(("spoil", "fault"), SPOILT_PROMPTS)
 def test_a_prompt_that_no_trainer_could_take_is_named(spoil: Spoil, fault: str) -> None:
     assert PREFERENCE.problem(PAIR) is None
     problem = PREFERENCE.problem({**PAIR, "prompt": spoil(PAIR)})
@@ -211,8 +211,8 @@ def test_a_prompt_that_no_trainer_could_take_is_named(spoil: Spoil, fault: str) 
     assert problem.startswith("has in 'prompt' ") and fault in problem
 
 
-@pytest.mark.parametrize("name", ["chosen", "rejected"])
-@pytest.mark.parametrize(("spoil", "fault"), SPOILT_ANSWERS)
+@each("name", ["chosen", "rejected"])
+@each(("spoil", "fault"), SPOILT_ANSWERS)
 def test_an_answer_that_no_trainer_could_take_is_named(name: str, spoil: Spoil, fault: str) -> None:
     assert PREFERENCE.problem({**PAIR, name: spoil(PAIR)}) == f"has in {name!r} {fault}"
     alone = {"id": "0" * 16, "prompt": user("a"), "completion": spoil(PAIR)}
@@ -236,7 +236,7 @@ def test_a_pair_of_which_both_are_the_same_teaches_nothing_and_is_named(row: Row
     )
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=BY_NAME)
+@each("schema", SCHEMAS)
 def test_the_card_tells_datasets_the_columns_that_arrow_holds(schema: Schema) -> None:
     import datasets
 
@@ -249,7 +249,7 @@ def _small(kind: Any) -> str:
     return str(kind).replace("large_", "")
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=BY_NAME)
+@each("schema", SCHEMAS)
 def test_the_features_of_a_card_are_plain_values_of_which_none_is_shared(schema: Schema) -> None:
     given = schema.features
     assert json.loads(json.dumps(given)) == given
@@ -266,13 +266,13 @@ def test_an_arrow_schema_carries_no_metadata() -> None:
     assert [schema.arrow.metadata for schema in SCHEMAS] == [None] * len(SCHEMAS)
 
 
-@pytest.mark.parametrize("schema", [CALLS, DROPPED, *(one.schema for one in RECIPES)], ids=BY_NAME)
+@each("schema", [CALLS, DROPPED, *(one.schema for one in RECIPES)])
 def test_no_column_has_a_trainer_s_name_by_accident(schema: Schema) -> None:
     names = {column.name for column in schema.columns}
     assert names & RESERVED == MEANT.get(schema.name, set())
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=BY_NAME)
+@each("recipe", RECIPES)
 def test_what_a_trainer_reads_begins_with_an_id_and_is_all_messages_or_all_text(
     recipe: Any,
 ) -> None:

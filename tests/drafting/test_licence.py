@@ -2,17 +2,17 @@
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.drafting.licence import rolled_up, strictness
+from tests.cases import each
 
 LAX_TO_STRICT = ["cc0-1.0", "mit", "apache-2.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0"]
 LICENCES = st.sampled_from([*LAX_TO_STRICT, "unknown", "llama3.1", "gemma", "other"])
 
 
-@pytest.mark.parametrize(("laxer", "stricter"), [*pairwise(LAX_TO_STRICT)])
+@each(("laxer", "stricter"), [*pairwise(LAX_TO_STRICT)])
 def test_the_stricter_of_two_licences_binds_the_set(laxer: str, stricter: str) -> None:
     assert rolled_up([laxer, stricter]) == rolled_up([stricter, laxer]) == stricter
 
@@ -33,7 +33,7 @@ def test_a_licence_is_the_same_in_capitals() -> None:
     assert rolled_up(["CC0-1.0", "Apache-2.0"]) == "apache-2.0"
 
 
-@pytest.mark.parametrize("known", LAX_TO_STRICT)
+@each("known", LAX_TO_STRICT)
 def test_a_licence_nobody_has_looked_at_binds_more_than_any_known_one(known: str) -> None:
     assert rolled_up([known, "llama3.1"]) == "llama3.1"
     assert rolled_up([known, "unknown"]) == "unknown"

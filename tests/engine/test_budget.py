@@ -17,6 +17,7 @@ from builders.engine.budget import (
 )
 from builders.engine.calls import Answer, Call
 from builders.errors import InputError
+from tests.cases import each
 
 
 def _call(text: str = "x" * 100, max_tokens: int | None = 50) -> Call:
@@ -58,7 +59,7 @@ def test_a_given_price_wins_over_the_table_and_a_file_replaces_it(tmp_path: Path
     assert price_of("gpt-4o-mini", file=file) is None
 
 
-@pytest.mark.parametrize("given", ["1", "a/b", "1/2/3", ""])
+@each("given", ["1", "a/b", "1/2/3", ""])
 def test_a_price_in_another_form_is_refused(given: str) -> None:
     if given:
         with pytest.raises(InputError, match="IN/OUT"):

@@ -28,6 +28,7 @@ from builders.recipe import Raw, Recipe, load_recipe, recipe_names
 from pipelines.completions import RECIPE as COMPLETIONS
 from pipelines.ultrafeedback import RECIPE
 from scripts.main import main
+from tests.cases import each
 from tests.drafting.test_run import rows_of
 from tests.endpoint import CODES, Behaviour, Endpoint, Rule
 
@@ -39,7 +40,7 @@ def specs(*words: str) -> TeacherPoolSpec:
     return pool_spec(words, TeacherSpec())
 
 
-def each(teach: Any) -> Any:
+def one_question(teach: Any) -> Any:
     """Asks every teacher that shares the role `writer` the same question, and the judge once."""
     from distilabel.pipeline import Pipeline
 
@@ -68,7 +69,7 @@ def ran(
     spec: TeacherPoolSpec,
     rows: int = 4,
     run_limits: RunLimits | None = None,
-    wiring: Any = each,
+    wiring: Any = one_question,
 ) -> tuple[list[Raw], Engine]:
     """What a pool gives for some rows, and the engine that asked it."""
     prompts = [{"prompt": f"say {number}"} for number in range(rows)]
@@ -115,7 +116,7 @@ def test_each_key_reaches_its_own_endpoint_only(
     assert sent == [{"Bearer for-one"}, {"Bearer for-other"}]
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "said"),
     [
         (["criticiser=embedded"], "has no role 'criticiser'; there are judge, writer"),
@@ -204,7 +205,7 @@ def test_each_model_costs_its_own_price_and_an_unknown_one_makes_no_budget(tmp_p
             with Engine(
                 RECIPE, pool(spec, RECIPE), ledger, Progress(), seed=1, run_limits=run_limits
             ) as run:
-                run(each, prompts)
+                run(one_question, prompts)
             costs = {call.model: cost for call, _, cost in ledger.answers([*run.used])}
         assert costs == {"m": 4.0, "n": 8.0}
         with pytest.raises(InputError, match="the price of 'n' is unknown"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from builders.gates.novelty import InstructionIndex, novelty
+from tests.cases import each
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(
@@ -88,7 +89,7 @@ def test_a_similarity_is_rouge_score_s_to_the_last_bit_in_either_order(a: str, b
     assert similarity(a, b) == similarity(b, a) == reference(a, b)
 
 
-@pytest.mark.parametrize("length", [63, 64, 65, 128, 129, 400])
+@each("length", [63, 64, 65, 128, 129, 400])
 def test_a_long_text_is_scored_as_exactly_as_a_short_one(length: int) -> None:
     dice = random.Random(length)
     a, b = (" ".join(dice.choices("abcdefgh", k=k)) for k in (length, length + 3))

@@ -1,12 +1,12 @@
 """Answers that are dropped for their text alone, and harmless ones that look like them."""
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.gates.text import refusal, repetition, same_text, unprintable
 from builders.recipe import short_hash
 from builders.schema import Row, assistant, user
+from tests.cases import each
 
 
 def answered(text: str, prompt: str = "p") -> Row:
@@ -72,14 +72,14 @@ INNOCENT = [
 ]
 
 
-@pytest.mark.parametrize("text", REFUSALS)
+@each("text", REFUSALS)
 def test_an_answer_that_refuses_or_speaks_as_a_model_is_dropped(text: str) -> None:
     drop = refusal(answered(text))
     assert drop is not None and drop.reason == "refusal"
     assert str(drop.evidence["matched"]).strip()
 
 
-@pytest.mark.parametrize("text", INNOCENT)
+@each("text", INNOCENT)
 def test_an_answer_with_a_regret_or_a_quoted_machine_is_kept(text: str) -> None:
     assert refusal(answered(text)) is None
 
@@ -118,7 +118,7 @@ def test_a_short_answer_repeats_nothing() -> None:
     assert repetition(answered("yes yes yes")) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("character", "name"),
     [
         ("\0", "U+0000"),
@@ -139,7 +139,7 @@ def test_an_unprintable_character_is_named(character: str, name: str) -> None:
     assert drop.evidence == {"character": name}
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "a\tb\nc\r\nd",
@@ -161,7 +161,7 @@ def different(prompts: int) -> dict[str, str]:
     return {f"prompt {place}": f"answer {place}" for place in range(prompts)}
 
 
-@pytest.mark.parametrize(
+@each(
     ("prompts", "same", "dropped"),
     [(2, 1, 0), (2, 2, 2), (50, 2, 2), (200, 1, 0), (200, 2, 2), (300, 2, 0), (300, 3, 3)],
 )

@@ -4,9 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from builders.hub_server import attributes
+from tests.cases import each
 
 # Lines of a .gitignore, and paths beside it. With an attribute added they are a .gitattributes.
 CASES = {
@@ -141,7 +140,7 @@ def test_the_last_attribute_that_speaks_of_a_file_counts() -> None:
     assert not attributes.in_lfs(rules, "a.txt")
 
 
-@pytest.mark.parametrize("path", ["big.jsonl", "a b/c d.csv", "x[1]*.bin2", 'quo"te/a.txt'])
+@each("path", ["big.jsonl", "a b/c d.csv", "x[1]*.bin2", 'quo"te/a.txt'])
 def test_a_large_file_gets_an_attribute_of_its_own_once(path: str) -> None:
     rules = attributes.with_lfs(attributes.DEFAULT, [path])
     assert attributes.in_lfs(rules, path)

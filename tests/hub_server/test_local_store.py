@@ -20,6 +20,7 @@ from builders.hub_server.responses import Refused, now
 from builders.hub_server.serving import add_user, serving
 from builders.hub_server.store import Repo, Store
 from builders.hub_server.webhooks import Hooks
+from tests.cases import each
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 
@@ -88,7 +89,7 @@ def changed(repo: Any, parent: Any, files: dict[str, bytes | None]) -> Any:
 # Names.
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         *("", "/a", "a/", "a//b", ".", "a/..", "../a", "a\\b", "a\0b", "a\nb", ".git/config"),
@@ -99,14 +100,12 @@ def test_no_file_lies_outside_its_repository_or_within_git_s_own_folder(path: st
     assert names.path_problem(path) is not None
 
 
-@pytest.mark.parametrize(
-    "path", ["a b#%+.txt", "ünï/コード.json", ".gitattributes", "...", "a..b/c"]
-)
+@each("path", ["a b#%+.txt", "ünï/コード.json", ".gitattributes", "...", "a..b/c"])
 def test_odd_paths_are_paths(path: str) -> None:
     assert names.path_problem(path) is None
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         *("", ".", "..", "a/b", "-a", "a-", "a.", ".a", "a--b", "a..b", "a.git", "A.GIT"),
@@ -121,13 +120,13 @@ def test_a_repository_s_name_may_have_96_characters_and_dots_and_dashes() -> Non
     assert all(names.is_name(name) for name in ("x" * 96, "a.b-c_d", "_a", "7"))
 
 
-@pytest.mark.parametrize("namespace", ["api", "datasets", "LFS", "xet"])
+@each("namespace", ["api", "datasets", "LFS", "xet"])
 def test_no_namespace_hides_the_server_s_own_addresses(namespace: str) -> None:
     with pytest.raises(Refused, match="server's own"):
         names.repo_id(namespace, "set")
 
 
-@pytest.mark.parametrize(
+@each(
     "ref",
     [
         *("", "a..b", "a b", "a~1", "a^", "a:b", "-a", "/a", "a/", "a//b", ".a", "a/.b", "a.lock"),

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from builders.judging.prompts import (
     ranking,
     scoring,
 )
+from tests.cases import each
 
 
 def unreadable(parse: Callable[[str], object], answer: str) -> str | None:
@@ -43,7 +43,7 @@ def test_a_score_is_read_from_the_last_line_and_from_nowhere_else() -> None:
     assert unreadable(parse_score, "[[7]] or [[8]]") == "several verdicts"
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "reason"),
     [
         ("", "no answer"),

@@ -15,6 +15,7 @@ import pytest
 from builders.errors import InputError
 from builders.judging.labelled_sets import column_names, read_judged, read_pairs
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B
+from tests.cases import each
 
 Rows = Sequence[Mapping[str, Any]]
 OURS = [
@@ -146,7 +147,7 @@ def test_columns_that_do_not_fit_are_one_clear_error(
         read_judged(written(tmp_path, rows), columns)
 
 
-@pytest.mark.parametrize("text", ["verdict", "verdict=", "winner=x", "", "verdict=a,,"])
+@each("text", ["verdict", "verdict=", "winner=x", "", "verdict=a,,"])
 def test_a_column_list_says_what_it_should_be(text: str) -> None:
     with pytest.raises(InputError, match="expected name=column"):
         column_names(text)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from itertools import permutations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from malformed_ratings import (
@@ -39,6 +38,7 @@ from builders.judging.rating import (
     shown_order,
 )
 from builders.schema import user
+from tests.cases import each
 
 HELPFULNESS, HONESTY = ASPECTS["helpfulness"], ASPECTS["honesty"]
 LABELS = labels("an item", 2)
@@ -93,7 +93,7 @@ def test_there_are_hundreds_of_odd_answers_and_no_two_are_the_same() -> None:
     assert sum(isinstance(out, str) for _, out in ODD) >= 200
 
 
-@pytest.mark.parametrize(("answer", "out"), ODD, ids=short)
+@each(("answer", "out"), ODD)
 def test_an_odd_answer_gives_the_right_ratings_or_the_reason_for_none(
     answer: str, out: Expected
 ) -> None:
@@ -103,15 +103,15 @@ def test_an_odd_answer_gives_the_right_ratings_or_the_reason_for_none(
         assert tuple(rating.label for rating in shown) == LABELS
 
 
-@pytest.mark.parametrize(("answer", "out"), WITH_ABSENCE, ids=short)
+@each(("answer", "out"), WITH_ABSENCE)
 def test_not_applicable_is_an_absent_rating_where_the_aspect_allows_it(
     answer: str, out: Expected
 ) -> None:
     assert outcome(filled(answer), aspect=HONESTY) == out
 
 
-@pytest.mark.parametrize(("answer", "out"), [(a, o) for a, o in ODD if isinstance(o, tuple)])
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@each(("answer", "out"), [(a, o) for a, o in ODD if isinstance(o, tuple)])
+@each("order", [(0, 1), (1, 0)])
 def test_a_rating_goes_with_the_label_wherever_its_text_was_shown(
     answer: str, out: tuple[int, ...], order: Sequence[int]
 ) -> None:
@@ -192,7 +192,7 @@ def test_garbage_gives_no_ratings_unless_each_label_heads_one_section(
         assert "rating" in section.lower() and str(rating.value) in section
 
 
-@pytest.mark.parametrize(("answer", "out"), [(a, o) for a, o in ODD if isinstance(o, tuple)])
+@each(("answer", "out"), [(a, o) for a, o in ODD if isinstance(o, tuple)])
 def test_an_answer_that_breaks_off_anywhere_gives_the_same_ratings_or_none(
     answer: str, out: tuple[int, ...]
 ) -> None:
@@ -201,7 +201,7 @@ def test_an_answer_that_breaks_off_anywhere_gives_the_same_ratings_or_none(
     assert [ratings for ratings in outcomes if isinstance(ratings, tuple)] == [out]
 
 
-@pytest.mark.parametrize(
+@each(
     "part",
     ["- ", "* ", "1. ", "{", '{"', " ", "\n", "Rating: ", "Text 1 <", "\n- ", "4 ", "/5", "_`"],
 )  # fmt: skip
@@ -290,7 +290,7 @@ def test_another_item_has_other_labels() -> None:
     assert not set(labels("an item", 4)) & set(labels("another item", 4))
 
 
-@pytest.mark.parametrize("aspect", ASPECTS.values(), ids=ASPECTS)
+@each("aspect", ASPECTS)
 def test_an_aspect_is_asked_for_with_its_scale_and_its_answer_s_form(aspect: object) -> None:
     order, given = shown_order("x", 2), labels("x", 2)
     for form in ("text", "json"):
@@ -322,7 +322,7 @@ def test_an_unanswered_form_is_no_answer() -> None:
 # --- critiques and means
 
 
-@pytest.mark.parametrize(("answer", "out"), CRITIQUES, ids=short)
+@each(("answer", "out"), CRITIQUES)
 def test_a_score_is_the_whole_number_that_stands_there(answer: str, out: int | str) -> None:
     assert score(answer) == out
 

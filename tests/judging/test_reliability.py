@@ -15,6 +15,7 @@ from builders.judging.labelled_sets import read_judged
 from builders.judging.rationales import stated_winners, tone
 from builders.judging.reliability import NOT_SHOWN, RELIABLE, UNRELIABLE, report
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Judged
+from tests.cases import each
 
 Made = Callable[[np.random.Generator, np.ndarray], dict[str, Any]]
 PAIRS = 400
@@ -296,7 +297,7 @@ def test_chosen_texts_that_all_stand_in_a_can_still_measure_a_judge() -> None:
 # --- rationales
 
 
-@pytest.mark.parametrize(
+@each(
     ("rationale", "side"),
     [
         ("Both try. Therefore, Output (a) is better.", A),

@@ -37,6 +37,7 @@ from pipelines.instructions import (
     says_yes,
     unsuitable,
 )
+from tests.cases import each
 
 SEEDS, *_ = read_tasks(Source(place=RECIPE.seeds.source))
 LINES = [json.loads(line) for line in Path(RECIPE.seeds.source).read_text("utf-8").splitlines()]
@@ -103,7 +104,7 @@ def test_the_seeds_own_page_counts_them_rightly() -> None:
     assert f"{alone} ({alone / len(SEEDS):.0%}) need no input".replace("%", " %") in page
 
 
-@pytest.mark.parametrize("task", SEEDS, ids=lambda task: task["id"])
+@each("task", SEEDS)
 def test_a_seed_task_would_pass_the_recipe_s_own_filters(task: Raw) -> None:
     assert unsuitable(task["instruction"]) is None
     pairs = [(one["input"], one["output"]) for one in task["instances"]]
@@ -139,7 +140,7 @@ def machine(count: int) -> list[Raw]:
     return [{"instruction": f"Machine task of number {place}."} for place in range(count)]
 
 
-@pytest.mark.parametrize(("accepted", "of_the_machine"), [(0, 0), (1, 1), (2, 2), (3, 2), (50, 2)])
+@each(("accepted", "of_the_machine"), [(0, 0), (1, 1), (2, 2), (3, 2), (50, 2)])
 def test_a_prompt_lists_eight_tasks_at_most_two_of_them_the_machine_s(
     accepted: int, of_the_machine: int
 ) -> None:
@@ -201,7 +202,7 @@ def test_the_teacher_is_asked_as_published() -> None:
 # 2. Parsing
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "instructions"),
     [
         (" Name a fruit.\n10. Name a tree.", ["Name a fruit.", "Name a tree."]),
@@ -240,7 +241,7 @@ def of_words(count: int) -> str:
     return " ".join(["Count"] + ["words"] * (count - 1))
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "reason"),
     [(1, "too short"), (3, "too short"), (4, None), (150, None), (151, "too long")],
 )
@@ -248,7 +249,7 @@ def test_an_instruction_has_4_to_150_words(words: int, reason: str | None) -> No
     assert unsuitable(of_words(words)) == reason
 
 
-@pytest.mark.parametrize(
+@each(
     ("instruction", "reason"),
     [
         ("Describe the picture above in detail.", "unsuitable word"),
@@ -273,7 +274,7 @@ def test_an_unsuitable_instruction_is_told_why(instruction: str, reason: str | N
     assert unsuitable(instruction) == reason
 
 
-@pytest.mark.parametrize(
+@each(
     ("instruction", "reason"),
     [
         ("¿draw picture?", "too short"),
@@ -288,7 +289,7 @@ def test_of_several_faults_the_first_in_the_paper_s_order_is_told(
     assert unsuitable(instruction) == reason
 
 
-@pytest.mark.parametrize("word", ["video", "Audio", "music", "flowchart", "DIAGRAM"])
+@each("word", ["video", "Audio", "music", "flowchart", "DIAGRAM"])
 def test_alpaca_s_list_forbids_five_words_more(word: str) -> None:
     instruction = f"Tell me about this {word}, please."
     assert unsuitable(instruction) is None
@@ -298,12 +299,12 @@ def test_alpaca_s_list_forbids_five_words_more(word: str) -> None:
 # 5. Classification or not
 
 
-@pytest.mark.parametrize("answer", ["Yes", "yes", "YES", " Yes", "Yes\n", "\n yes "])
+@each("answer", ["Yes", "yes", "YES", " Yes", "Yes\n", "\n yes "])
 def test_yes_and_nothing_else_is_yes(answer: str) -> None:
     assert says_yes(answer)
 
 
-@pytest.mark.parametrize("answer", ["Yes.", "Yes, it", "yEs", "Y", "No", "no yes", "", "Yes Yes"])
+@each("answer", ["Yes.", "Yes, it", "yEs", "Y", "No", "no yes", "", "Yes Yes"])
 def test_all_else_is_no(answer: str) -> None:
     assert not says_yes(answer)
 
@@ -358,7 +359,7 @@ def test_seeds_without_classification_still_make_a_prompt() -> None:
     assert classification_prompt("Is it a fruit?", seeds).count("Task: ") == 20
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "pairs"),
     [
         (
@@ -391,7 +392,7 @@ def test_instances_with_the_input_first_are_taken_apart(
     assert parsed_instances(answer, output_first=False) == pairs
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "pairs"),
     [
         ("Label: good\nInput: a\nLabel: bad\nInput: b", [("a", "good"), ("b", "bad")]),
@@ -528,7 +529,7 @@ def test_half_of_the_drawn_layouts_leave_out_a_field_s_name_and_blank_lines() ->
     assert 490 <= len(with_name) <= 510
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["https://example.org/a", "A: one\nB: two", "10:30", "a: {instruction}: {input}", "Time:"],
 )
@@ -746,7 +747,7 @@ def test_an_answer_that_was_cut_off_in_bootstrapping_is_dropped_whole() -> None:
     assert verdict.evidence == {"answer": " Name a fruit or two.\n10. Name a"}
 
 
-@pytest.mark.parametrize("said", ["", ("", "length"), ("no answer", "failed"), "\n10. \n11."])
+@each("said", ["", ("", "length"), ("no answer", "failed"), "\n10. \n11."])
 def test_a_teacher_that_gives_no_candidate_is_not_asked_for_ever(said: Any) -> None:
     teacher = Teacher(lambda *_: said)
     raws = list(candidates(teacher, SEEDS, asked_for(100)))
@@ -754,7 +755,7 @@ def test_a_teacher_that_gives_no_candidate_is_not_asked_for_ever(said: Any) -> N
     assert len(raws) == (50 if isinstance(said, tuple) else 0)
 
 
-@pytest.mark.parametrize("stage", ["bootstrap", "classify", "input_first", "output_first"])
+@each("stage", ["bootstrap", "classify", "input_first", "output_first"])
 def test_a_row_that_failed_at_any_stage_comes_out_as_failed(stage: str) -> None:
     inventor = Inventor()
 

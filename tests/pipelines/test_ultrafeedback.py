@@ -19,6 +19,7 @@ from builders.sources.seed_forms import read_prompts
 from builders.sources.source import Source
 from pipelines.ultrafeedback import PRINCIPLES, RECIPE, TABLES, kind
 from scripts.main import main
+from tests.cases import each
 from tests.drafting.test_run import rows_of
 
 SCRIPT = '''
@@ -75,7 +76,7 @@ def built(
 # --- principles and sources
 
 
-@pytest.mark.parametrize(
+@each(
     ("table", "source", "odds"),
     [
         ("paper", "evol_instruct", {"helpfulness": 100}),
@@ -114,7 +115,7 @@ def test_every_table_gives_whole_hundreds_and_only_principles_that_have_words() 
     assert all(len(set(texts)) == len(texts) >= 5 for texts in wordings)
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "like"),
     [
         ("TruthfulQA", "other"),

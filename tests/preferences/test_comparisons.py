@@ -24,6 +24,7 @@ from builders.preferences.comparisons import (
 from builders.preferences.principles import Comparison
 from builders.recipe import Drop, Raw
 from builders.schema import user
+from tests.cases import each
 
 PRINCIPLE = Comparison(id="kinder", harms=("any",), question="Which is kinder?")
 
@@ -81,7 +82,7 @@ def test_both_orders_are_asked_with_the_principle_and_the_texts_in_each_place_on
         assert shown[1].index("second text") < shown[1].index("first text")
 
 
-@pytest.mark.parametrize(
+@each(
     ("shares", "label"),
     [
         ((0.9, 0.1), 0.9),
@@ -103,7 +104,7 @@ def test_the_soft_label_is_the_mean_of_both_orders(shares: Sequence[float], labe
         assert verdict["chosen"][0]["content"] == better != verdict["rejected"][0]["content"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("verdicts", "label"),
     [("AB", 0.6), ("BA", 0.4), ("AA", 0.5), ("BB", 0.5), ("CC", 0.5), ("AC", 0.5), ("CA", 0.5)],
 )
@@ -125,7 +126,7 @@ def test_an_order_without_a_verdict_makes_none_and_reasons_step_in_for_probabili
     assert comparison_questions(PRINCIPLE, raw_of(sure=sure(0.9, 0.1)), reasons=True) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("given_tokens", "share"),
     [
         (tokens(A=0.75, B=0.25), 0.75),

@@ -19,6 +19,7 @@ from builders.judging.rating import mean_rating
 from builders.preferences.pairing import STRATEGIES, Policy, RatedAnswer, RatedPrompt, score
 from builders.recipe import Drop, normalised, row_id
 from builders.schema import DROPPED, RATED, UNPAIRED, Row, Schema, assistant, user
+from tests.cases import each
 
 ONE_PAIR = ("zephyr", "mean_of_aspects", "max_min", "margin")
 PAIRED = (*ONE_PAIR, "all_pairs")
@@ -185,7 +186,7 @@ def test_a_tie_for_the_best_leaves_a_pair_with_a_lower_one() -> None:
         assert text(row, "rejected") == "answer c"
 
 
-@pytest.mark.parametrize("name", ONE_PAIR)
+@each("name", ONE_PAIR)
 def test_equal_scores_make_no_pair(name: str) -> None:
     ratings = {"honesty": 3}
     rows, [drop] = made(scored(3, 3, 3, ratings=ratings), name)
@@ -193,7 +194,7 @@ def test_equal_scores_make_no_pair(name: str) -> None:
     assert drop.evidence["texts"] == ["answer a", "answer b", "answer c"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("rated", "policy", "reason"),
     [
         (scored(), EXACT, "no pair"),
@@ -284,7 +285,7 @@ def test_an_answer_given_twice_and_rated_both_good_and_bad_teaches_nothing() -> 
     assert sorted(drop.reason for drop in drops) == ["contradictory ratings", "same text"]
 
 
-@pytest.mark.parametrize("by", ["verdict", "honesty", "mean"])
+@each("by", ["verdict", "honesty", "mean"])
 def test_unpaired_labels_follow_a_verdict_an_aspect_or_the_mean(by: str) -> None:
     good = RatedAnswer(text="good", verdict=True, ratings={"honesty": 5})
     poor = RatedAnswer(text="poor", verdict=False, ratings={"honesty": 4})
@@ -302,7 +303,7 @@ def test_a_draw_is_the_same_in_every_process_and_another_for_another_prompt() ->
     assert drawn == "bccdbbbb"
 
 
-@pytest.mark.parametrize("most_alike", [0.0, -1.0, 1.5, 95.0])
+@each("most_alike", [0.0, -1.0, 1.5, 95.0])
 def test_a_share_that_is_none_is_refused(most_alike: float) -> None:
     with pytest.raises(RecipeError, match=r"most_alike is .* share of common text"):
         Policy(most_alike=most_alike)
@@ -313,7 +314,7 @@ def test_a_margin_of_nothing_is_refused() -> None:
         Policy(least_margin=0)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@each("name", [*STRATEGIES])
 def test_a_strategy_s_rows_come_back_from_arrow_as_they_were(name: str) -> None:
     import pyarrow as pa
 
@@ -494,7 +495,7 @@ def test_near_texts_of_a_real_pool_make_no_pair(pool: list[RatedPrompt]) -> None
 SHAPES = {strategy.schema.name: strategy.schema for strategy in STRATEGIES.values()}
 
 
-@pytest.mark.parametrize("schema", SHAPES.values(), ids=SHAPES)
+@each("schema", SHAPES)
 def test_a_strategy_s_schema_holds_no_name_that_a_trainer_takes_for_something_else(
     schema: Schema,
 ) -> None:

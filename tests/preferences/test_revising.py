@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from builders.preferences.revising import evades, measures, refuses
 from builders.schema import Row
+from tests.cases import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "refused", "evaded"),
     [
         ("I'm sorry, but I can't help with that.", True, True),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from builders.recipe import recipe_names
 from builders.release import card_lint
 from builders.release.card_lint import NO_METADATA, card_data, card_problems, licence_ids
+from tests.cases import each
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,15 +64,13 @@ def test_the_words_of_every_card_are_the_hub_s() -> None:
         assert card_problems((ROOT / "cards" / f"{name}.md").read_text("utf-8")) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "readme", ["", "# A set\n", "--- \na: 1\n---\n", "---\n---\n", "---\n\n---\n", "---\na: 1\n"]
-)
+@each("readme", ["", "# A set\n", "--- \na: 1\n---\n", "---\n---\n", "---\n\n---\n", "---\na: 1\n"])
 def test_a_card_without_metadata_is_only_warned_of(readme: str) -> None:
     assert card_problems(readme) == ([], [NO_METADATA])
 
 
-@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("before", ["", "\n\n", " \n", "\ufeff"])
+@each("line_break", ["\n", "\r\n", "\r"])
+@each("before", ["", "\n\n", " \n", "\ufeff"])
 def test_the_metadata_is_found_behind_blank_lines_and_in_any_line_ending(
     line_break: str, before: str
 ) -> None:
@@ -88,7 +87,7 @@ def test_a_lone_line_of_dashes_ends_the_metadata_wherever_it_stands() -> None:
     assert card_problems(card(text)) == ([], [])
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "license: [mit",
@@ -130,13 +129,13 @@ def test_aliases_that_stand_for_too_much_are_refused_at_no_cost(many: int) -> No
     assert errors("a: &a [*a]")
 
 
-@pytest.mark.parametrize("given", ["not-a-license", "MIT", "Apache-2.0", ["mit", "huge"], ""])
+@each("given", ["not-a-license", "MIT", "Apache-2.0", ["mit", "huge"], ""])
 def test_a_licence_that_the_hub_does_not_list_is_refused_with_the_list(given: Any) -> None:
     (error,) = errors({"license": given})
     assert re.match(r'"license(\[\d\])?" must be one of \[afl-3.0, .*zlib\]', error)
 
 
-@pytest.mark.parametrize("given", [["mit", "apache-2.0"], None, "odc-by"])
+@each("given", [["mit", "apache-2.0"], None, "odc-by"])
 def test_a_listed_licence_or_several_or_none_are_accepted(given: Any) -> None:
     assert card_problems(card({"license": given, "pretty_name": "A set"})) == ([], [])
 
@@ -153,7 +152,7 @@ def test_a_task_id_that_the_hub_does_not_list_is_refused() -> None:
     assert errors({"task_ids": ["language-modeling", "test"]})[0].startswith('"task_ids[1]"')
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value"),
     [
         ("task_categories", "text2text-generation"),
@@ -172,7 +171,7 @@ def test_an_unknown_word_of_the_other_vocabularies_is_only_warned_of(name: str, 
     assert value in warning
 
 
-@pytest.mark.parametrize("given", ["english", ["en", "EN"], ["en-US"], "x"])
+@each("given", ["english", ["en", "EN"], ["en-US"], "x"])
 def test_a_language_is_a_code_and_no_name(given: Any) -> None:
     (error,) = errors({"language": given})
     assert "ISO 639" in error
@@ -185,7 +184,7 @@ def test_norwegian_is_no_falsehood_but_should_be_quoted() -> None:
     assert card_problems(card("language: ['no', en]")) == ([], [])
 
 
-@pytest.mark.parametrize(
+@each(
     "front",
     [
         {"pretty_name": 3},
@@ -239,7 +238,7 @@ CONFIGS: dict[str, tuple[Any, bool]] = {
 }
 
 
-@pytest.mark.parametrize(("configs", "good"), CONFIGS.values(), ids=CONFIGS)
+@each(("configs", "good"), CONFIGS)
 def test_configs_are_refused_where_datasets_itself_refuses_them(configs: Any, good: bool) -> None:
     from datasets.utils.metadata import MetadataConfigs
 
@@ -253,7 +252,7 @@ def test_configs_are_refused_where_datasets_itself_refuses_them(configs: Any, go
     assert accepted is good
 
 
-@pytest.mark.parametrize(
+@each(
     "configs",
     [
         [3],

@@ -20,6 +20,7 @@ from builders.release.versions import (
     versions_section,
     with_versions,
 )
+from tests.cases import each
 
 NONE: Mapping[str, Any] = {
     "changed_by_column": {},
@@ -50,7 +51,7 @@ CONFIG = change(configs_added={"rated": 9})
 CONFIG_WENT = change(configs_removed={"rated": 9})
 
 
-@pytest.mark.parametrize(
+@each(
     ("found", "part"),
     [
         (NOTHING, None),
@@ -92,7 +93,7 @@ def test_more_changes_never_demand_less(one: dict[str, Any], other: dict[str, An
     assert demands[2] == max(demands[:2])
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new", "found"),
     [
         ("1.0.0", "1.0.1", WORDS),
@@ -111,7 +112,7 @@ def test_a_number_that_says_enough_is_taken(old: str, new: str, found: Diff) -> 
     check_version(old, new, found)
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new", "found", "said"),
     [
         ("1.0.0", "1.0.1", ROWS, "4 rows of 'default' came (a1, a2, a3, ...); that is a minor"),

@@ -24,6 +24,7 @@ from builders.review.webhook_job import pull_requests, watch
 from builders.schema import PROMPT_COMPLETION, Row, assistant, user
 from scripts import review_job
 from scripts.main import main
+from tests.cases import each
 from tests.drafting.test_run import build_words
 from tests.hubs import OWNER, Hub
 
@@ -238,7 +239,7 @@ def event(scope: str, action: str = "create", **more: Any) -> dict[str, Any]:
 OPEN = {"num": 7, "isPullRequest": True, "status": "open"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("payload", "asked"),
     [
         (event("discussion", discussion=OPEN), [("org/set", 7)]),

@@ -21,6 +21,7 @@ from builders.recipe import row_id
 from builders.review.changed_files import path_problem
 from builders.review.report import MARK, ReviewLimits, comment, facts, review
 from builders.schema import CALLS, PREFERENCE, Row, assistant, user
+from tests.cases import each
 from tests.review.community import (
     DEFAULT,
     GIVEN,
@@ -573,7 +574,7 @@ def test_ids_of_pairs_that_share_a_prompt_are_made_from_the_answers_too(tmp_path
     assert [one.check for one in bad.findings if not one.passed] == ["duplicates"]
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     ["../x", "/x", "a/../b", "a//b", "./a", "a\\b", "a\0b", "a\u200bb", "\ufb01le", "a/.git/x",
      "CON", "a/nul.txt", "a:b", "a ", "a./b", "x" * 300, "a\udcffb", ".GIT/x", "git~1", ""],
@@ -582,9 +583,7 @@ def test_a_path_that_tricks_a_disk_is_named(path: str) -> None:
     assert path_problem(path)
 
 
-@pytest.mark.parametrize(
-    "path", ["README.md", DEFAULT, "contributed/häuser.jsonl", ".gitattributes"]
-)
+@each("path", ["README.md", DEFAULT, "contributed/häuser.jsonl", ".gitattributes"])
 def test_a_plain_path_is_fine(path: str) -> None:
     assert path_problem(path) is None
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from tests.hubs import Hub
 
 GOOD = "---\nlicense: mit\npretty_name: A set\n---\n\n# A set\n\nWords of a person.\n"
@@ -32,7 +33,7 @@ def upload(hub: Hub, repo: str, text: str, path: str = "README.md") -> Any:
     )
 
 
-@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
+@each("text", BAD)
 def test_a_card_that_the_hub_refuses_is_refused_by_the_client_and_by_a_direct_commit(
     hub: Hub, repo: str, text: str
 ) -> None:
@@ -114,8 +115,8 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("type_", ["dataset", "model"])
+@each("text", HOSTILE)
+@each("type_", ["dataset", "model"])
 def test_a_hostile_card_costs_the_server_nothing(hub: Hub, text: str, type_: str) -> None:
     """Whether it is refused or kept: the repository and the lists can be read, and soon."""
     api = hub.api()
@@ -133,7 +134,7 @@ def test_a_hostile_card_costs_the_server_nothing(hub: Hub, text: str, type_: str
     assert validate(hub, json.dumps({"content": text}).encode())[0] in (200, 400)
 
 
-@pytest.mark.parametrize(
+@each(
     "body", [b"", b"[]", b"{}", b'{"content": 3}', b'{"content": "\\ud800"}', b"\xff", b"[" * 9999]
 )
 def test_a_question_about_a_card_that_is_none_is_refused(hub: Hub, body: bytes) -> None:

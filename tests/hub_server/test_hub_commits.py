@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from tests.hubs import OWNER, Hub, git, refused_with, sha256
 
 
@@ -136,23 +137,19 @@ BAD_LINES = {
 }
 
 
-@pytest.mark.parametrize("create_pr", ["", "?create_pr=1"], ids=["main", "pull request"])
-@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
-def test_one_bad_line_spoils_the_whole_commit(
-    hub: Hub, repo: str, line: dict[str, Any], create_pr: str
-) -> None:
+@pytest.mark.parametrize("revision", ["main", "main?create_pr=1"])
+def test_one_bad_line_spoils_the_whole_commit(hub: Hub, repo: str, revision: str) -> None:
     add(hub, repo, there__txt=b"1", old__txt=b"1", **{"folder/x__txt": b"2"})
     before = state(hub, repo)
     good = [put("good.txt"), {"key": "deletedFile", "value": {"path": "old.txt"}}]
-    status, said = hub.commit_lines(
-        repo, *good, line, put("later.txt"), revision=f"main{create_pr}"
-    )
-    assert status in (400, 404, 422)
-    assert said["error"]
-    assert state(hub, repo) == before
+    for name, line in BAD_LINES.items():
+        status, said = hub.commit_lines(repo, *good, line, put("later.txt"), revision=revision)
+        assert status in (400, 404, 422), name
+        assert said["error"], name
+        assert state(hub, repo) == before, name
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b"",
@@ -324,9 +321,7 @@ def test_branches_come_and_go_but_main_stays(hub: Hub, repo: str) -> None:
     api.delete_branch(repo, branch="old", repo_type="dataset")
 
 
-@pytest.mark.parametrize(
-    "name", ["a..b", "a b", "-a", "a~1", "a.lock", "refs/heads/x", "a\\b", "@"]
-)
+@each("name", ["a..b", "a b", "-a", "a~1", "a.lock", "refs/heads/x", "a\\b", "@"])
 def test_a_branch_or_tag_has_a_name_that_git_takes(hub: Hub, repo: str, name: str) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from tests.hubs import OWNER, Hub, here, sha256
 
 LARGE_SECRET = b"nobody else reads this, which lies in LFS " * 1000
@@ -103,17 +104,16 @@ OTHERWISE = {
     ("gated", "ann", "a commit"): (GATED, 403),
     ("gated", "ann", "a deletion"): (GATED, 403),
 }
-CELLS = [
-    pytest.param(
+CELLS = {
+    f"{visibility}-{who}-{name}": (
         *(visibility, who, name, act),
         OTHERWISE.get((visibility, who, name), expected[column]),
-        id=f"{visibility}-{who}-{name}",
     )
     for visibility, row in TABLE.items()
     for who, expected in row.items()
     for column, group in enumerate(GROUPS)
     for name, act in group.items()
-]
+}
 
 
 def make(hub: Hub, name: str, visibility: str) -> str:
@@ -139,6 +139,9 @@ def make(hub: Hub, name: str, visibility: str) -> str:
     return repo
 
 
+_own = itertools.count(1)
+
+
 @pytest.fixture(scope="module")
 def sets(running_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A set of each visibility, for all that leaves them as they are."""
@@ -146,7 +149,7 @@ def sets(running_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield {visibility: make(running_hub, "rights", visibility) for visibility in TABLE}
 
 
-@pytest.mark.parametrize(("visibility", "who", "name", "act", "expected"), CELLS)
+@each(("visibility", "who", "name", "act", "expected"), CELLS)
 def test_a_person_may_do_this_to_such_a_set_or_is_told_so(
     hub: Hub,
     sets: dict[str, str],
@@ -155,14 +158,13 @@ def test_a_person_may_do_this_to_such_a_set_or_is_told_so(
     name: str,
     act: Act,
     expected: tuple[str, int] | None,
-    request: pytest.FixtureRequest,
 ) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     changing = expected is None and name in WRITES
     repo = sets[visibility]
     if changing:
-        repo = make(hub, f"own{abs(hash(request.node.name)) % 10**9}", visibility)
+        repo = make(hub, f"own{next(_own)}", visibility)
     if expected is None:
         act(hub.api(who), repo)
         return

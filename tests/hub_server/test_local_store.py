@@ -198,7 +198,7 @@ def test_large_files_that_differ_are_never_mixed_into_one(repo: Any) -> None:
     assert git.merged(repo, ours, theirs) == (None, ["x.bin"])
 
 
-@pytest.mark.parametrize(
+@each(
     "revision",
     [
         *("", "mai", "main\0", "main~1", "main^", "main:a.txt", "../../one", "refs/heads", "@{0}"),
@@ -242,7 +242,7 @@ def test_an_object_is_kept_under_its_sha256(lfs: Lfs) -> None:
     assert lfs.put(NOTHING, [], 0) == 0
 
 
-@pytest.mark.parametrize("content", [b"ab", b"abd", b"abcd", b""])
+@each("content", [b"ab", b"abd", b"abcd", b""])
 def test_other_bytes_than_announced_leave_nothing(lfs: Lfs, tmp_path: Path, content: bytes) -> None:
     with pytest.raises(Refused):
         lfs.put(sha(b"abc"), [content], 3)
@@ -379,7 +379,7 @@ def test_a_second_server_of_a_folder_joins_the_first(tmp_path: Path) -> None:
         assert again == first
 
 
-@pytest.mark.parametrize("name", ["", "a b", "api", "../x", "a--b"])
+@each("name", ["", "a b", "api", "../x", "a--b"])
 def test_no_user_is_called_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="cannot be a user's name"):
         add_user(tmp_path, name)

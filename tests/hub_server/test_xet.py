@@ -17,6 +17,7 @@ import lz4.frame
 import pytest
 
 from builders.hub_server.xet import MOST_CHUNK_BYTES, XetError, XetStore
+from tests.cases import each
 
 hf_xet = pytest.importorskip("hf_xet")
 
@@ -253,7 +254,7 @@ XORBS = {
 }
 
 
-@pytest.mark.parametrize("body", XORBS.values(), ids=XORBS)
+@each("body", XORBS)
 def test_bytes_that_are_no_xorb_are_refused_and_nothing_is_kept(
     store: XetStore, body: bytes
 ) -> None:
@@ -275,7 +276,7 @@ def test_a_bomb_costs_no_memory(store: XetStore) -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("name", ["", "a" * 63, "A" * 64, "../" + "a" * 61, "a" * 64 + "\n", "é"])
+@each("name", ["", "a" * 63, "A" * 64, "../" + "a" * 61, "a" * 64 + "\n", "é"])
 def test_a_xorb_is_kept_under_no_name_but_a_hash(store: XetStore, name: str) -> None:
     with pytest.raises(XetError, match="hash"):
         store.put_xorb(name, chunk(b"row"))
@@ -303,7 +304,7 @@ SHARDS = {
 }
 
 
-@pytest.mark.parametrize("body", SHARDS.values(), ids=SHARDS)
+@each("body", SHARDS)
 def test_a_shard_with_one_bad_file_gives_no_file(store: XetStore, body: bytes) -> None:
     store.put_xorb(A, chunk(b"row"))
     sink = Sink()

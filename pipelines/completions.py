@@ -1,8 +1,7 @@
 """Several answers for each prompt, one kept: the everyday source of fine-tuning data.
 
-Each prompt is answered `samples` times. Answers that are cut off, refuse, repeat themselves or are
-given to many prompts are dropped; of the rest one is chosen: the first, the longest, or the one
-with the best score of a judge from 1 to 10.
+Of `samples` answers to a prompt, those that are cut off, refuse, repeat themselves or are given to
+many prompts are dropped; of the rest the first, the longest or the best judged one is kept.
 
     {"id": "5ec0928be8853281",
      "prompt": [{"role": "user", "content": "Name the longest river of Africa."}],
@@ -21,7 +20,7 @@ from typing import Any
 from builders.gates.choice import one_per_prompt
 from builders.gates.text import refusal, repetition, same_text, unprintable
 from builders.recipe import DraftGate, Drop, Option, Raw, Recipe, RowOrDrop, Seeds, Settings
-from builders.schema import PROMPT_COMPLETION, assistant
+from builders.schema import PROMPT_COMPLETION, assistant, user
 
 _SCORE = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
 _JUDGE = """Judge how well the assistant answered. Look at whether the answer does what was asked, \
@@ -43,7 +42,7 @@ RANKS: dict[str, Callable[[Raw], float]] = {
 
 
 def pipeline(teach: Callable[..., Any], *, samples: int, choose: str, **sampling: Any) -> Any:
-    """Ask for each prompt `samples` times; where a judge chooses, have each answer judged."""
+    """Each prompt's answers; where a judge chooses, a judgement of each answer."""
     from distilabel.pipeline import Pipeline
 
     from builders.engine.tasks import Ask
@@ -71,20 +70,18 @@ def judge_question(raw: Raw) -> list[dict[str, str]] | None:
     """The judge's messages for one answer; None for one that is dropped in any case.
 
     The judged text cannot close its part of the question: marks like ours lose their brackets. It
-    can still plead with the judge, and a judge may be swayed, or end by quoting a score from it.
+    can still plead with the judge, or be quoted by it with a score.
     """
     if isinstance(row(raw), Drop):
         return None
     dialogue = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in raw["prompt"])
-    judged = {"dialogue": dialogue, "answer": raw["answer"]}
-    unmarked = {part: _MARK.sub(r"(\1)", text) for part, text in judged.items()}
-    return [{"role": "user", "content": _JUDGE.format(**unmarked)}]
+    dialogue, answer = (_MARK.sub(r"(\1)", text) for text in (dialogue, raw["answer"]))
+    return user(_JUDGE.format(dialogue=dialogue, answer=answer))
 
 
 def score(judgement: str | None) -> float | None:
     """The last score in double brackets; None without one from 1 to 10."""
-    found = _SCORE.findall(judgement or "")
-    value = float(found[-1]) if found else 0.0
+    value = float((_SCORE.findall(judgement or "") or ["0"])[-1])
     return value if 1 <= value <= 10 else None
 
 
@@ -103,7 +100,7 @@ def row(raw: Raw) -> RowOrDrop:
 
 
 def draft_gates(settings: Settings) -> tuple[DraftGate, ...]:
-    """First what many prompts were answered with is dropped, then one answer each is chosen."""
+    """First answers given to many prompts are dropped, then one is chosen for each prompt."""
     rule = str(settings.options["choose"])
     return same_text(), one_per_prompt(RANKS[rule], rule)
 

@@ -40,7 +40,7 @@ TIERS = (
     ("recipe", "sets"),
     ("sources", "sandbox"),
     ("engine",),
-    ("preferences", "judging", "gates", "verifiers", "measures"),
+    ("instructions", "preferences", "judging", "gates", "verifiers", "measures"),
     ("drafting",),
     ("release",),
     ("hub", "review", "feedback"),
@@ -57,6 +57,7 @@ HOMES = {
 HEAVY = {"distilabel", "datasets", "argilla", "transformers", "torch", "evaluate"}
 MOST_START_CPU_S = 1.0
 MOST_LINES = 400
+LINES_OF_A_PAGE = 130
 
 
 def imports(file: str, tree: ast.AST) -> Iterator[str]:
@@ -255,6 +256,11 @@ def test_cards_hold_no_python() -> None:
 
 def test_every_module_says_its_one_thought() -> None:
     assert [file for file, tree in MODULES.items() if not ast.get_docstring(tree)] == []
+
+
+def test_a_recipe_fits_on_one_page() -> None:
+    lines = {name: (ROOT / f"pipelines/{name}.py").read_text().count("\n") for name in RECIPES}
+    assert {name: count for name, count in lines.items() if count >= LINES_OF_A_PAGE} == {}
 
 
 def test_no_module_grows_over_400_lines() -> None:

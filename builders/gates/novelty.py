@@ -128,11 +128,10 @@ def _f_measure(
     return 2 * precision * recall / np.where(total > 0, total, 1)
 
 
-def novelty(index: InstructionIndex, text: str, most_similarity: float = 0.7) -> str | None:
-    """Why `text` is dropped: it scores above `most_similarity` with a text of the index; else None.
+def novelty(similarity: float, most_similarity: float = 0.7) -> str | None:
+    """Why a text is dropped that scores so with its most similar one; None up to `most_similarity`.
 
-    A score equal to `most_similarity` is kept. Scores are compared as the floats of the paper's
-    code: 7 shared words of 7 and 13 give 0.7000000000000001 and are dropped, 7 of 10 and 10 are
-    kept.
+    Scores are compared as the floats of the paper's code: 7 shared words of 7 and 13 give
+    0.7000000000000001 and are dropped, 7 of 10 and 10 are kept.
     """
-    return "too similar" if index.most_similar(text)[0] > most_similarity else None
+    return "too similar" if similarity > most_similarity else None

@@ -28,6 +28,7 @@ from builders.engine import ledger as ledger_module
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.ledger import Ledger
 from builders.errors import FolderError
+from tests.cases import each
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -586,7 +587,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return filled(tmp_path_factory.mktemp("whole") / "ledger.sqlite", 300).read_bytes()
 
 
-@pytest.mark.parametrize("bytes_kept", [-1, -5000, 0.7, 0.3, 20_000, 100, 0])
+@each("bytes_kept", [-1, -5000, 0.7, 0.3, 20_000, 100, 0])
 def test_a_torn_ledger_is_named(tmp_path: Path, whole: bytes, bytes_kept: float) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(whole[: int(bytes_kept * (len(whole) if 0 < bytes_kept < 1 else 1))])

@@ -17,6 +17,7 @@ import pytest
 
 from scripts.bench_judging import report_on
 from scripts.main import main
+from tests.cases import each
 from tests.hubs import Hub
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -105,7 +106,7 @@ def test_the_same_file_gives_the_same_bytes(judge: Run, data: Path) -> None:
     assert judge(*words).stdout == judge(*words).stdout
 
 
-@pytest.mark.parametrize(
+@each(
     "words",
     [
         ("--on", "nowhere.jsonl"),

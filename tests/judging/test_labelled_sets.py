@@ -129,7 +129,7 @@ def test_scores_become_verdicts(tmp_path: Path) -> None:
     assert judged.first.tolist() == [TIE, B, FAILED]
 
 
-@pytest.mark.parametrize(
+@each(
     ("rows", "columns", "message"),
     [
         ([{"a": 1}], {"label": "a"}, "no verdict, preference or score_a"),
@@ -153,7 +153,7 @@ def test_a_column_list_says_what_it_should_be(text: str) -> None:
         column_names(text)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"id": 1}\n{"id"', "line 2: not JSON"),

@@ -21,6 +21,7 @@ from builders.release.diff import SAMPLES, SPLIT, Diff, diff, facts, line, table
 from builders.release.snapshot import Snapshot, snapshot
 from builders.release.versions import demanded
 from builders.schema import CALLS, PREFERENCE, PROMPT_COMPLETION, Row, assistant, user
+from tests.cases import each
 from tests.drafting.test_run import build_words
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -137,7 +138,7 @@ def test_the_order_of_rows_is_no_change_but_is_told(sets: Callable[..., Snapshot
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("was", "now"),
     [
         ([user("a")[0], assistant("b")[0]], [assistant("b")[0], user("a")[0]]),
@@ -233,7 +234,7 @@ def test_a_column_that_is_declared_to_be_null_or_of_another_type_is_another_colu
 # --- what cannot be compared
 
 
-@pytest.mark.parametrize(
+@each(
     ("rows", "said"),
     [
         ([row(1), row(2), row(1)], f"'{1:016x}' stands at two rows"),
@@ -264,7 +265,7 @@ def test_shards_of_different_columns_are_refused(sets: Callable[..., Snapshot]) 
         diff(made, made)
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1 no PAR1", b"PAR1" + bytes(1000) + b"PAR1"])
+@each("content", [b"", b"PAR1 no PAR1", b"PAR1" + bytes(1000) + b"PAR1"])
 def test_a_file_that_is_no_parquet_is_refused_by_name(
     content: bytes, sets: Callable[..., Snapshot]
 ) -> None:
@@ -284,7 +285,7 @@ def test_a_file_that_breaks_off_within_its_rows_is_refused(sets: Callable[..., S
         diff(made, sets([row(1)]))
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "text"),
     [
         ("manifest.json", "{"),

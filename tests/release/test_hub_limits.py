@@ -24,6 +24,7 @@ from builders.release.hub_limits import (
     check_limits,
     name_problem,
 )
+from tests.cases import each
 
 NAME = "train-00000-of-00001.parquet"
 
@@ -102,7 +103,7 @@ def test_files_and_row_groups_that_the_viewer_cannot_show_are_refused(
         check_limits(folder, None)
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         *("set", "a/b/c", "org/", "/set", "org/se t", "org/..", "org/-set", "org/set."),

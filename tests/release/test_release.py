@@ -24,6 +24,7 @@ from builders.release.card import CARDS, read_words
 from builders.release.folder import release
 from builders.schema import CALLS, DROPPED, PROMPT_COMPLETION, Row
 from scripts.main import main
+from tests.cases import each
 from tests.drafting.test_run import build_words, file_bytes, write_prompts, write_script
 from tests.endpoint import Behaviour, Endpoint
 
@@ -335,7 +336,7 @@ def test_a_persons_words_stand_on_the_card_to_the_byte(work: Path, tmp_path: Pat
     assert manifest["version"] == "3.1.4"
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new", "wrong"),
     [
         ("## Use", "## Usage", "no section '## Use'"),

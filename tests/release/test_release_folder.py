@@ -27,6 +27,7 @@ from builders.release.snapshot import snapshot
 from builders.release.verification import read_back, verified
 from builders.schema import CALLS, DROPPED, PROMPT_COMPLETION, Row, assistant, user
 from scripts.main import main
+from tests.cases import each
 from tests.drafting.test_run import build_words, file_bytes
 
 CONFIGS = {"default": PROMPT_COMPLETION, "calls": CALLS, "dropped": DROPPED}
@@ -148,9 +149,7 @@ def test_a_person_s_words_come_back_from_a_card_to_the_byte(versions: list[Path]
     assert [n for n, value in words_on(text).items() if said[n] != value] == ["Use"]
 
 
-@pytest.mark.parametrize(
-    "mark", ["<!-- words: Use -->", "<!-- /words: Use -->", "<!-- versions -->"]
-)
+@each("mark", ["<!-- words: Use -->", "<!-- /words: Use -->", "<!-- versions -->"])
 def test_words_cannot_hold_the_marks_of_the_card(mark: str, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "cards" / "instructions.md").read_text(encoding="utf-8")
     (tmp_path / "instructions.md").write_text(text.replace("## Use\n", f"## Use\n\n{mark}\n"))

@@ -22,6 +22,7 @@ import pytest
 
 from builders.engine.engine import folder_lock
 from scripts.main import main
+from tests.cases import each
 from tests.drafting.test_run import (
     build_words,
     file_bytes,
@@ -183,7 +184,7 @@ BAD_SEEDS: dict[str, tuple[bytes, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_SEEDS)
+@each("case", [*BAD_SEEDS])
 def test_bad_seeds_are_named_by_file_and_line(case: str, tmp_path: Path, refusal: Refusal) -> None:
     content, wrong, todo = BAD_SEEDS[case]
     seeds = tmp_path / "seeds.jsonl"
@@ -225,7 +226,7 @@ def test_a_column_that_is_not_there_is_refused_and_what_is_there_offered(
     assert "with prompts" in said and "there are ask, score" in said
 
 
-@pytest.mark.parametrize(
+@each(
     ("column", "shown"),
     [
         ([7, 8], "holds 7"),
@@ -284,7 +285,7 @@ BAD_FILES = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_FILES)
+@each("name", [*BAD_FILES])
 def test_a_broken_file_of_prompts_is_named(name: str, tmp_path: Path, refusal: Refusal) -> None:
     content, wrong = BAD_FILES[name]
     (tmp_path / name).write_bytes(content)
@@ -403,7 +404,7 @@ BAD_SCRIPTS: dict[str, tuple[bytes | None, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_SCRIPTS)
+@each("name", [*BAD_SCRIPTS])
 def test_a_script_that_is_none_is_refused_with_its_line(
     name: str, tmp_path: Path, refusal: Refusal
 ) -> None:
@@ -655,7 +656,7 @@ def test_a_recipe_may_stand_after_its_flags(
     assert json.loads(capsys.readouterr().out)["counts"]["made"] == 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "wrong"),
     [
         ([], "the following arguments are required: VERB"),

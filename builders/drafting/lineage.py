@@ -26,7 +26,7 @@ def lineage(
     return {
         "recipe": recipe.name,
         "follows": recipe.source,
-        "code": _code(recipe),
+        "code": code_digest(recipe),
         "settings": {
             "rows": settings.rows,
             "rows_of": recipe.rows_of,
@@ -39,7 +39,7 @@ def lineage(
     }
 
 
-def _code(recipe: Recipe) -> str | None:
+def code_digest(recipe: Recipe) -> str | None:
     """The sha256 of the recipe's code and data; None if a part is in no file, as in a notebook.
 
     The same wherever the files are, and whatever they are called.
@@ -63,7 +63,8 @@ def _digest(module: Path) -> str:
     """A line for a module and each data file beside it of the same stem, such as NAME.toml."""
     lines = []
     for path in sorted(module.parent.glob(f"{glob.escape(module.stem)}.*")):
-        if path.stem == module.stem and path.suffix[1:].isalnum():  # no backup of an editor
+        # No backup of an editor; a person's words beside a recipe are no code.
+        if path.stem == module.stem and path.suffix[1:].isalnum() and path.suffix != ".md":
             content = path.read_bytes().replace(b"\r\n", b"\n")  # git may have changed line ends
             lines.append(f"{path.suffix} {hashlib.sha256(content).hexdigest()}\n")
     return "".join(lines)

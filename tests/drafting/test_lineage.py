@@ -24,7 +24,7 @@ def pipeline(teach):
     return None
 
 
-SEEDS = Seeds(flag="prompts", form="prompts", source="s", licence="cc0-1.0", written_by="us")
+SEEDS = Seeds(form="prompts", source="s", licence="cc0-1.0", written_by="us")
 RECIPE = Recipe(
     name="mine", makes="", schema=PROMPT_COMPLETION, seeds=SEEDS, roles={}, rows=1, rows_of="",
     pipeline=pipeline, row=lambda raw: raw,

@@ -212,8 +212,9 @@ def completions_raws(choose: str) -> st.SearchStrategy[list[Raw]]:
     unanswered = st.fixed_dictionaries(
         {"answer": st.none(), "llm_answer_finish_reason": st.just("time-out")}
     )
-    judged = {"judgement": st.none() | TEXT | st.sampled_from(["[[7]]", "[[0]]", "[[3]] [[9.5]]"])}
-    extra = st.fixed_dictionaries(judged if choose == "judged" else {})
+    judgement = st.none() | TEXT | st.sampled_from(["[[7]]", "[[0]]", "[[3]] [[9.5]]"])
+    judged = judgement.map(lambda text: {"judgement": text, "score": completions.score(text)})
+    extra = judged if choose == "judged" else st.just({})
     answer = st.tuples(asked, answered | unanswered, extra)
     return st.lists(merged(answer) | merged(st.tuples(asked, FAILED)), max_size=25)
 

@@ -90,6 +90,21 @@ def test_measures_of_a_recipe_that_is_not_here_are_not_called_true(released: Pat
     assert found.unchecked == ("the measures of recipe 'ultrafeedback': the recipe is not here",)
 
 
+def test_measures_that_another_version_of_the_recipe_made_are_not_called_false(
+    released: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(released, tmp_path / "older"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    edited(manifest, ("measures", "rated answers"), 79)
+    edited(manifest, ("lineage", "code"), "sha256:0")
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    found = verified(folder, lambda _: RECIPE)
+    assert found.unchecked == (
+        "the measures of recipe 'ultrafeedback': another version of the recipe made them",
+    )
+    assert not any("measure" in claim for claim in found.false if "README" not in claim)
+
+
 def test_the_command_leaves_with_1_and_names_what_is_false(
     released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -374,6 +374,41 @@ def test_of_two_releases_at_once_one_wins_and_the_other_says_why(
     assert commits_of(hub, repo)[:2] == ["Release v0.2.0", "Release v0.1.0"]
 
 
+def test_a_tag_that_somebody_else_set_meanwhile_is_not_taken_for_ours(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = publish(spoken_to(hub), make("0.1.0"))
+
+    def tagged(*_: Any) -> None:
+        hub.api().create_tag(repo, repo_type="dataset", tag="v0.2.0", revision=first.commit)
+
+    monkeypatch.setattr(publishing, "read_back", tagged)
+    with pytest.raises(HubError, match=rf"v0\.2\.0 at {str(first.commit)[:12]}, not at"):
+        publish(spoken_to(hub), make("0.2.0"))
+    assert tags_of(hub, repo) == {"v0.1.0": first.commit, "v0.2.0": first.commit}
+
+
+def test_a_draft_is_as_it_was_though_a_release_links_to_its_files(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(spoken_to(hub), make("0.1.0"))
+    second = make("0.2.0")
+    parquet = sorted(second.draft.folder.glob("*.parquet"))
+    before = {path: path.read_bytes() for path in parquet}
+    links: list[int] = []
+    made = publishing.release
+
+    def noting(*words: Any, **more: Any) -> bool:
+        links.extend(path.stat().st_nlink for path in parquet)
+        return made(*words, **more)
+
+    monkeypatch.setattr(publishing, "release", noting)
+    publish(spoken_to(hub), second)
+    assert max(links) > 1  # what the version before has too was not fetched
+    assert {path: path.read_bytes() for path in parquet} == before
+    assert {path.stat().st_nlink for path in parquet} == {1}
+
+
 # --- pull requests
 
 

@@ -1,16 +1,21 @@
 """What lies beneath the embedded Hub: names, git trees and merges, large objects, accounts."""
 
+import ast
 import hashlib
 import http.server
 import json
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from builders.errors import InputError
 from builders.hub_server import git, names
@@ -21,6 +26,7 @@ from builders.hub_server.serving import add_user, serving
 from builders.hub_server.store import Repo, Store
 from builders.hub_server.webhooks import Hooks
 from tests.cases import each
+from tests.hubs import here
 
 NOTHING = hashlib.sha256(b"").hexdigest()
 
@@ -368,6 +374,36 @@ def test_a_repository_is_found_whatever_the_case_and_under_its_old_name(store: S
 
 # Serving.
 
+GOLDEN = Path(__file__).parents[1] / "golden"
+# All functions of the server that take a repository's lock.
+LOCKING = {
+    function.name
+    for path in Path(git.__file__).parent.glob("*.py")
+    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(function, ast.FunctionDef) and ".git.lock(" in ast.unparse(function)
+}
+
+
+def everything(api: HfApi, repo: str) -> None:
+    """Whatever a client can do to a repository that takes its lock."""
+    at: dict[str, Any] = {"repo_id": repo, "repo_type": "dataset"}
+    api.create_repo(**at)
+    for name in ("a.txt", "b.bin"):
+        api.upload_file(path_or_fileobj=b"x" * 100, path_in_repo=name, **at)
+    api.create_branch(branch="side", **at)
+    api.delete_branch(branch="side", **at)
+    api.create_tag(tag="v1", **at)
+    pull = api.create_pull_request(title="a change", **at)
+    api.upload_file(path_or_fileobj=b"y", path_in_repo="c", revision=pull.git_reference, **at)
+    api.change_discussion_status(discussion_num=pull.num, new_status="open", **at)
+    api.merge_pull_request(discussion_num=pull.num, **at)
+    api.duplicate_repo(repo, f"{repo}-2", repo_type="dataset")
+    api.permanently_delete_lfs_files(
+        repo, api.list_lfs_files(repo, repo_type="dataset"), repo_type="dataset"
+    )
+    api.super_squash_history(**at)
+    api.delete_repo(**at)
+
 
 def test_a_second_server_of_a_folder_joins_the_first(tmp_path: Path) -> None:
     with serving(tmp_path / "hub") as first:
@@ -377,6 +413,85 @@ def test_a_second_server_of_a_folder_joins_the_first(tmp_path: Path) -> None:
         assert (tmp_path / "hub" / "token").stat().st_mode & 0o077 == 0
     with serving(tmp_path / "hub") as again:
         assert again == first
+
+
+def test_a_data_folder_of_an_older_potstill_goes_on_with_its_owner_and_its_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "hub"
+    data.mkdir()
+    with closing(sqlite3.connect(data / "hub.db")) as base:
+        base.executescript((GOLDEN / "hub.sql").read_text(encoding="utf-8"))
+    (data / "key").write_text("0" * 64)
+    (data / "token").write_text("hf_potstill")
+    Git(data / "git").create("6fa1", {"a.txt": b"a"}, "ann")
+    with here(monkeypatch, tmp_path / "hf"), serving(data) as running:
+        assert running.token == "hf_potstill"
+        owner, ann = (
+            HfApi(endpoint=running.endpoint, token=f"hf_{n}") for n in ("potstill", "ann")
+        )
+        assert [api.whoami()["name"] for api in (owner, ann)] == ["potstill", "ann"]
+        assert ann.repo_info("ann/old", repo_type="dataset").id == "ann/set"
+        with pytest.raises(RepositoryNotFoundError):  # it is private
+            owner.repo_info("ann/set", repo_type="dataset")
+        owner.create_repo("free/set", repo_type="dataset")  # which only the owner of the Hub may
+        with pytest.raises(HfHubHTTPError):
+            ann.create_repo("another/set", repo_type="dataset")
+
+
+def test_nobody_waits_for_a_repository_while_holding_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two locks taken in two orders would one day block for ever: first git's, then the store's."""
+    mine = threading.local()
+    together, enter = Store.together, git.Lock.__enter__
+    took: set[str] = set()
+    wrong: set[str] = set()
+
+    @contextmanager
+    def noted(self: Store) -> Iterator[None]:
+        with together(self):
+            mine.depth = getattr(mine, "depth", 0) + 1
+            try:
+                yield
+            finally:
+                mine.depth -= 1
+
+    def entered(self: git.Lock) -> None:
+        by = sys._getframe(1).f_code.co_name
+        took.add(by)
+        if getattr(mine, "depth", 0):
+            wrong.add(by)
+        enter(self)
+
+    monkeypatch.setattr(Store, "together", noted)
+    monkeypatch.setattr(git.Lock, "__enter__", entered)
+    with here(monkeypatch, tmp_path / "hf"), serving(tmp_path / "hub") as running:
+        everything(HfApi(endpoint=running.endpoint, token=running.token), "potstill/set")
+    assert wrong == set()
+    assert took == LOCKING
+
+
+def test_a_large_file_is_known_to_be_referred_to_before_a_commit_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill in between leaves an object too many, never a reference to one that is deleted."""
+    order: list[str] = []
+    for owner, name in ((Store, "refer"), (git, "commit")):
+        done = getattr(owner, name)
+
+        def noted(*words: Any, name: str = name, done: Any = done) -> Any:
+            order.append(name)
+            return done(*words)
+
+        monkeypatch.setattr(owner, name, noted)
+    with here(monkeypatch, tmp_path / "hf"), serving(tmp_path / "hub") as running:
+        api = HfApi(endpoint=running.endpoint, token=running.token)
+        api.create_repo("potstill/set", repo_type="dataset")
+        order.clear()
+        operations = [CommitOperationAdd(f"{n}.bin", f"{n}".encode()) for n in range(2)]
+        api.create_commit("potstill/set", operations, commit_message="two", repo_type="dataset")
+    assert order == ["refer", "refer", "commit"]
 
 
 @each("name", ["", "a b", "api", "../x", "a--b"])

@@ -109,34 +109,36 @@ def answer(call):
             for place, label in enumerate(labels)
         ]
         return json.dumps({"ratings": ratings})
+    if "[[4]]" in str(call.asked):
+        return f"It is good.\\n[[{number % 10 + 1}]]"
     return f"It is good.\\n[[{'AB'[number % 2]}]]"
 """
 
 IDS = {
     "instructions": {
-        "default": "6 471dc76a6a8f2cb5",
-        "calls": "17 d433de3ee757199e",
-        "dropped": "4 c77bc81318b16b05",
+        "default": "6 1169d95b4694d531",
+        "calls": "17 6939ae90ffd81699",
+        "dropped": "4 0a337ea0a82fea00",
     },
     "completions": {
-        "default": "6 bd12da11248e671b",
-        "calls": "24 1a5e2bdabb4902e6",
-        "dropped": "18 bed11094d818ff25",
+        "default": "6 04295ad3a7b8bb99",
+        "calls": "48 5c0d7a0a8374867f",
+        "dropped": "18 bbef6d59d94a6190",
     },
     "constitution": {
-        "default": "2 78ebe1f83d93355d",
+        "default": "2 de783d0ed7692860",
         "revisions": "8 e27a8cd556cbd588",
         "chains": "8 e27a8cd556cbd588",
-        "calls": "80 475cbe3244172819",
-        "dropped": "6 3bddc6727fab7c14",
+        "calls": "80 7177db2a50521ee5",
+        "dropped": "6 85bdda2145b91ced",
     },
     "ultrafeedback": {
         "default": "8 9916d5fb55a51510",
         "rated": "32 19ad8d17e959e3dc",
-        "unpaired": "32 7a95fc16983ff8a4",
-        "all_pairs": "48 f48f1596253ad35f",
+        "unpaired": "32 ab9b86d80a6b6243",
+        "all_pairs": "48 5321d2a553e1183a",
         "margin": "8 9916d5fb55a51510",
-        "calls": "192 08a423b572bf10d0",
+        "calls": "192 ec6c0b5324228cca",
         "dropped": "0 e3b0c44298fc1c14",
     },
 }
@@ -149,6 +151,7 @@ def test_what_is_asked_and_the_ids_of_rows_never_change(tmp_path: Path) -> None:
     found: dict[str, dict[str, str]] = {}
     for name in ("instructions", "completions", "constitution", "ultrafeedback"):
         words = ["build", name, f"--teacher=scripted:{script}", "--rows", "8"]
+        words += ["--choose", "judged"] if name == "completions" else []
         assert main([*words, "--work", str(tmp_path)]) == 0
         draft = last_draft(tmp_path / name)
         ids = {

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -19,11 +20,6 @@ from scripts.licences import plain
 from tests.cases import each
 
 ROOT = Path(__file__).parents[1]
-MODULES = {
-    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"), path)
-    for package in ("builders", "pipelines", "scripts")
-    for path in sorted((ROOT / package).rglob("*.py"))
-}
 RECIPES = recipe_names(pipelines)
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -111,7 +107,7 @@ def test_scripts_import_pipelines_and_these_builders_and_nothing_the_other_way()
     house = {*MAY_IMPORT, "tests"}
     against = [
         f"{file} imports {module}"
-        for file, tree in MODULES.items()
+        for file, tree in trees().items()
         for module in imports(file, tree)
         if package(module) in house - MAY_IMPORT[file.split("/")[0]]
     ]
@@ -120,9 +116,19 @@ def test_scripts_import_pipelines_and_these_builders_and_nothing_the_other_way()
 
 def house_imports(file: str, tree: ast.AST) -> set[str]:
     """The modules of builders that a file imports."""
-    known = {module(name) for name in MODULES}
+    known = {module(name) for name in trees()}
     names = {name for name in imports(file, tree) if package(name) == "builders"}
     return {name if name in known else name.rpartition(".")[0] for name in names}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The syntax tree of every module of the product, by its path."""
+    return {
+        path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"), path)
+        for package in ("builders", "pipelines", "scripts")
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
 
 
 def module(file: str) -> str:
@@ -132,7 +138,7 @@ def module(file: str) -> str:
 
 def test_a_room_of_builders_imports_only_from_rooms_before_it_on_the_line() -> None:
     against = []
-    for file, tree in MODULES.items():
+    for file, tree in trees().items():
         mine = room(module(file))
         if not file.startswith("builders/") or mine in ("", "hub_server"):
             continue
@@ -147,7 +153,7 @@ def test_a_room_of_builders_imports_only_from_rooms_before_it_on_the_line() -> N
 
 def test_no_imports_go_in_a_circle() -> None:
     modules, rooms = TopologicalSorter[str](), TopologicalSorter[str]()
-    for file, tree in MODULES.items():
+    for file, tree in trees().items():
         mine = module(file)
         for name in house_imports(file, tree) - {mine, "builders"}:
             modules.add(mine, name)
@@ -160,7 +166,7 @@ def test_no_imports_go_in_a_circle() -> None:
 def test_the_hub_in_a_box_shares_only_the_rules_of_cards() -> None:
     shared = {
         name
-        for file, tree in MODULES.items()
+        for file, tree in trees().items()
         if file.startswith("builders/hub_server/")
         for name in house_imports(file, tree)
         if room(name) != "hub_server"
@@ -170,7 +176,7 @@ def test_the_hub_in_a_box_shares_only_the_rules_of_cards() -> None:
 
 def test_each_outside_world_has_one_home() -> None:
     against = []
-    for file, tree in MODULES.items():
+    for file, tree in trees().items():
         inside, outside = split_at_pipeline(tree)
         strangers = set(imports(file, outside))
         # A recipe's pipeline() is made of distilabel's steps.
@@ -193,7 +199,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     homes = packages_distributions()
     imported = {
         plain(home)
-        for file, tree in MODULES.items()
+        for file, tree in trees().items()
         for name in imports(file, tree)
         if package(name) not in MAY_IMPORT and not file.startswith("scripts/bench")
         for home in homes.get(package(name), [])
@@ -206,7 +212,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
 def test_nothing_but_the_choice_of_a_hub_knows_that_one_can_be_embedded() -> None:
     knows = {
         file
-        for file, tree in MODULES.items()
+        for file, tree in trees().items()
         for module in imports(file, tree)
         if module.startswith("builders.hub_server") and not file.startswith("builders/hub_server/")
     }
@@ -244,7 +250,7 @@ def test_a_card_without_a_recipe_is_a_left_over() -> None:
 
 @each("name", RECIPES)
 def test_the_example_row_in_a_recipe_s_docstring_fits_its_schema(name: str) -> None:
-    docstring = ast.get_docstring(MODULES[f"pipelines/{name}.py"]) or ""
+    docstring = ast.get_docstring(trees()[f"pipelines/{name}.py"]) or ""
     row = ast.literal_eval(docstring[docstring.index("{") : docstring.rindex("}") + 1])
     assert load_recipe(pipelines, name).schema.problem(row) is None
     assert re.fullmatch(ID_PATTERN, row["id"])
@@ -255,7 +261,7 @@ def test_cards_hold_no_python() -> None:
 
 
 def test_every_module_says_its_one_thought() -> None:
-    assert [file for file, tree in MODULES.items() if not ast.get_docstring(tree)] == []
+    assert [file for file, tree in trees().items() if not ast.get_docstring(tree)] == []
 
 
 def test_a_recipe_fits_on_one_page() -> None:
@@ -264,7 +270,7 @@ def test_a_recipe_fits_on_one_page() -> None:
 
 
 def test_no_module_grows_over_400_lines() -> None:
-    lines = {file: (ROOT / file).read_text(encoding="utf-8").count("\n") for file in MODULES}
+    lines = {file: (ROOT / file).read_text(encoding="utf-8").count("\n") for file in trees()}
     assert {file: count for file, count in lines.items() if count > MOST_LINES} == {}
 
 

@@ -2,13 +2,13 @@
 
 import json
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rouge_score.rouge_scorer import RougeScorer
 
 from builders.gates.novelty import InstructionIndex, novelty
 from tests.cases import each
@@ -18,7 +18,6 @@ needs_data = pytest.mark.skipif(
     not DATA.is_dir(), reason="no ../shared/data: other people's rows stay out of this repository"
 )
 
-SCORER = RougeScorer(["rougeL"], use_stemmer=False)
 
 # Few words, so that they repeat and cross; some only look like words, or turn into them in lower().
 WORDS = ["a", "the", "Write", "write", "poem", "b2", "7", "it's", "naïve", "\u212a", "İx", "ß", "_"]
@@ -29,8 +28,15 @@ SENTENCES = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(GLUE)), m
 TEXTS = st.one_of(SENTENCES, st.text(max_size=30))
 
 
+@cache
+def scorer() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rougeL"], use_stemmer=False)
+
+
 def reference(a: str, b: str) -> float:
-    return float(SCORER.score(a, b)["rougeL"].fmeasure)
+    return float(scorer().score(a, b)["rougeL"].fmeasure)
 
 
 def similarity(a: str, b: str) -> float:

@@ -11,6 +11,7 @@ import tracemalloc
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import lz4.frame
@@ -23,17 +24,21 @@ hf_xet = pytest.importorskip("hf_xet")
 
 chance = random.Random(7)
 NOISE = chance.randbytes(3_000_000)
-FILES = {
-    "one byte": b"x",
-    "nothing": b"",
-    "less than a chunk": b"seeds go in, text comes out. " * 40,
-    "noise": NOISE,
-    "text": b"".join(b"row %d: the quick brown fox\n" % row for row in range(90_000)),
-    "shares chunks with noise": NOISE[:1_500_000] + chance.randbytes(300_000),
-    "float32": array("f", [step * 0.37 for step in range(300_000)]).tobytes(),
-    "float32 and three bytes": array("f", [step * 1.1 for step in range(40_000)]).tobytes()
-    + b"end",
-}
+
+
+@cache
+def files() -> dict[str, bytes]:
+    return {
+        "one byte": b"x",
+        "nothing": b"",
+        "less than a chunk": b"seeds go in, text comes out. " * 40,
+        "noise": NOISE,
+        "text": b"".join(b"row %d: the quick brown fox\n" % row for row in range(90_000)),
+        "shares chunks with noise": NOISE[:1_500_000] + chance.randbytes(300_000),
+        "float32": array("f", [step * 0.37 for step in range(300_000)]).tobytes(),
+        "float32 and three bytes": array("f", [step * 1.1 for step in range(40_000)]).tobytes()
+        + b"end",
+    }
 
 
 class Upload:
@@ -47,7 +52,7 @@ class Upload:
 
 @pytest.fixture(scope="module")
 def upload(tmp_path_factory: pytest.TempPathFactory) -> Upload:
-    """All FILES, sent by the real client to a server that only listens."""
+    """All files, sent by the real client to a server that only listens."""
     sent = Upload()
 
     class Listener(http.server.BaseHTTPRequestHandler):
@@ -90,7 +95,7 @@ def upload(tmp_path_factory: pytest.TempPathFactory) -> Upload:
                 ) as commit:
                     handles = {
                         name: commit.start_upload_bytes(data, name=name)
-                        for name, data in FILES.items()
+                        for name, data in files().items()
                     }
                 for name, handle in handles.items():
                     sent.hashes[name] = handle.result().xet_info.hash
@@ -159,9 +164,9 @@ def test_every_file_that_the_real_client_uploads_comes_out_to_the_byte(
     sink = Sink()
     told = [entry for body in upload.shards for entry in store.put_shard(body, sink)]
     assert sorted(told) == sorted(
-        (upload.hashes[name], sha256(data), len(data)) for name, data in FILES.items()
+        (upload.hashes[name], sha256(data), len(data)) for name, data in files().items()
     )
-    assert sink.files == {sha256(data): data for data in FILES.values()}
+    assert sink.files == {sha256(data): data for data in files().values()}
     assert sink.longest <= MOST_CHUNK_BYTES
 
 
@@ -175,7 +180,7 @@ def test_the_upload_has_chunks_of_every_scheme_and_shares_those_that_two_files_h
             schemes[body[here + 4]] += 1
             here += 8 + int.from_bytes(body[here + 1 : here + 4], "little")
     assert set(schemes) == {0, 1, 2}
-    assert sum(map(len, upload.xorbs.values())) < sum(map(len, FILES.values())) - 1_000_000
+    assert sum(map(len, upload.xorbs.values())) < sum(map(len, files().values())) - 1_000_000
 
 
 def test_a_xorb_is_new_once_and_still_there_for_the_next_process(

@@ -147,10 +147,15 @@ def with_answer(text: str) -> Edit:
 NULL = with_table(
     lambda t: t.set_column(2, t.schema.field(2), pa.array([None, *t[2].to_pylist()[1:]], t[2].type))
 )
-JUNK = [
-    new_row(f"Please repeat the number {n} for me, and add what comes to mind.", f"It is {n}, yes.")
-    for n in range(100_000)
-]
+
+
+def junk(rows: int) -> Edit:
+    def edit(pull: Path) -> None:
+        asked = "Please repeat the number {} for me, and add what comes to mind."
+        with_given(*[new_row(asked.format(n), f"It is {n}, yes.") for n in range(rows)])(pull)
+
+    return edit
+
 
 BAD: dict[str, tuple[str, Edit]] = {
     # the shape of the file
@@ -230,8 +235,8 @@ BAD: dict[str, tuple[str, Edit]] = {
     ),
     "unprintable characters": ("text gates", with_answer("The \x07 bell rings.")),
     # too much, too little
-    "a hundred thousand junk rows": ("bulk", with_given(*JUNK)),
-    "more than ten times the set": ("bulk", with_given(*JUNK[: 10 * ROWS + 1])),
+    "a hundred thousand junk rows": ("bulk", junk(100_000)),
+    "more than ten times the set": ("bulk", junk(10 * ROWS + 1)),
     "an emptied file": ("removals", with_rows(lambda _: [])),
     "a removed file": ("removals", lambda pull: shutil.rmtree(pull / "data/default")),
     "more than half of the rows removed": (

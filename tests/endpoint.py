@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
@@ -31,7 +31,6 @@ Kind = Literal[
     "429", "429-date", "429-plain", "429-quota",  # Retry-After: seconds, a date, none; no credit
     "html", "broken-json", "twice", "bad-utf8", "no-choices", "no-message", "null-content",  # 200
     "reset", "reset-middle", "half", "hang",  # reset before or amid the answer, closed amid it
-    "down",  # every connection is dropped, and new ones are refused for a while
 ]  # fmt: skip
 GOOD = ("ok", "length", "extra-fields", "trickle")
 ROUTES = (("POST", "/v1/chat/completions"), ("POST", "/v1/completions"))
@@ -51,11 +50,10 @@ class Rule:
     kind: Kind
     _: KW_ONLY
     share: float = 1.0  # of the requests that the other conditions let through, in [0, 1]
-    by: Literal["request", "prompt"] = "request"  # the share is drawn anew, or fixed by the prompt
     contains: str = ""  # text that the prompt must contain
     when: Callable[[Body], bool] | None = None  # asked with the request's body
     first_n: float = math.inf  # times for each prompt, after which the next rules are asked
-    seconds: float | None = None  # Retry-After, a trickle's length, how long it is down; None: 1
+    seconds: float | None = None  # Retry-After, a trickle's length; None: 1
     latency: str | None = None  # instead of the behaviour's
 
 
@@ -72,7 +70,6 @@ class Behaviour:
     most_per_second: float | None = None  # above it 429 with Retry-After
     most_at_once: int | None = None  # above it 429 without Retry-After
     tell_limits: bool = False  # x-ratelimit-* headers, when most_per_second is set
-    headers: Mapping[str, str] = field(default_factory=dict)  # added to every answer
     seed: int = 0  # of what is drawn: shares and latencies
 
 
@@ -186,9 +183,7 @@ class _Script:
             apt = rule.contains in prompt and self.fired[at, prompt] < rule.first_n
             if not apt or (rule.when and not rule.when(body)):
                 continue
-            key = f"{self.behaviour.seed} {at} {prompt}"
-            drawn = random.Random(key) if rule.by == "prompt" else self.random
-            if rule.share < 1 and drawn.random() >= rule.share:
+            if rule.share < 1 and self.random.random() >= rule.share:
                 continue
             self.fired[at, prompt] += 1
             return rule
@@ -204,7 +199,7 @@ class _Script:
     def head(self, rule: Rule, status: int, length: int) -> bytes:
         html, seconds = rule.kind in ("html", "502"), 1.0 if rule.seconds is None else rule.seconds
         headers = {"content-type": "text/html" if html else "application/json"}
-        headers |= {"content-length": str(length), **self.behaviour.headers}
+        headers["content-length"] = str(length)
         if rule.kind == "429" or (status == 503 and rule.seconds is not None):
             headers["retry-after"] = f"{seconds:g}"
         elif rule.kind == "429-date":
@@ -276,8 +271,6 @@ class _Connection(asyncio.Protocol):
         await asyncio.sleep(script.delay_s(rule.latency or usual))
         if kind == "hang":
             await endpoint.loop.create_future()
-        elif kind == "down":
-            endpoint.go_down(seconds)
         elif kind == "reset":
             self.drop(reset=True)
         if self.dropped:
@@ -310,10 +303,8 @@ class _Connection(asyncio.Protocol):
 class Endpoint:
     """The server, in a thread of its own; `with` starts and ends it."""
 
-    def __init__(
-        self, behaviour: Behaviour | None = None, *, port: int = 0, log: Path | None = None
-    ) -> None:
-        """Take this port of 127.0.0.1, 0 for a free one; append each ended request to `log`."""
+    def __init__(self, behaviour: Behaviour | None = None, *, log: Path | None = None) -> None:
+        """Take a free port of 127.0.0.1; append each ended request to `log`."""
         self.script = _Script(behaviour or Behaviour())
         self.log = log.open("a", buffering=1) if log else None
         self.arrived, self.keep = list[Request](), True  # in their order, while keep is True
@@ -322,7 +313,7 @@ class Endpoint:
         # Bound and never listening: keeps the port ours, and refused, while the endpoint is down.
         self.place = socket()
         self.place.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-        self.place.bind(("127.0.0.1", port))
+        self.place.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.place.getsockname()[1]}/v1"
 
     def start(self) -> Self:
@@ -363,7 +354,9 @@ class Endpoint:
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join()
-            self.go_down()
+            self.server.close()
+            for connection in list(self.connections):
+                connection.drop()
             self.loop.run_until_complete(asyncio.sleep(0.01))  # for the connections to close
             self.loop.close()
 
@@ -371,17 +364,10 @@ class Endpoint:
         make, (host, port) = (lambda: _Connection(self)), self.place.getsockname()
         self.server = await self.loop.create_server(make, host, port, backlog=1024)
 
-    def go_down(self, seconds: float = math.inf) -> None:
-        self.server.close()
-        for connection in list(self.connections):
-            connection.drop()
-        self.loop.call_later(seconds, lambda: self.loop.create_task(self.listen()))
-
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", default="none", help="fixed:S or lognormal:MEAN:SIGMA")
     parser.add_argument("--tokens", type=int, default=16, help="words in an answer")
     parser.add_argument("--behaviour", type=json.loads, default={}, help="fields, as JSON")
@@ -391,7 +377,7 @@ def main() -> None:
     told = {"latency": args.latency, "tokens": args.tokens, **args.behaviour}
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before the thread begins, which inherits it
-    with Endpoint(Behaviour(rules=rules, **told), port=args.port, log=args.log) as endpoint:
+    with Endpoint(Behaviour(rules=rules, **told), log=args.log) as endpoint:
         endpoint.keep = False
         print(json.dumps({"url": endpoint.url}), flush=True)
         signal.sigwait(ends)

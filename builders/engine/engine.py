@@ -1,7 +1,9 @@
 """Runs pipelines with its teachers on one event loop: asks once, records first, stops cleanly.
 
-The main thread owns the loop. A signal, the budget or the watchdog stop a build the same way: no
-request is sent any more, those that are out get ten seconds to answer and be recorded.
+The loop has a thread of its own, so that a build also runs where another loop is at work, as in a
+notebook; the caller's thread waits, and takes the signals. A signal, the budget and the watchdog
+stop a build the same way: no request is sent any more, and those that are out get ten seconds to
+answer and be recorded.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from builders.engine.budget import OverBudget
 from builders.engine.calls import Answer, Call, Failure
@@ -35,6 +38,8 @@ from builders.recipe import Raw, Recipe
 
 if TYPE_CHECKING:
     from builders.engine.executor import Execution
+
+Result = TypeVar("Result")
 
 _HOPELESS = 20  # calls that failed one after another for one cause: the next would as well
 _DRAIN_S = 10.0
@@ -68,6 +73,7 @@ class Engine:
             teachers if isinstance(teachers, TeacherPool) else TeacherPool(every=[teachers])
         )
         self._runner = asyncio.Runner()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._pending: dict[bytes, asyncio.Task[Answer]] = {}
         self._clients: dict[Address, TeacherClient] = {}
         self._failed: dict[str, Counter[str]] = defaultdict(Counter)  # by endpoint
@@ -77,16 +83,16 @@ class Engine:
         self._runs = 0
 
     def __enter__(self) -> Engine:
-        self.loop = self._runner.get_loop()
+        self.loop = self._thread.submit(self._runner.get_loop).result()
         self._stop_asked = asyncio.Event()
-        try:
-            self._runner.run(self._start())
-        except BaseException:
-            self._close()
-            raise
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._handlers[number] = signal.signal(number, self._on_signal)
+        try:
+            self._wait_for(self._unless(self._until_stopped(), self._start()))
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(
@@ -96,10 +102,8 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self._runner.run(self._drain())
+            self._wait_for(self._drain())
         finally:
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
             self._close()
         if self._signal and not error:  # it came when no call was left to stop for
             raise self._signal
@@ -118,9 +122,18 @@ class Engine:
         run_limits, stopping = self._run_limits, lambda: self._stop is not None
         self._clients = teacher_clients(self._pool, run_limits, self._progress, stopping=stopping)
 
+    def _wait_for(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run it on the loop, whatever loop runs in this thread."""
+        return self._thread.submit(self._runner.run, coroutine).result()
+
     def _close(self) -> None:
-        self._runner.run(self._stop_teachers())
-        self._runner.close()
+        try:
+            self._wait_for(self._stop_teachers())
+        finally:
+            self._thread.submit(self._runner.close).result()
+            self._thread.shutdown()
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
 
     async def _stop_teachers(self) -> None:
         for one in self._pool:
@@ -156,7 +169,7 @@ class Engine:
             seed=(self.seed, self._runs),
         )
         self._runs += 1
-        return self._runner.run(self._run(execution, rows))
+        return self._wait_for(self._unless(self._watch(execution), execution.run(rows)))
 
     @property
     def stopped(self) -> PotstillError | None:
@@ -174,18 +187,25 @@ class Engine:
         if self._recipe.candidates is None:
             self._progress.rows += 1
 
-    async def _run(self, execution: Execution, rows: Sequence[Raw]) -> list[Raw]:
-        watch = asyncio.ensure_future(self._watch(execution))
-        run = asyncio.ensure_future(execution.run(rows))
+    async def _unless(
+        self, watch: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Result]
+    ) -> Result:
+        """What `work` gives, unless `watch` raises a reason to stop before."""
+        watching, working = asyncio.ensure_future(watch), asyncio.ensure_future(work)
         try:
-            await asyncio.wait([watch, run], return_when=asyncio.FIRST_COMPLETED)
-            if not run.done():
-                watch.result()  # raises what stopped it
-            return await run
+            await asyncio.wait([watching, working], return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                watching.result()
+            return await working
         finally:
-            for task in (watch, run):
+            for task in (watching, working):
                 task.cancel()
-            await asyncio.gather(watch, run, return_exceptions=True)
+            await asyncio.gather(watching, working, return_exceptions=True)
+
+    async def _until_stopped(self) -> None:
+        await self._stop_asked.wait()
+        assert self._stop
+        raise self._stop
 
     async def _watch(self, execution: Execution) -> None:
         """Say what nothing moves for; raise when asked to stop, or when nothing can move."""
@@ -306,7 +326,8 @@ class Engine:
             128 + number,
         )
         self._stop = self._stop or self._signal
-        self.loop.call_soon_threadsafe(self._stop_asked.set)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
+            self.loop.call_soon_threadsafe(self._stop_asked.set)
         if self._pending:
             said = f"\n{name}: {len(self._pending)} calls may finish; once more to stop now\n"
             with contextlib.suppress(OSError):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import importlib
+import math
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, Protocol
 
-from builders.errors import RecipeError
+from builders.errors import InputError, did_you_mean, nearest_name
 from builders.schema import CALLS, DROPPED, Row, Schema
+
+SEED = 42
 
 Raw = dict[str, Any]
 Json = str | int | float | bool | None | list[Any] | dict[str, Any]
@@ -82,6 +85,24 @@ class Option:
     least: float | None = None
     file: bool = False
 
+    def value(self, given: object) -> int | float | str:
+        """A given value in the option's type.
+
+        Raises:
+            InputError: It has another type, is below `least`, is none of the choices, or names a
+                file that does not exist. The caller adds the option's name.
+        """
+        if not isinstance(self.default, str):
+            return number(given, type(self.default), least=self.least)
+        if not isinstance(given, str | Path):
+            raise InputError(f"{given!r} is not a text")
+        text = str(given)
+        if self.choices and text not in self.choices:
+            raise InputError(f"there is no {text!r}; there are {nearest_name(text, self.choices)}")
+        if self.file and text != self.default and not Path(text).is_file():
+            raise InputError(f"there is no file {text!r}")
+        return text
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -150,6 +171,7 @@ class Recipe:
         measures: What the set reports of itself beside what every set does, by name in words: from
             the rows of its configs alone, so that a reader can compute it again.
         source: The paper or specification it follows.
+        file: Its module's file; None where `load_recipe` did not load it.
     """
 
     name: str
@@ -169,12 +191,44 @@ class Recipe:
     views: Mapping[str, ExtraConfig] = field(default_factory=dict)
     measures: Callable[[Configs], Mapping[str, Json]] = no_measures
     source: str = ""
+    file: Path | None = None
 
     @property
     def schemas(self) -> dict[str, Schema]:
         """The configs of its drafts and releases and their shapes; `default` first."""
         views = {name: view.schema for name, view in self.views.items()}
         return {"default": self.schema, **views, "calls": CALLS, "dropped": DROPPED}
+
+    def settings(
+        self,
+        *,
+        rows: int | None = None,
+        seed: int = SEED,
+        options: Mapping[str, object] | None = None,
+        beside: Iterable[str] = (),
+    ) -> Settings:
+        """The settings of a build, checked, with the default of every option that is not given.
+
+        `beside` holds what the caller takes beside options, to offer where a name is misspelt.
+
+        Raises:
+            InputError: There is no such option, or a value is of no use.
+        """
+        given, known = dict(options or {}), {option.name: option for option in self.options}
+        if strange := next((name for name in given if name not in known), None):
+            raise InputError(
+                f"{self.name} has no option {strange!r}; there are {', '.join(sorted(known))}"
+                f"{did_you_mean(strange, [*known, *beside])}"
+            )
+        values: dict[str, Any] = {}
+        for name, option in known.items():
+            with named(name):
+                values[name] = option.value(given[name]) if name in given else option.default
+        with named("rows"):
+            rows = self.rows if rows is None else int(number(rows, int, least=1))
+        with named("seed"):
+            seed = int(number(seed, int))
+        return Settings(rows=rows, seed=seed, options=values)
 
     def all_candidates(self, run: Run, seeds: Sequence[Raw], settings: Settings) -> Iterator[Raw]:
         """Every raw row of a build, each once."""
@@ -204,23 +258,35 @@ def row_id(prompt: str | Sequence[Mapping[str, str]]) -> str:
     return short_hash(*(f"{turn['role']}: {normalised(turn['content'])}" for turn in prompt))
 
 
-def recipe_names(package: ModuleType) -> list[str]:
-    """The recipes in a package: its modules by file name, in alphabetical order."""
-    folder = Path(str(package.__file__)).parent
-    return sorted(path.stem for path in folder.glob("[a-z]*.py"))
+@contextlib.contextmanager
+def named(name: str) -> Iterator[None]:
+    """Put the name of what is checked before the message of an InputError."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
-def load_recipe(package: ModuleType, name: str) -> Recipe:
-    """The recipe of a module.
+def number(
+    given: Any,
+    kind: type[int | float],
+    *,
+    least: float | None = None,
+    above: float | None = None,
+) -> int | float:
+    """A given number as `kind`, int or float.
 
     Raises:
-        RecipeError: The module holds no RECIPE of its own name.
+        InputError: It is not a finite number of that kind, or out of bounds.
     """
-    module = importlib.import_module(f"{package.__name__}.{name}")
-    recipe = getattr(module, "RECIPE", None)
-    if not isinstance(recipe, Recipe) or recipe.name != name:
-        raise RecipeError(
-            f"pipelines/{name}.py has no RECIPE = Recipe(name={name!r}, ...); add one, "
-            "or move the module elsewhere"
-        )
-    return recipe
+    fits = isinstance(given, Integral if kind is int else Real)
+    if fits and not isinstance(given, bool):
+        with contextlib.suppress(OverflowError):
+            value = kind(given)
+            low = (least is not None and value < least) or (above is not None and value <= above)
+            if not low and (kind is int or math.isfinite(value)):
+                return value
+    expected = "whole number" if kind is int else "number"
+    expected += "" if least is None else f" from {least:g} on"
+    expected += "" if above is None else f" above {above:g}"
+    raise InputError(f"{given!r} is not a {expected}")

@@ -91,15 +91,14 @@ def potstill(url: str, rows: int, in_flight: int, dag: str) -> None:
     With several tasks at one endpoint it may have as many requests in flight as stock has, whose
     every task has a batch of its own.
     """
-    import pipelines
     from builders.engine.engine import Engine
     from builders.engine.ledger import Ledger
     from builders.engine.progress import Progress
     from builders.engine.teacher import TeacherSpec
     from builders.engine.teacher_kinds import teacher
-    from builders.recipe import load_recipe
+    from builders.recipe_loading import load_recipe
 
-    recipe = load_recipe(pipelines, "completions")
+    recipe = load_recipe("completions")
     spec = TeacherSpec(place=url, model="m", concurrency=in_flight * _TASKS[dag])
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger.open(Path(folder) / "ledger.sqlite")
@@ -170,13 +169,12 @@ _TASKS = {"one": 1, "ultrafeedback": 3}  # that ask
 
 def embedded(_: str, rows: int, in_flight: int, __: str) -> None:
     """Our engine with the embedded teacher; greedy, so that both ways give the same texts."""
-    import pipelines
     from builders.engine.engine import Engine
     from builders.engine.ledger import Ledger
     from builders.engine.progress import Progress
     from builders.engine.teacher import TeacherSpec
     from builders.engine.teacher_kinds import teacher
-    from builders.recipe import load_recipe
+    from builders.recipe_loading import load_recipe
 
     def answering(teach: Callable[..., Any]) -> Any:
         from distilabel.pipeline import Pipeline
@@ -186,7 +184,7 @@ def embedded(_: str, rows: int, in_flight: int, __: str) -> None:
             TextGeneration(name="answer", llm=teach("writer", **_GREEDY))
         return line
 
-    recipe, progress = load_recipe(pipelines, "completions"), Progress()
+    recipe, progress = load_recipe("completions"), Progress()
     who = teacher(TeacherSpec(concurrency=in_flight))
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger.open(Path(folder) / "ledger.sqlite")

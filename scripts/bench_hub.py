@@ -142,10 +142,9 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
     """
     import pickle
 
-    import pipelines
     from builders.drafting.draft import last_draft, write_draft
     from builders.hub.publish import ReleasePlan
-    from builders.recipe import load_recipe
+    from builders.recipe_loading import load_recipe
     from builders.release.card import read_words
     from builders.release.folder import release
     from builders.schema import assistant, user
@@ -158,7 +157,7 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
     with contextlib.redirect_stdout(sys.stderr):
         main([*words, "--rows", "1", "--work", str(here / "work")])
     made = last_draft(here / "work" / "completions")
-    schemas = load_recipe(pipelines, "completions").schemas
+    schemas = load_recipe("completions").schemas
     dice = random.Random(7)
 
     def rows() -> Iterator[dict[str, Any]]:

@@ -14,15 +14,16 @@ from typing import Any
 
 from builders.drafting.contributions import read_contributions
 from builders.drafting.estimate import estimate
-from builders.drafting.run import BuildSpec, ask_shard, build
+from builders.drafting.run import BuildSpec, ask_shard, build_draft
 from builders.drafting.summary import report, table
 from builders.engine.budget import BudgetLimits
 from builders.engine.pool import pool_spec
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
+from builders.errors import InputError
 from builders.judging.reports import read_reports
-from builders.recipe import Option, Recipe, Settings
+from builders.recipe import Option, Recipe
 from builders.schema import Row
 from builders.sources.source import Source
 from scripts.main import about_a_set, recipe
@@ -172,7 +173,7 @@ def run(given: argparse.Namespace) -> int:
             rows = ask_shard(order, progress)
             print("shard {}/{}: {} candidates recorded".format(*order.shard, rows))
             return 0
-        draft = build(order, progress)
+        draft = build_draft(order, progress)
     print(report(draft) if given.json else table(draft))
     return 0
 
@@ -182,7 +183,7 @@ def _order(given: argparse.Namespace) -> BuildSpec:
     options = {option.name: getattr(given, f"option_{option.name}") for option in named.options}
     return BuildSpec(
         recipe=named,
-        settings=Settings(rows=given.rows or named.rows, seed=given.seed, options=options),
+        settings=named.settings(rows=given.rows, seed=given.seed, options=options),
         work=given.work,
         teachers=pool_spec(
             given.teacher,
@@ -250,19 +251,17 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _of_option(option: Option) -> Callable[[str], int | float | str]:
-    """What reads a choice's value: of its default's type, and not below the least there is."""
-    if isinstance(option.default, str):
-        return str
-    kind: type[int] | type[float] = type(option.default)
-    least = -math.inf if option.least is None else option.least
-    wanted = "whole number" if kind is int else "number"
-    wanted += "" if option.least is None else f" from {least:g} on"
+    """What reads the value of an option from a word; the library checks it."""
 
-    def value(text: str) -> int | float:
-        with contextlib.suppress(ValueError):
-            if least <= kind(text) < math.inf:
-                return kind(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is not a {wanted}")
+    def value(word: str) -> int | float | str:
+        given: object = word
+        if not isinstance(option.default, str):
+            with contextlib.suppress(ValueError):
+                given = type(option.default)(word)
+        try:
+            return option.value(given)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     return value
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pipelines
-from builders.recipe import Recipe, load_recipe, recipe_names
+from builders.recipe import Recipe
+from builders.recipe_loading import load_recipe, recipe_names
 from scripts.main import about_a_hub, the_hub
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _recipe(name: str) -> Recipe | None:
     """The shipped recipe of that name: what a set names is never imported from anywhere else."""
-    return load_recipe(pipelines, name) if name in recipe_names(pipelines) else None
+    return load_recipe(name) if name in recipe_names() else None
 
 
 def _lines(

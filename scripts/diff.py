@@ -8,9 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import pipelines
 from builders.errors import InputError, nearest_name
-from builders.recipe import recipe_names
+from builders.recipe_loading import recipe_names
 from scripts.main import about_a_hub, about_drafts, the_hub
 
 
@@ -47,13 +46,13 @@ def run(given: argparse.Namespace) -> int:
 
 def _folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
     """The folder that a word of the command line stands for; from a Hub, one that is fetched."""
-    from builders.drafting.draft import last_draft
+    from builders.drafting.draft import load_draft
 
     if Path(name).is_dir():
         return Path(name)
-    names = recipe_names(pipelines)
-    if name in names:
-        return last_draft(given.work / name).folder
+    names = recipe_names()
+    if name in names or name.endswith(".py") or ("." in name and "/" not in name):
+        return load_draft(name, given.work).folder
     if name.count("/") != 1 or name.startswith((".", "/")):
         raise InputError(
             f"{name!r} is no folder, no set such as org/set@v1.0.0 and no recipe; there are "

@@ -6,8 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
-import pipelines
-from builders.recipe import load_recipe, recipe_names
+from builders.recipe_loading import load_recipe, recipe_names
 
 
 def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
@@ -17,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print each recipe."""
-    recipes = [load_recipe(pipelines, name) for name in recipe_names(pipelines)]
+    recipes = [load_recipe(name) for name in recipe_names()]
     if given.json:
         facts = [
             {

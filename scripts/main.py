@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pipelines
-from builders.errors import InputError, PotstillError, nearest_name
-from builders.recipe import Recipe, load_recipe, recipe_names
+from builders.errors import PotstillError
+from builders.recipe import Recipe
+from builders.recipe_loading import load_recipe
 
 if TYPE_CHECKING:
     from builders.hub.connection import Hub
@@ -114,11 +114,8 @@ def the_hub(
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name, or an error that offers the nearest."""
-    names = recipe_names(pipelines)
-    if name not in names:
-        raise InputError(f"there is no pipelines/{name}.py; there are {nearest_name(name, names)}")
-    return load_recipe(pipelines, name)
+    """The recipe that a word of the command line names."""
+    return load_recipe(name)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.drafting.contributions import CONFIG, CONTRIBUTED
-from builders.drafting.draft import Draft, last_draft
+from builders.drafting.draft import Draft, load_draft
 from builders.errors import InputError
-from builders.recipe import Recipe
-from builders.schema import Schema
-from scripts.main import about_a_hub, about_a_set, recipe, the_hub
+from scripts.main import about_a_hub, about_a_set, the_hub
 
 if TYPE_CHECKING:
     from builders.hub.publish import Published
@@ -39,24 +36,18 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Make the folder, or publish, and say how the set is loaded."""
-    named = recipe(given.name)
-    draft = last_draft(given.work / named.name)
+    draft = load_draft(given.name, given.work)
     if given.to:
         if given.to_hub or given.pr or given.dry_run:
             raise InputError("--to makes a folder only; leave out --to, or the words about a Hub")
-        return _to_folder(given, draft, _schemas(named, draft))
-    return _to_hub(given, draft, named)
+        return _to_folder(given, draft)
+    return _to_hub(given, draft)
 
 
-def _schemas(named: Recipe, draft: Draft) -> dict[str, Schema]:
-    contributed = {CONFIG: CONTRIBUTED} if draft.file(CONFIG).is_file() else {}
-    return {**named.schemas, **contributed}
-
-
-def _to_folder(given: argparse.Namespace, draft: Draft, schemas: dict[str, Schema]) -> int:
+def _to_folder(given: argparse.Namespace, draft: Draft) -> int:
     from builders.release.folder import release
 
-    if release(draft, schemas, given.to):
+    if release(draft, draft.schemas, given.to):
         print(f"released {draft.folder} to {given.to}; read back and compared")
     else:
         print(f"{given.to} is this release already; nothing changed")
@@ -65,18 +56,19 @@ def _to_folder(given: argparse.Namespace, draft: Draft, schemas: dict[str, Schem
     return 0
 
 
-def _to_hub(given: argparse.Namespace, draft: Draft, named: Recipe) -> int:
+def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
     from builders.hub.connection import is_on_this_machine
     from builders.hub.publish import ReleasePlan, publish, remove_leftovers
-    from builders.release.card import read_words
+    from builders.release.card import cards_of, read_words
 
     remove_leftovers(draft.folder.parent)
+    name = str(draft.facts["recipe"])
     with the_hub(given.hub_data, outside=bool(given.to_hub)) as hub:
         what = ReleasePlan(
             draft=draft,
-            schemas=_schemas(named, draft),
-            words=read_words(named.name),
-            repository=given.to_hub or f"{hub.user()}/{named.name}",
+            schemas=draft.schemas,
+            words=read_words(name, cards_of(draft.recipe)),
+            repository=given.to_hub or f"{hub.user()}/{name}",
         )
         done = publish(
             hub,

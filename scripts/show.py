@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from builders.drafting.draft import last_draft
+from builders.drafting.draft import load_draft
 from builders.drafting.summary import report, samples, table
-from scripts.main import about_a_set, recipe
+from scripts.main import about_a_set
 
 
 def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print the table, five kept and five dropped rows."""
-    draft = last_draft(given.work / recipe(given.name).name)
+    draft = load_draft(given.name, given.work)
     if given.json:
         print(report(draft))
         return 0

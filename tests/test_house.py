@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-import pipelines
-from builders.recipe import load_recipe, recipe_names
+from builders.recipe_loading import load_recipe, recipe_names
 from builders.schema import ID_PATTERN
 from scripts.licences import plain
 from tests.cases import each
 
 ROOT = Path(__file__).parents[1]
-RECIPES = recipe_names(pipelines)
+RECIPES = recipe_names()
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 MAY_IMPORT = {
@@ -33,7 +32,8 @@ MAY_IMPORT = {
 TIERS = (
     ("errors", "file_lock"),
     ("schema",),
-    ("recipe", "sets"),
+    ("recipe",),
+    ("recipe_loading", "sets"),
     ("sources", "sandbox"),
     ("engine",),
     ("instructions", "preferences", "judging", "gates", "verifiers", "measures"),
@@ -238,7 +238,7 @@ def test_help_and_list_start_cheaply(potstill: Run, word: str) -> None:
 
 @each("name", RECIPES)
 def test_a_recipe_is_three_files_with_one_name(name: str) -> None:
-    assert load_recipe(pipelines, name).name == name
+    assert load_recipe(name).name == name
     assert (ROOT / "cards" / f"{name}.md").is_file()
     assert (ROOT / "tests" / "pipelines" / f"test_{name}.py").is_file()
 
@@ -252,7 +252,7 @@ def test_a_card_without_a_recipe_is_a_left_over() -> None:
 def test_the_example_row_in_a_recipe_s_docstring_fits_its_schema(name: str) -> None:
     docstring = ast.get_docstring(trees()[f"pipelines/{name}.py"]) or ""
     row = ast.literal_eval(docstring[docstring.index("{") : docstring.rindex("}") + 1])
-    assert load_recipe(pipelines, name).schema.problem(row) is None
+    assert load_recipe(name).schema.problem(row) is None
     assert re.fullmatch(ID_PATTERN, row["id"])
 
 

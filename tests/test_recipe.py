@@ -1,19 +1,13 @@
 """Recipes are found by their file's name, and a row's id is its prompt's."""
 
-import importlib
 import re
-import sys
 import unicodedata
-from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from builders.errors import RecipeError, nearest_name
-from builders.recipe import load_recipe, normalised, recipe_names, row_id, short_hash
+from builders.errors import nearest_name
+from builders.recipe import normalised, row_id, short_hash
 from builders.schema import ID_PATTERN, user
 
 LETTERS = st.text(st.sampled_from("abcXYZéÅñΩя0? '-"), min_size=1)
@@ -125,38 +119,6 @@ def test_the_same_dialogue_in_other_case_and_spacing_has_the_same_id(words: list
 @example(["a\x1e1b"], ["a\x1fb"])
 def test_the_parts_of_a_hash_do_not_run_into_one_another(a: list[str], b: list[str]) -> None:
     assert (short_hash(*a) == short_hash(*b)) == (a == b)
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """A folder of recipes: one that is none, one of another name, and what is not for finding."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    for file, text in {
-        "__init__.py": "",
-        "_notes.py": "",
-        "notes.txt": "",
-        "empty.py": "",
-        "other.py": "from pipelines.completions import RECIPE",
-        "word.py": "RECIPE = 'word'",
-    }.items():
-        (folder / file).write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    yield importlib.import_module("shelf")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "shelf"]:
-        del sys.modules[name]
-
-
-def test_a_recipe_is_found_by_its_file_s_name(package: ModuleType) -> None:
-    assert recipe_names(package) == ["empty", "other", "word"]
-
-
-@pytest.mark.parametrize("name", ["empty", "other", "word"])
-def test_a_module_without_a_recipe_of_its_name_is_named(package: ModuleType, name: str) -> None:
-    with pytest.raises(
-        RecipeError, match=rf"^pipelines/{name}\.py has no RECIPE = .*name='{name}'"
-    ):
-        load_recipe(package, name)
 
 
 def test_a_misspelt_name_is_offered_the_nearest() -> None:

@@ -8,8 +8,7 @@ from typing import Any, get_args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pipelines
-from builders.recipe import load_recipe, recipe_names
+from builders.recipe_loading import load_recipe, recipe_names
 from builders.schema import (
     CALLS,
     DROPPED,
@@ -40,7 +39,7 @@ PREFERENCE = Schema(
 )
 BY_NAME = attrgetter("name")
 quick = settings(deadline=None, max_examples=50)
-RECIPES = [load_recipe(pipelines, name) for name in recipe_names(pipelines)]
+RECIPES = [load_recipe(name) for name in recipe_names()]
 SCHEMAS = [PROMPT_COMPLETION, CALLS, DROPPED, EVERYTHING, PREFERENCE]
 SCHEMAS += [recipe.schema for recipe in RECIPES if recipe.schema not in SCHEMAS]
 

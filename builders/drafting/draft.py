@@ -6,30 +6,40 @@ import filecmp
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import builders
+from builders.drafting.contributions import CONFIG, CONTRIBUTED
 from builders.drafting.files import canonical_json, read_parquet, whole_folder, write_parquet
 from builders.drafting.licence import licence_of
-from builders.errors import InputError
+from builders.drafting.notebook import draft_html
+from builders.errors import InputError, nearest_name
+from builders.recipe import Recipe
+from builders.recipe_loading import load_recipe
 from builders.schema import Row, Schema
+
+if TYPE_CHECKING:
+    import datasets
 
 FACTS = "draft.json"
 RUN = "run.json"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Draft:
-    """A finished build: its folder, what draft.json says, and what its last run took.
+    """A finished build: its folder, the facts in draft.json, and what its last run took.
 
     `facts` holds recipe, counts (`made` = `kept` + the sum of `dropped` by reason), lineage and
-    what was spent.
+    what was spent. `recipe` is None where the draft was found by its folder alone.
     """
 
     folder: Path
     facts: Mapping[str, Any]
     run: Mapping[str, Any]
+    recipe: Recipe | None = None
 
     @property
     def counts(self) -> Mapping[str, Any]:
@@ -39,16 +49,75 @@ class Draft:
 
     @property
     def licence(self) -> str:
-        """The strictest of the seeds' and the teachers' licences."""
+        """The strictest of the licences of its source and its teachers."""
         return licence_of(self.facts["lineage"])
 
+    @property
+    def configs(self) -> list[str]:
+        """The names of its configs, `default` first."""
+        names = (path.stem for path in self.folder.glob("*.parquet"))
+        return sorted(names, key=lambda name: (name != "default", name))
+
+    @property
+    def schemas(self) -> dict[str, Schema]:
+        """The schemas of its configs, `default` first.
+
+        Raises:
+            InputError: The draft was found by its folder alone, so they are not known.
+        """
+        if self.recipe is None:
+            name = self.facts["recipe"]
+            raise InputError(f"{self.folder} has no recipe; open it with load_draft({name!r})")
+        contributed = {CONFIG: CONTRIBUTED} if CONFIG in self.configs else {}
+        return {**self.recipe.schemas, **contributed}
+
     def file(self, config: str) -> Path:
-        """The file of a config."""
+        """The file of a config, which may not exist."""
         return self.folder / f"{config}.parquet"
 
-    def rows(self, config: str) -> Iterator[Row]:
-        """All rows of a config."""
-        return read_parquet(self.file(config))
+    def rows(self, config: str = "default") -> list[Row]:
+        """All rows of a config.
+
+        Raises:
+            InputError: There is no such config.
+        """
+        return list(self.stream(config))
+
+    def stream(self, config: str = "default") -> Iterator[Row]:
+        """The rows of a config, a row group at a time in memory.
+
+        Raises:
+            InputError: There is no such config.
+        """
+        return read_parquet(self._existing_file(config))
+
+    def dataset(self, config: str = "default") -> datasets.Dataset:
+        """The rows of a config as `datasets` loads them from a release, held in memory.
+
+        Raises:
+            InputError: There is no such config.
+        """
+        import datasets
+        import pyarrow.parquet as pq
+
+        return datasets.Dataset(pq.read_table(self._existing_file(config)))
+
+    def release(self, to: str | Path) -> Path:
+        """As `builders.release(draft, to)`."""
+        return builders.release(self, to)
+
+    def _existing_file(self, config: str) -> Path:
+        if config not in self.configs:
+            known = nearest_name(config, self.configs)
+            raise InputError(f"the draft has no config {config!r}; there are {known}")
+        return self.file(config)
+
+    def __repr__(self) -> str:
+        made, kept = (self.counts[name] for name in ("made", "kept"))
+        return f"Draft({self.facts['recipe']}: {kept} of {made} rows kept, {self.folder})"
+
+    def _repr_html_(self) -> str:
+        return draft_html(repr(self), self.counts, list(islice(self.stream(), 3)))
 
 
 def counts(kept: int, dropped: Sequence[Row]) -> dict[str, Any]:
@@ -90,6 +159,17 @@ def write_draft(
         else:
             made.rename(folder)
     return Draft(folder=folder, facts=facts, run=run)
+
+
+def load_draft(recipe: Recipe | str | Path, work: str | Path = "work") -> Draft:
+    """The newest draft of a recipe in a work folder.
+
+    Raises:
+        InputError: There is no draft, or no such recipe.
+        RecipeError: As `load_recipe`.
+    """
+    known = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    return replace(last_draft(Path(work) / known.name), recipe=known)
 
 
 def _same(one: Path, other: Path) -> bool:

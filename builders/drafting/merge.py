@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.drafting.draft import Draft
-from builders.drafting.run import LEDGER, BuildSpec, at_work, build, note, noted
+from builders.drafting.run import LEDGER, BuildSpec, at_work, build_draft, note, noted
 from builders.engine.progress import Progress
 from builders.errors import InputError
 from builders.recipe import Recipe, Settings
@@ -43,7 +43,7 @@ def merge(recipe: Recipe, work: Path, folders: Sequence[Path], progress: Progres
         for folder in found:
             ledger.absorb(folder / LEDGER)
         note(order.home, noted(found[0]))
-    return build(order, progress)
+    return build_draft(order, progress)
 
 
 def _order_of(folder: Path) -> dict[str, Any]:

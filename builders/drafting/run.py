@@ -77,7 +77,7 @@ class Made:
     identities: Mapping[str, Mapping[str, Any]]
 
 
-def build(order: BuildSpec, progress: Progress) -> Draft:
+def build_draft(order: BuildSpec, progress: Progress) -> Draft:
     """Run a recipe and write its draft.
 
     Raises:
@@ -109,7 +109,8 @@ def build(order: BuildSpec, progress: Progress) -> Draft:
         if order.contributed:
             rows[CONFIG], schemas[CONFIG] = order.contributed, CONTRIBUTED
             facts["lineage"][CONFIG] = contributors(order.contributed)
-        return write_draft(order.home, schemas, rows, facts, progress.facts())
+        draft = write_draft(order.home, schemas, rows, facts, progress.facts())
+        return replace(draft, recipe=recipe)
 
 
 def answers(made: Made, ledger: Ledger) -> Iterator[tuple[Call, Answer, float | None]]:
@@ -139,8 +140,8 @@ def _viewed(order: BuildSpec, name: str, candidates: Sequence[CandidateRow]) -> 
         problem = view.schema.problem(row)
         if problem or row["id"] in seen:
             raise RecipeError(
-                f"pipelines/{order.recipe.name}.py, view {name!r}: row {row.get('id')!r} "
-                f"{problem or 'comes twice'}; mend the view"
+                f"{order.recipe.name}.py, view {name!r}: row {row.get('id')!r} "
+                f"{problem or 'comes twice'}; fix the view"
             )
         seen.add(row["id"])
         yield row
@@ -150,7 +151,7 @@ def ask_shard(order: BuildSpec, progress: Progress) -> int:
     """Ask for one shard's part of the seeds and record it; give the number of its candidates.
 
     Raises:
-        PotstillError: As `build`, or the recipe cannot be sharded.
+        PotstillError: As `build_draft`, or the recipe cannot be sharded.
     """
     if order.recipe.candidates:
         raise InputError(

@@ -86,15 +86,21 @@ def _key_env(name: str, place: str, first: str) -> str:
     return f"{name}_{re.sub('[^A-Z0-9]+', '_', host.upper()).strip('_')}"
 
 
+def check_role(role: str, recipe: Recipe) -> None:
+    """Raise InputError where the recipe has no such role."""
+    if role not in recipe.roles:
+        known = nearest_name(role, recipe.roles)
+        raise InputError(f"{recipe.name} has no role {role!r}; there are {known}")
+
+
 def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
     """The teachers a spec names, not yet started; what is named twice is one teacher.
 
     Raises:
         InputError: There is no such role or teacher, or the role has room for one only.
     """
-    if strange := next((role for role in spec.roles if role not in recipe.roles), None):
-        known = nearest_name(strange, recipe.roles)
-        raise InputError(f"{recipe.name} has no role {strange!r}; there are {known}")
+    for role in spec.roles:
+        check_role(role, recipe)
     for role, many in {"": spec.every, **spec.roles}.items():
         shared = role in recipe.pools if role else bool(recipe.pools)
         if len(many) > 1 and not shared:

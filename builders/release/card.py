@@ -1,4 +1,4 @@
-"""The card: a person's words from cards/<name>.md, facts from the rows, in one template.
+"""The card: a person's words from <name>.md, facts from the rows, in one template.
 
 Source: the Hub's dataset card specification (https://huggingface.co/docs/hub/datasets-cards).
 """
@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 from builders.errors import InputError
+from builders.recipe import Recipe
+from builders.recipe_loading import SHIPPED
 from builders.release.card_lint import card_data
 from builders.schema import Row, Schema
 
@@ -47,45 +49,52 @@ class Words:
     version: str
 
 
+def cards_of(recipe: Recipe | None) -> Path:
+    """The folder of a set's words: cards/ for a recipe that ships, else that of the recipe."""
+    if recipe is None or recipe.file is None:
+        return CARDS
+    folder = recipe.file.resolve().parent
+    return CARDS if folder == CARDS.parent / SHIPPED else folder
+
+
 def read_words(name: str, cards: Path = CARDS) -> Words:
-    """The words of cards/<name>.md.
+    """The words in a set's file, `<name>.md` in a folder.
 
     Raises:
         InputError: The file, its front matter, a section or the version is missing.
     """
     path = cards / f"{name}.md"
+    shown = f"cards/{name}.md" if cards == CARDS else path.name
     if not path.is_file():
-        raise InputError(f"there is no cards/{name}.md; write it after the other cards")
+        place = "" if cards == CARDS else f" beside {name}.py"
+        raise InputError(f"there is no {shown}{place}; write it like cards/completions.md")
     text = path.read_text(encoding="utf-8")
     if mark := _MARKS.search(text):
         raise InputError(
-            f"cards/{name}.md holds {mark[0]!r}, which marks parts of the card itself; "
-            "write it another way"
+            f"{shown} holds {mark[0]!r}, which marks parts of the card itself; write it another way"
         )
     head, _, body = text.removeprefix("---\n").partition("\n---\n")
     try:
         front = yaml.safe_load(head)
     except yaml.YAMLError as error:
-        raise InputError(f"cards/{name}.md: its front matter is not YAML ({error})") from None
+        raise InputError(f"{shown}: its front matter is not YAML ({error})") from None
     if not isinstance(front, dict) or "pretty_name" not in front:
-        raise InputError(f"cards/{name}.md: no front matter with 'pretty_name'; add it")
+        raise InputError(f"{shown}: no front matter with 'pretty_name'; add it")
     before, *parts = re.split(r"^## (.+)$", body, flags=re.MULTILINE)
     titles = [title.strip() for title in parts[::2]]
     sections = {title: text.strip("\n") for title, text in zip(titles, parts[1::2], strict=True)}
     if missing := [title for title in _SECTIONS if not sections.get(title, "").strip()]:
-        raise InputError(f"cards/{name}.md: no section '## {missing[0]}'; write it")
+        raise InputError(f"{shown}: no section '## {missing[0]}'; write it")
     odd = [name for name in front if name not in _FRONT] + before.splitlines()
     odd += [f"## {title}" for title in titles if title not in _SECTIONS or titles.count(title) > 1]
     if lost := next((words for words in odd if str(words).strip()), None):
         raise InputError(
-            f"cards/{name}.md: the card has no place for {lost!r}; it has one for each of "
+            f"{shown}: the card has no place for {lost!r}; it has one for each of "
             f"{', '.join((*_FRONT, *_SECTIONS))}; move or delete the words"
         )
     version = _VERSION.search(sections["Changes"])
     if not version:
-        raise InputError(
-            f"cards/{name}.md: Changes names no version; expected a line such as '### v0.1.0'"
-        )
+        raise InputError(f"{shown}: Changes names no version; expected a line such as '### v0.1.0'")
     return Words(front=front, sections=sections, version=version[1])
 
 

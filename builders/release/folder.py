@@ -9,7 +9,7 @@ from typing import Any
 from builders.drafting.draft import Draft
 from builders.drafting.files import canonical_json, whole_folder
 from builders.errors import FolderError, InputError
-from builders.release.card import Words, read_words, words_on
+from builders.release.card import Words, cards_of, read_words, words_on
 from builders.release.card_lint import card_problems
 from builders.release.diff import check_ids, diff, line
 from builders.release.figures import read_figures
@@ -58,7 +58,7 @@ def release(
             size that the Hub refuses; ids that are not unique; a config without its shape.
         FolderError: No room, no right, or another release is there; `to` is as it was.
     """
-    words = words or read_words(str(draft.facts["recipe"]))
+    words = words or read_words(str(draft.facts["recipe"]), cards_of(draft.recipe))
     check_licences(draft.facts["lineage"])
     if odd := {path.stem for path in draft.folder.glob("*.parquet")} ^ set(schemas):
         raise InputError(
@@ -119,7 +119,7 @@ def _write(
     text = with_versions(text, versions_section(manifest["history"], advisories, repository))
     if problems := card_problems(text)[0]:
         raise InputError(
-            f"the Hub refuses this card: {problems[0]}; fix cards/{draft.facts['recipe']}.md"
+            f"the Hub refuses this card: {problems[0]}; fix {draft.facts['recipe']}.md"
         )
     (made / CARD).write_text(text, encoding="utf-8")
     if advisories:

@@ -12,7 +12,8 @@ import pytest
 
 import pipelines
 from builders.drafting.lineage import lineage
-from builders.recipe import Recipe, Settings, load_recipe, recipe_names
+from builders.recipe import Recipe, Settings
+from builders.recipe_loading import load_recipe, recipe_names
 
 SHIPPED = Path(pipelines.__file__).parent
 MODULE = """
@@ -72,7 +73,7 @@ def test_every_byte_of_a_recipe_s_module_and_data_files_counts(mine: Path) -> No
 def test_nothing_else_counts(mine: Path, tmp_path: Path) -> None:
     before = code_at(mine)
     found = {}
-    for name in ("other.toml", "mine.toml~", "mine.py.orig", "mine.cpython-311.pyc"):
+    for name in ("other.toml", "mine.toml~", "mine.py.orig", "mine.cpython-311.pyc", "mine.md"):
         (mine.parent / name).write_text("another recipe's, or an editor's")
     found["files that are not its own"] = code_at(mine)
     shutil.copytree(mine.parent, tmp_path / "elsewhere")
@@ -87,7 +88,7 @@ def test_nothing_else_counts(mine: Path, tmp_path: Path) -> None:
 
 
 def test_every_shipped_recipe_is_known_by_its_files(tmp_path: Path) -> None:
-    found = {name: code(load_recipe(pipelines, name)) for name in recipe_names(pipelines)}
+    found = {name: code(load_recipe(name)) for name in recipe_names()}
     copies = {}
     for name in found:
         for path in SHIPPED.glob(f"{name}.*"):
@@ -106,12 +107,12 @@ def test_a_recipe_that_borrows_another_s_pipeline_is_known_by_both(mine: Path) -
     )
     before = code_at(own)
     own.write_text(own.read_text().replace("return raw", "return dict(raw)"))
-    assert len({before, code_at(own), code(load_recipe(pipelines, "completions"))}) == 3
+    assert len({before, code_at(own), code(load_recipe("completions"))}) == 3
 
 
 def test_a_recipe_of_which_a_part_is_in_no_file_has_no_digest(mine: Path) -> None:
     space: dict[str, Any] = {}
     exec(compile(MODULE, "<cell 1>", "exec"), space)
     assert code(space["RECIPE"]) is None
-    completions = load_recipe(pipelines, "completions")
+    completions = load_recipe("completions")
     assert code(replace(completions, row=space["RECIPE"].row)) is None

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-import pipelines
 from builders.engine.budget import BudgetLimits, price_of
 from builders.engine.calls import Answer, Call, Question, Unreadable
 from builders.engine.endpoint import EndpointTeacher
@@ -24,7 +23,8 @@ from builders.engine.run_limits import RunLimits
 from builders.engine.tasks import AskAll
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, Stopped, TeacherError
-from builders.recipe import Raw, Recipe, load_recipe, recipe_names
+from builders.recipe import Raw, Recipe
+from builders.recipe_loading import load_recipe, recipe_names
 from pipelines.completions import RECIPE as COMPLETIONS
 from pipelines.ultrafeedback import RECIPE
 from scripts.main import main
@@ -380,5 +380,5 @@ def test_the_shards_of_a_pool_s_build_merge_to_the_bytes_of_the_whole(
 
 
 def test_a_recipe_shares_only_roles_that_it_has() -> None:
-    recipes: list[Recipe] = [load_recipe(pipelines, name) for name in recipe_names(pipelines)]
+    recipes: list[Recipe] = [load_recipe(name) for name in recipe_names()]
     assert all(set(recipe.pools) <= set(recipe.roles) for recipe in recipes)

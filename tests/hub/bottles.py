@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-import pipelines
 from builders.drafting.draft import Draft, last_draft, write_draft
 from builders.errors import HubError, PotstillError
 from builders.hub.connection import Hub
 from builders.hub.publish import ReleasePlan
-from builders.recipe import load_recipe
+from builders.recipe_loading import load_recipe
 from builders.release.card import read_words
 from builders.schema import Row, assistant
 from scripts.main import main
@@ -43,8 +42,8 @@ def bottle(
 
     The same arguments give the same bytes.
     """
-    schemas = load_recipe(pipelines, NAME).schemas
-    held: dict[str, Any] = {config: list(draft.rows(config)) for config in schemas}
+    schemas = load_recipe(NAME).schemas
+    held: dict[str, Any] = {config: draft.rows(config) for config in schemas}
     held["default"] = list(rows) if rows is not None else changed(held["default"], version)
     said = read_words(NAME)
     sections = {

@@ -130,7 +130,7 @@ def test_files_are_uploaded_before_the_commit_and_read_back_before_the_tag(
     first = make("0.1.0")
     publish(spoken_to(hub), first)
     mark = len(hub.answers())
-    rows = changed(list(first.draft.rows("default")), repo)  # which no other set has
+    rows = changed(first.draft.rows(), repo)  # which no other set has
     done = publish(spoken_to(hub), make("0.2.0", rows=rows))
     lines = [f"{line.method} {line.path}" for line in hub.answers()[mark:]]
     commits = [n for n, line in enumerate(lines) if f"{repo}/commit/main" in line]
@@ -224,10 +224,10 @@ def test_a_number_that_says_too_little_sends_nothing(
     first = make("0.1.0")
     publish(spoken_to(hub), first)
     before = tree_of(hub, repo), tags_of(hub, repo)
-    other = make("0.1.1", rows=changed(list(first.draft.rows("default")), "other"))
+    other = make("0.1.1", rows=changed(first.draft.rows(), "other"))
     with pytest.raises(InputError, match=r"1 rows of 'default' changed \([0-9a-f]{16}\).* minor"):
         publish(spoken_to(hub), other)
-    same_number = make("0.1.0", rows=changed(list(first.draft.rows("default")), "other"))
+    same_number = make("0.1.0", rows=changed(first.draft.rows(), "other"))
     with pytest.raises(InputError, match=r"version 0\.1\.0 is released already"):
         publish(spoken_to(hub), same_number)
     assert (tree_of(hub, repo), tags_of(hub, repo)) == before
@@ -259,7 +259,7 @@ def test_rows_that_people_gave_are_in_the_next_version_or_there_is_none(
 ) -> None:
     first = make("0.1.0")
     publish(spoken_to(hub), first)
-    row = next(first.draft.rows("default"))
+    row = next(first.draft.stream("default"))
     given = [contribution("changed", row, contributor="ann", pull_request=1, commit="c" * 40)]
     write_parquet(tmp_path / "given.parquet", CONTRIBUTED, given)
     hub.api().upload_file(
@@ -272,7 +272,7 @@ def test_rows_that_people_gave_are_in_the_next_version_or_there_is_none(
         publish(spoken_to(hub), make("0.2.0"))
     second = make("0.2.0")
     schemas = {**second.schemas, CONFIG: CONTRIBUTED}
-    rows = {config: list(second.draft.rows(config)) for config in second.schemas}
+    rows = {config: second.draft.rows(config) for config in second.schemas}
     draft = write_draft(
         tmp_path / "next", schemas, {**rows, CONFIG: given}, second.draft.facts, second.draft.run
     )
@@ -285,7 +285,7 @@ def test_another_draft_with_the_number_of_an_unfinished_release_is_refused(
 ) -> None:
     second, _ = first_and_second(hub, make)
     hub.api().delete_tag(repo, tag="v0.2.0", repo_type="dataset")  # as if it had been stopped
-    other = make("0.2.0", rows=changed(list(second.draft.rows("default")), "other"))
+    other = make("0.2.0", rows=changed(second.draft.rows(), "other"))
     with pytest.raises(InputError, match=r"holds another v0\.2\.0 without a tag"):
         publish(spoken_to(hub), other)
     ended = publish(spoken_to(hub), second)
@@ -344,7 +344,7 @@ def test_of_two_releases_at_once_one_wins_and_the_other_says_why(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
     publish(spoken_to(hub), make("0.1.0"))
-    rows = list(make("0.1.0").draft.rows("default"))
+    rows = make("0.1.0").draft.rows()
     both = [make("0.2.0", rows=changed(rows, name)) for name in ("ours", "theirs")]
     at_once = threading.Barrier(2)
     done: dict[int, Published] = {}
@@ -627,7 +627,7 @@ def test_without_a_token_the_set_lies_on_a_hub_in_the_box_that_anybody_reads(
             timeout=300,
             check=False,
         )
-        assert read.stdout.strip() == str(len(list(draft.rows("default")))), read.stderr
+        assert read.stdout.strip() == str(len(draft.rows())), read.stderr
     finally:
         serving.terminate()
         serving.wait(30)

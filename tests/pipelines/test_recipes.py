@@ -6,13 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pipelines
 from builders.drafting.draft import last_draft
-from builders.recipe import load_recipe, recipe_names, short_hash
+from builders.recipe import short_hash
+from builders.recipe_loading import load_recipe, recipe_names
 from pipelines import completions, constitution, instructions, ultrafeedback
 from scripts.main import main
 
-RECIPES = [load_recipe(pipelines, name) for name in recipe_names(pipelines)]
+RECIPES = [load_recipe(name) for name in recipe_names()]
 
 
 def steps(module: Any, **options: Any) -> list[str]:
@@ -156,7 +156,7 @@ def test_what_is_asked_and_the_ids_of_rows_never_change(tmp_path: Path) -> None:
         draft = last_draft(tmp_path / name)
         ids = {
             config: [row["id"] for row in draft.rows(config)]
-            for config in load_recipe(pipelines, name).schemas
+            for config in load_recipe(name).schemas
         }
         found[name] = {config: f"{len(of)} {short_hash(*of)}" for config, of in ids.items()}
     assert found == IDS

@@ -354,7 +354,7 @@ def test_words_that_would_not_stand_on_the_card_are_refused(
 ) -> None:
     text = WORDS.replace("### v1.0.0\n\nNothing.\n", "").replace(old, new)
     (tmp_path / "instructions.md").write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match="cards/instructions.md: .*" + re.escape(wrong)):
+    with pytest.raises(InputError, match=r"^instructions\.md: .*" + re.escape(wrong)):
         read_words("instructions", cards=tmp_path)
 
 

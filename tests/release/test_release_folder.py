@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import pipelines
 from builders.drafting.draft import Draft, last_draft
 from builders.drafting.files import read_parquet, write_parquet
 from builders.errors import InputError, PotstillError
-from builders.recipe import load_recipe
+from builders.recipe_loading import load_recipe
 from builders.release.card import Words, read_words, words_back, words_on
 from builders.release.diff import diff
 from builders.release.folder import release
@@ -161,7 +160,7 @@ def test_words_cannot_hold_the_marks_of_the_card(mark: str, tmp_path: Path) -> N
 
 
 def false_claims(folder: Path) -> list[str]:
-    return list(verified(folder, lambda name: load_recipe(pipelines, name)).false)
+    return list(verified(folder, load_recipe).false)
 
 
 def test_a_release_bears_out_all_that_it_says(versions: list[Path]) -> None:
@@ -279,7 +278,7 @@ def test_a_release_in_shards_reads_back_and_is_the_same_set(
 
 
 def _long_raw(draft: Draft, rows: int) -> list[Row]:
-    first = next(draft.rows("calls"))
+    first = next(draft.stream("calls"))
     return [{**first, "id": f"{n:016x}"} for n in range(rows)]
 
 

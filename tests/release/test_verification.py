@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-import pipelines
 from builders.drafting.draft import last_draft
 from builders.judging.labelled_sets import read_judged
 from builders.judging.reliability import report
-from builders.recipe import load_recipe
+from builders.recipe_loading import load_recipe
 from builders.release.folder import release
 from builders.release.verification import verified
 from scripts.main import main
 from tests.pipelines.test_ultrafeedback import built
 
-RECIPE = load_recipe(pipelines, "ultrafeedback")
+RECIPE = load_recipe("ultrafeedback")
 
 
 @pytest.fixture(scope="module")

@@ -632,7 +632,7 @@ def test_a_misspelt_recipe_is_told_the_nearest_name(
 ) -> None:
     more = ("--to", str(tmp_path / "released")) if verb == "release" else ()
     said = refusal(verb, "instrutions", *more)
-    expected = "there is no pipelines/instrutions.py; there are completions, constitution, "
+    expected = "there is no recipe 'instrutions'; there are completions, constitution, "
     assert said == f"{expected}instructions, ultrafeedback; did you mean 'instructions'?"
 
 
@@ -645,7 +645,7 @@ def test_a_misspelt_recipe_is_told_the_nearest_name(
 )
 def test_a_misspelt_recipe_is_found_wherever_it_stands(words: list[str], refusal: Refusal) -> None:
     said = refusal(*words)
-    assert "no pipelines/complitions.py" in said and "did you mean 'completions'?" in said
+    assert "no recipe 'complitions'" in said and "did you mean 'completions'?" in said
 
 
 def test_a_recipe_may_stand_after_its_flags(
@@ -666,10 +666,10 @@ def test_a_recipe_may_stand_after_its_flags(
         (["build", "instructions", "--rows", "²"], "--rows: '²' is not a whole number above 0"),
         (["build", "instructions", "--rows", "many"], "--rows: 'many' is not a whole number"),
         (["build", "instructions", "--prompts", "x.txt"], "unrecognized arguments: --prompts"),
-        (["build", "instructions", "--layout", "fancy"], "--layout: invalid choice: 'fancy'"),
-        (["build", "completions", "--samples", "0"], "--samples: '0' is not a whole number"),
-        (["build", "completions", "--temperature", "-1"], "--temperature: '-1' is not a number"),
-        (["build", "completions", "--temperature", "nan"], "--temperature: 'nan' is not a number"),
+        (["build", "instructions", "--layout", "fancy"], "--layout: there is no 'fancy'"),
+        (["build", "completions", "--samples", "0"], "--samples: 0 is not a whole number"),
+        (["build", "completions", "--temperature", "-1"], "--temperature: -1.0 is not a number"),
+        (["build", "completions", "--temperature", "nan"], "--temperature: nan is not a number"),
         (
             ["build", "completions", "--temperature", "warm"],
             "--temperature: 'warm' is not a number",

@@ -10,14 +10,17 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import pickle
 import random
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -26,6 +29,7 @@ from pydantic.warnings import UnsupportedFieldAttributeWarning
 from builders.engine.calls import Failure
 from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw
+from builders.recipe_loading import import_file, loaded_files
 
 # distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns of; it works all the same.
 # It stands here because a worker process imports this before it is sent a step.
@@ -136,13 +140,25 @@ class Processes:
     def __init__(self, step: Any) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["builders.engine.workers", "distilabel.steps.base"])
-        theirs, self._ours = context.Pipe(duplex=False)
         self._name = step.name
+        try:
+            pickled = bytes(ForkingPickler.dumps(step.model_copy(update={"pipeline": None})))
+        except Exception as error:  # noqa: BLE001 - pickle raises many types
+            raise self._unsendable(error) from None
+        # A recipe given as a file is in no package: a process imports it from there.
+        files = {name: file for name, file in loaded_files.items() if name.encode() in pickled}
+        theirs, self._ours = context.Pipe(duplex=False)
         self._pool = ProcessPoolExecutor(
             step.resources.cpus,
             context,
             initializer=_begin,
-            initargs=(theirs, step.model_copy(update={"pipeline": None})),
+            initargs=(theirs, files, pickled),
+        )
+
+    def _unsendable(self, error: Exception) -> RecipeError:
+        return RecipeError(
+            f"step {self._name!r} or its rows cannot be sent to a process ({error}); define "
+            "its class at the top of a module, or take its cpus away"
         )
 
     async def outcomes(self, batches: Sequence[Inputs]) -> list[list[Raw] | Raised]:
@@ -160,10 +176,7 @@ class Processes:
                 "the step fewer cpus or smaller batches and build again"
             ) from None
         except Exception as error:  # noqa: BLE001 - pickle raises many types
-            raise RecipeError(
-                f"step {self._name!r} or its rows cannot be sent to a process ({error}); define "
-                "its class at the top of a module, or take its cpus away"
-            ) from None
+            raise self._unsendable(error) from None
         if isinstance(found, Raised):
             raise RecipeError(f"step {self._name!r} cannot be loaded ({found.why}); mend it")
         return found
@@ -177,7 +190,7 @@ class Processes:
 _step: Any = None  # in a worker: the step it works for, or what its load raised
 
 
-def _begin(build: Connection, step: Any) -> None:
+def _begin(build: Connection, files: Mapping[str, Path], pickled: bytes) -> None:
     """In a worker: end when the other end of the pipe closes, as it does when the build dies."""
     global _step
 
@@ -188,6 +201,9 @@ def _begin(build: Connection, step: Any) -> None:
 
     threading.Thread(target=watch, name="build", daemon=True).start()
     try:
+        for name, file in files.items():
+            import_file(name, file)
+        step = pickle.loads(pickled)  # noqa: S301 - the step of this build
         step.load()
         _step = step
     except Exception as error:  # noqa: BLE001 - said by the build

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import http.server
 import json
+import re
 import sqlite3
 import sys
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from pygit2.references import References
 
 from builders.errors import InputError
 from builders.hub_server import git, names
@@ -472,26 +474,44 @@ def test_nobody_waits_for_a_repository_while_holding_the_database(
     assert took == LOCKING
 
 
-def test_a_large_file_is_known_to_be_referred_to_before_a_commit_does(
+def test_rows_and_references_are_written_in_an_order_that_a_kill_may_break_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kill in between leaves an object too many, never a reference to one that is deleted."""
+    """An object too many, or a request to merge again; never a reference to what was deleted."""
     order: list[str] = []
-    for owner, name in ((Store, "refer"), (git, "commit")):
-        done = getattr(owner, name)
+    refer, run, create = Store.refer, Store.run, References.create
 
-        def noted(*words: Any, name: str = name, done: Any = done) -> Any:
-            order.append(name)
-            return done(*words)
+    def referred(self: Store, *words: Any) -> None:
+        order.append("object")
+        refer(self, *words)
 
-        monkeypatch.setattr(owner, name, noted)
+    def ran(self: Store, query: str, *values: Any) -> int:
+        if found := re.match(r"(insert into|update) discussion (values|set \w+)", query):
+            order.append(found[0])
+        return run(self, query, *values)
+
+    def created(self: References, name: str, *words: Any, **more: Any) -> Any:
+        order.append(name)
+        return create(self, name, *words, **more)
+
+    monkeypatch.setattr(Store, "refer", referred)
+    monkeypatch.setattr(Store, "run", ran)
+    monkeypatch.setattr(References, "create", created)
     with here(monkeypatch, tmp_path / "hf"), serving(tmp_path / "hub") as running:
         api = HfApi(endpoint=running.endpoint, token=running.token)
         api.create_repo("potstill/set", repo_type="dataset")
         order.clear()
-        operations = [CommitOperationAdd(f"{n}.bin", f"{n}".encode()) for n in range(2)]
-        api.create_commit("potstill/set", operations, commit_message="two", repo_type="dataset")
-    assert order == ["refer", "refer", "commit"]
+        for place, as_pull in enumerate((False, True)):
+            added = [CommitOperationAdd(f"{place}{n}.bin", b"%d" % n) for n in range(2)]
+            api.create_commit(
+                "potstill/set", added, commit_message="x", repo_type="dataset", create_pr=as_pull
+            )
+        api.merge_pull_request("potstill/set", 1, repo_type="dataset")
+    assert order == [
+        *("object", "object", "refs/heads/main"),
+        *("object", "object", "refs/pr/1", "insert into discussion values"),
+        *("update discussion set head", "refs/heads/main", "update discussion set status"),
+    ]
 
 
 @each("name", ["", "a b", "api", "../x", "a--b"])

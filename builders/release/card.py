@@ -1,4 +1,4 @@
-"""The card: a person's words from <name>.md, facts from the rows, in one template.
+"""The dataset card: a person's words from <name>.md and computed facts, in one template.
 
 Source: the Hub's dataset card specification (https://huggingface.co/docs/hub/datasets-cards).
 """
@@ -26,7 +26,7 @@ _FRONT = ("pretty_name", "language", "task_categories", "tags")
 _VERSION = re.compile(r"^### v(\d+\.\d+\.\d+)\b", re.MULTILINE)
 _SHOWN_CHARACTERS = 600
 _OWN_TAGS = ("synthetic", "distilabel", "datasets", "potstill")
-# What marks on a card where a person's words, or the list of versions, begin and end.
+# The marks on a card around a person's words and around the list of versions.
 _MARKS = re.compile(r"<!-- /?(?:words: |versions -->)")
 _BODY = re.compile(
     r"\A\s*---\r?\n.*?\r?\n---[ \t]*(?:\r?\n|\Z)|<!-- versions -->.*?<!-- /versions -->", re.DOTALL
@@ -34,7 +34,7 @@ _BODY = re.compile(
 
 
 class _PlainDumper(yaml.SafeDumper):  # type: ignore[misc]
-    """Writes every value in full: readers of a card change what a YAML alias would share."""
+    """Writes every value in full: a YAML alias would share values that readers of a card change."""
 
     def ignore_aliases(self, _: object) -> bool:
         return True
@@ -71,7 +71,8 @@ def read_words(name: str, cards: Path = CARDS) -> Words:
     text = path.read_text(encoding="utf-8")
     if mark := _MARKS.search(text):
         raise InputError(
-            f"{shown} holds {mark[0]!r}, which marks parts of the card itself; write it another way"
+            f"{shown} holds {mark[0]!r}, which is reserved for the marks of the card; "
+            "write it differently"
         )
     head, _, body = text.removeprefix("---\n").partition("\n---\n")
     try:
@@ -94,15 +95,14 @@ def read_words(name: str, cards: Path = CARDS) -> Words:
         )
     version = _VERSION.search(sections["Changes"])
     if not version:
-        raise InputError(f"{shown}: Changes names no version; expected a line such as '### v0.1.0'")
+        raise InputError(f"{shown}: no version under Changes; add a line such as '### v0.1.0'")
     return Words(front=front, sections=sections, version=version[1])
 
 
 def words_on(text: str) -> dict[str, str]:
-    """What people wrote on a released card, by section or name in the front matter, to the byte.
+    """What people wrote on a released card, by section or by key of the front matter, to the byte.
 
-    The licence counts among them. Of a card without our marks all but the front matter is one text
-    named `card`.
+    The licence is included. A card without our marks is one text, `card`, without the front matter.
 
     Raises:
         InputError: Its front matter is not YAML.
@@ -110,12 +110,12 @@ def words_on(text: str) -> dict[str, str]:
     try:
         front = card_data(text) or {}
     except ValueError as error:
-        raise InputError(f"{error}; mend the card") from None
+        raise InputError(f"{error}; fix the card") from None
     return front_words(front) | (_marked(text) or {"card": _BODY.sub("", text)})
 
 
 def front_words(front: Mapping[str, Any]) -> dict[str, str]:
-    """The words in a card's front matter, as texts that can be compared, and the licence."""
+    """The person's keys of a card's front matter, and the licence, as texts to compare."""
     names = [name for name in (*_FRONT, "license") if name in front]
     return {name: json.dumps(front[name], ensure_ascii=False, default=str) for name in names}
 
@@ -124,8 +124,8 @@ def _marked(text: str) -> dict[str, str]:
     found = {}
     for title in _SECTIONS:
         opens, closes = (re.escape(mark) for mark in _marks(title))
-        if said := re.findall(f"{opens}\n(.*?)\n{closes}", text, re.DOTALL):
-            found[title] = "\n".join(said)
+        if parts := re.findall(f"{opens}\n(.*?)\n{closes}", text, re.DOTALL):
+            found[title] = "\n".join(parts)
     return found
 
 
@@ -134,7 +134,7 @@ def _marks(title: str) -> tuple[str, str]:
 
 
 def words_back(text: str) -> Words:
-    """A released card's words, as they were read from cards/<name>.md.
+    """A released card's words, in the form in which they are read from cards/<name>.md.
 
     Raises:
         InputError: A section is missing, or the front matter has no name.
@@ -203,7 +203,7 @@ def front_matter(
 
 
 def card(front: str, words: Words, facts: Mapping[str, Any], cards: Path = CARDS) -> str:
-    """The whole card. What teachers wrote stands in fences that it cannot close."""
+    """The whole card. Text by teachers is in fences that it cannot close."""
     import jinja2
 
     environment = jinja2.Environment(  # noqa: S701 - Markdown; untrusted text goes through fenced()
@@ -228,13 +228,13 @@ def card(front: str, words: Words, facts: Mapping[str, Any], cards: Path = CARDS
 def fenced(row: Row) -> str:
     """A row as JSON in a code fence longer than any run of backticks in it."""
     text = json.dumps(_shortened(row), ensure_ascii=False, indent=2)
-    text = text.replace("<!--", "<\\u0021--")  # no row can look like a mark of the card
+    text = text.replace("<!--", "<\\u0021--")  # no row can imitate a mark of the card
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}json\n{text}\n{fence}"
 
 
 def cell(value: object, most: int = 200) -> str:
-    """A value in a table's cell: one line, no markup, no bar, at most so many characters."""
+    """A value for a table cell: one line of at most `most` characters, without markup."""
     text = " ".join(str(value).split())[:most]
     return re.sub(r"([\\`*_{}\[\]<>|#!~$])", r"\\\1", text).replace("://", ":\u2060//")
 

@@ -1,7 +1,7 @@
-"""The Hub's verdict on a dataset card's front matter, without the Hub.
+"""Check a dataset card's front matter as the Hub does, without the Hub.
 
-What the Hub refuses is an error, what it only remarks on is a warning; the vocabularies are its own
-and lie beside this module.
+What the Hub refuses is an error, what it only warns of is a warning. The vocabularies are the Hub's
+own, in hub_vocabulary.json.
 
 Source: the Hub's dataset card specification (https://huggingface.co/docs/hub/datasets-cards).
 """
@@ -35,15 +35,15 @@ _REMARKED = (
 _LISTS = ("language", "license", "tags", "source_datasets", *_REFUSED[1:], *_REMARKED)
 _TEXTS = ("pretty_name", "license_name", "license_link", "license_details", "thumbnail")
 _MOST_SHOWN = 60
-_MOST_CHARACTERS = 4_000_000  # of metadata with every alias written out
+_MOST_CHARACTERS = 4_000_000  # of metadata with every alias expanded
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML as the Hub reads it: a key stands once, and none is merged in from elsewhere."""
+    """Loads YAML as the Hub does: without duplicate keys and merge keys."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-            # Merges of merges grow without bounds, and no card needs one.
+            # Nested merges grow without bounds, and no card needs one.
             raise yaml.constructor.ConstructorError(None, None, "a merge key", node.start_mark)
         super().flatten_mapping(node)
 
@@ -59,7 +59,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
 
 
 def card_problems(readme: str) -> tuple[list[str], list[str]]:
-    """What the Hub would say to a dataset card: errors, with which it refuses it, and warnings."""
+    """The errors with which the Hub would refuse a dataset card, and its warnings."""
     try:
         front = card_data(readme)
     except ValueError as error:
@@ -82,7 +82,7 @@ def card_problems(readme: str) -> tuple[list[str], list[str]]:
                 f'"{place}" with value {_shown(value)} is not valid: expected an ISO 639 code of '
                 'two or three lower-case letters, "code" or "multilingual"'
             )
-        elif value is False:  # the Hub reads YAML 1.2, where it is a word
+        elif value is False:  # the Hub reads YAML 1.2, in which `no` is a string
             warnings.append(f'"{place}": write "no" in quotes; other readers take it for false')
     if front.get("license") == "other" and not front.get("license_name"):
         warnings.append('"license_name" is missing: with license "other" it names the licence')
@@ -90,10 +90,10 @@ def card_problems(readme: str) -> tuple[list[str], list[str]]:
 
 
 def card_data(readme: str) -> dict[str, Any] | None:
-    """A card's front matter; None where there is none.
+    """A card's front matter; None if it has none.
 
     Raises:
-        ValueError: It is no YAML, or no mapping.
+        ValueError: The front matter is not YAML, or not a mapping.
     """
     found = _FRONT.search(readme.removeprefix("\ufeff"))
     if not found:
@@ -109,17 +109,19 @@ def card_data(readme: str) -> dict[str, Any] | None:
             f"Invalid YAML in README.md: {' '.join(str(error).split())[:200]}"
         ) from None
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
-        # What PyYAML raises for a !!timestamp, !!int or !!bool that is none, or too deep a nest.
-        raise ValueError("Invalid YAML in README.md: a value is not what its tag says") from None
+        # PyYAML raises these for an invalid !!timestamp, !!int or !!bool, and for deep nesting.
+        raise ValueError(
+            "Invalid YAML in README.md: a value does not have the type of its tag"
+        ) from None
     if written_out > _MOST_CHARACTERS:
-        raise ValueError("Invalid YAML in README.md: an alias or a number stands for too much")
+        raise ValueError("Invalid YAML in README.md: an alias or a number expands to too much text")
     if front is not None and not isinstance(front, dict):
         raise ValueError("Invalid YAML in README.md: the metadata must be a mapping")
     return front
 
 
 def licence_ids() -> frozenset[str]:
-    """The licences that a card on the Hub may name."""
+    """The licence ids that the Hub accepts."""
     return frozenset(_vocabulary()["license"])
 
 
@@ -131,11 +133,11 @@ def _vocabulary() -> dict[str, list[str]]:
 
 
 def _characters(value: object, known: dict[int, float]) -> float:
-    """How long a value is with every alias written out, about; what holds itself is endless."""
+    """About how long a value is with every alias expanded; infinite if it contains itself."""
     if isinstance(value, str | bytes):
         return len(value)
     if not isinstance(value, list | dict | set | tuple):
-        # Python writes no number of over 4,300 digits.
+        # Python refuses to write a number of more than 4,300 digits.
         return math.inf if isinstance(value, int) and value.bit_length() > 10_000 else 1
     if id(value) not in known:
         known[id(value)] = math.inf
@@ -145,7 +147,7 @@ def _characters(value: object, known: dict[int, float]) -> float:
 
 
 def _values(front: Mapping[str, Any], name: str) -> Iterator[tuple[str, object]]:
-    """The values under a name, each with its place: `license`, or `license[0]` in a list."""
+    """The values of a key, each with its place: `license`, or `license[0]` in a list."""
     given = front.get(name)
     if isinstance(given, list):
         yield from ((f"{name}[{place}]", value) for place, value in enumerate(given))
@@ -218,7 +220,7 @@ def _file_problems(here: str, files: object) -> Iterator[str]:
 
 
 def _shown(value: object) -> str:
-    """A value in a message: a text in quotes and in part, of all else only its kind."""
+    """A value for a message: the start of a text in quotes, of anything else only the type."""
     if isinstance(value, str):
         return json.dumps(value[:_MOST_SHOWN], ensure_ascii=False)
     return "nothing" if value is None else f"a {type(value).__name__}"

@@ -1,8 +1,8 @@
-"""What changed between two snapshots: rows by their id, columns by their type, words by section.
+"""What changed between two snapshots: rows by id, columns by type, words by section.
 
-Rows are compared by a 64-bit hash of each value, keyed anew in every process: a change is missed
-once in 2^64 values, and nobody can write two values that hash alike. The order of rows is no
-change: a row is known by its id, and a reader who shuffles gets the same set.
+Rows are compared by a 64-bit hash of each value. Its key is random in each process, so a change is
+missed once in 2^64 values and nobody can construct values with equal hashes. The order of rows does
+not count: a row is identified by its id.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from builders.release.snapshot import Snapshot, split_of
 if TYPE_CHECKING:
     import polars as pl
 
-SAMPLES = 10  # ids that a diff names of each kind
+SAMPLES = 10  # ids that a diff lists for each kind of change
 SPLIT = "(split)"  # a row's split, compared as if it were a column
 _AT = "(place)"
 _KEY = secrets.randbits(63)
-_NAMED = 4  # columns that a line names
+_NAMED = 4  # columns that a line lists
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigDiff:
     """What changed in one config that both snapshots have.
 
-    `ids_...` are the first few by alphabet. `columns_retyped` gives the type that a column had and
-    has, `columns_reworded` the words for its meaning. `reordered` says that the rows in both stand
-    in another order, which is no change.
+    Attributes:
+        ids_added: The first ids in alphabetical order; so are `ids_removed` and `ids_changed`.
+        columns_retyped: The old and the new type of columns.
+        columns_reworded: The old and the new meaning of columns.
+        reordered: Whether the rows in both have another order, which does not count as a change.
     """
 
     rows_added: int = 0
@@ -53,17 +55,17 @@ class ConfigDiff:
 
     @property
     def rows(self) -> int:
-        """How many rows came, went or changed."""
+        """How many rows were added, removed or changed."""
         return self.rows_added + self.rows_removed + self.rows_changed
 
     @property
     def columns(self) -> int:
-        """How many columns came, went or changed their type."""
+        """How many columns were added, removed or retyped."""
         return len(self.columns_added) + len(self.columns_removed) + len(self.columns_retyped)
 
     @property
     def same(self) -> bool:
-        """Whether nothing changed that a version tells of."""
+        """Whether nothing changed that requires a new version."""
         return not self.rows and not self.columns and not self.columns_reworded
 
 
@@ -71,8 +73,10 @@ class ConfigDiff:
 class Diff:
     """What changed from one snapshot to another.
 
-    `configs` are those in both; `configs_added` and `configs_removed` give their number of rows.
-    `words_changed` are sections of the card and names in its front matter.
+    Attributes:
+        configs: The changes of the configs that are in both.
+        configs_added: The new configs with their number of rows; so are `configs_removed`.
+        words_changed: Sections of the card and keys of its front matter.
     """
 
     configs: Mapping[str, ConfigDiff]
@@ -82,7 +86,7 @@ class Diff:
 
     @property
     def same(self) -> bool:
-        """Whether nothing changed that a version tells of."""
+        """Whether nothing changed that requires a new version."""
         gone = self.configs_added or self.configs_removed or self.words_changed
         return not gone and all(config.same for config in self.configs.values())
 
@@ -93,23 +97,23 @@ def diff(old: Snapshot, new: Snapshot) -> Diff:
     Words are compared where both have a card.
 
     Raises:
-        InputError: A config has no `id`, or one that is null or stands twice; a file is unreadable.
+        InputError: A config has no `id`, or one that is null or not unique; a file is unreadable.
     """
     both = [config for config in old.files if config in new.files]
-    said = sorted({*old.words, *new.words}) if old.words and new.words else []
+    words = sorted({*old.words, *new.words}) if old.words and new.words else []
     return Diff(
         configs={config: _config_diff(old, new, config) for config in both},
         configs_added={c: _hashed(new, c, []).height for c in new.files if c not in old.files},
         configs_removed={c: _rows(old, c) for c in old.files if c not in new.files},
-        words_changed=tuple(name for name in said if old.words.get(name) != new.words.get(name)),
+        words_changed=tuple(name for name in words if old.words.get(name) != new.words.get(name)),
     )
 
 
 def check_ids(snapshot: Snapshot) -> None:
-    """Refuse a config whose rows cannot be told apart by `id`.
+    """Refuse a config whose rows cannot be identified by `id`.
 
     Raises:
-        InputError: No `id`, or one that is null or stands twice.
+        InputError: There is no `id`, or one that is null or not unique.
     """
     for config in snapshot.files:
         _hashed(snapshot, config, [])
@@ -225,7 +229,7 @@ def _hashed(snapshot: Snapshot, config: str, columns: Sequence[str]) -> pl.DataF
     twice = rows.filter(pl.col("id").is_duplicated())
     if twice.height:
         raise InputError(
-            f"config {config!r} of {snapshot.folder.name}: the id {min(twice['id'])!r} stands at "
+            f"config {config!r} of {snapshot.folder.name}: the id {min(twice['id'])!r} is in "
             "two rows; ids must be unique in a config; remove one of the rows"
         )
     return rows

@@ -1,4 +1,4 @@
-"""The release folder: a draft as data, card and manifest, read back before it counts as done."""
+"""The release folder: a draft as data, card and manifest, read back before it is in place."""
 
 from __future__ import annotations
 
@@ -42,21 +42,22 @@ def release(
     repository: str | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> bool:
-    """Make the release folder of a draft; False if it is there already, byte for byte.
+    """Make the release folder of a draft; return False if it already exists, byte for byte.
 
     Args:
-        draft: What is released.
-        schemas: The shapes of its configs, `default` first.
+        draft: The draft to release.
+        schemas: The schemas of its configs, `default` first.
         to: The folder to make.
-        words: The card's; None reads those of the recipe's name.
-        base: The newest version released before, or this one if it is; None if there is none.
-        repository: The Hub's, as the card tells readers to load it; None tells them the folder.
-        shard_bytes: A config of more is cut into several files.
+        words: The card's words; None reads cards/NAME.md of the recipe.
+        base: The newest released version, which may be this one; None if there is none.
+        repository: The repository from which the card's snippets load the set; None: the folder.
+        shard_bytes: A larger config is split into several files.
 
     Raises:
-        InputError: The version says less than what changed since `base`; a licence, the card or a
-            size that the Hub refuses; ids that are not unique; a config without its shape.
-        FolderError: No room, no right, or another release is there; `to` is as it was.
+        InputError: The version is too small for what changed since `base`; the Hub would refuse a
+            licence, the card or a size; ids are not unique; a config has no schema.
+        FolderError: The disk is full, the folder may not be written, or it holds something else;
+            `to` was not changed.
     """
     words = words or read_words(str(draft.facts["recipe"]), cards_of(draft.recipe))
     check_licences(draft.facts["lineage"])
@@ -73,8 +74,8 @@ def release(
             if _all_hashes(to) == _all_hashes(made):
                 return False
             raise FolderError(
-                f"{to} holds something else than this release; nothing was changed; "
-                "name another folder, or remove that one"
+                f"{to} holds something other than this release; nothing was changed; "
+                "give another folder, or remove that one"
             )
         made.rename(to)
     return True
@@ -136,11 +137,13 @@ def _history(base: Snapshot | None, new: Snapshot) -> list[Mapping[str, Any]]:
         check_ids(new)
         return [{"version": new.version, "changes": FIRST}]
     if base.version is None or new.version is None:
-        raise InputError(f"{base.folder} is a draft; a version follows a release; name its folder")
+        raise InputError(
+            f"{base.folder} is a draft; a version is compared with a release; give its folder"
+        )
     found = diff(base, new)
     check_version(base.version, new.version, found)
     before = list(base.history) or [{"version": base.version, "changes": FIRST}]
-    if base.version == new.version:  # nothing changed: it is that release again
+    if base.version == new.version:  # nothing changed: the same release again
         return before
     return [{"version": new.version, "changes": line(found)}, *before]
 

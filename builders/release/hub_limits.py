@@ -1,4 +1,4 @@
-"""What a Hub and its viewer take, checked on a release folder before anything is sent."""
+"""The limits of the Hub and its viewer, checked on a release folder before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from builders.release.snapshot import CARD, data_files, split_of
 MOST_CARD_BYTES = 100_000
 # The viewer gives up above 300 MB of a row group in memory; `datasets` writes at most 100 MB.
 MOST_ROW_GROUP_BYTES = 100_000_000
-# `datasets` pushes shards of 500 MB; a row group that falls together with a cut may add to it.
+# `datasets` pushes shards of 500 MB; a row group at the end of a shard may exceed that.
 MOST_SHARD_BYTES = 1_000_000_000
-# The Hub's advice for a commit that is made through its interface: under 100 files.
+# The Hub recommends fewer than 100 files per commit.
 MOST_FILES = 100
-# The viewer's: 1,000 columns, 500 characters of a name, 30 splits. It takes 4,000 configs; that a
-# person finds one among them takes fewer.
+# The viewer's limits: 1,000 columns, 500 characters of a name, 30 splits. It takes 4,000 configs,
+# too many for a person to choose from.
 MOST_COLUMNS, MOST_NAME, MOST_SPLITS, MOST_CONFIGS = 1_000, 500, 30, 30
-# The Hub's rule for a name of a repository, namespace included.
+# The Hub's limit for the name of a repository, namespace included.
 MOST_REPOSITORY = 96
 _PART = re.compile(r"[A-Za-z0-9_]|[A-Za-z0-9_][\w.-]*[A-Za-z0-9_]", re.ASCII)
 _CONFIG = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
 
 
 def check_limits(folder: Path, repository: str | None) -> None:
-    """Refuse a release folder, or a repository's name, that the Hub or its viewer would not take.
+    """Refuse a release folder, or a repository's name, that the Hub or its viewer would not accept.
 
     Raises:
-        InputError: The first limit passed, with what it is and what to do.
+        InputError: The first limit that is exceeded, and what to do.
     """
     if repository is not None and (why := name_problem(repository)):
         raise InputError(
@@ -44,10 +44,10 @@ def check_limits(folder: Path, repository: str | None) -> None:
 
 
 def name_problem(repository: str) -> str | None:
-    """Why the Hub takes no repository of that name, or None."""
+    """Why the Hub would not accept a repository of that name, or None."""
     parts = repository.split("/")
     if len(parts) != 2:
-        return "expected an organisation or a user and a name, with one slash between"
+        return "expected an organisation or a user, a slash, and a name"
     if len(repository) > MOST_REPOSITORY:
         return f"it has {len(repository)} characters of at most {MOST_REPOSITORY}"
     if repository.endswith(".git"):
@@ -55,7 +55,7 @@ def name_problem(repository: str) -> str | None:
     if "--" in repository or ".." in repository:
         return "it holds -- or .."
     if not all(map(_PART.fullmatch, parts)):
-        return "a name has letters, digits, '_', '-' and '.', the last two only inside"
+        return "a name has letters, digits and '_', and '-' and '.' only inside"
     return None
 
 
@@ -107,17 +107,17 @@ def _file_problems(config: str, path: Path) -> Iterator[str]:
 
 
 def check_licences(lineage: Mapping[str, Any]) -> None:
-    """Refuse a licence that the Hub does not know: most likely it is misspelt.
+    """Refuse a licence id that the Hub does not know; most likely it is misspelt.
 
     Raises:
-        InputError: With the nearest that it knows.
+        InputError: With the nearest id.
     """
     known = licence_ids()
     for whose, licence in licences_by_source(lineage).items():
         if licence.lower() not in known:
             near = nearest_name(licence.lower(), known).partition("; ")[2]
             raise InputError(
-                f"the licence {licence!r} of the {whose} is none that the Hub knows"
+                f"the licence {licence!r} of the {whose} is not known to the Hub"
                 f"{'; ' if near else ''}{near}; give one of its ids, such as 'cc-by-4.0', "
                 "'other' or 'unknown', and build again"
             )

@@ -1,4 +1,4 @@
-"""A config's rows as shards: cut where row groups end, the same for the same rows."""
+"""Write a config's rows as shards of whole row groups, the same for the same rows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from builders.drafting.files import OPTIONS
 
-# A reader's memory grows with the largest file, since pyarrow decodes ahead in it: 100 MB read back
-# in 0.6 GB, where the 500 MB at which `datasets` cuts would take over 2.
+# A reader's memory grows with the largest file, since pyarrow decodes ahead: 100 MB are read back
+# in 0.6 GB, the 500 MB of a shard by `datasets` would take over 2 GB.
 SHARD_BYTES = 100_000_000
 
 
@@ -30,10 +30,10 @@ class _HashedFile(io.BufferedWriter):
 
 
 def write_shards(source: Path, to: Path, most_bytes: int = SHARD_BYTES) -> dict[Path, str]:
-    """The rows of a file as `to`/train-00000-of-0000N.parquet, in their order; the sha256 of each.
+    """Write a file's rows as `to`/train-00000-of-0000N.parquet; return the sha256 of each shard.
 
     A file of at most `most_bytes` is copied; a larger one is split into shards of about one size,
-    each of whole row groups, so that one row group may still make a shard larger.
+    each of whole row groups, so a large row group may still exceed the limit.
     """
     import pyarrow.parquet as pq
 
@@ -68,7 +68,7 @@ def _weight(group: Any) -> int:
 
 
 def _cuts(weights: Sequence[int], shards: int) -> list[range]:
-    """The row groups of each shard: none empty, each ends where its share of the bytes does."""
+    """The row groups of each shard: no shard is empty, each ends at its share of the bytes."""
     whole, sum_, start = sum(weights), 0, 0
     cuts: list[range] = []
     for place, weight in enumerate(weights):
@@ -76,6 +76,6 @@ def _cuts(weights: Sequence[int], shards: int) -> list[range]:
         if sum_ * shards >= whole * (len(cuts) + 1):
             cuts.append(range(start, place + 1))
             start = place + 1
-            # A large row group may fill several shards' shares; those shards do not come to be.
+            # A large row group may fill the shares of several shards; those shards are left out.
             shards = len(cuts) + min(shards - len(cuts), len(weights) - start)
     return cuts

@@ -1,6 +1,6 @@
-"""A snapshot: a set as it lies in a folder, be it a release, what a Hub gave, or a draft.
+"""A snapshot: a set in a folder, which is a release, a download from a Hub, or a draft.
 
-What is read here may come from strangers: it is checked, and nothing of it is executed.
+Its files may come from strangers: they are checked, and nothing in them is executed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Snapshot:
     """A set in a folder.
 
     Attributes:
-        version: Without a `v`; None for a draft.
-        files: The parquet files of each config, in their order.
-        columns: For each config what its columns were declared as, by name; empty if unknown.
-        history: This version and all before it, newest first: `version`, and `changes` in a line.
-        advisories: The withdrawn versions: `why`, and which to `use`.
-        words: What people wrote on the card, by section or name in the front matter; empty for a
+        version: The version without a `v`; None for a draft.
+        files: The parquet files of each config, in order.
+        columns: The declared columns of each config, by name; empty if unknown.
+        history: This version and all earlier ones, newest first, each with its `changes` in a line.
+        advisories: The withdrawn versions, each with `why` and the version to `use`.
+        words: What people wrote on the card, by section or by key of the front matter; empty for a
             draft, which has no card yet.
     """
 
@@ -48,16 +48,16 @@ class Snapshot:
 
 
 def snapshot(folder: Path) -> Snapshot:
-    """The set in a folder.
+    """Read the set in a folder.
 
     Raises:
-        InputError: There is none, or what it says of itself cannot be read.
+        InputError: There is no set, or its manifest, card or advisories cannot be read.
     """
     files = data_files(folder)
     if not files:
         raise InputError(
             f"{folder} holds no set; expected data/<config>/*.parquet, or a draft; "
-            "name the folder of a release or of a draft"
+            "give the folder of a release or of a draft"
         )
     if _is_draft(folder):
         return Snapshot(folder=folder, version=None, files=files)
@@ -116,15 +116,15 @@ def split_of(path: Path) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What manifest.json says; empty where there is none.
+    """The content of manifest.json; empty if there is none.
 
     Raises:
-        InputError: It is no JSON, or says something in a form that no release has.
+        InputError: It is not JSON, or has a form that no release has.
     """
     manifest = _object(folder / MANIFEST)
     version, history = manifest.get("version"), manifest.get("history", [])
     if version is not None and not (isinstance(version, str) and VERSION.fullmatch(version)):
-        raise InputError(f"{MANIFEST}: {version!r} is no version; expected one such as '1.0.0'")
+        raise InputError(f"{MANIFEST}: {version!r} is not a version; expected one such as '1.0.0'")
     fit = isinstance(history, list) and all(
         isinstance(one, dict)
         and VERSION.fullmatch(str(one.get("version")))
@@ -133,26 +133,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     )
     if not fit:
         raise InputError(
-            f"{MANIFEST}: its history is no list of versions and changes; take it from a release"
+            f"{MANIFEST}: its history is not a list of versions and changes; take it from a release"
         )
     return manifest
 
 
 def read_advisories(folder: Path) -> dict[str, dict[str, str]]:
-    """The withdrawn versions, by number without `v`: `why`, and which to `use`.
+    """The withdrawn versions, without `v`, each with `why` and the version to `use`.
 
     Raises:
-        InputError: advisories.json is no such table.
+        InputError: advisories.json has another form.
     """
     found = {}
-    for version, said in _object(folder / ADVISORIES).items():
+    for version, advisory in _object(folder / ADVISORIES).items():
         plain = version.removeprefix("v")
-        fit = isinstance(said, dict) and all(isinstance(said.get(x), str) for x in ("why", "use"))
+        fit = isinstance(advisory, dict) and all(
+            isinstance(advisory.get(name), str) for name in ("why", "use")
+        )
         if not fit or not VERSION.fullmatch(plain):
             raise InputError(
-                f"{ADVISORIES}: {version!r} is no version with its 'why' and 'use'; mend the file"
+                f"{ADVISORIES}: {version!r} is not a version with 'why' and 'use'; fix the file"
             )
-        found[plain] = dict(said)
+        found[plain] = dict(advisory)
     return found
 
 
@@ -160,7 +162,7 @@ def declared_columns(configs: Any) -> dict[str, dict[str, Mapping[str, Any]]]:
     """The columns that a manifest's `configs` declare, by config and name.
 
     Raises:
-        InputError: They have another form.
+        InputError: `configs` has another form.
     """
     try:
         return {
@@ -181,12 +183,12 @@ def _object(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise InputError(f"{path.name} is not JSON; take the file from a release") from None
     if not isinstance(read, dict):
-        raise InputError(f"{path.name} is no JSON object; take the file from a release")
+        raise InputError(f"{path.name} is not a JSON object; take the file from a release")
     return read
 
 
 def declared(shapes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Schemas as a manifest's `configs`: the shape's name, and each column's facts."""
+    """Schemas in the form of a manifest's `configs`: the name, and the facts of each column."""
     return {
         config: {"shape": shape.name, "columns": _facts(shape.columns)}
         for config, shape in shapes.items()

@@ -36,10 +36,10 @@ def read_back(folder: Path, wanted: Mapping[str, Sequence[Path]]) -> None:
 
     Args:
         folder: The release folder.
-        wanted: For each config the files whose rows it must hold, in their order.
+        wanted: For each config the files whose rows it must hold, in order.
 
     Raises:
-        PotstillError: Something differs; that is a bug in the house, named with its row.
+        PotstillError: Something differs, named with its row; that is a bug in potstill.
     """
     import datasets
     from pyarrow.dataset import ParquetFragmentScanOptions
@@ -47,8 +47,8 @@ def read_back(folder: Path, wanted: Mapping[str, Sequence[Path]]) -> None:
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory(prefix="potstill-") as cache:
         for config, files in wanted.items():
-            # Streamed, since memory shall not grow with the set, and since datasets 5.2 otherwise
-            # says that a split of 0 rows "corresponds to no data!".
+            # Streamed, so that memory does not grow with the set, and because datasets 5.2 would
+            # refuse a split of 0 rows ("corresponds to no data!").
             loaded = datasets.load_dataset(
                 str(folder),
                 config,
@@ -61,10 +61,10 @@ def read_back(folder: Path, wanted: Mapping[str, Sequence[Path]]) -> None:
 
 
 def compare(config: str, loaded: Any, files: Sequence[Path]) -> None:
-    """Compare what `datasets` streams of a config with the files whose rows it must hold, in order.
+    """Compare the rows that `datasets` streams of a config with those of the files, in order.
 
     Raises:
-        PotstillError: A row differs, or their number, or what the card declares of it.
+        PotstillError: A row, the number of rows, or what the card declares differs.
     """
     pairs = itertools.zip_longest(
         _even(loaded.with_format("arrow").iter(_BATCH)), _even(_batches(files))
@@ -72,7 +72,7 @@ def compare(config: str, loaded: Any, files: Sequence[Path]) -> None:
     place = 0
     for read, held in pairs:
         if read is None or held is None or not _same(read, held):
-            _tell(config, place, read, held)
+            _raise_difference(config, place, read, held)
         place += held.num_rows
     split = (loaded.info.splits or {}).get("train")
     if split is not None and split.num_examples != place:
@@ -88,7 +88,7 @@ def _same(read: Any, held: Any) -> bool:
     return bool(read.cast(held.schema).equals(held))
 
 
-def _tell(config: str, place: int, read: Any, held: Any) -> None:
+def _raise_difference(config: str, place: int, read: Any, held: Any) -> None:
     rows = (table.to_pylist() if table is not None else [] for table in (read, held))
     for found, row in itertools.zip_longest(*rows):
         if found != row:
@@ -109,7 +109,7 @@ def _batches(files: Sequence[Path]) -> Iterator[Any]:
 
 
 def _even(tables: Iterable[Any]) -> Iterator[Any]:
-    """The same rows in tables of one length, the last one shorter."""
+    """The same rows in tables of equal length, except for the last one."""
     import pyarrow as pa
 
     left = None
@@ -117,7 +117,7 @@ def _even(tables: Iterable[Any]) -> Iterator[Any]:
         left = table if left is None else pa.concat_tables([left, table])
         whole = left.num_rows - left.num_rows % _BATCH
         yield from (left.slice(start, _BATCH) for start in range(0, whole, _BATCH))
-        # A slice without rows would still hold on to all that was read before.
+        # A slice without rows would still keep all that was read before in memory.
         left = left.slice(whole) if whole < left.num_rows else None
     if left is not None:
         yield left

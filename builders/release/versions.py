@@ -1,9 +1,9 @@
-"""What a version's number says, and the list of a set's versions on its card.
+"""The rule for version numbers, and the list of a set's versions on its card.
 
-Major: a column or a config went, a column came, or one changed its type or whether it may be null.
-Minor: rows came, went or changed in any config, or a config came. Patch: words only, on the card or
-for what a column means. This holds before 1.0.0 too: a number is read by programs, which know of no
-trial period.
+Major: a config or a column was removed, a column was added, or its type or nullability changed.
+Minor: rows were added, removed or changed in any config, or a config was added. Patch: only words
+changed, on the card or in the meaning of a column. The rule holds before 1.0.0 too, since programs
+read the numbers.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Part = Literal["major", "minor", "patch"]
 OPENS, CLOSES = "<!-- versions -->", "<!-- /versions -->"
 _PARTS: tuple[Part, ...] = ("patch", "minor", "major")
 _LISTED = 30  # versions that a card lists one by one
-_EVIDENCE = 3  # ids or columns that a refusal names
+_EVIDENCE = 3  # ids or columns that a refusal lists
 _MOST_CELL = 400
 
 
 def demanded(found: Diff) -> Part | None:
-    """The part of the number that must rise, at least; None if nothing changed."""
+    """The part of the version number that must rise at least; None if nothing changed."""
     if found.configs_removed or any(config.columns for config in found.configs.values()):
         return "major"
     if found.configs_added or any(config.rows for config in found.configs.values()):
@@ -36,16 +36,15 @@ def demanded(found: Diff) -> Part | None:
 
 
 def check_version(old: str, new: str, found: Diff) -> None:
-    """Refuse a number that says less than the diff from `old` demands.
+    """Refuse a version number that is too small for the diff from `old`.
 
     Raises:
-        InputError: Naming the rows, columns or words that demand more.
+        InputError: Naming the rows, columns or words that require a larger number.
     """
     before, after = version_key(old), version_key(new)
     if after < before:
         raise InputError(
-            f"version {new} is below {old}, which is released; "
-            "name a higher one in the card's Changes"
+            f"version {new} is below {old}, which is released; set a higher one under Changes"
         )
     needed = demanded(found)
     risen = next(
@@ -54,19 +53,17 @@ def check_version(old: str, new: str, found: Diff) -> None:
     if needed is None or (risen and _PARTS.index(risen) >= _PARTS.index(needed)):
         return
     least = next_version(old, needed)
-    says = (
-        f"version {new} is released already"
-        if before == after
-        else f"version {new} says too little"
+    problem = (
+        f"version {new} is already released" if before == after else f"version {new} is too small"
     )
     raise InputError(
-        f"{says}: since {old} {_evidence(found, needed)}; that is a {needed} change; "
-        f"name v{least} or higher in the card's Changes"
+        f"{problem}: since {old} {_evidence(found, needed)}; that is a {needed} change; "
+        f"set v{least} or higher under Changes"
     )
 
 
 def next_version(old: str, part: Part) -> str:
-    """The lowest version after `old` in which a part has risen."""
+    """The lowest version above `old` in which a part has risen."""
     major, minor, patch = version_key(old)
     if part == "major":
         return f"{major + 1}.0.0"
@@ -74,14 +71,14 @@ def next_version(old: str, part: Part) -> str:
 
 
 def version_key(version: str) -> tuple[int, int, int]:
-    """A version as numbers, by which it is ordered.
+    """A version as three numbers, to compare versions with.
 
     Raises:
-        InputError: It is none.
+        InputError: The text is not a version.
     """
     found = VERSION.fullmatch(version)
     if not found:
-        raise InputError(f"{version!r} is no version; expected three numbers such as '1.0.0'")
+        raise InputError(f"{version!r} is not a version; expected three numbers such as '1.0.0'")
     major, minor, patch = (int(number) for number in found.groups())
     return major, minor, patch
 
@@ -93,25 +90,27 @@ def _evidence(found: Diff, part: Part) -> str:
 
 def _columns(found: Diff) -> Iterator[str]:
     for name in found.configs_removed:
-        yield f"config {name!r} went"
+        yield f"config {name!r} was removed"
     for name, config in found.configs.items():
         for column in config.columns_removed:
-            yield f"column {column!r} of {name!r} went"
+            yield f"column {column!r} of {name!r} was removed"
         for column in config.columns_added:
-            yield f"column {column!r} of {name!r} came"
+            yield f"column {column!r} of {name!r} was added"
         for column, (was, now) in config.columns_retyped.items():
             yield f"column {column!r} of {name!r} changed from {was!r} to {now!r}"
 
 
 def _rows(found: Diff) -> Iterator[str]:
     for name, rows in found.configs_added.items():
-        yield f"config {name!r} came with {rows:,} rows"
+        yield f"config {name!r} was added with {rows:,} rows"
     for name, config in found.configs.items():
-        for way, does in (("removed", "went"), ("changed", "changed"), ("added", "came")):
+        for way in ("removed", "changed", "added"):
             if ids := getattr(config, f"ids_{way}"):
                 number = getattr(config, f"rows_{way}")
                 shown = ", ".join(ids[:_EVIDENCE]) + (", ..." if number > _EVIDENCE else "")
-                yield f"{number:,} rows of {name!r} {does} ({shown})"
+                counted = "1 row" if number == 1 else f"{number:,} rows"
+                verb = "was" if number == 1 else "were"
+                yield f"{counted} of {name!r} {verb} {way} ({shown})"
 
 
 def _words(found: Diff) -> Iterator[str]:
@@ -130,9 +129,9 @@ def versions_section(
     advisories: Mapping[str, Mapping[str, str]],
     repository: str | None,
 ) -> str:
-    """The card's list of versions, newest first, between its markers, without a last line break.
+    """The card's list of versions between its marks, newest first, without a final line break.
 
-    The older ones are one row, but a withdrawn one always stands for itself.
+    Older versions share one row; a withdrawn one always has a row of its own.
     """
     shown = [one for n, one in enumerate(history) if n < _LISTED or one["version"] in advisories]
     folded = [one["version"] for one in history if one not in shown]
@@ -162,10 +161,10 @@ def _snippet(repository: str | None, version: str) -> str:
 
 
 def with_versions(card: str, section: str) -> str:
-    """A card with another list of versions, all else as it was.
+    """A card with its list of versions replaced.
 
     Raises:
-        InputError: The card has no such list, or two.
+        InputError: The card has no such list, or more than one.
     """
     pattern = re.escape(OPENS) + ".*?" + re.escape(CLOSES)
     made, times = re.subn(pattern, lambda _: section, card, flags=re.DOTALL)

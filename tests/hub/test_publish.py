@@ -225,10 +225,12 @@ def test_a_number_that_says_too_little_sends_nothing(
     publish(spoken_to(hub), first)
     before = tree_of(hub, repo), tags_of(hub, repo)
     other = make("0.1.1", rows=changed(first.draft.rows(), "other"))
-    with pytest.raises(InputError, match=r"1 rows of 'default' changed \([0-9a-f]{16}\).* minor"):
+    with pytest.raises(
+        InputError, match=r"1 row of 'default' was changed \([0-9a-f]{16}\).* minor"
+    ):
         publish(spoken_to(hub), other)
     same_number = make("0.1.0", rows=changed(first.draft.rows(), "other"))
-    with pytest.raises(InputError, match=r"version 0\.1\.0 is released already"):
+    with pytest.raises(InputError, match=r"version 0\.1\.0 is already released"):
         publish(spoken_to(hub), same_number)
     assert (tree_of(hub, repo), tags_of(hub, repo)) == before
 
@@ -369,7 +371,7 @@ def test_of_two_releases_at_once_one_wins_and_the_other_says_why(
     for thread in threads:
         thread.join()
     [winner], [why] = done.values(), refused.values()
-    assert "v0.2.0" in why or "0.2.0 is released already" in why
+    assert "v0.2.0" in why or "0.2.0 is already released" in why
     assert tags_of(hub, repo)["v0.2.0"] == winner.commit
     assert commits_of(hub, repo)[:2] == ["Release v0.2.0", "Release v0.1.0"]
 

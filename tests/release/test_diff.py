@@ -237,7 +237,7 @@ def test_a_column_that_is_declared_to_be_null_or_of_another_type_is_another_colu
 @each(
     ("rows", "said"),
     [
-        ([row(1), row(2), row(1)], f"'{1:016x}' stands at two rows"),
+        ([row(1), row(2), row(1)], f"'{1:016x}' is in two rows"),
         ([row(1), {**row(2), "id": None}], "a row has no id"),
         (pa.table({"prompt": ["x"]}), "no column 'id'"),
         (pa.table({"id": [1]}), "no column 'id' of strings"),

@@ -141,7 +141,7 @@ def test_a_release_whose_file_was_touched_is_not_taken_for_the_same(
     with (copy / "README.md").open("a", encoding="utf-8") as card:
         card.write("\n")
     assert main(["release", "instructions", "--work", str(work), "--to", str(copy)]) == 1
-    assert "holds something else" in capsys.readouterr().err
+    assert "holds something other" in capsys.readouterr().err
 
 
 NOTHING_KEPT = [{"when": r"^Think of a series", "answer": "go\n10. Draw a map."}]
@@ -340,7 +340,7 @@ def test_a_persons_words_stand_on_the_card_to_the_byte(work: Path, tmp_path: Pat
     ("old", "new", "wrong"),
     [
         ("## Use", "## Usage", "no section '## Use'"),
-        ("### v3.1.4", "### 3.1.4\n\n### v1", "Changes names no version"),
+        ("### v3.1.4", "### 3.1.4\n\n### v1", "no version under Changes"),
         ("pretty_name", "title", "no front matter with 'pretty_name'"),
         ("language: [en]", "language: [en", "its front matter is not YAML"),
         ("## Limits", "## Thanks\n\nTo all.\n\n## Limits", "'## Thanks'"),

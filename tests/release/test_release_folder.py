@@ -83,9 +83,9 @@ def test_a_number_too_small_for_the_rows_is_refused_and_leaves_nothing(
     drafts: tuple[Draft, Draft], versions: list[Path], tmp_path: Path
 ) -> None:
     base = snapshot(versions[0])
-    with pytest.raises(InputError, match=r"0\.1\.1 says too little: since 0\.1\.0 .* rows of"):
+    with pytest.raises(InputError, match=r"0\.1\.1 is too small: since 0\.1\.0 .* rows of"):
         release(drafts[1], CONFIGS, tmp_path / "to", words("0.1.1"), base=base)
-    with pytest.raises(InputError, match=r"0\.1\.0 is released already"):
+    with pytest.raises(InputError, match=r"0\.1\.0 is already released"):
         release(drafts[1], CONFIGS, tmp_path / "to", words("0.1.0"), base=base)
     assert list(tmp_path.iterdir()) == []
 
@@ -152,7 +152,7 @@ def test_a_person_s_words_come_back_from_a_card_to_the_byte(versions: list[Path]
 def test_words_cannot_hold_the_marks_of_the_card(mark: str, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "cards" / "instructions.md").read_text(encoding="utf-8")
     (tmp_path / "instructions.md").write_text(text.replace("## Use\n", f"## Use\n\n{mark}\n"))
-    with pytest.raises(InputError, match="marks parts of the card"):
+    with pytest.raises(InputError, match="is reserved for the marks"):
         read_words("instructions", cards=tmp_path)
 
 
@@ -285,7 +285,7 @@ def _long_raw(draft: Draft, rows: int) -> list[Row]:
 def test_doubled_ids_are_not_released(drafts: tuple[Draft, Draft], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(drafts[0].folder, tmp_path / "draft"))
     write_parquet(folder / "calls.parquet", CALLS, _long_raw(drafts[0], 1) * 2)
-    with pytest.raises(InputError, match=r"config 'calls' .* stands at two rows"):
+    with pytest.raises(InputError, match=r"config 'calls' .* is in two rows"):
         release(replace(drafts[0], folder=folder), CONFIGS, tmp_path / "to")
 
 

@@ -592,8 +592,8 @@ def test_another_release_in_the_folder_stays_as_it_is(
     assert main([*build_words(tmp_path, rows=10), "--seed", "7"]) == 0
     capsys.readouterr()
     said = refusal("release", "instructions", *to)
-    assert "holds something else than this release; nothing was changed" in said
-    assert "name another folder, or remove that one" in said
+    assert "holds something other than this release; nothing was changed" in said
+    assert "give another folder, or remove that one" in said
     assert file_bytes(tmp_path / "released") == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".making-")] == []
 
@@ -604,7 +604,7 @@ def test_a_folder_of_somebody_elses_files_is_no_place_for_a_release(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("unsaved", encoding="utf-8")
     said = refusal("release", "instructions", "--to", str(tmp_path / "mine"))
-    assert "holds something else" in said
+    assert "holds something other" in said
     assert file_bytes(tmp_path / "mine") == {"thesis.txt": b"unsaved"}
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     assert str(tmp_path / "file") in refusal(

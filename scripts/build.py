@@ -1,11 +1,11 @@
-"""potstill build: seeds to rows to a draft."""
+"""potstill build: prompts or seed tasks to rows to a draft."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
-import math
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,162 +24,261 @@ from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError
 from builders.judging.reports import read_reports
 from builders.recipe import Option, Recipe
+from builders.recipe_loading import load_recipe
 from builders.schema import Row
 from builders.sources.source import Source
-from scripts.main import about_a_set, recipe
+from scripts.command_line import (
+    Parser,
+    above_0,
+    add_alias,
+    add_json,
+    add_name,
+    add_work,
+    count,
+    path,
+    print_out,
+    shortened,
+    text,
+)
+
+EXAMPLES = """\
+  potstill build instructions --rows 20
+  potstill build completions --prompts questions.csv --column question
+  potstill build completions --teacher https://host/v1#MODEL --budget-usd 5
+"""
+SEEDS = 2**63  # what a random seed is below, on both sides of 0
 
 
-def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """The verb's flags, with those of the recipe where one is named."""
-    about_a_set(parser)
-    parser.add_argument("--rows", type=_count, help="how many to make, in the recipe's unit")
-    parser.add_argument("--seed", type=int, default=42, help="of all chance (default %(default)s)")
-    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
-    teacher = parser.add_argument_group("teacher")
-    teacher.add_argument(
-        "--teacher",
-        action="append",
-        default=[],
-        metavar="[ROLE=]WHO[#MODEL]",
-        help="embedded (default), scripted:FILE, or an endpoint's address; for every role, or for "
-        "the one named; several share the roles that the recipe shares out",
+def arguments(parser: Parser, words: Sequence[str]) -> None:
+    """The verb's words and flags, with the options of the recipe where one is named."""
+    add_name(parser)
+    add_work(parser)
+    parser.add_argument(
+        "--rows",
+        type=count(),
+        metavar="N",
+        help="How many rows to make, in the unit of the recipe (default: the recipe's own number).",
     )
-    teacher.add_argument("--model", help="which of the endpoint's models, where no #MODEL says it")
-    teacher.add_argument(
-        "--key-env",
-        default="POTSTILL_API_KEY",
-        metavar="NAME",
-        help="the environment variable with the first endpoint's key (default %(default)s); that "
-        "of another is in NAME_HOST, such as POTSTILL_API_KEY_API_EXAMPLE_ORG",
-    )
-    teacher.add_argument("--concurrency", type=_count, metavar="N", help="most calls in flight")
-    teacher.add_argument(
-        "--timeout",
-        type=_above_0,
-        default=600.0,
-        metavar="S",
-        help="deadline of one request (default %(default)g)",
-    )
-    teacher.add_argument(
-        "--hedge",
-        type=_above_0,
-        metavar="S",
-        help="send a call again that has no answer after so many seconds",
-    )
-    teacher.add_argument("--requests-a-minute", type=_above_0, metavar="N", help="at most")
-    teacher.add_argument("--tokens-a-minute", type=_above_0, metavar="N", help="at most")
-    money = parser.add_argument_group("money")
-    money.add_argument(
-        "--estimate",
-        action="store_true",
-        help="ask for a small sample only and say what the whole will take",
-    )
-    money.add_argument(
-        "--budget-usd", type=_above_0, metavar="USD", help="stop before it is passed"
-    )
-    money.add_argument("--budget-tokens", type=_count, metavar="N", help="the same in tokens")
-    money.add_argument("--budget-calls", type=_count, metavar="N", help="the same in requests")
-    money.add_argument(
-        "--price",
-        metavar="IN/OUT",
-        help="USD for a million tokens, of every model that --prices does not name",
-    )
-    money.add_argument(
-        "--prices",
-        type=Path,
-        metavar="FILE",
-        help="a table in the form of builders/engine/prices.toml",
+    parser.add_argument(
+        "--seed",
+        type=count(-SEEDS, SEEDS - 1),
+        default=42,
+        metavar="N",
+        help="Random seed (default: %(default)s).",
     )
     parser.add_argument(
         "--judge-report",
-        type=Path,
+        type=path,
         metavar="FILE",
-        help="what `potstill judge --json` said of the judge: it travels with the set",
+        help="Output of `potstill judge --json` about the judge, which the card then shows.",
     )
-    again = parser.add_argument_group("parts and repeats")
+    parser.add_argument(
+        "--contributed",
+        type=text,
+        metavar="WHERE",
+        help="Take in the rows that people gave to the released set: org/set, its folder, or a "
+        "file of such rows.",
+    )
+    add_json(parser)
+    _teacher_flags(parser)
+    _money_flags(parser)
+    again = parser.add_argument_group("shards and repeats")
     again.add_argument(
         "--shard",
         type=_shard,
         metavar="I/N",
-        help="ask only for the I-th of N parts; `potstill merge` joins them",
+        help="Make only part I of N; `potstill merge` joins the parts.",
     )
     again.add_argument(
-        "--from-ledger", action="store_true", help="ask nobody: build from what the ledger has"
+        "--from-ledger",
+        action="store_true",
+        help="Ask no teacher: build from the answers that the ledger has.",
     )
-    people = parser.add_argument_group("what people gave")
-    people.add_argument(
-        "--contributed",
-        metavar="WHERE",
-        help="rows accepted into the released set: org/set, its folder, or its file of them",
-    )
-    seeds = parser.add_argument_group("another source of seeds")
-    named = _named(parser, argv)
-    flag = named.seeds.flag if named else "seeds"
-    seeds.add_argument(
-        f"--{flag}",
-        dest="source",
-        metavar="WHERE",
-        help="a file, a folder, a Hub dataset as org/name, or another recipe's set",
-    )
-    seeds.add_argument("--column", help="the column with the prompts")
-    seeds.add_argument("--split", help="the split to read (default train, or the only one)")
-    seeds.add_argument("--revision", help="a tag, branch or commit of the Hub dataset")
-    seeds.add_argument("--licence", default="unknown", help="its licence, as the Hub names it")
+    named = _named(parser, words)
+    parser.set_defaults(recipe=named)
+    _source_flags(parser, named.seeds.flag if named else "seeds")
     if named:
         _options(parser, named)
 
 
-def _named(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Recipe | None:
-    """The recipe of the first word that is neither a flag nor a flag's value."""
-    switches = {
-        "",
-        *(
-            flag
-            for action in parser._actions
-            if action.nargs == 0
-            for flag in action.option_strings
-        ),
-    }
-    for before, word in zip(["", *argv], argv, strict=False):
-        takes_word = before.startswith("-") and "=" not in before and before not in switches
-        if not takes_word and not word.startswith("-"):
-            return recipe(word)
+def _source_flags(parser: Parser, flag: str) -> None:
+    source = parser.add_argument_group("source")
+    source.add_argument(
+        f"--{flag}",
+        dest="source",
+        type=text,
+        metavar="WHERE",
+        help=f"Other {flag}: a file, a folder, a Hub dataset such as org/name, or the set of "
+        "another recipe.",
+    )
+    source.add_argument(
+        "--column", type=text, metavar="COLUMN", help="Column with the prompts of that source."
+    )
+    source.add_argument(
+        "--split",
+        type=text,
+        metavar="SPLIT",
+        help="Split to read (default: train, or the only one).",
+    )
+    source.add_argument(
+        "--revision",
+        type=text,
+        metavar="REVISION",
+        help="Tag, branch or commit of the Hub dataset (default: main).",
+    )
+    license_flag = source.add_argument(
+        "--license",
+        type=text,
+        default="unknown",
+        metavar="ID",
+        help="License of that source, by its id on the Hub, such as cc-by-4.0.",
+    )
+    add_alias(parser, "--licence", license_flag)
+
+
+def _teacher_flags(parser: Parser) -> None:
+    teacher = parser.add_argument_group("teachers")
+    teacher.add_argument(
+        "--teacher",
+        type=text,
+        action="append",
+        default=[],
+        metavar="[ROLE=]WHO[#MODEL]",
+        help="Who answers: embedded (the default), scripted:FILE, or the address of an "
+        "OpenAI-compatible endpoint. It takes all roles, or the one ROLE. Give the flag again for "
+        "the teacher of another role, or for a further one in a role that several may share.",
+    )
+    teacher.add_argument(
+        "--model",
+        type=text,
+        metavar="MODEL",
+        help="Model of the endpoint, for each teacher without #MODEL.",
+    )
+    teacher.add_argument(
+        "--key-env",
+        type=text,
+        default="POTSTILL_API_KEY",
+        metavar="VARIABLE",
+        help="Environment variable with the key of the first endpoint (default: %(default)s). The "
+        "key of another one is in VARIABLE_HOST, such as POTSTILL_API_KEY_API_EXAMPLE_ORG.",
+    )
+    teacher.add_argument(
+        "--concurrency",
+        type=count(most=100_000),
+        metavar="N",
+        help="Most requests in flight at once, per endpoint (default: depends on the teacher).",
+    )
+    teacher.add_argument(
+        "--timeout",
+        type=above_0,
+        default=600.0,
+        metavar="SECONDS",
+        help="Time after which a request without an answer has failed (default: %(default)g).",
+    )
+    teacher.add_argument(
+        "--hedge",
+        type=above_0,
+        metavar="SECONDS",
+        help="Time after which a request without an answer is sent a second time.",
+    )
+    for what in ("requests", "tokens"):
+        action = teacher.add_argument(
+            f"--{what}-per-minute",
+            type=above_0,
+            metavar="N",
+            help=f"Most {what} per minute, per endpoint.",
+        )
+        add_alias(parser, f"--{what}-a-minute", action)
+
+
+def _money_flags(parser: Parser) -> None:
+    money = parser.add_argument_group("cost")
+    money.add_argument(
+        "--estimate",
+        action="store_true",
+        help="Make a small sample only, and print what the whole build will take.",
+    )
+    money.add_argument(
+        "--budget-usd", type=above_0, metavar="USD", help="Stop before more USD are spent."
+    )
+    money.add_argument(
+        "--budget-tokens", type=count(), metavar="N", help="Stop before more tokens are used."
+    )
+    money.add_argument(
+        "--budget-calls", type=count(), metavar="N", help="Stop before more requests are sent."
+    )
+    money.add_argument(
+        "--price",
+        type=text,
+        metavar="IN/OUT",
+        help="USD per million tokens, input and output, of each model that --prices does not list.",
+    )
+    money.add_argument(
+        "--prices",
+        type=path,
+        metavar="FILE",
+        help="Table of prices, in the form of builders/engine/prices.toml.",
+    )
+
+
+def _named(parser: Parser, words: Sequence[str]) -> Recipe | None:
+    """The recipe of the first word that is neither a flag nor the value of one.
+
+    It is needed before the words are parsed, for it brings flags of its own; all of these take a
+    value.
+    """
+    switches = {flag for one in parser.shown() if one.nargs == 0 for flag in one.option_strings}
+    for before, word in zip(["", *words], words, strict=False):
+        takes_value = before.startswith("-") and "=" not in before and before not in switches
+        if not takes_value and not word.startswith("-"):
+            return load_recipe(word)
     return None
 
 
-def _options(parser: argparse.ArgumentParser, named: Recipe) -> None:
+def _options(parser: Parser, named: Recipe) -> None:
     group = parser.add_argument_group(f"options of {named.name}")
     for option in named.options:
+        meaning = f"{option.meaning[0].upper()}{option.meaning[1:]} (default: {option.default})."
         group.add_argument(
             f"--{option.name.replace('_', '-')}",
             dest=f"option_{option.name}",
             type=_of_option(option),
             default=option.default,
             choices=option.choices or None,
-            help=f"{option.meaning} (default %(default)s)",
+            metavar=_metavar(option),
+            help=meaning.replace("%", "%%"),
         )
 
 
+def _metavar(option: Option) -> str:
+    if option.choices:
+        return "{" + ",".join(option.choices) + "}"
+    if isinstance(option.default, str):
+        return "FILE" if option.file else "WORD"
+    return "N" if isinstance(option.default, int) else "X"
+
+
 def run(given: argparse.Namespace) -> int:
-    """Build, with a live line, and print the table."""
-    order = _order(given)
+    """Build, with a line of progress, and print the table."""
+    spec = _build_spec(given)
     progress = Progress()
     with Ticker(progress, sys.stderr):
         if given.estimate:
-            facts = estimate(order, progress)
-            print(json.dumps(facts) if given.json else _estimate_text(facts))
+            facts = estimate(spec, progress)
+            print_out(json.dumps(facts) if given.json else _estimate_text(facts))
             return 0
-        if order.shard:
-            rows = ask_shard(order, progress)
-            print("shard {}/{}: {} candidates recorded".format(*order.shard, rows))
+        if spec.shard:
+            facts = {"shard": "{}/{}".format(*spec.shard), "rows": ask_shard(spec, progress)}
+            shown = f"shard {facts['shard']}: the answers to {facts['rows']} rows are recorded"
+            print_out(json.dumps(facts) if given.json else shown)
             return 0
-        draft = build_draft(order, progress)
-    print(report(draft) if given.json else table(draft))
+        draft = build_draft(spec, progress)
+    print_out(report(draft) if given.json else table(draft))
     return 0
 
 
-def _order(given: argparse.Namespace) -> BuildSpec:
-    named = recipe(given.name)
+def _build_spec(given: argparse.Namespace) -> BuildSpec:
+    named = given.recipe
     options = {option.name: getattr(given, f"option_{option.name}") for option in named.options}
     return BuildSpec(
         recipe=named,
@@ -200,7 +299,7 @@ def _order(given: argparse.Namespace) -> BuildSpec:
             column=given.column,
             revision=given.revision,
         ),
-        licence=given.licence,
+        licence=given.license,
         run_limits=RunLimits(
             budget=BudgetLimits(
                 usd=given.budget_usd, tokens=given.budget_tokens, calls=given.budget_calls
@@ -208,8 +307,8 @@ def _order(given: argparse.Namespace) -> BuildSpec:
             price=given.price,
             prices=given.prices,
             hedge_s=given.hedge,
-            requests_a_minute=given.requests_a_minute,
-            tokens_a_minute=given.tokens_a_minute,
+            requests_a_minute=given.requests_per_minute,
+            tokens_a_minute=given.tokens_per_minute,
         ),
         shard=given.shard,
         from_ledger=given.from_ledger,
@@ -243,11 +342,13 @@ def _estimate_text(facts: dict[str, Any]) -> str:
     )
 
 
-def _shard(text: str) -> tuple[int, int]:
-    part, _, parts = text.partition("/")
-    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, such as 3/8")
-    return int(part), int(parts)
+def _shard(word: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", word)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(
+            f"{shortened(word)} is not I/N with I from 1 to N, such as 3/8"
+        )
+    return int(found[1]), int(found[2])
 
 
 def _of_option(option: Option) -> Callable[[str], int | float | str]:
@@ -264,16 +365,3 @@ def _of_option(option: Option) -> Callable[[str], int | float | str]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return value
-
-
-def _above_0(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)

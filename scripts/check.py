@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,26 +12,36 @@ from typing import TYPE_CHECKING
 
 from builders.recipe import Recipe
 from builders.recipe_loading import load_recipe, recipe_names
-from scripts.main import about_a_hub, the_hub
+from scripts.command_line import Parser, add_hub_data, add_json, print_err, print_out, text
+from scripts.main import the_hub
 
 if TYPE_CHECKING:
     from builders.release.verification import Verification
 
-WITHDRAWN = 3  # the exit of a version that was withdrawn
+WITHDRAWN = 3  # the exit status for a version that was withdrawn
+EXAMPLES = """\
+  potstill check org/set@v1.1.0
+  potstill check org/set@v1.1.0 --only-withdrawn || exit 1
+  potstill check work/releases/instructions
+"""
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
-    """The verb's flags."""
+def arguments(parser: Parser, _: Sequence[str]) -> None:
+    """The verb's words and flags."""
     parser.add_argument(
-        "set", metavar="ORG/SET@VERSION", help="org/set@v1.1.0, org/set, or a release's folder"
+        "set",
+        type=text,
+        metavar="ORG/SET@VERSION",
+        help="A version on a Hub (without @VERSION, main), or the folder of a release. The exit "
+        "status is 3 if it was withdrawn, 1 if its data contradict its card or manifest.",
     )
     parser.add_argument(
         "--only-withdrawn",
         action="store_true",
         help="Only ask whether the version was withdrawn; fetch no data and recompute nothing.",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
-    about_a_hub(parser)
+    add_json(parser)
+    add_hub_data(parser)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -62,10 +71,10 @@ def run(given: argparse.Namespace) -> int:
             found = verified(folder, _recipe)
     if given.json:
         facts = {"set": given.set, "version": version, "withdrawn": withdrawn}
-        print(json.dumps({**facts, "false": found.false, "unchecked": found.unchecked}))
+        print_out(json.dumps({**facts, "false": found.false, "unchecked": found.unchecked}))
     else:
         for line in _lines(version, withdrawn, found, recomputed=not given.only_withdrawn):
-            print(line, file=sys.stderr if withdrawn or found.false else sys.stdout)
+            (print_err if withdrawn or found.false else print_out)(line)
     return WITHDRAWN if withdrawn else int(bool(found.false))
 
 
@@ -82,5 +91,5 @@ def _lines(
     yield from (f"false: {claim}" for claim in found.false)
     yield from (f"not checked: {claim}" for claim in found.unchecked)
     if not withdrawn and not found.false:
-        recomputed_too = "; every number of its card and manifest follows from its data"
-        yield f"{version}: not withdrawn{recomputed_too if recomputed else ''}"
+        also = "; every number of its card and manifest follows from its data"
+        yield f"{version} was not withdrawn{also if recomputed else ''}"

@@ -10,21 +10,33 @@ from pathlib import Path
 
 from builders.errors import InputError, nearest_name
 from builders.recipe_loading import recipe_names
-from scripts.main import about_a_hub, about_drafts, the_hub
+from scripts.command_line import Parser, add_hub_data, add_json, add_work, print_out, text
+from scripts.main import the_hub
+
+EXAMPLES = """\
+  potstill diff org/set@v1.0.0 org/set@v1.1.0
+  potstill diff my-set instructions    # a folder, and the newest draft
+"""
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
-    """The verb's flags."""
-    meaning = "a folder, a recipe (its newest draft), or org/set@v1.0.0"
-    parser.add_argument("old", metavar="A", help=meaning)
-    parser.add_argument("new", metavar="B", help="the same; what changed from A to B is shown")
-    about_drafts(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
-    about_a_hub(parser)
+def arguments(parser: Parser, _: Sequence[str]) -> None:
+    """The verb's words and flags."""
+    parser.add_argument(
+        "old",
+        type=text,
+        metavar="OLD",
+        help="A folder, a recipe (its newest draft is compared), or a set such as org/set@v1.0.0.",
+    )
+    parser.add_argument(
+        "new", type=text, metavar="NEW", help="Another one; changes are shown from OLD to NEW."
+    )
+    add_work(parser)
+    add_json(parser)
+    add_hub_data(parser)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the diff and the part of the version that it demands."""
+    """Print the diff, and which part of the version number has to rise."""
     from builders.release.diff import diff, facts, table
     from builders.release.snapshot import snapshot
     from builders.release.versions import demanded
@@ -37,15 +49,16 @@ def run(given: argparse.Namespace) -> int:
         found = diff(*map(snapshot, folders))
     part = demanded(found)
     if given.json:
-        print(json.dumps({**facts(found), "demands": part}, ensure_ascii=False))
+        print_out(json.dumps({**facts(found), "demands": part}))
     else:
-        print(table(found))
-        print(f"\na {part} change" if part else "\nnothing changed")
+        print_out(table(found))
+        needs = f"a release of this needs a new {part} version" if part else "nothing changed"
+        print_out(f"\n{needs}")
     return 0
 
 
 def _folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
-    """The folder that a word of the command line stands for; from a Hub, one that is fetched."""
+    """The folder that OLD or NEW names; of a set on a Hub, the one it is fetched to."""
     from builders.drafting.draft import load_draft
 
     if Path(name).is_dir():
@@ -55,7 +68,7 @@ def _folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
         return load_draft(name, given.work).folder
     if name.count("/") != 1 or name.startswith((".", "/")):
         raise InputError(
-            f"{name!r} is no folder, no set such as org/set@v1.0.0 and no recipe; there are "
+            f"{name!r} is no folder, no set such as org/set@v1.0.0 and no recipe; the recipes are "
             f"{nearest_name(name, names)}"
         )
     from builders.hub.fetch import fetch_snapshot, parse_set

@@ -7,47 +7,63 @@ import json
 import signal
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from builders.errors import InputError
 from builders.hub_server.serving import add_user, serving
+from scripts.command_line import (
+    Parser,
+    add_alias,
+    add_hub_data,
+    add_json,
+    count,
+    print_out,
+    text,
+)
+
+EXAMPLES = """\
+  potstill hub    # prints its address and a token; Ctrl-C stops it
+  potstill hub --add-user ann
+"""
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+def arguments(parser: Parser, _: Sequence[str]) -> None:
     """The verb's flags."""
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="default 0: as last time, or any free one"
+        "--port",
+        type=count(0, 65535),
+        default=0,
+        metavar="N",
+        help="Port on 127.0.0.1 (default: the port of last time, or any free one).",
     )
     parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path("work/hub"),
-        metavar="DIR",
-        help="where repositories lie (default ./work/hub)",
+        "--add-user",
+        type=text,
+        metavar="NAME",
+        help="Print a token for a user, who is made if new, and exit.",
     )
-    parser.add_argument("--add-user", metavar="NAME", help="make a user or a new token, and stop")
-    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
+    add_json(parser)
+    add_alias(parser, "--data", add_hub_data(parser))
 
 
 def run(given: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM, or print a new user's token."""
     if given.add_user is not None:
-        token = add_user(given.data, given.add_user)
-        print(json.dumps({"user": given.add_user, "token": token}) if given.json else token)
+        token = add_user(given.hub_data, given.add_user)
+        print_out(json.dumps({"user": given.add_user, "token": token}) if given.json else token)
         return 0
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with serving(given.data, given.port) as hub:
+    with serving(given.hub_data, given.port) as hub:
         if not hub.started:
             raise InputError(
-                f"a Hub serves {given.data} already, at {hub.endpoint}; use it, or give another "
-                "folder with --data"
+                f"a Hub serves {given.hub_data} already, at {hub.endpoint}; use it, or give "
+                "another folder with --hub-data"
             )
         if given.json:
-            print(json.dumps({"endpoint": hub.endpoint, "token": hub.token}), flush=True)
+            print_out(json.dumps({"endpoint": hub.endpoint, "token": hub.token}))
         else:
-            print(f"a Hub at {hub.endpoint}, its data in {given.data}; Ctrl-C stops it")
-            print(f"export HF_ENDPOINT={hub.endpoint} HF_TOKEN={hub.token}", flush=True)
+            print_out(f"a Hub at {hub.endpoint}, its data in {given.hub_data}; Ctrl-C stops it")
+            print_out(f"export HF_ENDPOINT={hub.endpoint} HF_TOKEN={hub.token}")
         stopped.wait()
     return 0

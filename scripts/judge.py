@@ -10,54 +10,79 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from builders.errors import UsageError
 from builders.judging.verdicts import Judged
-from scripts.main import about_a_hub, the_hub
+from scripts.command_line import (
+    Parser,
+    add_hub_data,
+    add_json,
+    add_work,
+    count,
+    print_out,
+    text,
+)
+from scripts.main import the_hub
+
+if TYPE_CHECKING:
+    from builders.engine.teacher import TeacherSpec
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+EXAMPLES = """\
+  potstill judge --on labelled.jsonl
+  potstill judge --on labelled.jsonl --teacher https://host/v1#MODEL --json
+  potstill judge --on pairs.csv --columns verdict=winner,label=ann_1+ann_2
+"""
+
+
+def arguments(parser: Parser, _: Sequence[str]) -> None:
     """The verb's flags."""
     parser.add_argument(
         "--on",
+        type=text,
         required=True,
-        metavar="FILE_OR_SET",
-        help="labelled verdicts: .jsonl, .json, .parquet, the folder of a release or draft, or "
-        "org/set, org/set@v1.0.0 on a Hub",
+        metavar="WHERE",
+        help="Pairs that people labelled: a file (.jsonl, .json, .csv, .parquet), the folder of a "
+        "release or draft, or a set on a Hub such as org/set@v1.0.0.",
     )
     parser.add_argument(
         "--columns",
+        type=text,
         metavar="NAME=COLUMN,...",
-        help="which columns hold what, such as verdict=winner,swapped=winner_2,label=ann_1+ann_2,"
-        "text_a=chosen,text_b=rejected (default: a known shape is recognised)",
+        help="Which column holds what (default: a known shape is recognised). The names are "
+        "explained when one is wrong.",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
     parser.add_argument(
-        "--strict", action="store_true", help="leave with 1 unless every judge is reliable"
+        "--strict", action="store_true", help="Exit with 1 unless every judge is reliable."
     )
+    add_json(parser)
     live = parser.add_argument_group("a judge that is asked now, in both orders")
     live.add_argument(
-        "--teacher", metavar="WHO", help="embedded, scripted:FILE, or an endpoint's address"
+        "--teacher",
+        type=text,
+        metavar="WHO[#MODEL]",
+        help="The judge to ask: embedded, scripted:FILE, or the address of an endpoint (default: "
+        "none; the verdicts in the file are measured).",
     )
-    live.add_argument("--model", help="which of the endpoint's models")
+    live.add_argument("--model", type=text, metavar="MODEL", help="Model of the endpoint.")
     live.add_argument(
         "--key-env",
+        type=text,
         default="POTSTILL_API_KEY",
-        metavar="NAME",
-        help="the environment variable with the endpoint's key (default %(default)s)",
+        metavar="VARIABLE",
+        help="Environment variable with the key of the endpoint (default: %(default)s).",
     )
-    live.add_argument("--rows", type=_count, metavar="N", help="only the first N pairs")
+    live.add_argument("--rows", type=count(), metavar="N", help="Only ask about the first N pairs.")
     live.add_argument(
-        "--repeats", type=_count, default=0, metavar="N", help="ask the first order N times more"
+        "--repeats",
+        type=count(0),
+        default=0,
+        metavar="N",
+        help="Ask N times more in the first order (default: %(default)s).",
     )
-    live.add_argument(
-        "--work",
-        type=Path,
-        default=Path("work"),
-        metavar="DIR",
-        help="where its ledger lies, in judge/ (default ./work)",
-    )
-    about_a_hub(parser)
+    add_work(parser)
+    add_hub_data(parser)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -65,14 +90,18 @@ def run(given: argparse.Namespace) -> int:
     from builders.judging.labelled_sets import column_names, read_judged
     from builders.judging.reliability import report
 
+    teacher = _spec(given) if given.teacher else None
     columns = column_names(given.columns) if given.columns else None
     with _source(given) as source:
-        judges = [_asked(given, source, columns)] if given.teacher else read_judged(source, columns)
+        if teacher:
+            judges = [_asked(given, teacher, source, columns)]
+        else:
+            judges = read_judged(source, columns)
     reports = [report(judged) for judged in judges]
     if given.json:
-        print(json.dumps({"judges": reports}))
+        print_out(json.dumps({"judges": reports}))
     else:
-        print("\n\n".join(map(table, reports)))
+        print_out("\n\n".join(map(table, reports)))
     return int(given.strict and not all(one["reliable"] for one in reports))
 
 
@@ -93,9 +122,10 @@ def _source(given: argparse.Namespace) -> Iterator[Path]:
         yield folder
 
 
-def _asked(given: argparse.Namespace, source: Path, columns: dict[str, str] | None) -> Judged:
+def _asked(
+    given: argparse.Namespace, spec: TeacherSpec, source: Path, columns: dict[str, str] | None
+) -> Judged:
     from builders.engine.progress import Progress, Ticker
-    from builders.engine.teacher import TeacherSpec
     from builders.judging.labelled_sets import read_pairs
     from builders.judging.measuring import asked_judge
 
@@ -106,17 +136,21 @@ def _asked(given: argparse.Namespace, source: Path, columns: dict[str, str] | No
         return asked_judge(
             pairs[:rows],
             labelled.upto(rows),
-            TeacherSpec(place=given.teacher, model=given.model, key_env=given.key_env),
+            spec,
             given.work / "judge",
             progress,
             repeats=given.repeats,
         )
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
+def _spec(given: argparse.Namespace) -> TeacherSpec:
+    from builders.engine.pool import pool_spec
+    from builders.engine.teacher import TeacherSpec
+
+    spec = pool_spec([given.teacher], TeacherSpec(model=given.model, key_env=given.key_env))
+    if spec.roles:
+        raise UsageError(f"--teacher: {given.teacher!r} names a role; leave out the part before =")
+    return spec.every[0]
 
 
 def table(found: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""potstill ledger: the calls of a build, their tokens, money and failures; export to parquet."""
+"""potstill ledger: the calls of all builds of a set, their tokens, cost and failures."""
 
 from __future__ import annotations
 
@@ -6,50 +6,62 @@ import argparse
 import json
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from builders.drafting.run import LEDGER
 from builders.engine.ledger import Ledger
 from builders.errors import InputError
-from scripts.main import about_a_set, recipe
+from builders.recipe_loading import load_recipe
+from scripts.command_line import Parser, add_json, add_name, add_work, path, print_out
+
+EXAMPLES = """\
+  potstill ledger completions
+  potstill ledger completions --export answers.parquet
+"""
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
-    """The verb's flags."""
-    about_a_set(parser)
-    parser.add_argument("--export", type=Path, metavar="FILE", help="write all answers as parquet")
-    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
+def arguments(parser: Parser, _: Sequence[str]) -> None:
+    """The verb's words and flags."""
+    add_name(parser)
+    parser.add_argument(
+        "--export", type=path, metavar="FILE", help="Write all answers to a parquet file."
+    )
+    add_work(parser)
+    add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:
     """Print the sums, or export."""
-    path = given.work / recipe(given.name).name / LEDGER
-    if not path.exists():
-        raise InputError(f"there is no {path}; run `potstill build {given.name}` first")
-    with closing(Ledger.open(path, read_only=True)) as ledger:
+    home = given.work / load_recipe(given.name).name
+    if not (home / LEDGER).exists():
+        raise InputError(
+            f"there is no {home / LEDGER}; run `potstill build {given.name}` first, or name "
+            "another folder with --work"
+        )
+    with closing(Ledger.open(home / LEDGER, read_only=True)) as ledger:
         if given.export:
-            print(f"{ledger.export(given.export):,} answers in {given.export}")
-        elif given.json:
-            print(json.dumps(ledger.summary()))
+            facts = {"answers": ledger.export(given.export), "file": str(given.export)}
+            shown = f"{facts['answers']:,} answers are in {given.export}"
         else:
-            _print_sums(ledger.summary())
+            facts = ledger.summary()
+            shown = _table(facts)
+    print_out(json.dumps(facts) if given.json else shown)
     return 0
 
 
-def _print_sums(sums: dict[str, Any]) -> None:
-    for who in [*sums["teachers"], {**sums, "role": "in all", "model": ""}]:
+def _table(sums: dict[str, Any]) -> str:
+    lines = []
+    for who in [*sums["teachers"], {**sums, "role": "total", "model": ""}]:
         if who["calls"] == who["cost_unknown"]:
-            money = "cost unknown"
+            cost = "cost unknown"
         else:
-            money = f"{who['cost_usd']:.6g} USD"
+            cost = f"{who['cost_usd']:.6g} USD"
             if who["cost_unknown"]:
-                money += f" and {who['cost_unknown']:,} calls of unknown cost"
-        print(f"{who['role']} {who['model']}".strip())
-        print(
+                cost += f" and {who['cost_unknown']:,} calls of unknown cost"
+        lines += [
+            f"{who['role']} {who['model']}".strip(),
             f"  {who['calls']:,} calls, {who['input_tokens']:,} input and "
-            f"{who['output_tokens']:,} output tokens, {money}"
-        )
-    print("failures" if sums["failures"] else "no failures")
-    for cause, times in sums["failures"].items():
-        print(f"  {times:>8,}  {cause}")
+            f"{who['output_tokens']:,} output tokens, {cost}",
+        ]
+    lines.append("failed requests:" if sums["failures"] else "no failed requests")
+    return "\n".join(lines + [f"  {times:>8,}  {why}" for why, times in sums["failures"].items()])

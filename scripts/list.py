@@ -1,4 +1,4 @@
-"""potstill list: the recipes, what each makes and from what."""
+"""potstill list: the recipes, what each makes, and which teachers it needs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import json
 from collections.abc import Sequence
 
 from builders.recipe_loading import load_recipe, recipe_names
+from scripts.command_line import Parser, add_json, print_out
+
+EXAMPLES = """\
+  potstill list
+  potstill list --json
+"""
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+def arguments(parser: Parser, _: Sequence[str]) -> None:
     """The verb's flags."""
-    parser.add_argument("--json", action="store_true", help="one JSON list for programs")
+    add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -30,12 +36,12 @@ def run(given: argparse.Namespace) -> int:
             }
             for one in recipes
         ]
-        print(json.dumps(facts, indent=2))
+        print_out(json.dumps(facts, indent=2))
         return 0
     for one in recipes:
-        print(f"{one.name}: {one.makes}")
-        print(f"  follows {one.source}")
-        print(f"  by default {one.rows} {one.rows_of}; teachers:")
+        print_out(f"{one.name}\n  {one.makes}\n  method: {one.source}")
+        print_out(f"  default size: {one.rows} {one.rows_of}")
         for role, meaning in one.roles.items():
-            print(f"    {role} {meaning}")
+            print_out(f"  teacher {role!r}: {meaning}")
+    print_out("\n`potstill help build NAME` explains the options of a recipe.")
     return 0

@@ -2,91 +2,124 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
+import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.errors import PotstillError
-from builders.recipe import Recipe
-from builders.recipe_loading import load_recipe
+from builders.errors import (
+    FolderError,
+    PotstillError,
+    UsageError,
+    did_you_mean,
+)
+from scripts.command_line import Parser, print_err, print_error, print_out, shortened
 
 if TYPE_CHECKING:
     from builders.hub.connection import Hub
 
 VERBS = {
-    "list": "the recipes, what each makes and from what",
-    "build": "seeds to rows to a draft",
-    "merge": "the shards of one build to one draft",
-    "ledger": "the calls of a build: tokens, money, failures; export to parquet",
-    "show": "the last draft: what was kept and dropped, and why",
-    "release": "the last draft as a new version on a Hub, or as a folder; read back and compared",
-    "diff": "what changed between two versions, drafts or folders, row by row",
-    "check": "whether a version was withdrawn; for training scripts",
-    "yank": "withdraw a version: it stays readable, card and advisories say what to use",
-    "review": "a pull request on a set: what it changes, what fails, one comment, a verdict",
-    "judge": "how far a judge can be trusted: agreement with people, biases, consistency",
-    "hub": "a Hub of your own on this machine, for the unmodified clients",
+    "list": "List the recipes, and the teachers that each one needs.",
+    "build": "Build a set: ask the teachers, check answers, write a draft.",
+    "merge": "Join the shards of a build into one draft.",
+    "ledger": "Show all calls of a set: tokens, cost and failures.",
+    "show": "Show the newest draft: what was kept and dropped, and why.",
+    "release": "Release the newest draft to a Hub, or to a folder.",
+    "diff": "Compare two versions, drafts or folders, row by row.",
+    "check": "Check that a version was not withdrawn and is not false.",
+    "yank": "Withdraw a version; it stays readable.",
+    "review": "Review a pull request on a set.",
+    "judge": "Measure how far a judge can be trusted.",
+    "hub": "Run a Hub of your own on this machine.",
+    "completion": "Print the script that completes commands in your shell.",
+    "help": "Print the help of a verb.",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 is done, 1 is a turn for somebody (one line says whose), 2 is usage."""
+    """Run one verb. 0: done; 1: one line on stderr says what is wrong; 2: so is the usage."""
+    _open_closed_streams()
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="potstill", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     try:
-        for verb, meaning in VERBS.items():
-            sub = verbs.add_parser(
-                verb, help=meaning, description=f"potstill {verb}: {meaning}.", allow_abbrev=False
-            )
-            if verb in argv[:1]:
-                importlib.import_module(f"scripts.{verb}").arguments(sub, argv[1:])
-        given = parser.parse_args(argv)
-        status: int = importlib.import_module(f"scripts.{given.verb}").run(given)
+        return _run(argv)
     except PotstillError as error:
-        print(f"potstill: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error("potstill", error)
         return error.status
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a file or folder, of any verb, that is not as it should be
+        place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        print_error("potstill", FolderError(f"{place}{error.strerror or error}; name another"))
         return 1
     except KeyboardInterrupt:
-        print("potstill: stopped", file=sys.stderr)
+        print_err("potstill: stopped")
         return 130
+
+
+def _run(argv: Sequence[str]) -> int:
+    verb, *words = argv or [""]
+    if verb in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print_out(f"potstill {version('potstill')}")
+        return 0
+    if verb in ("-h", "--help"):
+        verb = "help"
+    if verb not in VERBS:
+        kind = "flag" if verb.startswith("-") else "verb"
+        what = f"there is no {kind} {shortened(verb)}" if verb else "name a verb"
+        hint = did_you_mean(verb, [*VERBS, "--help", "--version"])
+        raise UsageError(f"{what}{hint or '; `potstill help` lists them'}")
+    parser = parsers({verb: words})[verb]
+    if {"-h", "--help"} & {*words}:
+        print_out(parser.format_help().rstrip())
+        return 0
+    given = parser.parse(words)
+    status: int = importlib.import_module(f"scripts.{verb}").run(given)
     return status
 
 
-def about_a_set(parser: argparse.ArgumentParser) -> None:
-    """The flags of every verb that looks at one set's builds."""
-    parser.add_argument("name", metavar="NAME", help="a recipe; `potstill list` names them")
-    about_drafts(parser)
+def parsers(words: Mapping[str, Sequence[str]]) -> dict[str, Parser]:
+    """The parser of `potstill` (its name is empty) and of every verb.
+
+    Only the verbs in `words` are imported and know their flags, for importing all takes a second;
+    the words given with a verb may bring further flags, as a recipe does.
+    """
+    root = Parser(prog="potstill", description=__doc__, epilog=EPILOG)
+    root.add_argument("-V", "--version", action="store_true", help="Print the version of potstill.")
+    verbs = root.add_subparsers(title="verbs", metavar="VERB")
+    made = {"": root}
+    for verb, meaning in VERBS.items():
+        made[verb] = parser = verbs.add_parser(verb, help=meaning, description=meaning)
+        if verb in words:
+            module = importlib.import_module(f"scripts.{verb}")
+            module.arguments(parser, words[verb])
+            parser.epilog = f"examples:\n{module.EXAMPLES}"
+    return made
 
 
-def about_drafts(parser: argparse.ArgumentParser) -> None:
-    """The flag of every verb that reads or writes drafts."""
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("work"),
-        metavar="DIR",
-        help="where drafts lie (default ./work)",
-    )
+EPILOG = """\
+`potstill help VERB` explains a verb and gives examples. To begin:
+  potstill build instructions
+  potstill show instructions
+  potstill release instructions --to-folder my-set
+"""
 
 
-def about_a_hub(parser: argparse.ArgumentParser) -> None:
-    """The flag of every verb that speaks to a Hub."""
-    parser.add_argument(
-        "--hub-data",
-        type=Path,
-        default=Path("work/hub"),
-        metavar="DIR",
-        help="where the embedded Hub's data lie (default ./work/hub)",
-    )
+def _open_closed_streams() -> None:
+    """Give a closed stream to /dev/null, and print what an encoding lacks as an escape.
+
+    Else the next file that is opened would be number 1 or 2, and be written into.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - as long as we run
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
@@ -95,10 +128,10 @@ def the_hub(
 ) -> Iterator[Hub]:
     """The Hub to speak to, chosen here and nowhere else.
 
-    HF_ENDPOINT where it is set, huggingface.co where a token is there; else the embedded Hub with
-    its data in a folder, joined or started for as long as it is spoken to. Without `outside`,
-    nothing leaves this machine. Who `only_reads` needs no token: where no embedded Hub ever was,
-    huggingface.co is asked as anybody may.
+    HF_ENDPOINT where it is set, huggingface.co where there is a token, else the embedded Hub with
+    its data in a folder: joined if it runs, else started for the length of the block. Without
+    `outside`, nothing leaves this machine. With `only_reads` no token is needed: where there has
+    never been an embedded Hub, huggingface.co is read as anybody may read it.
     """
     from builders.hub.connection import from_environment, is_on_this_machine
     from builders.hub_server.serving import serving
@@ -111,11 +144,6 @@ def the_hub(
         return
     with serving(data) as local:
         yield replace(hub, endpoint=local.endpoint, token=local.token)
-
-
-def recipe(name: str) -> Recipe:
-    """The recipe that a word of the command line names."""
-    return load_recipe(name)
 
 
 if __name__ == "__main__":

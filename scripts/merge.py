@@ -1,35 +1,42 @@
-"""potstill merge: the shards of one build to one draft."""
+"""potstill merge: the shards of one build, joined into one draft."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from builders.drafting.merge import merge
 from builders.drafting.summary import report, table
 from builders.engine.progress import Progress, Ticker
-from scripts.main import about_a_set, recipe
+from builders.recipe_loading import load_recipe
+from scripts.command_line import Parser, add_json, add_name, add_work, path, print_out
+
+EXAMPLES = """\
+  potstill merge completions
+  potstill merge completions shards/001-of-002 shards/002-of-002
+"""
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
-    """The verb's flags."""
-    about_a_set(parser)
+def arguments(parser: Parser, _: Sequence[str]) -> None:
+    """The verb's words and flags."""
+    add_name(parser)
     parser.add_argument(
         "shards",
         nargs="*",
-        type=Path,
+        type=path,
+        default=[],
         metavar="FOLDER",
-        help="the shards' folders (default all below WORK/NAME/shards)",
+        help="Folders of the shards (default: all below WORK/NAME/shards).",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
+    add_work(parser)
+    add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:
     """Merge and print the table."""
     progress = Progress()
     with Ticker(progress, sys.stderr):
-        draft = merge(recipe(given.name), given.work, given.shards, progress)
-    print(report(draft) if given.json else table(draft))
+        draft = merge(load_recipe(given.name), given.work, given.shards, progress)
+    print_out(report(draft) if given.json else table(draft))
     return 0

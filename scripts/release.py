@@ -1,58 +1,94 @@
-"""potstill release: the last draft as a new version on a Hub, or as a folder."""
+"""potstill release: the newest draft as a new version on a Hub, or as a folder."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.drafting.draft import Draft, load_draft
-from builders.errors import InputError
-from scripts.main import about_a_hub, about_a_set, the_hub
+from builders.errors import UsageError
+from scripts.command_line import (
+    Parser,
+    add_alias,
+    add_hub_data,
+    add_json,
+    add_name,
+    add_work,
+    path,
+    print_err,
+    print_out,
+    text,
+)
+from scripts.main import the_hub
 
 if TYPE_CHECKING:
     from builders.hub.publish import Published
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
-    """The verb's flags."""
-    about_a_set(parser)
-    parser.add_argument("--to", type=Path, metavar="DIR", help="only make the folder, here")
+EXAMPLES = """\
+  potstill release instructions    # to the embedded Hub
+  potstill release instructions --to-hub org/set --dry-run
+  potstill release instructions --to-folder my-set
+"""
+
+
+def arguments(parser: Parser, _: Sequence[str]) -> None:
+    """The verb's words and flags."""
+    add_name(parser)
     parser.add_argument(
-        "--to-hub", metavar="ORG/SET", help="the repository; with a token, on huggingface.co"
+        "--to-hub",
+        type=text,
+        metavar="ORG/SET",
+        help="Repository to publish to: on huggingface.co where there is a token, or on the Hub "
+        "that HF_ENDPOINT names (default: the embedded Hub).",
     )
-    parser.add_argument("--pr", action="store_true", help="as one pull request")
+    folder = parser.add_argument(
+        "--to-folder", type=path, metavar="DIR", help="Only make the folder of the release."
+    )
+    add_alias(parser, "--to", folder)
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would change; send nothing"
+        "--pr", action="store_true", help="Publish as a pull request instead of on main."
     )
-    parser.add_argument("--private", action="store_true", help="of a new repository")
-    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
-    about_a_hub(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="Print what would change, and send nothing."
+    )
+    parser.add_argument(
+        "--private", action="store_true", help="Make the repository private if it is new."
+    )
+    add_work(parser)
+    add_json(parser)
+    add_hub_data(parser)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Make the folder, or publish, and say how the set is loaded."""
+    """Make the folder, or publish, and print how the set is loaded."""
+    for_a_hub = {"--to-hub": given.to_hub, "--pr": given.pr, "--dry-run": given.dry_run}
+    for_a_hub["--private"] = given.private
+    wrong = [flag for flag, value in for_a_hub.items() if value]
+    if given.to_folder and wrong:
+        raise UsageError(f"{wrong[0]} is about a Hub; leave it out, or leave out --to-folder")
     draft = load_draft(given.name, given.work)
-    if given.to:
-        if given.to_hub or given.pr or given.dry_run:
-            raise InputError("--to makes a folder only; leave out --to, or the words about a Hub")
-        return _to_folder(given, draft)
-    return _to_hub(given, draft)
+    return _to_folder(given, draft) if given.to_folder else _to_hub(given, draft)
 
 
 def _to_folder(given: argparse.Namespace, draft: Draft) -> int:
     from builders.release.folder import release
 
-    if release(draft, draft.schemas, given.to):
-        print(f"released {draft.folder} to {given.to}; read back and compared")
+    folder = given.to_folder
+    changed = release(draft, draft.schemas, folder)
+    if given.json:
+        facts = {"folder": str(folder.absolute()), "draft": str(draft.folder), "changed": changed}
+        print_out(json.dumps(facts))
+        return 0
+    if changed:
+        print_out(f"released {draft.folder} to {folder}; read back and compared")
     else:
-        print(f"{given.to} is this release already; nothing changed")
-    print("\nfrom datasets import load_dataset")
-    print(f'rows = load_dataset("{given.to.absolute()}", split="train")')
+        print_out(f"{folder} is this release already; nothing changed")
+    print_out("\nfrom datasets import load_dataset")
+    print_out(f'rows = load_dataset("{folder.absolute()}", split="train")')
     return 0
 
 
@@ -76,33 +112,33 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
             pull_request=given.pr,
             dry_run=given.dry_run,
             private=given.private or None,
-            notify=lambda line: print(line, file=sys.stderr),
+            notify=print_err,
         )
     here = is_on_this_machine(hub.endpoint)
     if given.json:
         facts = {"repository": what.repository, "endpoint": hub.endpoint, **vars(done)}
-        print(json.dumps(facts))
+        print_out(json.dumps(facts))
         return 0
-    print(_said(what.repository, done, given.dry_run))
+    print_out(_outcome(what.repository, done, given.dry_run))
     if not given.dry_run:
         revision = f"refs/pr/{done.pull_request}" if done.pull_request else done.tag
-        print()
+        print_out("")
         if here:
-            print(f'import os; os.environ["HF_ENDPOINT"] = "{hub.endpoint}"')
-        print("from datasets import load_dataset")
+            print_out(f'import os; os.environ["HF_ENDPOINT"] = "{hub.endpoint}"')
+        print_out("from datasets import load_dataset")
         loaded = f'"{what.repository}", revision="{revision}", split="train"'
-        print(f"rows = load_dataset({loaded})")
+        print_out(f"rows = load_dataset({loaded})")
         if here and "HF_ENDPOINT" not in os.environ:
-            print(f"\n`potstill hub --data {given.hub_data}` serves it at that address")
+            print_out(f"\n`potstill hub --hub-data {given.hub_data}` serves it at that address")
     return 0
 
 
-def _said(repository: str, done: Published, dry_run: bool) -> str:
+def _outcome(repository: str, done: Published, dry_run: bool) -> str:
     if not done.changed:
         if done.pull_request is not None:
             return f"pull request {done.pull_request} of {repository} has it all; nothing changed"
         if done.tagged:
-            return f"main of {repository} had {done.tag}; read back and compared, and given its tag"
+            return f"main of {repository} has {done.tag}; read back, compared, and now tagged"
         return f"{repository} has {done.tag} already; nothing changed"
     does = "would send" if dry_run else "sent"
     lines = [

@@ -9,35 +9,48 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scripts.main import about_a_hub, the_hub
+from scripts.command_line import Parser, add_hub_data, add_json, count, path, print_out, text
+from scripts.main import the_hub
 
-REFUSED = 3  # the exit of a review that ends with "do not merge"
+REFUSED = 3  # the exit status of a review that ends with "do not merge"
+EXAMPLES = """\
+  potstill review org/set 7
+  potstill review org/set 7 --comment --merge --evaluation test.jsonl
+"""
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
-    """The verb's flags."""
-    parser.add_argument("set", metavar="ORG/SET", help="the set's repository on the Hub")
-    parser.add_argument("number", type=int, metavar="N", help="the pull request's number")
+def arguments(parser: Parser, _: Sequence[str]) -> None:
+    """The verb's words and flags."""
+    parser.add_argument("set", type=text, metavar="ORG/SET", help="Repository of the set.")
     parser.add_argument(
-        "--comment", action="store_true", help="say it there, in one comment that later runs edit"
+        "number",
+        type=count(),
+        metavar="N",
+        help="Number of the pull request. The exit status is 3 if it must not be merged.",
     )
     parser.add_argument(
-        "--merge", action="store_true", help="merge what was reviewed, if nothing is against it"
+        "--comment",
+        action="store_true",
+        help="Post the review there, as one comment that later reviews edit.",
+    )
+    parser.add_argument(
+        "--merge", action="store_true", help="Merge what was reviewed if nothing is wrong with it."
     )
     parser.add_argument(
         "--evaluation",
-        type=Path,
+        type=path,
         action="append",
         default=[],
         metavar="FILE",
-        help="an evaluation set (.jsonl, .json, .parquet) whose rows may not enter; repeatable",
+        help="Evaluation set (.jsonl, .json, .parquet) whose rows may not enter; give the flag "
+        "again for another one.",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object for programs")
-    about_a_hub(parser)
+    add_json(parser)
+    add_hub_data(parser)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Review, say so where asked, merge where asked and right; 0 accepted, 3 refused."""
+    """Review; comment and merge if requested. 0: accepted; 3: refused."""
     from builders.review.pull_requests import fetch, merge, write_comment
     from builders.review.report import comment, facts, review
 
@@ -52,9 +65,9 @@ def run(given: argparse.Namespace) -> int:
         merged = None
         if given.merge and found.verdict == "accept":
             merged = merge(hub, fetched, found.accepted, pull)
-    print(
+    print_out(
         json.dumps({**facts(found), "sha": fetched.sha, "merged": merged}) if given.json else text
     )
     if merged and not given.json:
-        print(f"\nmerged {fetched.sha[:12]}; main of {given.set} is now {merged[:12]}")
+        print_out(f"\nmerged {fetched.sha[:12]}; main of {given.set} is now {merged[:12]}")
     return 0 if found.verdict != "refuse" else REFUSED

@@ -1,33 +1,46 @@
-"""What a maintainer runs by a Hub webhook: reviews the pull request that the event tells of.
+"""Reviews the pull request that a Hub webhook reports.
 
 As a Hub job (the event comes in WEBHOOK_PAYLOAD):  python -m scripts.review_job
-To set the job and its webhook up, once for a set:  python -m scripts.review_job --watch org/set
+To set up the job and its webhook, once per set:  python -m scripts.review_job --watch org/set
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Sequence
 
 from builders.errors import InputError, PotstillError
+from scripts.command_line import Parser, print_error, print_out, text
 from scripts.main import main as potstill
 
 CODE = "POTSTILL_CODE"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Review with a comment; 0 if the job did its work, whatever the verdicts."""
-    parser = argparse.ArgumentParser(prog="review_job", description=__doc__)
-    parser.add_argument("--watch", metavar="ORG/SET", help="make the job and its webhook")
-    parser.add_argument("--code", help="the git address of potstill that the job clones")
-    given = parser.parse_args(arguments)
+    """Review and comment; 0 if the job did its work, whatever the verdict."""
+    parser = Parser(prog="review_job", description=__doc__)
+    parser.add_argument(
+        "--watch",
+        type=text,
+        metavar="ORG/SET",
+        help="Make the job and its webhook for this set, and exit.",
+    )
+    parser.add_argument(
+        "--code",
+        type=text,
+        metavar="ADDRESS",
+        help="Git address of potstill, which the job clones.",
+    )
     try:
+        given = parser.parse(sys.argv[1:] if arguments is None else arguments)
+        if given.help:
+            print_out(parser.format_help().rstrip())
+            return 0
         return _watch(given.watch, given.code) if given.watch else _review()
     except PotstillError as error:
-        print(f"review_job: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error("review_job", error)
         return error.status
 
 
@@ -47,7 +60,7 @@ def _review() -> int:
         if potstill(["review", name, str(number), "--comment"]) not in (0, 3):
             return 1
     if not found:
-        print("this event asks for no review")
+        print_out("this event needs no review")
     return 0
 
 
@@ -58,11 +71,11 @@ def _watch(name: str, code: str | None) -> int:
     token = os.environ.get("POTSTILL_REVIEW_TOKEN")
     if not code or not token:
         raise InputError(
-            "--watch needs --code with potstill's git address, and in POTSTILL_REVIEW_TOKEN a "
+            "--watch needs --code with the git address of potstill, and in POTSTILL_REVIEW_TOKEN a "
             "token that may write discussions on the set; give both"
         )
     with the_hub() as hub:
-        print(f"webhook {watch(hub, name, code=code, token=token)} watches {name}")
+        print_out(f"webhook {watch(hub, name, code=code, token=token)} watches {name}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""potstill show: the last draft, what was kept and dropped, and why."""
+"""potstill show: the newest draft, what was kept and dropped, and why."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from collections.abc import Sequence
 
 from builders.drafting.draft import load_draft
 from builders.drafting.summary import report, samples, table
-from scripts.main import about_a_set
+from scripts.command_line import Parser, add_json, add_name, add_work, print_out
+
+EXAMPLES = """\
+  potstill show instructions
+  potstill show instructions --json
+"""
 
 
-def arguments(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
-    """The verb's flags."""
-    about_a_set(parser)
-    parser.add_argument("--json", action="store_true", help="the draft's facts as one JSON object")
+def arguments(parser: Parser, _: Sequence[str]) -> None:
+    """The verb's words and flags."""
+    add_name(parser)
+    add_work(parser)
+    add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the table, five kept and five dropped rows."""
+    """Print the table, then five kept and five dropped rows."""
     draft = load_draft(given.name, given.work)
     if given.json:
-        print(report(draft))
+        print_out(report(draft))
         return 0
-    print(table(draft))
-    print(samples(draft, most=5))
+    print_out(table(draft))
+    print_out(samples(draft, most=5))
     return 0

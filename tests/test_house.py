@@ -231,7 +231,7 @@ def test_help_and_list_start_cheaply(potstill: Run, word: str) -> None:
     spent_s = cpu_s() - before
     assert done.returncode == 0, done.stderr
     imported = re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE)
-    assert "builders.recipe" in imported
+    assert "builders.errors" in imported
     assert HEAVY & {package(module) for module in imported} == set()
     assert spent_s < MOST_START_CPU_S
 

@@ -318,14 +318,16 @@ class Ledger:
 
         kinds = [(name, kind) for kind, names in _EXPORTED.items() for name in names.split()]
         schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in kinds])
+        if path.is_dir():
+            raise FolderError(f"{path} is a folder; name a file in it")
         part = path.with_name(f".{path.name}.part")
         written = 0
         try:
-            with pq.ParquetWriter(part, schema, compression="zstd") as writer:
-                for rows in self._exported():
-                    writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                    written += len(rows)
-            with part.open("rb") as file:
+            with part.open("wb") as file:
+                with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+                    for rows in self._exported():
+                        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+                        written += len(rows)
                 os.fsync(file.fileno())
             part.replace(path)
         except OSError as error:

@@ -69,7 +69,12 @@ def pool_spec(words: Sequence[str], usual: TeacherSpec) -> TeacherPoolSpec:
         place, _, model = who.rpartition("#") if "#" in who else (who, "", "")
         spec = replace(usual, place=place, model=model or usual.model)
         if place.startswith(("http://", "https://")):
-            first = first or urlsplit(place).netloc
+            try:
+                first = first or urlsplit(place).netloc
+            except ValueError as error:
+                raise InputError(
+                    f"{place!r} is not an address ({error}); expected one such as https://host/v1"
+                ) from None
             spec = replace(spec, key_env=_key_env(usual.key_env, place, first))
         (every if role is None else roles.setdefault(role, [])).append(spec)
     return TeacherPoolSpec(

@@ -71,7 +71,7 @@ def release(
         check_limits(made, repository)
         read_back(made, {config: [draft.file(config)] for config in schemas})
         if to.is_file() or (to.exists() and any(to.iterdir())):
-            if _all_hashes(to) == _all_hashes(made):
+            if _manifest(to) == _manifest(made) and file_hashes(to) == file_hashes(made):
                 return False
             raise FolderError(
                 f"{to} holds something other than this release; nothing was changed; "
@@ -148,6 +148,6 @@ def _history(base: Snapshot | None, new: Snapshot) -> list[Mapping[str, Any]]:
     return [{"version": new.version, "changes": line(found)}, *before]
 
 
-def _all_hashes(folder: Path) -> dict[str, Any]:
-    manifest = folder / MANIFEST
-    return file_hashes(folder) | {MANIFEST: manifest.read_bytes() if manifest.is_file() else None}
+def _manifest(folder: Path) -> bytes | None:
+    path = folder / MANIFEST
+    return path.read_bytes() if path.is_file() else None

@@ -1,0 +1,236 @@
+"""The words of a command line: how they are parsed and checked, and how anything is printed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from builders.errors import FolderError, UsageError, did_you_mean, nearest_name, printable
+
+MOST = 10**12  # larger than anything that is counted here
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_IS_UNFIT = "holds control characters or bytes that are not UTF-8; type it without them"
+_MISSING = re.compile(r"the following arguments are required: (.*)")
+
+
+def print_out(text: str) -> None:
+    """Print lines on stdout; verbs print with nothing else.
+
+    Raises:
+        FolderError: There is no room for them.
+    """
+    try:
+        print(_lines(text), flush=True)  # noqa: T201 - the only one
+    except OSError as error:
+        # What is left in the buffer goes nowhere, else the exit would fail on it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough, as `head` does
+            raise SystemExit(1) from None
+        raise FolderError(
+            f"the output cannot be written ({error.strerror}); write it to another place"
+        ) from None
+
+
+def print_error(program: str, error: Exception) -> None:
+    """Print one line on stderr, which names the program; of a very long one both ends."""
+    line = " ".join(str(error).split())
+    print_err(f"{program}: {line if len(line) <= 1000 else f'{line[:700]} [...] {line[-290:]}'}")
+
+
+def print_err(text: str) -> None:
+    """Print lines on stderr: progress and errors. The work goes on if nobody can read them."""
+    with contextlib.suppress(OSError):
+        print(_lines(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _lines(text: str) -> str:
+    """Text from outside must not control a terminal."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of one verb: words and flags in any order, and every error is one line."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            **settings,
+            add_help=False,
+            allow_abbrev=False,
+            exit_on_error=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.add_argument("-h", "--help", action="store_true", help="Print this help.")
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The values of the words and flags.
+
+        Raises:
+            UsageError: A value is wrong, a word is missing, or there is no such flag.
+        """
+        try:
+            given, left = self.parse_known_intermixed_args(words)
+        except argparse.ArgumentError as error:
+            raise UsageError(self._refusal(error.argument_name, error.message)) from None
+        if unknown := next((word for word in left if word.startswith("-") and word != "-"), None):
+            flag = unknown.partition("=")[0]
+            hint = did_you_mean(flag, (flag for one in self.shown() for flag in one.option_strings))
+            raise UsageError(
+                f"{self.prog} has no flag {flag!r}{hint or f'; `{self.prog} --help` lists them'}"
+            )
+        if left:
+            raise UsageError(f"{left[0]!r} is one word too many; type {self._synopsis()}")
+        return given
+
+    def error(self, message: str) -> NoReturn:
+        """Raise, where argparse prints its usage and exits."""
+        raise UsageError(self._refusal(None, message))
+
+    def shown(self) -> list[argparse.Action]:
+        """The words and flags that are not hidden."""
+        return [action for action in self._actions if action.help != argparse.SUPPRESS]
+
+    def _refusal(self, flag: str | None, message: str) -> str:
+        if flag is None:
+            missing = _MISSING.fullmatch(message)
+            what = f"{missing[1]} is missing" if missing else message
+            return f"{what}; type {self._synopsis()}"
+        if message.startswith("expected "):
+            metavar = next(one.metavar for one in self._actions if flag in one.option_strings)
+            return f"{flag} needs a value; type {flag} {metavar}"
+        if message.startswith("ignored explicit argument"):
+            return f"{flag} takes no value; type {flag} alone"
+        return f"{flag}: {message}"
+
+    def _synopsis(self) -> str:
+        """What has to be typed: the words and the required flags."""
+        words = [self.prog]
+        for action in self.shown():
+            if not action.option_strings:
+                optional = action.nargs in ("?", "*")
+                words.append(f"[{action.metavar}]" if optional else str(action.metavar))
+            elif action.required:
+                words.append(f"{action.option_strings[0]} {action.metavar}")
+        return f"`{' '.join(words)}`"
+
+
+# --- values
+
+
+def text(value: str) -> str:
+    """Any text that is not empty."""
+    if not value.strip():
+        raise argparse.ArgumentTypeError("the value is empty; give one, or leave the flag out")
+    if _UNFIT.search(value):
+        raise argparse.ArgumentTypeError(f"{shortened(value)} {_IS_UNFIT}")
+    return value
+
+
+def path(value: str) -> Path:
+    """A file or a folder on this machine."""
+    if not value or "://" in value:
+        raise argparse.ArgumentTypeError(
+            f"{shortened(value)} is not a path; name a file or a folder on this machine"
+        )
+    if _UNFIT.search(value):
+        raise argparse.ArgumentTypeError(f"{shortened(value)} {_IS_UNFIT}")
+    return Path(value).absolute() if ":" in value else Path(value)  # for pyarrow, a:b is an address
+
+
+def count(least: int = 1, most: int = MOST) -> Callable[[str], int]:
+    """A whole number within bounds; of one that may be negative, `least` is not worth naming."""
+    bound = f" from {least} on" if least >= 0 else ""
+
+    def value(word: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,40}", word) or int(word) < least:
+            raise argparse.ArgumentTypeError(f"{shortened(word)} is not a whole number{bound}")
+        if int(word) > most:
+            raise argparse.ArgumentTypeError(f"{word} is too large; the largest is {most:,}")
+        return int(word)
+
+    return value
+
+
+def above_0(word: str) -> float:
+    """A number above 0."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(word) < math.inf:
+            return float(word)
+    raise argparse.ArgumentTypeError(f"{shortened(word)} is not a number above 0")
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """One of a few words."""
+    known = [*names]
+
+    def value(word: str) -> str:
+        if word in known:
+            return word
+        raise argparse.ArgumentTypeError(
+            f"there is no {shortened(word)}; there are {nearest_name(word, known)}"
+        )
+
+    return value
+
+
+def shortened(word: str) -> str:
+    """A wrong value as an error shows it."""
+    return repr(word if len(word) <= 60 else f"{word[:60]}...")
+
+
+# --- the words and flags that several verbs have, each with one name
+
+
+def add_name(parser: Parser) -> None:
+    """The recipe whose builds a verb is about."""
+    parser.add_argument(
+        "name",
+        type=text,
+        metavar="NAME",
+        help="A recipe that `potstill list` shows, or a .py file or a module with one.",
+    )
+
+
+def add_work(parser: Parser) -> None:
+    """The folder of all drafts and ledgers."""
+    parser.add_argument(
+        "--work",
+        type=path,
+        default=Path("work"),
+        metavar="DIR",
+        help="Folder with the drafts and ledgers (default: ./work).",
+    )
+
+
+def add_hub_data(parser: Parser) -> argparse.Action:
+    """The folder of the embedded Hub."""
+    return parser.add_argument(
+        "--hub-data",
+        type=path,
+        default=Path("work/hub"),
+        metavar="DIR",
+        help="Folder with the data of the embedded Hub (default: ./work/hub).",
+    )
+
+
+def add_json(parser: Parser) -> None:
+    """The same facts for a program."""
+    parser.add_argument("--json", action="store_true", help="Print one JSON object instead.")
+
+
+def add_alias(parser: Parser, flag: str, of: argparse.Action) -> None:
+    """Another spelling of a flag, which is accepted and not shown."""
+    parser.add_argument(
+        flag,
+        dest=of.dest,
+        type=of.type or str,
+        metavar=of.metavar,
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )

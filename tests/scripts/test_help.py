@@ -1,0 +1,103 @@
+"""Help: whole sentences, a metavar for each value, and examples that work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib.metadata import version
+
+import pytest
+
+from builders.recipe_loading import recipe_names
+from scripts.command_line import Parser
+from scripts.main import VERBS, main, parsers
+
+RECIPES = recipe_names()
+METAVAR = re.compile(
+    r"[A-Z][A-Z/@]*(,\.\.\.)?|\{[\w,-]+\}|\[ROLE=\]WHO\[#MODEL\]|WHO\[#MODEL\]|NAME=COLUMN,\.\.\."
+)
+
+
+@pytest.fixture(scope="module")
+def explained() -> dict[str, Parser]:
+    """The parser of each verb, and of `build` with each recipe."""
+    made = parsers(dict.fromkeys(VERBS, ()))
+    builds = {f"build {name}": parsers({"build": [name]})["build"] for name in RECIPES}
+    return made | builds
+
+
+def test_every_help_text_is_a_sentence_and_every_value_has_a_name(
+    explained: dict[str, Parser],
+) -> None:
+    for verb, parser in explained.items():
+        for action in parser.shown():
+            if action.dest == "==SUPPRESS==":  # the verbs themselves
+                continue
+            text = (action.help or "") % vars(action)
+            assert re.fullmatch(r"[A-Z`].*\.", text, re.DOTALL), (verb, action.dest, text)
+            if action.nargs != 0:
+                assert METAVAR.fullmatch(str(action.metavar)), (verb, action.dest, action.metavar)
+
+
+def test_the_options_of_a_recipe_are_explained_with_their_defaults(
+    explained: dict[str, Parser],
+) -> None:
+    for name in RECIPES:
+        options = [one for one in explained[f"build {name}"].shown() if "option_" in one.dest]
+        assert options, name
+        for option in options:
+            assert f"(default: {option.default})" in str(option.help), (name, option.dest)
+
+
+def test_a_flag_of_several_verbs_takes_the_same_value_in_each(
+    explained: dict[str, Parser],
+) -> None:
+    metavars: dict[str, set[str]] = {}
+    for parser in explained.values():
+        for action in parser.shown():
+            for flag in action.option_strings:
+                metavars.setdefault(flag, set()).add(str(action.metavar))
+    assert metavars.pop("--teacher") == {
+        "[ROLE=]WHO[#MODEL]",
+        "WHO[#MODEL]",
+    }  # `judge` has one role
+    assert {flag: names for flag, names in metavars.items() if len(names) > 1} == {}
+
+
+def test_two_examples_at_least_and_each_is_a_command_line_that_parses() -> None:
+    for verb in VERBS:
+        epilog = str(parsers({verb: ()})[verb].epilog)
+        lines = epilog.splitlines()[1:]
+        assert len(lines) >= 2, verb
+        for line in lines:
+            assert len(line) < 80, line
+            words = shlex.split(line.partition(" || ")[0], comments=True)
+            if words[0] == "eval":  # eval "$(potstill ...)"
+                words = shlex.split(words[1].removeprefix("$(").removesuffix(")"))
+            program, named, *more = words
+            assert (program, named) == ("potstill", verb), line
+            if ">" in more:
+                more = more[: more.index(">")]
+            parsers({verb: more})[verb].parse(more)
+
+
+def test_help_is_printed_by_each_spelling(capsys: pytest.CaptureFixture[str]) -> None:
+    def printed(*words: str) -> str:
+        assert main(words) == 0, words
+        return capsys.readouterr().out
+
+    everything = printed("help")
+    assert everything == printed("--help") == printed("-h")
+    assert all(f"    {verb} " in everything for verb in VERBS)
+    for verb in VERBS:
+        assert printed("help", verb) == printed(verb, "--help") == printed(verb, "-h")
+    named = printed("help", "build", "ultrafeedback")
+    assert named == printed("build", "ultrafeedback", "--help")
+    assert "--writers" in named and "--writers" not in printed("help", "build")
+    assert max(map(len, everything.splitlines())) < 90
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag in ("--version", "-V"):
+        assert main([flag]) == 0
+        assert capsys.readouterr().out == f"potstill {version('potstill')}\n"

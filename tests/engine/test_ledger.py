@@ -292,10 +292,9 @@ def test_a_failure_is_never_an_answer(tmp_path: Path) -> None:
         record(ledger, (call(1), answer(1)))
         assert ledger.get(call(1).key) == answer(1)
         assert ledger.summary()["failures"] == {"http 500": 1}
-    rows = sqlite3.connect(tmp_path / "ledger.sqlite").execute(
-        "SELECT key, cause, message, status, attempts FROM failures"
-    )
-    assert rows.fetchall() == [(call(1).key, "http 500", "broke \\udc80", 500, 3)]
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
+        rows = connection.execute("SELECT key, cause, message, status, attempts FROM failures")
+        assert rows.fetchall() == [(call(1).key, "http 500", "broke \\udc80", 500, 3)]
 
 
 def test_the_summary_adds_up(tmp_path: Path) -> None:

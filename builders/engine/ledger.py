@@ -32,7 +32,7 @@ from builders.engine.ledger_format import (
     unpacked,
     utf8,
 )
-from builders.errors import FolderError
+from builders.errors import FolderError, InputError
 
 _GATHER_S = 0.002  # where calls come together, so that more of them share a commit
 _MOST_BATCH = 1024  # entries of one transaction
@@ -306,13 +306,21 @@ class Ledger:
         return dict(zip(_SUMS, whole, strict=True)) | {"teachers": teachers, "failures": failures}
 
     def export(self, path: Path) -> int:
-        """Write all answers to one parquet file, which appears whole; give the number of rows.
+        """Write all answers to one parquet file and return the number of its rows.
 
-        What has structure is JSON. Lone surrogates, which parquet cannot hold, become escapes.
+        The file appears whole or not at all. Structured values are written as JSON. Lone
+        surrogates, which parquet cannot store, become escapes.
 
         Raises:
-            FolderError: No room or no right, or the ledger is damaged; `path` is as it was.
+            InputError: `path` exists and is not a regular file.
+            FolderError: The disk is full, `path` is not writable or the ledger is damaged; `path`
+                is unchanged.
         """
+        if path.exists() and not path.is_file():  # the rename below would replace even a device
+            raise InputError(
+                f"{path} exists and is not a regular file; expected a file to write or a new name; "
+                "give another path"
+            )
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from builders.engine import ledger as ledger_module
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.ledger import Ledger
-from builders.errors import FolderError
+from builders.errors import FolderError, InputError
 from tests.cases import each
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ from pathlib import Path
 from typing import Any
 from builders.engine.calls import Answer, Call
 from builders.engine.ledger import Ledger
-from builders.errors import FolderError
+from builders.errors import FolderError, InputError
 
 {inspect.getsource(call)}
 {inspect.getsource(answer)}
@@ -354,6 +354,19 @@ def test_an_export_has_all_answers_and_appears_whole(tmp_path: Path) -> None:
     assert json.loads(last["asked"]) == call(-1).asked and json.loads(last["schema"])["type"]
     assert (last["cost_usd"], last["attempts"], last["model"]) == (0.5, 2, "m")
     assert rows[0]["cost_usd"] is rows[0]["schema"] is None
+
+
+def test_an_export_replaces_nothing_but_a_file(tmp_path: Path) -> None:
+    pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "link"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    link.symlink_to(pipe)
+    with opened(filled(tmp_path / "ledger.sqlite", 3)) as ledger:
+        for path in (pipe, folder, link):
+            with pytest.raises(InputError, match=f"{path.name} exists and is not a regular file"):
+                ledger.export(path)
+    assert pipe.is_fifo() and folder.is_dir() and link.is_symlink()
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 # --- more than one ledger

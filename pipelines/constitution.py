@@ -62,7 +62,7 @@ def pipeline(
         last = AskAll(
             name="answer",
             llm=writer,
-            build=lambda raw: [Question(asked=raw["prompt"], sample=sample) for sample in (0, 1)],
+            build=lambda raw: [Question(prompt=raw["prompt"], sample=sample) for sample in (0, 1)],
             answer="answers",
             also={"rounds": rounds, "cut_off": cut_off},
         )

@@ -235,8 +235,10 @@ def bench_ledger(args: argparse.Namespace) -> dict[str, Any]:
     def write_ms(ledger: Ledger, entries: int, most: int) -> float:
         pairs = []
         for number in islice(numbers, entries):
-            asked = f"{number}: {texts[number % 199][:1000]}"
-            call = Call(role="writer", endpoint="http://x/v1", model="m", revision="r", asked=asked)
+            prompt = f"{number}: {texts[number % 199][:1000]}"
+            call = Call(
+                role="writer", endpoint="http://x/v1", model="m", revision="r", prompt=prompt
+            )
             pairs.append((call, Answer(text=texts[number % 200], input_tokens=9, latency_s=1.0)))
             all_keys.append(call.key)  # computed before what is measured
         start = time.process_time()

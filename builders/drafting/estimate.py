@@ -50,8 +50,8 @@ def estimate(order: BuildSpec, progress: Progress) -> dict[str, Any]:
     tokens: dict[str, float] = defaultdict(float)
     costs: dict[str, float] = defaultdict(float)
     for call, answer, cost_usd in answers:
-        tokens[str(call.asked)] += (answer.input_tokens or 0) + (answer.output_tokens or 0)
-        costs[str(call.asked)] += math.nan if cost_usd is None else cost_usd
+        tokens[str(call.prompt)] += (answer.input_tokens or 0) + (answer.output_tokens or 0)
+        costs[str(call.prompt)] += math.nan if cost_usd is None else cost_usd
     known = not any(map(math.isnan, costs.values()))
     if order.recipe.candidates is None:  # a row a seed
         wanted = min(wanted, made.origin.rows)

@@ -117,7 +117,7 @@ def call_rows(
             "role": call.role,
             "model": call.model,
             "revision": call.revision,
-            "asked": json_text(call.asked),
+            "asked": json_text(call.prompt),
             "sampling": json_text(dict(call.sampling)),
             "sample": call.sample,
             "answer": _writable(answer.text),

@@ -154,7 +154,7 @@ class Budget:
         return cost
 
     def _most(self, call: Call) -> dict[str, float]:
-        asked = str(call.asked).encode("utf-8", "replace")
+        asked = str(call.prompt).encode("utf-8", "replace")
         input_tokens = 16 + len(asked) / _BYTES_A_TOKEN
         output_tokens = call.sampling.get("max_tokens") or self._most_output.get(
             call.role, _UNBOUNDED_OUTPUT

@@ -21,7 +21,7 @@ class Call:
     endpoint: str
     model: str
     revision: str | None
-    asked: str | list[dict[str, Any]]
+    prompt: str | list[dict[str, Any]]
     sampling: Mapping[str, Any] = field(default_factory=dict)
     schema: Mapping[str, Any] | None = None
     sample: int = 0
@@ -33,7 +33,7 @@ class Call:
             self.endpoint,
             self.model,
             self.revision,
-            self.asked,
+            self.prompt,
             dict(self.sampling),
             self.schema,
             self.sample,
@@ -49,7 +49,7 @@ class Call:
     @property
     def text(self) -> str:
         """What is asked, as one text: the last message, or the text to continue."""
-        return self.asked if isinstance(self.asked, str) else str(self.asked[-1]["content"])
+        return self.prompt if isinstance(self.prompt, str) else str(self.prompt[-1]["content"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class Question:
     """One of several things that a step asks for a row.
 
     Attributes:
-        asked: Messages, or a text to continue.
+        prompt: Messages, or a text to continue.
         about: What the step needs to know of the question later; JSON values.
         teacher: The name of one of the teachers that share the role; None: the first.
         sampling: In addition to the role's own.
@@ -83,7 +83,7 @@ class Question:
         sample: 0 for the first answer to the same question.
     """
 
-    asked: str | list[dict[str, Any]]
+    prompt: str | list[dict[str, Any]]
     about: Mapping[str, Any] = field(default_factory=dict)
     teacher: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)

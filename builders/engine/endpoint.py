@@ -120,7 +120,7 @@ class EndpointTeacher:
             Failure: With the cause, and whether asking again can help.
         """
         began = time.perf_counter()
-        raw = isinstance(call.asked, str) and not self._chat_only
+        raw = isinstance(call.prompt, str) and not self._chat_only
         status, headers, body = await self._post(call, raw)
         if raw and status in (404, 405, 501) and "model" not in _error_text(body).lower():
             # The endpoint knows chat only: the text to continue becomes a message, for good.
@@ -280,8 +280,8 @@ def _request(call: Call, raw: bool) -> tuple[str, dict[str, Any]]:
             "json_schema": {"name": "answer", "schema": dict(call.schema), "strict": True},
         }
     if raw:
-        return "/completions", payload | {"prompt": call.asked}
-    asked = call.asked
+        return "/completions", payload | {"prompt": call.prompt}
+    asked = call.prompt
     messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
     return "/chat/completions", payload | {"messages": messages}
 

@@ -38,8 +38,8 @@ _GATHER_S = 0.002  # where calls come together, so that more of them share a com
 _MOST_BATCH = 1024  # entries of one transaction
 _GROUP_ROWS, _GROUP_LETTERS = 1000, 32_000_000  # of an export; logprobs can make rows of megabytes
 _DEFAULTS = {field.name: field.default for field in fields(Answer)}
-_WHO = ("role", "endpoint", "model", "revision")
-_ASKED = ("asked", "sampling", "schema", "sample")
+_TEACHER_FIELDS = ("role", "endpoint", "model", "revision")
+_CALL_FIELDS = ("prompt", "sampling", "schema", "sample")
 
 _ADD_TEACHER = "INSERT INTO teachers (who) VALUES (?) ON CONFLICT (who) DO NOTHING"
 # On conflict the first answer stands: it may have been used already.
@@ -171,10 +171,12 @@ class Ledger:
         Raises:
             FolderError: It is not recorded; everything recorded before is kept.
         """
-        asked = [call.asked, dict(call.sampling), call.schema, call.sample]
-        given = {name: value for name, value in vars(answer).items() if value != _DEFAULTS[name]}
+        call_values = [call.prompt, dict(call.sampling), call.schema, call.sample]
+        answer_values = {
+            name: value for name, value in vars(answer).items() if value != _DEFAULTS[name]
+        }
         tokens = [countable(answer.input_tokens), countable(answer.output_tokens)]
-        row = [*tokens, cost_usd, attempts, hedged, packed(call.key, given, asked)]
+        row = [*tokens, cost_usd, attempts, hedged, packed(call.key, answer_values, call_values)]
         await self._enqueue(_ADD_ANSWER, call, row, answer)
 
     async def record_failure(self, call: Call, failure: Failure, *, attempts: int) -> None:
@@ -301,7 +303,7 @@ class Ledger:
             self._teacher(who) | dict(zip(_SUMS, sums, strict=True))
             for who, *sums in self._rows(f"SELECT {_TEACHER}, {_SUMMED} GROUP BY teacher")
         ]
-        teachers.sort(key=lambda one: [str(one[name]) for name in _WHO])
+        teachers.sort(key=lambda one: [str(one[name]) for name in _TEACHER_FIELDS])
         failures = dict(self._rows(_FAILED))
         return dict(zip(_SUMS, whole, strict=True)) | {"teachers": teachers, "failures": failures}
 
@@ -364,6 +366,7 @@ class Ledger:
         """One row of an export."""
         call, answer, rest = self._read(row)
         flat = vars(answer) | vars(call) | {"id": call.id, "model_reported": answer.model}
+        flat["asked"] = call.prompt
         flat |= zip(("time", "cost_usd", "attempts", "hedged"), rest, strict=True)
         for name in ("asked", "sampling", "schema", "tool_calls", "logprobs"):
             flat[name] = None if flat[name] is None else json_text(flat[name])
@@ -381,12 +384,12 @@ class Ledger:
     def _read(self, row: tuple[Any, ...]) -> tuple[Call, Answer, Sequence[Any]]:
         """Call, answer, and time, cost, attempts and hedged requests from a row of _WHOLE."""
         _, key, who, texts, *rest = row
-        given, asked = unpacked(self._path, key, texts, values=2)
-        names = self._teacher(who) | dict(zip(_ASKED, asked, strict=True))
-        return Call(**names), Answer(**given), rest
+        answer, call = unpacked(self._path, key, texts, values=2)
+        fields_of_call = self._teacher(who) | dict(zip(_CALL_FIELDS, call, strict=True))
+        return Call(**fields_of_call), Answer(**answer), rest
 
     def _teacher(self, who: Any) -> dict[str, Any]:
-        return dict(zip(_WHO, unpacked(self._path, b"", who, values=1)[0], strict=True))
+        return dict(zip(_TEACHER_FIELDS, unpacked(self._path, b"", who, values=1)[0], strict=True))
 
 
 @functools.lru_cache

@@ -127,7 +127,7 @@ class EngineLLM(LLM):  # type: ignore[misc]
         for turn in range(tries):
             sampling = {**question.sampling, **(question.again if turn else {})}
             sample = question.sample * tries + turn
-            call = self._call(question.asked, sample, question.teacher, sampling, question.schema)
+            call = self._call(question.prompt, sample, question.teacher, sampling, question.schema)
             asked.get([]).append(call.id)
             reply["calls"].append(call.id)
             reply |= {"teacher": call.role, "model": call.model}
@@ -162,7 +162,7 @@ class EngineLLM(LLM):  # type: ignore[misc]
             endpoint=teacher.name,
             model=teacher.model,
             revision=teacher.revision,
-            asked=messages,
+            prompt=messages,
             sampling={**self.sampling, **(sampling or {}), "seed": seed},
             schema=schema or self.answer_schema,
             sample=sample,

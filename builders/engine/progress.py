@@ -45,7 +45,7 @@ class Progress:
         return time.monotonic() - self.began
 
     @property
-    def tokens_a_call(self) -> float:
+    def tokens_per_call(self) -> float:
         """The mean so far; 0 before the first answer."""
         return (self.input_tokens + self.output_tokens) / self.calls if self.calls else 0.0
 

@@ -19,15 +19,15 @@ class RateLimiter:
 
     Args:
         most: The most calls in flight; the limiter starts there and comes down when refused.
-        requests_a_minute: The most calls sent in a minute, evenly spaced; None for no bound.
-        tokens_a_minute: The most tokens in a minute, evenly spaced; None for no bound.
+        requests_per_minute: The most calls sent in a minute, evenly spaced; None for no bound.
+        tokens_per_minute: The most tokens in a minute, evenly spaced; None for no bound.
     """
 
     def __init__(
         self,
         most: int,
-        requests_a_minute: float | None = None,
-        tokens_a_minute: float | None = None,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
     ) -> None:
         self.most = most
         self.limit = float(most)
@@ -35,7 +35,7 @@ class RateLimiter:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._paces = [
             _Pace(a_minute) if a_minute else None
-            for a_minute in (requests_a_minute, tokens_a_minute)
+            for a_minute in (requests_per_minute, tokens_per_minute)
         ]
         self._paused_until = 0.0
         self._lowered_at = 0.0

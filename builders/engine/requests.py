@@ -169,7 +169,7 @@ class TeacherClient:
         reserved = await self._budget.reserve(call)
         try:
             enter = self._limiter.follow if hedge else self._limiter.enter
-            entered = await enter(self._progress.tokens_a_call)
+            entered = await enter(self._progress.tokens_per_call)
             if self._stopping():
                 self._limiter.leave(entered, answered=False)
                 await asyncio.get_running_loop().create_future()  # until it is cancelled
@@ -259,7 +259,7 @@ def teacher_clients(
             )
         prices[one.name, one.model] = price
         limiter = RateLimiter(
-            one.concurrency, run_limits.requests_a_minute, run_limits.tokens_a_minute
+            one.concurrency, run_limits.requests_per_minute, run_limits.tokens_per_minute
         )
         limiter = limiters.setdefault(one.name, limiter)
         found[address(one)] = TeacherClient(

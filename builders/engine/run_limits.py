@@ -20,5 +20,5 @@ class RunLimits:
     price: str | None = None
     prices: Path | None = None
     hedge_s: float | None = None
-    requests_a_minute: float | None = None
-    tokens_a_minute: float | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None

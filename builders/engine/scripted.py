@@ -65,7 +65,7 @@ class ScriptedTeacher:
         return Answer(
             text=given["text"],
             finish_reason=given.get("finish_reason", "stop"),
-            input_tokens=len(str(call.asked).split()),
+            input_tokens=len(str(call.prompt).split()),
             output_tokens=words,
             model=self.model,
             logprobs=given.get("logprobs"),

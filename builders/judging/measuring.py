@@ -128,7 +128,7 @@ async def _verdicts(
             endpoint=who.name,
             model=who.model,
             revision=who.revision,
-            asked=question.messages,
+            prompt=question.messages,
             sampling=_SAMPLING,
             sample=sample,
         )

@@ -89,7 +89,7 @@ def rating_questions(raw: Raw, *, form: str, seed: int, longest: int = LONGEST) 
         named = labels(json.dumps([seed, raw["id"], name, texts]), len(texts))
         questions.append(
             Question(
-                asked=rating_request(
+                prompt=rating_request(
                     aspect,
                     raw["prompt"],
                     texts,
@@ -143,7 +143,7 @@ def critique_questions(raw: Raw, *, form: str, longest: int = LONGEST) -> list[Q
         )
         questions.append(
             Question(
-                asked=asked,
+                prompt=asked,
                 about={"aspect": "overall"},
                 again=AGAIN,
                 schema=schema if form == "json" else None,

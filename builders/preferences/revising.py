@@ -69,7 +69,7 @@ def critique_question(principles: Principles, turn: int, raw: Raw) -> list[Quest
     """Asks for faults by the round's principle, after the answer that it is about."""
     principle = principles(raw)[turn - 1]
     asked = _dialogue(raw, turn, f"{principle.critique}\n\nDo not write a new answer yet.")
-    return [Question(asked=asked, about={"principle": principle.id})] if asked else []
+    return [Question(prompt=asked, about={"principle": principle.id})] if asked else []
 
 
 def revision_question(principles: Principles, turn: int, raw: Raw) -> list[Question]:
@@ -81,7 +81,7 @@ def revision_question(principles: Principles, turn: int, raw: Raw) -> list[Quest
         return []
     request = f"{principle.revision}\n\nWrite the new answer and nothing else."
     asked = [*asked, *assistant(critique), *user(request)]
-    return [Question(asked=asked, about={"principle": principle.id})]
+    return [Question(prompt=asked, about={"principle": principle.id})]
 
 
 def _dialogue(raw: Raw, turn: int, request: str) -> list[dict[str, str]] | None:

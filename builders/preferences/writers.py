@@ -43,7 +43,7 @@ def writing_questions(
         system = asked[0]["content"]
         questions.append(
             Question(
-                asked=asked,
+                prompt=asked,
                 teacher=drawn[place % len(drawn)],
                 sampling={"temperature": temperature},
                 about={"principle": principle, "system": system, "temperature": temperature},

@@ -23,7 +23,7 @@ from tests.cases import each
 def _call(text: str = "x" * 100, max_tokens: int | None = 50) -> Call:
     sampling = {} if max_tokens is None else {"max_tokens": max_tokens}
     return Call(
-        role="writer", endpoint="e", model="m", revision=None, asked=text, sampling=sampling
+        role="writer", endpoint="e", model="m", revision=None, prompt=text, sampling=sampling
     )
 
 

@@ -10,7 +10,7 @@ RIVER = [{"role": "user", "content": "Name a river."}]
 OIL = [{"role": "system", "content": "Sei knapp. \U0001f600"}, {"role": "user", "content": "Öl?"}]
 SCHEMA = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "string"}}}
 SAMPLING = {"top_p": 0.95, "temperature": 0, "stop": ["\n", "\u2028"], "seed": 7, "a": {"z": 1}}
-PLAIN = Call(role="writer", endpoint="http://x/v1", model="m", revision="r", asked=RIVER)
+PLAIN = Call(role="writer", endpoint="http://x/v1", model="m", revision="r", prompt=RIVER)
 
 CASES = {
     "messages": (
@@ -22,11 +22,11 @@ CASES = {
         "1c61d693ff26475b5b20664961c355a3e956877a485318037daf28c1707f6c2d",
     ),
     "the parts of a message in another order": (
-        replace(PLAIN, asked=[{"content": "Name a river.", "role": "user"}]),
+        replace(PLAIN, prompt=[{"content": "Name a river.", "role": "user"}]),
         "1c61d693ff26475b5b20664961c355a3e956877a485318037daf28c1707f6c2d",
     ),
     "a text to continue": (
-        replace(PLAIN, asked="Name a river.\n1."),
+        replace(PLAIN, prompt="Name a river.\n1."),
         "8e87518577fc4345522a8fbffeaf7bad38f7c7de3a0fe1adb4ae07d4284927c7",
     ),
     "another endpoint and model, without a revision": (
@@ -34,11 +34,11 @@ CASES = {
         "75fefd6528549d8c4a923e1d16e779f2d15c7c98c6d18fa628621aac6b320f79",
     ),
     "characters beyond ASCII": (
-        replace(PLAIN, asked=OIL),
+        replace(PLAIN, prompt=OIL),
         "2e13a67f29f61129accef54f8e18fda68da9ef1d6b9e870a45c345a3d652f31a",
     ),
     "a lone surrogate": (
-        replace(PLAIN, asked="half \ud83d of it"),
+        replace(PLAIN, prompt="half \ud83d of it"),
         "e5d01ce7e37b5f0781cdee44d03429999281829deba1470efd7ce3f5c85317f9",
     ),
     "sampling whose names are not sorted": (

@@ -185,7 +185,7 @@ def call(asked: Any, schema: Mapping[str, Any] | None = None, **sampling: Any) -
         endpoint="embedded",
         model=MODEL,
         revision=None,
-        asked=asked,
+        prompt=asked,
         sampling={"max_tokens": 48, **sampling},
         schema=schema,
     )

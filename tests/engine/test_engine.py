@@ -23,7 +23,7 @@ from builders.engine.progress import Progress
 from builders.errors import Stopped
 from tests.engine.test_executor import RECIPE, Scripted
 
-CALL = Call(role="writer", endpoint="scripted", model="scripted", revision=None, asked="say 1")
+CALL = Call(role="writer", endpoint="scripted", model="scripted", revision=None, prompt="say 1")
 ANSWER = Answer(text="re say 1", input_tokens=1, output_tokens=1)
 Check = Callable[[Engine, Ledger], Awaitable[None]]
 

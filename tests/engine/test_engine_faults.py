@@ -615,7 +615,7 @@ def test_a_slow_pace_is_not_taken_for_standing_still(
     monkeypatch.setattr(engine_module, "_STILL_S", 0.3)
     monkeypatch.setattr(engine_module, "_STUCK_S", 0.5)
     with Endpoint() as endpoint:
-        run_limits = RunLimits(requests_a_minute=30)
+        run_limits = RunLimits(requests_per_minute=30)
         assert len(in_process(tmp_path, endpoint.url, rows=2, run_limits=run_limits)) == 2
 
 

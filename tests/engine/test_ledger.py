@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def call(number: int, **other: Any) -> Call:
     asked = [{"role": "user", "content": f"{number}: " + "tell of the sea and the wind " * 9}]
     facts = {"role": "writer", "endpoint": "http://x/v1", "model": "m", "revision": "r"}
-    return Call(**{**facts, "asked": asked, "sampling": {"seed": number}, **other})
+    return Call(**{**facts, "prompt": asked, "sampling": {"seed": number}, **other})
 
 
 def answer(number: int, **other: Any) -> Answer:
@@ -53,7 +53,7 @@ from pathlib import Path
 from typing import Any
 from builders.engine.calls import Answer, Call
 from builders.engine.ledger import Ledger
-from builders.errors import FolderError, InputError
+from builders.errors import FolderError
 
 {inspect.getsource(call)}
 {inspect.getsource(answer)}
@@ -126,7 +126,7 @@ CALLS = st.builds(
     endpoint=NAMES,
     model=NAMES,
     revision=st.none() | NAMES,
-    asked=TEXTS | st.lists(OBJECTS, max_size=2),
+    prompt=TEXTS | st.lists(OBJECTS, max_size=2),
     sampling=OBJECTS,
     schema=st.none() | OBJECTS,
     sample=st.integers(0, 3),
@@ -267,8 +267,8 @@ def test_a_reader_in_the_middle_sees_what_is_recorded_meanwhile(
 def test_answers_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
     with opened(filled(tmp_path / "ledger.sqlite", 30)) as ledger:
         numbers = random.Random(1).choices(range(30), k=80)
-        asked = ledger.answers(call(number).key for number in numbers)
-        assert [one.asked for one, _, _ in asked] == [call(number).asked for number in numbers]
+        answers = ledger.answers(call(number).key for number in numbers)
+        assert [one.prompt for one, _, _ in answers] == [call(number).prompt for number in numbers]
 
 
 def test_a_key_without_an_answer_is_said_when_it_is_reached(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_an_export_has_all_answers_and_appears_whole(tmp_path: Path) -> None:
     assert [row["text"] for row in rows[:-1]] == [answer(number).text for number in range(1234)]
     last = rows[-1]
     assert last["text"] == "a\\udc80b\x00" and json.loads(last["tool_calls"])[0]["name"] == "\udc80"
-    assert json.loads(last["asked"]) == call(-1).asked and json.loads(last["schema"])["type"]
+    assert json.loads(last["asked"]) == call(-1).prompt and json.loads(last["schema"])["type"]
     assert (last["cost_usd"], last["attempts"], last["model"]) == (0.5, 2, "m")
     assert rows[0]["cost_usd"] is rows[0]["schema"] is None
 

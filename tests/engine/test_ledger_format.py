@@ -18,18 +18,18 @@ from builders.engine.ledger_format import create
 GOLDEN = Path(__file__).parents[1] / "golden" / "ledger.sql"
 
 CALLS = (
-    Call(role="writer", endpoint="http://x/v1", model="m", revision="r", asked="Once upon"),
+    Call(role="writer", endpoint="http://x/v1", model="m", revision="r", prompt="Once upon"),
     Call(
         role="judge",
         endpoint="http://y/v1",
         model="n",
         revision=None,
-        asked=[{"role": "user", "content": "half \ud83d, ü"}],
+        prompt=[{"role": "user", "content": "half \ud83d, ü"}],
         sampling={"temperature": 0.7, "seed": 3},
         schema={"type": "object"},
         sample=2,
     ),
-    Call(role="writer", endpoint="http://x/v1", model="m", revision="r", asked="long " * 300),
+    Call(role="writer", endpoint="http://x/v1", model="m", revision="r", prompt="long " * 300),
 )
 # All is written out: what equals a default is not stored, so the defaults must stay as they are.
 ANSWERS = (

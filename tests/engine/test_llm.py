@@ -59,7 +59,7 @@ def seeds(*questions: Question, build_seed: int = 5) -> list[int]:
 
 
 def test_every_try_of_every_sample_of_a_question_is_a_sample_of_its_own() -> None:
-    questions = [Question(asked=RIVER, sample=sample) for sample in range(3)]
+    questions = [Question(prompt=RIVER, sample=sample) for sample in range(3)]
     made = calls(lambda llm: llm.replies(questions, only("none"), 4))
     assert sorted(call.sample for call in made) == list(range(12))
     # The second sample is parsed at its third try: 1 * 4 + 2.
@@ -71,11 +71,11 @@ def test_every_try_of_every_sample_of_a_question_is_a_sample_of_its_own() -> Non
 
 def test_the_seed_of_a_call_never_changes() -> None:
     found = {
-        "messages": seeds(Question(asked=RIVER)),
-        "a text to continue": seeds(Question(asked="Name a river.")),
-        "a lone surrogate": seeds(Question(asked="half \ud83d")),
-        "the second and third sample": seeds(*(Question(asked=RIVER, sample=n) for n in (1, 2))),
-        "another seed of the build": seeds(Question(asked=RIVER), build_seed=6),
+        "messages": seeds(Question(prompt=RIVER)),
+        "a text to continue": seeds(Question(prompt="Name a river.")),
+        "a lone surrogate": seeds(Question(prompt="half \ud83d")),
+        "the second and third sample": seeds(*(Question(prompt=RIVER, sample=n) for n in (1, 2))),
+        "another seed of the build": seeds(Question(prompt=RIVER), build_seed=6),
     }
     assert found == {
         "messages": [1941286280],
@@ -87,11 +87,11 @@ def test_the_seed_of_a_call_never_changes() -> None:
 
 
 def test_the_seed_comes_last_and_overrides_every_other() -> None:
-    [seed] = seeds(Question(asked=RIVER))
+    [seed] = seeds(Question(prompt=RIVER))
     cases: list[tuple[Question, dict[str, Any]]] = [
-        (Question(asked=RIVER, sampling={"stop": ["\n"], "top_p": 0.5}), {"top_p": 1.0, "n": 1}),
-        (Question(asked=RIVER, sampling={"seed": 2}), {"top_p": 0.5, "n": 1, "stop": ["\n"]}),
-        (Question(asked=RIVER), {"top_p": 0.5, "n": 1, "stop": ["\n"], "seed": 3}),
+        (Question(prompt=RIVER, sampling={"stop": ["\n"], "top_p": 0.5}), {"top_p": 1.0, "n": 1}),
+        (Question(prompt=RIVER, sampling={"seed": 2}), {"top_p": 0.5, "n": 1, "stop": ["\n"]}),
+        (Question(prompt=RIVER), {"top_p": 0.5, "n": 1, "stop": ["\n"], "seed": 3}),
     ]
     for question, ours in cases:
         [call] = asked(question, **ours)

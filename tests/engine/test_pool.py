@@ -50,7 +50,7 @@ def one_question(teach: Any) -> Any:
             name="write",
             llm=llm,
             build=lambda raw: [
-                Question(asked=raw["prompt"], teacher=name, about={"name": name})
+                Question(prompt=raw["prompt"], teacher=name, about={"name": name})
                 for name in llm.members
             ],
             answer="written",
@@ -58,7 +58,7 @@ def one_question(teach: Any) -> Any:
         write >> AskAll(
             name="judge",
             llm=teach("judge", max_tokens=8),
-            build=lambda raw: [Question(asked=f"judge {raw['prompt']}")],
+            build=lambda raw: [Question(prompt=f"judge {raw['prompt']}")],
             answer="judged",
         )
     return line
@@ -248,7 +248,7 @@ def test_an_answer_that_cannot_be_read_is_asked_again_warmer_and_each_try_is_kep
                 name="judge",
                 llm=teach("judge", temperature=0.0),
                 build=lambda raw: [
-                    Question(asked=raw["prompt"], again={"temperature": 0.7}, about={"n": n})
+                    Question(prompt=raw["prompt"], again={"temperature": 0.7}, about={"n": n})
                     for n in range(2)
                 ],
                 answer="judged",
@@ -296,7 +296,7 @@ def test_what_an_endpoint_does_not_know_is_left_out_from_then_on(
         endpoint="",
         model="m",
         revision=None,
-        asked=[{"role": "user", "content": "rate"}],
+        prompt=[{"role": "user", "content": "rate"}],
         sampling={"logprobs": True, "top_logprobs": 5},
         schema=SCHEMA,
     )

@@ -66,9 +66,9 @@ def test_a_pause_holds_for_every_call_of_the_endpoint() -> None:
     asyncio.run(drive())
 
 
-def test_requests_a_minute_are_spaced_evenly() -> None:
+def test_requests_per_minute_are_spaced_evenly() -> None:
     async def drive() -> None:
-        limiter = RateLimiter(8, requests_a_minute=1200)
+        limiter = RateLimiter(8, requests_per_minute=1200)
         began = time.monotonic()
         for _ in range(11):
             limiter.leave(await limiter.enter())
@@ -77,9 +77,9 @@ def test_requests_a_minute_are_spaced_evenly() -> None:
     asyncio.run(drive())
 
 
-def test_tokens_a_minute_count_what_calls_use() -> None:
+def test_tokens_per_minute_count_what_calls_use() -> None:
     async def drive() -> None:
-        limiter = RateLimiter(8, tokens_a_minute=60_000)
+        limiter = RateLimiter(8, tokens_per_minute=60_000)
         began = time.monotonic()
         for _ in range(4):
             limiter.leave(await limiter.enter(tokens=100))

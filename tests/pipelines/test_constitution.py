@@ -29,8 +29,8 @@ SURE = 0.8
 def answer(call):
     """The writer is kinder at each turn; the judge likes the first answer, as surely as told."""
     if call.role == "writer":
-        turns = len(call.asked) // 2
-        said = f"{'kind ' * turns}answer {call.sample} to {call.asked[0]['content']}"
+        turns = len(call.prompt) // 2
+        said = f"{'kind ' * turns}answer {call.sample} to {call.prompt[0]['content']}"
         return f"{said} ({call.id})" if turns else said
     first = re.search(r"answer A, mark \\w+>>>\\n(.*)\\n", call.text)[1]
     second = re.search(r"answer B, mark \\w+>>>\\n(.*)\\n", call.text)[1]
@@ -179,7 +179,7 @@ good = answer
 
 
 def answer(call):
-    if call.role == "writer" and len(call.asked) == 5:
+    if call.role == "writer" and len(call.prompt) == 5:
         raise __import__("builders.engine.calls").engine.calls.Failure("http 500", "down")
     return good(call)
 """

@@ -33,7 +33,7 @@ RANK = {"excellent": 5, "good": 4, "fair": 3, "poor": 2, "useless": 1}
 def answer(call):
     """Writers say how good they are; the judge believes them, and now and then cannot be read."""
     if call.role.startswith("writer"):
-        return f"I am {call.model}, a {call.model} answer to {call.asked[-1]['content']}"
+        return f"I am {call.model}, a {call.model} answer to {call.prompt[-1]['content']}"
     if "Criticise a text" in call.text:
         said = call.text.rpartition("# The text\\n| I am ")[2].split(",")[0]
         return json.dumps({"critique": f"It is {said}.", "score": 2 * RANK[said] - 1})

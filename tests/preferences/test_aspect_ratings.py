@@ -113,7 +113,7 @@ def test_all_texts_of_a_prompt_stand_in_one_order_before_the_judge_and_it_is_rec
     assert [one.about["aspect"] for one in asked] == list(ASPECTS)
     (order,) = {tuple(one.about["order"]) for one in asked}
     for one in asked:
-        content = str(one.asked[0]["content"])  # type: ignore[index]
+        content = str(one.prompt[0]["content"])  # type: ignore[index]
         places = [content.index(f"| text {'abcd'[text]}") for text in order]
         assert places == sorted(places)
     assert len({label for one in asked for label in one.about["labels"]}) == 16
@@ -135,13 +135,13 @@ def test_the_judge_is_held_to_one_rating_for_each_label_in_its_place() -> None:
 def test_the_judge_is_shown_what_is_known_of_the_matter() -> None:
     raw = raw_of(["a", "b"], reference="It is the Nile.")
     assert all(
-        "It is the Nile." in str(one.asked) for one in rating_questions(raw, form="json", seed=1)
+        "It is the Nile." in str(one.prompt) for one in rating_questions(raw, form="json", seed=1)
     )
 
 
 def test_the_judge_of_a_critique_is_shown_the_writer_s_principle() -> None:
     (one,) = critique_questions(raw_of(["a"]), form="text")
-    assert "Be honest." in str(one.asked)
+    assert "Be honest." in str(one.prompt)
 
 
 def test_an_answer_that_was_cut_off_gives_no_rating_however_well_it_reads() -> None:

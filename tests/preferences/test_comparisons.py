@@ -75,7 +75,7 @@ def test_both_orders_are_asked_with_the_principle_and_the_texts_in_each_place_on
         asked = comparison_questions(
             PRINCIPLE, raw_of("first text", "second text"), reasons=reasons
         )
-        shown = [str(one.asked) for one in asked]
+        shown = [str(one.prompt) for one in asked]
         assert [one.about["swapped"] for one in asked] == [False, True]
         assert all("Which is kinder?" in text for text in shown)
         assert shown[0].index("first text") < shown[0].index("second text")

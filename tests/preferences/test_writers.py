@@ -64,5 +64,5 @@ def test_a_principle_comes_before_the_prompt_s_own_instruction() -> None:
     odds = {"brief": 1}
     [one] = writing_questions(raw, ["writer"], 1, principles=PRINCIPLES, odds=odds, seed=1)
     system = "Be brief.\n\nBe a pirate."
-    assert one.asked == [{"role": "system", "content": system}, *user("Why?")]
+    assert one.prompt == [{"role": "system", "content": system}, *user("Why?")]
     assert one.about["system"] == system

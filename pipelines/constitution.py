@@ -51,7 +51,7 @@ def pipeline(
     from builders.engine.tasks import AskAll
 
     principles = read_constitution(constitution_file(constitution))
-    most = teach("writer").most(max_tokens, 512, 64)
+    most = teach("writer").max_tokens(max_tokens, 512, 64)
     sampling = {"temperature": 1.0, "top_p": 1.0, "max_tokens": most}
     writer = teach("writer", **sampling)
 

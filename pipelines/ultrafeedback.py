@@ -58,7 +58,7 @@ def pipeline(
 
     from builders.engine.tasks import AskAll
 
-    pool = teach("writer", top_p=1.0, max_tokens=teach("writer").most(max_tokens, 1024, 64))
+    pool = teach("writer", top_p=1.0, max_tokens=teach("writer").max_tokens(max_tokens, 1024, 64))
 
     def questions(raw: Raw) -> list[Question]:
         odds = TABLES[principles][kind(raw.get("source") or source)]

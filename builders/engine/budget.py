@@ -1,4 +1,4 @@
-"""What calls cost and when to stop: prices by model, one budget a build."""
+"""What calls cost and when to stop: prices by model, one budget per build."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from builders.engine.calls import Answer, Call
 from builders.errors import InputError
 
 _TABLE = Path(__file__).with_name("prices.toml")
-_BYTES_A_TOKEN = 2.5  # fewer than texts have, whatever their script: an upper bound
+_BYTES_PER_TOKEN = 2.5  # below the mean of texts in any script: never counts too few tokens
 _UNBOUNDED_OUTPUT = 4096  # tokens reserved where no max_tokens bounds an answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """USD for a million tokens."""
+    """USD per million tokens."""
 
     input: float
     output: float
 
     def cost(self, input_tokens: float, output_tokens: float) -> float:
-        """USD for that many tokens."""
+        """The cost of that many tokens, in USD."""
         return (input_tokens * self.input + output_tokens * self.output) / 1e6
 
 
@@ -33,10 +33,15 @@ FREE = Price(input=0.0, output=0.0)
 
 
 def price_of(model: str, *, given: str | None = None, file: Path | None = None) -> Price | None:
-    """The price of a model: from a file, as given (`IN/OUT`), or from our table; None: unknown.
+    """The price of a model; None if it is unknown.
+
+    Args:
+        model: The model's name, as its endpoint uses it.
+        given: `IN/OUT` in USD per million tokens, for a model that `file` does not list.
+        file: A table to read instead of prices.toml, in the same form.
 
     Raises:
-        InputError: The given price or the file is not in the form of ours.
+        InputError: The given price or the file is malformed.
     """
     if given:
         return (_listed(model, file) if file else None) or _given(given)
@@ -48,7 +53,7 @@ def _given(given: str) -> Price:
         inward, outward = map(float, given.split("/"))
     except ValueError:
         raise InputError(
-            f"--price {given!r} is not IN/OUT; expected USD for a million tokens, such as 0.15/0.60"
+            f"--price {given!r} is not IN/OUT; expected USD per million tokens, such as 0.15/0.60"
         ) from None
     return Price(input=inward, output=outward)
 
@@ -74,7 +79,7 @@ def _listed(model: str, path: Path) -> Price | None:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetLimits:
-    """What a build may use up in this run; None for no bound."""
+    """What a build may use in this run; None means no limit."""
 
     usd: float | None = None
     tokens: int | None = None
@@ -82,16 +87,16 @@ class BudgetLimits:
 
 
 class OverBudget(Exception):
-    """The next call could pass the budget, and none is in flight whose end could change that."""
+    """The next call could exceed the budget, and no call in flight can still change that."""
 
 
 class Budget:
-    """Keeps calls, tokens and money under their limits, the calls in flight counted in.
+    """Keeps calls, tokens and money within their limits, calls in flight included.
 
-    Each call reserves the most it can use; while that does not fit beside what others in flight
-    have reserved, it waits for them to turn out cheaper. Stopping comes before the limit, never
-    after, by less than the most one call can use. `prices` are by endpoint and model, `price` is
-    that of all others.
+    Each call reserves the most it can use. While that does not fit next to the reservations of
+    calls in flight, it waits for them to turn out cheaper. A build therefore stops before its
+    limit, by less than the most one call can use, and never after it. `prices` are by endpoint and
+    model; `price` applies to every other model.
     """
 
     def __init__(
@@ -111,10 +116,10 @@ class Budget:
         self._changed = asyncio.Event()
 
     async def reserve(self, call: Call) -> dict[str, float]:
-        """Wait until the call fits; give what was reserved, which `settle` wants back.
+        """Wait until the call fits; return the reservation, for `settle` or `release`.
 
         Raises:
-            OverBudget: It cannot fit any more; the message says which limit and how much is used.
+            OverBudget: It cannot fit any more; the message names the limit and how much is used.
         """
         if not self._bounded:
             return {}
@@ -129,7 +134,7 @@ class Budget:
         return most
 
     def release(self, reserved: dict[str, float]) -> None:
-        """Give back what was reserved for a call that was not sent."""
+        """Cancel the reservation of a call that was not sent."""
         for name, amount in reserved.items():
             self._reserved[name] -= amount
         self._changed.set()
@@ -137,9 +142,10 @@ class Budget:
     def settle(
         self, reserved: dict[str, float], call: Call, answer: Answer | None, *, lost: bool = False
     ) -> float | None:
-        """Replace what was reserved by what was used; give the cost in USD, None if unknown.
+        """Replace a reservation by what was used; return the cost in USD, None if unknown.
 
-        `lost`: nobody knows what was used, as the answer did not arrive; it counts as the most.
+        `lost` means that the answer did not arrive and nobody knows what was used: then the whole
+        reservation counts as used.
         """
         tokens = (answer.input_tokens or 0, answer.output_tokens or 0) if answer else (0, 0)
         price = self._price_of(call)
@@ -154,8 +160,8 @@ class Budget:
         return cost
 
     def _most(self, call: Call) -> dict[str, float]:
-        asked = str(call.prompt).encode("utf-8", "replace")
-        input_tokens = 16 + len(asked) / _BYTES_A_TOKEN
+        prompt = str(call.prompt).encode("utf-8", "replace")
+        input_tokens = 16 + len(prompt) / _BYTES_PER_TOKEN
         output_tokens = call.sampling.get("max_tokens") or self._most_output.get(
             call.role, _UNBOUNDED_OUTPUT
         )
@@ -181,7 +187,7 @@ class Budget:
 
 
 def identity_price(identity: dict[str, Any], given: str | None, file: Path | None) -> Price | None:
-    """The price of a teacher: its model's, and nothing for one that runs on this machine."""
+    """The price of a teacher's model; zero if it runs on this machine, None if unknown."""
     if not given and identity["kind"] in ("embedded", "scripted"):
         return FREE
     return price_of(str(identity["model"]), given=given, file=file)

@@ -1,4 +1,4 @@
-"""A question to a teacher, its answer, and how asking can fail."""
+"""A call to a teacher, its answer, and how a call can fail."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One question: what is asked of whom, how it is sampled, and which sample this is.
+    """One request to a teacher: the prompt, the model, its sampling, and the sample's number.
 
-    `asked` is a list of chat messages, or a text to continue (the raw completions endpoint).
+    `prompt` is a list of chat messages, or a text to continue (the raw completions endpoint).
     """
 
     role: str
@@ -29,6 +29,8 @@ class Call:
     @cached_property
     def key(self) -> bytes:
         """32 bytes that two calls share only if the same answer serves both."""
+        # Ledgers are searched by this key: its parts and their order are a format. The role is no
+        # part of it, so that two roles with one model and prompt share an answer.
         parts = [
             self.endpoint,
             self.model,
@@ -48,13 +50,16 @@ class Call:
 
     @property
     def text(self) -> str:
-        """What is asked, as one text: the last message, or the text to continue."""
+        """The prompt as one text: the last message, or the text to continue."""
         return self.prompt if isinstance(self.prompt, str) else str(self.prompt[-1]["content"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a teacher gave. Tokens are as the endpoint counts them; None where it does not."""
+    """What a teacher returned. Tokens are as the endpoint counts them; None where it does not.
+
+    Ledgers store an answer by its field names: they are a format and cannot be renamed.
+    """
 
     text: str
     finish_reason: str = "stop"
@@ -65,21 +70,21 @@ class Answer:
     tool_calls: list[dict[str, Any]] | None = None
     logprobs: list[dict[str, Any]] | None = None
     latency_s: float = 0.0
-    pause_s: float = 0.0  # for which the endpoint, by its rate-limit headers, has no room
+    pause_s: float = 0.0  # how long the endpoint has no room, by its rate-limit headers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One of several things that a step asks for a row.
+    """One of several prompts that a step sends for a row.
 
     Attributes:
-        prompt: Messages, or a text to continue.
-        about: What the step needs to know of the question later; JSON values.
-        teacher: The name of one of the teachers that share the role; None: the first.
-        sampling: In addition to the role's own.
-        again: What changes in it when the answer could not be parsed: at temperature 0 the same
-            answer would come back.
-        schema: Of the answer, where the endpoint can hold to one.
+        prompt: Chat messages, or a text to continue.
+        about: What the step needs to know about the question later; JSON values.
+        teacher: The name of one of the teachers that share the role; None means the first.
+        sampling: Sampling parameters in addition to those of the role.
+        again: Sampling parameters to change when an answer could not be parsed: at temperature 0
+            the same answer would come back.
+        schema: A JSON schema for the answer, where the endpoint supports one.
         sample: 0 for the first answer to the same question.
     """
 
@@ -92,34 +97,34 @@ class Question:
     sample: int = 0
 
 
-# What became of a question, in JSON values: about, text (None: no answer), finish_reason, parsed
-# (what the step's `parse` gave), fault (why there is no answer or it cannot be parsed; None: it is
-# good), calls (all ids), teacher and model.
+# The outcome of a question, in JSON values: about, text (None: no answer), finish_reason, parsed
+# (what the step's `parse` returned), fault (why there is no answer or it cannot be parsed; None if
+# neither), calls (the ids of all attempts), teacher and model.
 Reply = dict[str, Any]
 
 
 class Unreadable(Exception):
-    """An answer that cannot be parsed; `reason` says why in one to three lower-case words."""
+    """An answer that cannot be parsed; `reason` is one to three lower-case words."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-# Gives the parsed value of an answer, in JSON values, or raises Unreadable.
+# Returns the parsed value of an answer, in JSON values, or raises Unreadable.
 Parse = Callable[[Question, Answer], Any]
 
 
 class Failure(Exception):
-    """A call that gave no answer.
+    """A call that got no answer.
 
     Attributes:
         cause: One or two lower-case words that group failures: `time-out`, `http 500`, ...
         fatal: No call to this teacher can succeed until a person acts.
-        again: Asking once more may help.
-        after_s: The endpoint's own word on when (Retry-After), in seconds.
+        again: Sending the call once more may help.
+        after_s: Seconds to wait before that, as the endpoint asked (Retry-After); None: it did not.
         status: The HTTP status, where there was one.
-        attempts: The requests that were sent for the call.
+        attempts: How many requests were sent for the call.
     """
 
     def __init__(

@@ -18,20 +18,21 @@ from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 
 _RETRIED = frozenset({408, 409, 425, 429})
-_SECRET = re.compile("key|token|secret|sig", re.IGNORECASE)  # a query's word for a value to hide
-_UNKNOWN = frozenset({400, 404, 422, 501})
-_HELPS = {  # without which an answer is as good, only harder to read; and the words of a refusal
+_SECRET = re.compile("key|token|secret|sig", re.IGNORECASE)  # query parameters with a value to hide
+_PARAMETER_REFUSED = frozenset({400, 404, 422, 501})
+_OPTIONAL = {  # parameters that a call can do without, and the words in which one is refused
     "response_format": r"response_format|json_schema|structured|grammar|schema",
     "logprobs": r"logprob",
     "top_logprobs": r"logprob",
 }
-_LONGEST_PAUSE_S = 3600.0  # then it is asked again, whatever it said
+_LONGEST_PAUSE_S = 3600.0  # after which it is tried again, whatever pause it asked for
 
 
 class EndpointTeacher:
     """An endpoint, its session and its key; the key leaves the process in one header only.
 
-    An address may hold a user and password instead, and a query, which each request is sent with.
+    An address may contain a user and password instead of a key, and a query, which is sent with
+    each request.
     """
 
     def __init__(self, spec: TeacherSpec) -> None:
@@ -46,13 +47,13 @@ class EndpointTeacher:
         self._secrets = [secret for secret in (self._key, password, *hidden) if secret]
         if self._key and user:
             raise InputError(
-                f"{self._base} is given a user and {spec.key_env} a key; one of them can be sent: "
-                "take one away"
+                f"{self._base} has a user in its address and a key in {spec.key_env}; only one of "
+                "them can be sent; remove one"
             )
         self._timeout_s = spec.timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._chat_only = False
-        self._left_out: set[str] = set()  # what it was seen to refuse
+        self._omitted: set[str] = set()  # optional parameters that it has refused
         self.name = self._base
         self.model = spec.model or ""
         self.revision: str | None = None
@@ -69,7 +70,11 @@ class EndpointTeacher:
         }
 
     async def start(self) -> None:
-        """Open the session and see that something answers; settle the model's name."""
+        """Open the session, check that something answers, and find out the model's name.
+
+        Raises:
+            TeacherError: Nothing answers, the key is refused, or there is not one model to choose.
+        """
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._session = aiohttp.ClientSession(
             headers=headers,
@@ -86,7 +91,7 @@ class EndpointTeacher:
         if not self.model:
             if len(served) != 1:
                 await self.stop()
-                offer = ", ".join(served[:20]) or "no list of them"
+                offer = ", ".join(served[:20]) or "(it lists none)"
                 raise TeacherError(
                     f"{self.name} serves {len(served)} models; name one with --model: {offer}"
                 )
@@ -102,7 +107,7 @@ class EndpointTeacher:
         try:
             status, _, body = await self._exchange("GET", "/models", None)
         except Failure as failure:
-            # Whatever else is wrong with the list of models, calls may still work.
+            # An endpoint without a list of models may still answer calls.
             if failure.cause in ("no connection", "time-out") or failure.fatal:
                 raise
             return []
@@ -114,39 +119,41 @@ class EndpointTeacher:
             return []
 
     async def ask(self, call: Call) -> Answer:
-        """One attempt at one call.
+        """Send one request for a call and return its answer.
 
         Raises:
-            Failure: With the cause, and whether asking again can help.
+            Failure: With the cause, and whether another attempt can help.
         """
         began = time.perf_counter()
-        raw = isinstance(call.prompt, str) and not self._chat_only
-        status, headers, body = await self._post(call, raw)
-        if raw and status in (404, 405, 501) and "model" not in _error_text(body).lower():
-            # The endpoint knows chat only: the text to continue becomes a message, for good.
+        as_completion = isinstance(call.prompt, str) and not self._chat_only
+        status, headers, body = await self._post(call, as_completion)
+        if as_completion and status in (404, 405, 501) and "model" not in _error_text(body).lower():
+            # The endpoint knows chat only: from now on a text to continue is sent as a message.
             self._chat_only = True
             status, headers, body = await self._post(call, False)
         if status != 200:
             raise self._status_failure(status, headers, body)
         latency_s = time.perf_counter() - began
         return self._answer(
-            body, raw and not self._chat_only, latency_s, rate_limit_s(headers) or 0.0
+            body, as_completion and not self._chat_only, latency_s, rate_limit_s(headers) or 0.0
         )
 
-    async def _post(self, call: Call, raw: bool) -> tuple[int, Any, bytes]:
-        """Send a call; what this endpoint does not know of what is only a help is left out."""
-        path, payload = _request(call, raw)
-        given = {name: value for name, value in payload.items() if name not in self._left_out}
-        status, headers, body = await self._exchange("POST", path, given)
-        if status in _UNKNOWN:
-            said = _error_text(body).lower()
+    async def _post(self, call: Call, as_completion: bool) -> tuple[int, Any, bytes]:
+        """Send a call without the optional parameters that this endpoint refuses."""
+        path, payload = _request(call, as_completion)
+        sent = {name: value for name, value in payload.items() if name not in self._omitted}
+        status, headers, body = await self._exchange("POST", path, sent)
+        if status in _PARAMETER_REFUSED:
+            message = _error_text(body).lower()
             refused = {
-                name for name, words in _HELPS.items() if name in given and re.search(words, said)
+                name
+                for name, words in _OPTIONAL.items()
+                if name in sent and re.search(words, message)
             }
             if refused:
-                self._left_out |= refused
-                given = {name: value for name, value in given.items() if name not in refused}
-                return await self._exchange("POST", path, given)
+                self._omitted |= refused
+                sent = {name: value for name, value in sent.items() if name not in refused}
+                return await self._exchange("POST", path, sent)
         return status, headers, body
 
     async def _exchange(
@@ -169,56 +176,59 @@ class EndpointTeacher:
             raise Failure(
                 "no connection",
                 f"nothing listens at {self.name} ({error.os_error.strerror or error.os_error}); "
-                "expected an OpenAI-compatible endpoint; start it or mend --teacher",
+                "expected an OpenAI-compatible endpoint; start it or correct --teacher",
                 again=True,
             ) from None
         except aiohttp.InvalidURL:
             raise Failure(
-                "bad address", f"{self.name!r} is not an address; mend --teacher", fatal=True
+                "bad address", f"{self.name!r} is not an address; correct --teacher", fatal=True
             ) from None
         except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as error:
             raise Failure(
-                "broken off", self._clean(f"{self.name} broke off: {error}"), again=True
+                "broken off",
+                self._clean(f"{self.name} broke off the connection: {error}"),
+                again=True,
             ) from None
 
     def _status_failure(self, status: int, headers: Any, body: bytes) -> Failure:
         if status in (401, 403):
             return self._refused(status, body)
-        said = self._clean(_error_text(body))[:200]
+        message = self._clean(_error_text(body))[:200]
         if status == 402 or b"insufficient_quota" in body:
             return Failure(
                 "no credit",
-                f"{self.name} wants money ({status}: {said}); see to the account there",
+                f"{self.name} reports no credit ({status}: {message}); check the account there",
                 fatal=True,
                 status=status,
             )
         if status == 404:
             return Failure(
                 "not found",
-                f"{self.name} has no model {self.model!r} (404: {said}); mend --model or --teacher",
+                f"{self.name} has no model {self.model!r} (404: {message}); "
+                "correct --model or --teacher",
                 fatal=True,
                 status=404,
             )
         return Failure(
             f"http {status}",
-            f"{self.name} answered {status}: {said}",
+            f"{self.name} answered {status}: {message}",
             again=status >= 500 or status in _RETRIED,
             after_s=retry_after_s(headers) or rate_limit_s(headers),
             status=status,
         )
 
     def _refused(self, status: int, body: bytes) -> Failure:
-        said = self._clean(_error_text(body))[:200]
-        held = "the key in it was refused" if self._key else "it is not set"
+        message = self._clean(_error_text(body))[:200]
+        state = "the key in it was refused" if self._key else "it is not set"
         return Failure(
             f"http {status}",
-            f"{self.name} wants another key ({status}: {said}); it is read from the environment "
-            f"variable {self._key_env}: {held}",
+            f"{self.name} needs another key ({status}: {message}); it is read from the environment "
+            f"variable {self._key_env}: {state}",
             fatal=True,
             status=status,
         )
 
-    def _answer(self, body: bytes, raw: bool, latency_s: float, pause_s: float) -> Answer:
+    def _answer(self, body: bytes, as_completion: bool, latency_s: float, pause_s: float) -> Answer:
         try:
             given = json.loads(body)
         except ValueError:
@@ -228,7 +238,7 @@ class EndpointTeacher:
             ) from None
         try:
             choice = given["choices"][0]
-            message = {"content": choice["text"]} if raw else choice["message"]
+            message = {"content": choice["text"]} if as_completion else choice["message"]
             content = message["content"]
         except (KeyError, IndexError, TypeError):
             raise Failure(
@@ -256,14 +266,14 @@ class EndpointTeacher:
         )
 
     def _clean(self, text: str) -> str:
-        """The text without the key, should an endpoint echo it."""
+        """The text without the secrets, which an endpoint may echo."""
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, "[key]")
         return text
 
     def _cleaned(self, value: Any) -> Any:
-        """A list of JSON values without the key; None for anything else."""
+        """A list of JSON values without the secrets; None for anything else."""
         if not isinstance(value, list):
             return None
         text = json.dumps(value, ensure_ascii=False)
@@ -272,32 +282,32 @@ class EndpointTeacher:
         return json.loads(text)
 
 
-def _request(call: Call, raw: bool) -> tuple[str, dict[str, Any]]:
+def _request(call: Call, as_completion: bool) -> tuple[str, dict[str, Any]]:
     payload: dict[str, Any] = {"model": call.model, **call.sampling}
     if call.schema:
         payload["response_format"] = {
             "type": "json_schema",
             "json_schema": {"name": "answer", "schema": dict(call.schema), "strict": True},
         }
-    if raw:
+    if as_completion:
         return "/completions", payload | {"prompt": call.prompt}
-    asked = call.prompt
-    messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+    prompt = call.prompt
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     return "/chat/completions", payload | {"messages": messages}
 
 
 def _error_text(body: bytes) -> str:
-    """What an error's body says, in one line."""
+    """The message in an error's body, on one line."""
     text = body.decode("utf-8", "replace").strip()
     try:
         given = json.loads(text)
         error = given.get("error", given) if isinstance(given, dict) else given
-        said = error.get("message", error) if isinstance(error, dict) else error
-        text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+        message = error.get("message", error) if isinstance(error, dict) else error
+        text = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
     except ValueError:
         if text.startswith("<"):
             text = "an HTML page"
-    return " ".join(text.split()) or "nothing"
+    return " ".join(text.split()) or "no message"
 
 
 def _count(value: object) -> int | None:
@@ -307,7 +317,7 @@ def _count(value: object) -> int | None:
 def retry_after_s(headers: Any) -> float | None:
     """The seconds that Retry-After asks for, given as seconds or as a date; None without it.
 
-    A date is held against the answer's own Date, so that neither clock need be right.
+    A date is compared with the response's own Date, so that neither clock need be right.
     """
     value = headers.get("Retry-After")
     if value is None:
@@ -331,7 +341,7 @@ _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)
 
 
 def rate_limit_s(headers: Any) -> float | None:
-    """The seconds until a used-up limit of requests or tokens renews; None while some is left.
+    """Seconds until an exhausted limit of requests or tokens renews; None if none is exhausted.
 
     The reset is given as a duration (`6m0s`, `20ms`), or as seconds.
     """
@@ -341,8 +351,8 @@ def rate_limit_s(headers: Any) -> float | None:
             found = _DURATION.fullmatch(headers.get(f"x-ratelimit-reset-{unit}", "").strip())
             if found and found[0]:
                 parts = (float(part or 0) for part in found.groups())
-                hours, minutes, seconds, thousandths = parts
-                wait_s = hours * 3600 + minutes * 60 + seconds + thousandths / 1000
+                hours, minutes, seconds, milliseconds = parts
+                wait_s = hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
             else:
                 wait_s = _number(headers.get(f"x-ratelimit-reset-{unit}"))
             longest = max(longest or 0.0, min(wait_s, _LONGEST_PAUSE_S))

@@ -216,7 +216,7 @@ class Engine:
                 raise self._stop
             still_s = time.monotonic() - self._progress.moved_at
             if still_s > _STILL_S:
-                waits = "; ".join([execution.waits(), *self._waits()])
+                waits = "; ".join([execution.status(), *self._waits()])
                 self._progress.note = f"nothing has moved for {still_s:.0f} s: {waits}"
                 moves = any(client.can_move() for client in self._clients.values())
                 if still_s > _STUCK_S and not moves and not execution.working:
@@ -225,7 +225,7 @@ class Engine:
     def _waits(self) -> list[str]:
         """What each client with something on its way waits for."""
         teacher_clients = [client for client in self._clients.values() if client.can_move()]
-        return [client.waits() for client in teacher_clients or list(self._clients.values())[:1]]
+        return [client.status() for client in teacher_clients or list(self._clients.values())[:1]]
 
     # --- asking
 

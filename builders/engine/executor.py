@@ -1,10 +1,10 @@
-"""Runs a distilabel pipeline's DAG: every row on its own, no batch waits for its slowest row.
+"""Runs a distilabel pipeline's DAG row by row: no batch waits for its slowest row.
 
-Steps that ask a teacher run one row a greenlet on the event loop, other steps in a thread, or in
-processes where they declare CPUs, on the rows that have come in so far: such a step has to take
-each row for itself, as one that is not global does. A row is known by its key: the place of its
-seed, then one number for each time a step made several rows of one. Joins go by key and so does
-the order of the output, never by timing, and chance in a step follows from the key.
+Steps that ask a teacher run each row in a greenlet on the event loop. Other steps run in a thread,
+or in processes if they declare CPUs, on the rows that have arrived so far; such a step must treat
+rows independently, as every step that is not global does. A row is identified by its key: the
+index of its seed, then one number for each step that made several rows of one. Joins, the order of
+the output and the random numbers in a step follow from keys, never from timing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from builders.engine.graph import Item, Key, Node, graph, routed
 from builders.engine.greenlets import drive
-from builders.engine.llm import asked
+from builders.engine.llm import row_call_ids
 from builders.engine.workers import (
     BROKEN,
     Processes,
@@ -31,18 +31,20 @@ from builders.engine.workers import (
 from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw
 
-_TAG = "potstill_row"  # a column by which a batch's output rows are known again
-_HOPELESS = 50  # a step whose first 50 rows all failed for one cause will fail on the others too
+_TAG = "potstill_row"  # a column that links a batch's output rows to its input rows
+_MOST_FIRST_FAILURES = (
+    50  # a step that failed on its first 50 rows for one cause will go on failing
+)
 
 
 class Execution:
     """One run of one pipeline over rows.
 
     Args:
-        pipeline: distilabel's.
-        window: The most rows of a step that are at work at once.
+        pipeline: A distilabel pipeline.
+        window: The most rows that one step works on at the same time.
         on_row: Called for each row that comes out or is lost.
-        seed: From which all chance in the steps follows.
+        seed: Seeds all random numbers in the steps.
     """
 
     def __init__(
@@ -57,23 +59,23 @@ class Execution:
 
     @property
     def working(self) -> bool:
-        """Whether a step computes right now, so that waiting makes sense."""
+        """Whether a step is computing right now, so that waiting makes sense."""
         return any(node.working and not node.asks for node in self._nodes.values())
 
-    def waits(self) -> str:
-        """Which steps have rows at work or before them."""
+    def status(self) -> str:
+        """Which steps work on rows or have rows queued, for the user to read."""
         parts = [
-            f"step {node.name} has {node.working} rows at work, {node.ready.qsize()} before it"
+            f"step {node.name} (rows in progress: {node.working}, queued: {node.ready.qsize()})"
             for node in self._nodes.values()
             if node.working or node.ready.qsize()
         ]
         return ", ".join(parts) or "no step has a row"
 
     async def run(self, rows: Sequence[Raw]) -> list[Raw]:
-        """The rows that came out, in the order of their keys; failed ones carry `failed`.
+        """Run all rows; return what came out, ordered by key. Lost rows have `failed` set.
 
         Raises:
-            PotstillError: Nothing can come of going on.
+            PotstillError: The build cannot continue.
         """
         loaded: list[Node] = []
         failure: PotstillError | None = None
@@ -99,7 +101,7 @@ class Execution:
         return [row for *_, row in sorted([*self._out, *lost], key=lambda out: out[:2])]
 
     def _whole(self, key: Key) -> bool:
-        """Whether what is lost with this key is not part of what another branch lost as a whole."""
+        """Whether this row was lost itself, rather than as part of one that another branch lost."""
         return not any(key[:length] in self._lost for length in range(1, len(key)))
 
     def _load(self, node: Node) -> None:
@@ -108,9 +110,9 @@ class Execution:
         if node.step.resources.cpus and not node.asks and not node.step.is_generator:
             node.processes = Processes(node.step)
             return
-        with node.to_mend():
+        with node.as_recipe_error():
             node.step.load()
-        for name in ("add_raw_input", "add_raw_output"):  # the ledger has both
+        for name in ("add_raw_input", "add_raw_output"):  # the ledger records both
             if hasattr(node.step, name):
                 setattr(node.step, name, False)
         if node.asks:
@@ -119,7 +121,7 @@ class Execution:
     # --- rows to a step
 
     async def _arrive(self, node: Node, rows: Sequence[Raw]) -> None:
-        """Seeds to a first step, rows with one key from all steps before to a join."""
+        """Feed seeds to a first step; feed a join the rows of one key from all its predecessors."""
         if node.step.is_generator or len(node.before) == 1:
             return
         if node.before:
@@ -157,12 +159,12 @@ class Execution:
         else:
             await self._stream(node)
         for target in node.after:
-            await node.hand(target, None)
+            await node.send(target, None)
 
     async def _generate(self, node: Node) -> None:
         place = 0
         begin = chance(self._seed, node.name)
-        with node.to_mend():
+        with node.as_recipe_error():
             batches = node.step.process_applying_mappings()
             while (batch := await drive(next, batches, None, before=begin)) is not None:
                 for row in batch[0]:
@@ -177,19 +179,19 @@ class Execution:
         items.sort(key=lambda item: item.key)
         if not items:
             return
-        with node.to_mend():
+        with node.as_recipe_error():
             [rows] = await self._compute(node, items, whole=True)
         if isinstance(rows, Raised):
-            raise RecipeError(f"step {node.name!r} failed ({rows.why}); mend it and build again")
+            raise RecipeError(f"step {node.name!r} failed ({rows.why}); fix it and build again")
         if all(_TAG in row for row in rows):
             await self._give(node, items, rows)
-        else:  # rows of its own: a count by groups, say
+        else:  # new rows, such as a count per group
             for place, row in enumerate(rows):
                 row.pop(_TAG, None)
                 await self._emit(node, (place,), row)
 
     async def _stream(self, node: Node) -> None:
-        """One row at a time where a teacher is asked, else as many as have come in so far."""
+        """One row at a time for a step that asks a teacher, else all that have arrived so far."""
         width, size = self._window, 1
         if not node.asks:
             width, size = node.step.resources.cpus or 1, node.step.input_batch_size
@@ -214,14 +216,14 @@ class Execution:
     async def _ask(self, node: Node, item: Item) -> None:
         outcome: list[Raw] | Raised
         calls: list[str] = []
-        asked.set(calls)
+        row_call_ids.set(calls)
         try:
             [outcome] = await self._compute(node, [item])
         except PotstillError:
             raise
-        except Exception as error:  # noqa: BLE001 - somebody's step: its error is the row's reason
+        except Exception as error:  # noqa: BLE001 - a recipe's step: its error is the row's reason
             outcome = Raised.by(error)
-        # A task that asks several times tells of none, one that fails of none that was answered.
+        # A task with several calls reports none of them, one that fails not even those answered.
         column = f"llm_{node.name}_call"
         if isinstance(outcome, Raised):
             item = Item(item.key, [*item.rows, {column: calls}])
@@ -231,7 +233,7 @@ class Execution:
         await self._settle(node, item, outcome)
 
     async def _apply(self, node: Node, items: list[Item]) -> None:
-        """As one batch; where one row fails it, or its rows lose their tags, each row alone."""
+        """Run the items as one batch; if it fails or its rows lose their tags, run each alone."""
         alike = len({len(item.rows) for item in items}) == 1
         if len(items) > 1 and alike and not node.alone:
             [rows] = await self._compute(node, items, whole=True)
@@ -246,7 +248,7 @@ class Execution:
     async def _compute(
         self, node: Node, items: Sequence[Item], *, whole: bool = False
     ) -> list[list[Raw] | Raised]:
-        """What the step makes of the items: of all together with tags, or of each for itself."""
+        """What the step makes of the items: of all together, with tags, or of each separately."""
         if whole:
             batch = [
                 copy.deepcopy(list(part))
@@ -270,7 +272,7 @@ class Execution:
             node.working -= len(items)
 
     async def _give(self, node: Node, items: Sequence[Item], rows: Sequence[Raw]) -> None:
-        """Hand on tagged rows; an item of which no row came is lost to the step."""
+        """Pass on tagged rows; an item that has none in the output is lost at this step."""
         groups: list[list[Raw]] = [[] for _ in items]
         for row in rows:
             groups[row.pop(_TAG)].append(row)
@@ -286,7 +288,7 @@ class Execution:
         for place, row in enumerate(outcome if isinstance(outcome, list) else ()):
             key = item.key if len(outcome) == 1 else (*item.key, place)
             broken = row.pop(BROKEN, None)
-            if isinstance(broken, list):  # of several in one row, of which some may be good
+            if isinstance(broken, list):  # one per answer of the row, some of which may be good
                 broken = broken[0] if len(broken) == node.step.num_generations else None
             if broken:
                 self._fail(node, Item(key, [row]), broken)
@@ -296,15 +298,15 @@ class Execution:
 
     def _fail(self, node: Node, item: Item, error: Raised) -> None:
         node.failed[error.kind] += 1
-        if not node.done and node.failed[error.kind] == node.failed.total() == _HOPELESS:
+        if not node.done and node.failed[error.kind] == node.failed.total() == _MOST_FIRST_FAILURES:
             raise RecipeError(
-                f"step {node.name!r} failed on its first {_HOPELESS} rows for one cause "
-                f"({error.cause}: {error.why}); mend it and build again"
+                f"step {node.name!r} failed on its first {_MOST_FIRST_FAILURES} rows for one cause "
+                f"({error.cause}: {error.why}); fix it and build again"
             )
         self._lose(node, item, error.cause, error.why)
 
     def _lose(self, node: Node, item: Item, cause: str, why: str) -> None:
-        """Write down what is lost, once: where two branches lose it, for the earlier step."""
+        """Record a lost row once: if two branches lose it, for the earlier step."""
         row = {name: value for part in item.rows for name, value in part.items() if name != _TAG}
         row |= {"failed": cause, "failed_step": node.name, "failed_why": why}
         known = self._lost.get(item.key)
@@ -323,7 +325,7 @@ class Execution:
             targets = routed(self._nodes, node, key, self._seed)
         for target in targets:
             own = copy.deepcopy(row) if len(targets) > 1 else row
-            await node.hand(target, Item(key, [own]))
+            await node.send(target, Item(key, [own]))
         if not targets:
             self._lose(node, Item(key, [row]), "filtered", f"{node.name} sends it to no step")
 
@@ -336,7 +338,7 @@ class Execution:
         if missing := [name for name in wanted if name not in there]:
             raise RecipeError(
                 f"step {node.name!r} needs the column {missing[0]!r}, but gets "
-                f"{', '.join(sorted(there - {_TAG}))}; mend the pipeline or the input_mappings"
+                f"{', '.join(sorted(there - {_TAG}))}; fix the pipeline or the input_mappings"
             )
 
 

@@ -1,4 +1,4 @@
-"""A pipeline as a graph: each step a node with a queue before it, and the rows that pass along."""
+"""A pipeline as a graph: each step is a node with a queue, and rows pass from node to node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Key = tuple[int, ...]
 
 @dataclass(slots=True)
 class Item:
-    """A row on its way to a step: one dict from each step before that."""
+    """A row on its way to a step: one dict from each of the step's predecessors."""
 
     key: Key
     rows: list[Raw]
@@ -29,7 +29,7 @@ class Item:
 
 @dataclass(eq=False)
 class Node:
-    """A step at work: what it reads, whom it feeds, how its rows went."""
+    """A step in a running pipeline: its predecessors, successors, queues and row counts."""
 
     step: Any
     place: int  # among the pipeline's steps
@@ -38,12 +38,14 @@ class Node:
     after: list[Node] = field(default_factory=list)
     asks: bool = False
     processes: Processes | None = None
-    alone: bool = False  # its output rows cannot be known again in a batch
+    alone: bool = False  # its output rows cannot be matched to the input rows of a batch
     seen: bool = False
     working: int = 0
     done: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    inbox: asyncio.Queue[tuple[str, Item | None]] = field(default_factory=asyncio.Queue)  # a join's
+    inbox: asyncio.Queue[tuple[str, Item | None]] = field(
+        default_factory=asyncio.Queue
+    )  # of a join
     ready: asyncio.Queue[Item | None] = field(default_factory=asyncio.Queue)
     expected: dict[Key, list[str]] = field(default_factory=dict)
 
@@ -53,19 +55,19 @@ class Node:
         return str(self.step.name)
 
     def wanted(self, key: Key) -> list[str]:
-        """The steps before it from which a row with this key comes."""
+        """The predecessors from which a row with this key comes."""
         keys = (key[:length] for length in range(len(key), 0, -1))
         return next((self.expected[one] for one in keys if one in self.expected), self.before)
 
-    async def hand(self, target: Node, item: Item | None) -> None:
-        """Give a row to a step after this one; None: that was the last."""
+    async def send(self, target: Node, item: Item | None) -> None:
+        """Pass a row to a successor; None means that there are no more."""
         if len(target.before) > 1:
             await target.inbox.put((self.name, item))
         else:
             await target.ready.put(item)
 
     async def some(self, most: int) -> tuple[list[Item], bool]:
-        """At least one item, and more that are there already; whether others may come."""
+        """Between one and `most` items, as many as are ready; and whether more may come."""
         items: list[Item] = []
         while len(items) < most and not (items and self.ready.empty()):
             item = await self.ready.get()
@@ -75,8 +77,8 @@ class Node:
         return items, True
 
     @contextlib.contextmanager
-    def to_mend(self) -> Iterator[None]:
-        """Gives the step's name to an error after which nothing can go on."""
+    def as_recipe_error(self) -> Iterator[None]:
+        """Raises an error of the step's own code as a RecipeError that names the step."""
         try:
             yield
         except PotstillError:
@@ -84,7 +86,7 @@ class Node:
         except Exception as error:
             why = Raised.by(error).why
             raise RecipeError(
-                f"step {self.name!r} failed ({why}); mend it and build again"
+                f"step {self.name!r} failed ({why}); fix it and build again"
             ) from error
 
 
@@ -92,7 +94,7 @@ def graph(pipeline: Any) -> dict[str, Node]:
     """The nodes of a distilabel pipeline by name, in its own order.
 
     Raises:
-        RecipeError: There is none.
+        RecipeError: The pipeline has no step.
     """
     dag = pipeline.dag
     nodes = {
@@ -115,23 +117,27 @@ def graph(pipeline: Any) -> dict[str, Node]:
 
 
 def routed(nodes: dict[str, Node], node: Node, key: Key, seed: object) -> list[Node]:
-    """The steps that a pipeline's routing function sends a row to; joins learn whom to wait for.
+    """The steps to which a routing function sends a row; joins learn which rows to expect.
 
     Raises:
-        RecipeError: The function fails, or names another step.
+        RecipeError: The function fails, or returns a step that is not a successor.
     """
     names = [after.name for after in node.after]
     chance(seed, node.name, key)()
-    with node.to_mend():
+    with node.as_recipe_error():
         chosen = node.route.routing_function(list(names))
-        if strange := [name for name in chosen if name not in names]:
-            raise ValueError(f"it sends rows to {strange[0]!r}, but before {', '.join(names)}")
-    cut: set[str] = set()
+        if unknown := [name for name in chosen if name not in names]:
+            raise ValueError(
+                f"its routing function returned {unknown[0]!r}, expected {', '.join(names)}"
+            )
+    skipped: set[str] = set()  # the steps that this row does not reach
     found = set(names) - set(chosen)
-    while found - cut:
-        cut |= found
-        found = {one.name for one in nodes.values() if one.before and cut.issuperset(one.before)}
+    while found - skipped:
+        skipped |= found
+        found = {
+            one.name for one in nodes.values() if one.before and skipped.issuperset(one.before)
+        }
     for join in nodes.values():
-        if len(join.before) > 1 and cut.intersection(join.before):
-            join.expected[key] = [name for name in join.before if name not in cut]
+        if len(join.before) > 1 and skipped.intersection(join.before):
+            join.expected[key] = [name for name in join.before if name not in skipped]
     return [after for after in node.after if after.name in chosen]

@@ -1,7 +1,8 @@
 """Lets synchronous code wait on the event loop without a thread: each runs in a greenlet.
 
 distilabel's tasks are plain functions that call their model and want the text back. As greenlets
-on the loop's own thread, thousands of them wait at once, and none fights for the interpreter lock.
+on the loop's own thread, thousands of them wait at once without contending for the interpreter
+lock.
 """
 
 from __future__ import annotations
@@ -16,34 +17,34 @@ Result = TypeVar("Result")
 
 
 class _Waiter(greenlet.greenlet):  # type: ignore[misc]
-    """A greenlet whose parent is the event loop and can await for it."""
+    """A greenlet whose parent, the event loop, awaits on its behalf."""
 
 
 async def drive(
     function: Callable[..., Result], *args: Any, before: Callable[[], None] = lambda: None
 ) -> Result:
-    """Run a synchronous function on this thread; where it calls `wait`, others go on.
+    """Run a synchronous function on this thread; while it is in `wait`, other tasks run.
 
-    `before` is called each time that its turn comes.
+    `before` is called each time that the function starts or continues.
     """
     waiter = _Waiter(function, greenlet.getcurrent())
     waiter.gr_context = greenlet.getcurrent().gr_context
     before()
-    wanted = waiter.switch(*args)
+    awaitable = waiter.switch(*args)
     while not waiter.dead:
         try:
-            given = await wanted
+            result = await awaitable
         except BaseException as error:  # noqa: BLE001 - raised again where it was waited for
             before()
-            wanted = waiter.throw(error)
+            awaitable = waiter.throw(error)
         else:
             before()
-            wanted = waiter.switch(given)
-    return wanted  # type: ignore[no-any-return]
+            awaitable = waiter.switch(result)
+    return awaitable  # type: ignore[no-any-return]
 
 
 def wait(awaitable: Awaitable[Result], loop: asyncio.AbstractEventLoop) -> Result:
-    """Give the awaitable's result to synchronous code, in a `drive`n function or a thread."""
+    """Return an awaitable's result to synchronous code, inside `drive` or in another thread."""
     current = greenlet.getcurrent()
     if isinstance(current, _Waiter) and current.parent is not None:
         return current.parent.switch(awaitable)  # type: ignore[no-any-return]

@@ -1,9 +1,9 @@
-"""The durable record of every teacher call: what was paid for once is never asked for again.
+"""The durable record of every teacher call: an answer that was paid for is never requested again.
 
-One SQLite file a build. An answer counts as recorded when its transaction is on the disk: WAL with
-synchronous=FULL outlives the end of the process at any instant, and of the power too. One thread
-commits whatever has come together since its last commit, so that many calls share one wait for the
-disk. Every text carries a checksum: a damaged file gives an error, never another text.
+One SQLite file per build. An answer is recorded once its transaction is on the disk: WAL with
+synchronous=FULL survives the end of the process, or of the power, at any instant. One thread
+commits all that has been queued since its last commit, so that many calls share one wait for the
+disk. Every text has a checksum: a damaged file raises an error and never returns another text.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from builders.engine.ledger_format import (
 )
 from builders.errors import FolderError, InputError
 
-_GATHER_S = 0.002  # where calls come together, so that more of them share a commit
-_MOST_BATCH = 1024  # entries of one transaction
-_GROUP_ROWS, _GROUP_LETTERS = 1000, 32_000_000  # of an export; logprobs can make rows of megabytes
+_GATHER_S = 0.002  # waited when several calls were queued, so that more of them share a commit
+_MOST_BATCH = 1024  # entries in one transaction
+_GROUP_ROWS, _GROUP_CHARACTERS = 1000, 32_000_000  # of an export; logprobs can take megabytes
 _DEFAULTS = {field.name: field.default for field in fields(Answer)}
 _TEACHER_FIELDS = ("role", "endpoint", "model", "revision")
 _CALL_FIELDS = ("prompt", "sampling", "schema", "sample")
 
 _ADD_TEACHER = "INSERT INTO teachers (who) VALUES (?) ON CONFLICT (who) DO NOTHING"
-# On conflict the first answer stands: it may have been used already.
+# On conflict the first answer is kept: it may have been used already.
 _ADD_ANSWER = """
 INSERT INTO answers (teacher, key, time, input_tokens, output_tokens, cost_usd, attempts, hedged,
     texts)
@@ -70,7 +70,7 @@ FROM other.failures WHERE true ORDER BY id ON CONFLICT DO NOTHING;
 COMMIT;
 """  # noqa: S608
 _TEACHER = "(SELECT who FROM teachers WHERE teachers.id = teacher)"
-_WHOLE = f"SELECT id, key, {_TEACHER}, texts, time, cost_usd, attempts, hedged FROM answers"  # noqa: S608
+_SELECT_CALLS = f"SELECT id, key, {_TEACHER}, texts, time, cost_usd, attempts, hedged FROM answers"  # noqa: S608
 _SUMS = {
     "calls": "count(*)",
     "input_tokens": "ifnull(sum(input_tokens), 0)",
@@ -92,10 +92,10 @@ _EXPORTED = {
 
 
 class _Entry(NamedTuple):
-    """A row on its way to the disk, and who waits for it."""
+    """A row on its way to the disk, and the future of the coroutine that waits for it."""
 
     statement: str
-    row: tuple[Any, ...]  # who was asked, the call's key, and what else the statement takes
+    row: tuple[Any, ...]  # teacher, the call's key, and the statement's other parameters
     waiter: asyncio.Future[None]
 
 
@@ -110,7 +110,9 @@ class Ledger:
         with contextlib.ExitStack() as opened:
             if not read_only:
                 self._writer = opened.enter_context(contextlib.closing(connected(path)))
-                self._writer.execute("DELETE FROM failures WHERE false")  # sees a missing right
+                self._writer.execute(
+                    "DELETE FROM failures WHERE false"
+                )  # fails if the file is not writable
                 self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
             self._reader = opened.enter_context(contextlib.closing(connected(path)))
             self._reader.execute("PRAGMA query_only = 1")
@@ -120,11 +122,11 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Ledger:
-        """The ledger at a path; where there is none a new one, unless it is only to be read.
+        """Open the ledger at a path; create it if there is none, except with `read_only`.
 
         Raises:
-            FolderError: Something else is there, or a ledger that is torn or of a newer format; or
-                there is none to read; or no room, or no right.
+            FolderError: There is no ledger to read, or another file, or a ledger that is truncated
+                or of another format; or the disk is full or not writable.
         """
         path = path.absolute()
         try:
@@ -141,7 +143,7 @@ class Ledger:
             ) from None
 
     def close(self) -> None:
-        """Commit what is queued and let go of the file; safe to call twice."""
+        """Commit what is queued and close the file; safe to call twice."""
         if self._thread:
             self._entries.put(None)
             self._thread.join()
@@ -149,7 +151,7 @@ class Ledger:
         self._connections.close()
 
     def __len__(self) -> int:
-        # No answer ever goes, so the last one's number is their count, without counting.
+        # Answers are never deleted, so the last id is their number, without a scan.
         return int(self._rows("SELECT ifnull(max(id), 0) FROM answers")[0][0])
 
     # --- recording
@@ -157,36 +159,28 @@ class Ledger:
     async def record(
         self, call: Call, answer: Answer, *, cost_usd: float | None, attempts: int, hedged: int = 0
     ) -> None:
-        """Record an answer; it is on the disk when this returns. A call's first answer stands.
+        """Record an answer; it is on the disk when this returns. A call's first answer is kept.
 
-        Whoever gives up waiting does not undo it.
-
-        Args:
-            call: What was asked.
-            answer: What was given.
-            cost_usd: None where it is unknown.
-            attempts: The requests that were sent for it.
-            hedged: How many of them were sent while an earlier one was still out.
+        Cancelling the wait does not undo it. `cost_usd` is None where it is unknown; `hedged` of
+        the `attempts` requests were sent while an earlier one was still in flight.
 
         Raises:
             FolderError: It is not recorded; everything recorded before is kept.
         """
         call_values = [call.prompt, dict(call.sampling), call.schema, call.sample]
-        answer_values = {
-            name: value for name, value in vars(answer).items() if value != _DEFAULTS[name]
-        }
+        facts = {name: value for name, value in vars(answer).items() if value != _DEFAULTS[name]}
         tokens = [countable(answer.input_tokens), countable(answer.output_tokens)]
-        row = [*tokens, cost_usd, attempts, hedged, packed(call.key, answer_values, call_values)]
+        row = [*tokens, cost_usd, attempts, hedged, packed(call.key, facts, call_values)]
         await self._enqueue(_ADD_ANSWER, call, row, answer)
 
     async def record_failure(self, call: Call, failure: Failure, *, attempts: int) -> None:
-        """Record that a call had no answer: history, of which `get` knows nothing.
+        """Record that a call got no answer; this is history, which `get` does not read.
 
         Raises:
             FolderError: It is not recorded; everything recorded before is kept.
         """
-        said = [utf8(failure.cause), utf8(str(failure))]
-        await self._enqueue(_ADD_FAILURE, call, [*said, failure.status, attempts])
+        row = [utf8(failure.cause), utf8(str(failure)), failure.status, attempts]
+        await self._enqueue(_ADD_FAILURE, call, row)
 
     def _enqueue(
         self, statement: str, call: Call, row: Sequence[Any], answer: Answer | None = None
@@ -194,25 +188,25 @@ class Ledger:
         if not self._thread:
             raise ValueError(f"{self._path} is closed, or open for reading only")
         waiter = asyncio.get_running_loop().create_future()
-        who = _who(call.role, call.endpoint, call.model, call.revision)
+        teacher = _packed_teacher(call.role, call.endpoint, call.model, call.revision)
         if answer:
             self._queued.setdefault(call.key, answer)
-        self._entries.put(_Entry(statement, (who, call.key, time.time(), *row), waiter))
+        self._entries.put(_Entry(statement, (teacher, call.key, time.time(), *row), waiter))
         return waiter
 
     def _write(self) -> None:
-        """The writing thread: one transaction for all that waits, until a None has come."""
-        going, company = True, False
+        """The writing thread: one transaction for all that is queued, until a None arrives."""
+        going, several = True, False
         while going:
             batch = [self._entries.get()]
-            if company:
+            if several:
                 time.sleep(_GATHER_S)
             with contextlib.suppress(queue.Empty):
                 while len(batch) < _MOST_BATCH:
                     batch.append(self._entries.get_nowait())
             entries = [entry for entry in batch if entry]
             going = len(entries) == len(batch)
-            company = len(entries) > 1
+            several = len(entries) > 1
             error = self._commit(entries)
             for entry in entries:
                 if entry.statement is _ADD_ANSWER:
@@ -223,7 +217,7 @@ class Ledger:
                     loop.call_soon_threadsafe(_settle, waiters, error)
 
     def _commit(self, entries: Sequence[_Entry]) -> BaseException | None:
-        """Write all entries in one transaction, or none of them and give the reason."""
+        """Write all entries in one transaction, or none of them and return the error."""
         writer = self._writer
         try:
             writer.execute("BEGIN IMMEDIATE")
@@ -232,7 +226,7 @@ class Ledger:
                 rows = [entry.row for entry in entries if entry.statement is statement]
                 writer.executemany(statement, rows)
             writer.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised by the coroutine that waits
             with contextlib.suppress(sqlite3.Error):
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
@@ -240,11 +234,11 @@ class Ledger:
         return None
 
     def absorb(self, other: Path) -> None:
-        """Take over all answers and failures of another ledger that are not here yet.
+        """Copy all answers and failures of another ledger that are not in this one yet.
 
         Raises:
-            FolderError: The other is no ledger or is damaged, or there is no room; nothing was
-                taken over.
+            FolderError: The other is no ledger or is damaged, or the disk is full; nothing was
+                copied.
         """
         other = other.absolute()
         with contextlib.closing(connected(self._path)) as writer:
@@ -270,33 +264,33 @@ class Ledger:
         return Answer(**unpacked(self._path, key, rows[0][0], values=1)[0]) if rows else None
 
     def failure(self, key: bytes) -> Failure | None:
-        """The last failure of the call with this key, for a build that asks nobody again."""
+        """The last failure of the call with this key, for a build that sends no requests."""
         rows = self._rows(_FAILURE, key)
         return Failure(rows[0][0], rows[0][1], status=rows[0][2]) if rows else None
 
     def answers(self, keys: Iterable[bytes]) -> Iterator[tuple[Call, Answer, float | None]]:
-        """Calls, answers and costs in USD (None: unknown) of these keys, in their order.
+        """Calls, answers and costs in USD (None: unknown) for these keys, in their order.
 
         Raises:
-            FolderError: One of them is not in the file, or is damaged.
+            FolderError: An answer is missing from the file or damaged.
         """
         for key in keys:
-            rows = self._rows(f"{_WHOLE} WHERE key = ?", key)
+            rows = self._rows(f"{_SELECT_CALLS} WHERE key = ?", key)
             if not rows:
                 raise FolderError(
-                    f"{self._path} has no answer to call {key.hex()[:16]}; was the file exchanged? "
+                    f"{self._path} has no answer to call {key.hex()[:16]}; was the file replaced? "
                     "run the build again"
                 )
             call, answer, (_, cost_usd, _, _) = self._read(rows[0])
             yield call, answer, cost_usd
 
     def summary(self) -> dict[str, Any]:
-        """What the recorded answers come to, in all and for each of `teachers`.
+        """Totals of the recorded answers, overall and for each of `teachers`.
 
-        `calls`, `input_tokens` and `output_tokens`; `cost_usd` of the calls whose cost is known
-        (None: of none) and `cost_unknown`, how many others there are; `first_time` and `last_time`
-        in seconds since 1970 (None without calls). Each of `teachers` has its role, endpoint, model
-        and revision besides. `failures` are counted by cause, the commonest first.
+        `calls`, `input_tokens` and `output_tokens`; `cost_usd` of the calls of known cost (None
+        without any) and `cost_unknown`, the number of other calls; `first_time` and `last_time` in
+        seconds since 1970 (None without calls). Each of `teachers` also has role, endpoint, model
+        and revision. `failures` are counted by cause, the most frequent first.
         """
         [whole] = self._rows(f"SELECT {_SUMMED}")
         teachers = [
@@ -342,7 +336,7 @@ class Ledger:
             part.replace(path)
         except OSError as error:
             raise FolderError(
-                f"cannot write {path} ({error.strerror or error}); make room, or name another place"
+                f"cannot write {path} ({error.strerror or error}); make room, or give another path"
             ) from None
         finally:
             part.unlink(missing_ok=True)
@@ -350,15 +344,15 @@ class Ledger:
 
     def _exported(self) -> Iterator[list[dict[str, Any]]]:
         """All answers in the order of recording, in groups of bounded size."""
-        last, letters, group = 0, 0, list[dict[str, Any]]()
-        while rows := self._rows(f"{_WHOLE} WHERE id > ? ORDER BY id LIMIT 50", last):
+        last, characters, group = 0, 0, list[dict[str, Any]]()
+        while rows := self._rows(f"{_SELECT_CALLS} WHERE id > ? ORDER BY id LIMIT 50", last):
             for row in rows:
                 group.append(self._flat(row))
-                letters += sum(len(one) for one in group[-1].values() if isinstance(one, str))
+                characters += sum(len(one) for one in group[-1].values() if isinstance(one, str))
             last = rows[-1][0]
-            if len(group) >= _GROUP_ROWS or letters >= _GROUP_LETTERS:
+            if len(group) >= _GROUP_ROWS or characters >= _GROUP_CHARACTERS:
                 yield group
-                letters, group = 0, []
+                characters, group = 0, []
         if group:
             yield group
 
@@ -375,14 +369,14 @@ class Ledger:
         return {name: utf8(one) if isinstance(one, str) else one for name, one in flat.items()}
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
-        """All rows of a query: one that is left open would hide what is recorded after it."""
+        """All rows of a query: an open cursor would hide what is recorded after it."""
         try:
             return self._reader.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise problem(self._path, error) from None
 
     def _read(self, row: tuple[Any, ...]) -> tuple[Call, Answer, Sequence[Any]]:
-        """Call, answer, and time, cost, attempts and hedged requests from a row of _WHOLE."""
+        """Call, answer, and [time, cost, attempts, hedged] from a row of _SELECT_CALLS."""
         _, key, who, texts, *rest = row
         answer, call = unpacked(self._path, key, texts, values=2)
         fields_of_call = self._teacher(who) | dict(zip(_CALL_FIELDS, call, strict=True))
@@ -393,13 +387,13 @@ class Ledger:
 
 
 @functools.lru_cache
-def _who(*names: str | None) -> bytes:
+def _packed_teacher(*names: str | None) -> bytes:
     return packed(b"", names)
 
 
 def _settle(waiters: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
     for waiter in waiters:
-        if error and not waiter.done():  # done already: given up
+        if error and not waiter.done():  # done already: it was cancelled
             waiter.set_exception(error)
         elif not waiter.done():
             waiter.set_result(None)

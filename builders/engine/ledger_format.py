@@ -1,4 +1,4 @@
-"""What is in a ledger's file: its tables, how texts lie in them, and how one is opened."""
+"""The file format of a ledger: its tables, how texts are stored, and how a file is opened."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import Any
 
 from builders.errors import FolderError
 
-_APPLICATION = 0x706F7473  # "pots": tells a ledger from any other SQLite file
-_VERSION = 1  # one more where an older program could not read what is written: a new field, too
-_BUSY_S = 10.0  # a second writer waits so long for the first one's commit of a few milliseconds
-_LARGE = 1024  # bytes, from which on compressing saves more than it costs
-_MOST_TOKENS = 10**12  # whatever an endpoint claims, the sum of a million such counts is an int64
+_APPLICATION = 0x706F7473  # "pots": distinguishes a ledger from any other SQLite file
+_VERSION = (
+    1  # one higher when an older potstill could not read what is written, even for a new field
+)
+_BUSY_S = 10.0  # for which a writer waits for another's commit, which takes a few milliseconds
+_LARGE = 1024  # bytes above which compressing saves more than it costs
+_MOST_TOKENS = 10**12  # bounds what an endpoint reports: a million such counts sum to an int64
 
 _TABLES = """
 CREATE TABLE teachers (id INTEGER PRIMARY KEY, who BLOB NOT NULL UNIQUE);
@@ -35,28 +37,30 @@ CREATE TABLE failures (
 
 
 def create(path: Path) -> None:
-    """Make an empty ledger, whole or not at all.
+    """Create an empty ledger, whole or not at all.
 
     Raises:
-        FolderError: The journal of another ledger lies there.
+        FolderError: The write-ahead log of another ledger is there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if _has_journal(path) and not path.exists():
         raise FolderError(
-            f"{path}-wal is there without {path.name}, and answers are in it; put the other back "
-            "beside it, or move it away"
+            f"{path}-wal exists without {path.name} and contains answers; restore {path.name} "
+            "next to it, or move it away"
         )
     made = path.with_name(f".{path.name}.{os.getpid()}")
     made.unlink(missing_ok=True)
     try:
         with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous = OFF")  # the whole goes to the disk below
+            connection.execute("PRAGMA synchronous = OFF")  # the whole file is synced below
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
             connection.executescript(f"BEGIN; {_TABLES} COMMIT; PRAGMA journal_mode = WAL")
         with made.open("rb") as file:
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another was quicker, and may be in use
+        with contextlib.suppress(
+            FileExistsError
+        ):  # another process was first; its ledger may be in use
             path.hardlink_to(made)
     finally:
         made.unlink(missing_ok=True)
@@ -68,17 +72,17 @@ def _has_journal(path: Path) -> bool:
 
 
 def connected(path: Path) -> sqlite3.Connection:
-    """A connection to what is seen to be a ledger before anything in it changes.
+    """A connection to a file that is checked to be a ledger before anything in it changes.
 
     Raises:
-        FolderError: It is none, or one of another format.
-        sqlite3.Error: For everything else; `problem` says what it means.
+        FolderError: It is no ledger, or one of another format.
+        sqlite3.Error: Anything else; `problem` turns it into a message.
     """
-    # A read-only disk has no place for what WAL needs beside the file, and nobody who changes it.
+    # A read-only disk has no place for the files WAL needs, and no writer that they would guard.
     journal = _has_journal(path)
-    still = not journal and not os.access(path.parent, os.W_OK)
+    immutable = not journal and not os.access(path.parent, os.W_OK)
     connection = sqlite3.connect(
-        path.as_uri() + ("?immutable=1" if still else "?mode=rw"),
+        path.as_uri() + ("?immutable=1" if immutable else "?mode=rw"),
         uri=True,
         timeout=_BUSY_S,
         isolation_level=None,
@@ -95,12 +99,14 @@ def connected(path: Path) -> sqlite3.Connection:
                 "use the potstill that wrote it, or name another folder"
             )
         [page_bytes] = connection.execute("PRAGMA page_size").fetchone()
-        if path.stat().st_size % page_bytes and not journal:  # with one, the rest is there
+        if path.stat().st_size % page_bytes and not journal:  # with a journal, the rest is in there
             raise _damaged(path, "its end")
-        # NORMAL would outlive a kill, but not the power; FULL takes 3 to 9 us of CPU more a call.
+        # NORMAL would survive a kill, but not a power cut; FULL costs 3 to 9 us more CPU per call.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute("SELECT max(id) FROM answers").fetchall()  # sees a torn end
+        connection.execute(
+            "SELECT max(id) FROM answers"
+        ).fetchall()  # fails if the end is truncated
     except BaseException:
         connection.close()
         raise
@@ -108,7 +114,7 @@ def connected(path: Path) -> sqlite3.Connection:
 
 
 def problem(path: Path, error: sqlite3.Error) -> Exception:
-    """What SQLite's error means to the person whose folder it is."""
+    """The exception that explains an SQLite error to the user; one of our own bugs as it is."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if isinstance(error, sqlite3.ProgrammingError):
         return error
@@ -117,14 +123,16 @@ def problem(path: Path, error: sqlite3.Error) -> Exception:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):
         return _damaged(path, str(error))
     if code == sqlite3.SQLITE_FULL:
-        said = "no room left for it; what was recorded before is kept; make room and run again"
+        message = (
+            "no room is left for it; what was recorded before is kept; make room and run again"
+        )
     elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        said = "another process writes to it; wait for its end, or name another folder"
+        message = "another process is writing to it; wait for it to end, or name another folder"
     elif code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        said = "no right to write there; get it, or name another folder"
+        message = "it is not writable; change its permissions, or name another folder"
     else:
-        said = f"the disk fails ({error}); is it full or gone? see to it and run again"
-    return FolderError(f"cannot use the ledger {path}: {said}")
+        message = f"the disk fails ({error}); is it full or gone? fix it and run again"
+    return FolderError(f"cannot use the ledger {path}: {message}")
 
 
 def _foreign(path: Path) -> FolderError:
@@ -133,28 +141,28 @@ def _foreign(path: Path) -> FolderError:
 
 def _damaged(path: Path, where: str) -> FolderError:
     return FolderError(
-        f"{path} is damaged at {where}; restore it from a copy, or move it away and ask again"
+        f"{path} is damaged at {where}; restore it from a copy, or move it away and build again"
     )
 
 
 def packed(key: bytes, *values: object) -> bytes:
-    """A checksum, then a line of JSON for each value, compressed where that pays.
+    """A checksum, then one line of JSON per value, compressed where that pays.
 
-    The checksum is over the key too, so that no text is taken for another call's.
+    The checksum covers the key, so that no text is taken for that of another call.
     """
     body = "\n".join(map(json_text, values)).encode("utf-8", "surrogatepass")
     if len(body) > _LARGE:
-        # With zlib's own window of 15 and memory level of 8, malloc can take 45 us more.
+        # With zlib's defaults, window 15 and memory level 8, malloc can take 45 us longer.
         deflate = zlib.compressobj(1, zlib.DEFLATED, 14, 6)
         body = deflate.compress(body) + deflate.flush()
     return _checksum(key, body) + body
 
 
 def unpacked(path: Path, key: bytes, texts: Any, *, values: int) -> list[Any]:
-    """The first `values` of what was `packed` with this key, as they are in the ledger at a path.
+    """The first `values` of what was `packed` with this key; `path` is for the error alone.
 
     Raises:
-        FolderError: They are not what was packed.
+        FolderError: The checksum does not match.
     """
     body = texts[4:] if isinstance(texts, bytes) else b""
     if not body or texts[:4] != _checksum(key, body):
@@ -173,10 +181,10 @@ json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def utf8(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 does not have, as escapes."""
+    """The text with lone surrogates, which UTF-8 cannot encode, as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def countable(tokens: int | None) -> int | None:
-    """A number of tokens that can be stored and summed."""
+    """The number of tokens, clipped so that it can be stored and summed."""
     return None if tokens is None else max(0, min(tokens, _MOST_TOKENS))

@@ -1,4 +1,4 @@
-"""The distilabel LLM through which every task of a recipe asks: one class, one path."""
+"""The distilabel LLM through which every task of a recipe calls a teacher."""
 
 from __future__ import annotations
 
@@ -19,65 +19,68 @@ if TYPE_CHECKING:
     from builders.engine.teacher import Teacher
 
 
-asked: ContextVar[list[str]] = ContextVar("asked")  # ids of the calls made for the row at work
+# Ids of the calls made for the row that the current greenlet works on.
+row_call_ids: ContextVar[list[str]] = ContextVar("row_call_ids")
 
 
-class Asks(Protocol):
-    """What the LLM needs of the engine."""
+class SupportsAnswer(Protocol):
+    """The part of the engine that the LLM uses."""
 
     seed: int
     loop: asyncio.AbstractEventLoop
 
     async def answer(self, call: Call) -> Answer:
-        """Give the answer to a call, or raise Failure."""
+        """Return the answer to a call, or raise Failure."""
 
 
 class EngineLLM(LLM):  # type: ignore[misc]
     """A role's models with their sampling. A text as input is continued, messages are answered.
 
-    Of several teachers that share the role a plain input is for the first.
+    If several teachers share the role, a plain distilabel input goes to the first of them.
     """
 
     role: str
     sampling: dict[str, Any]
     answer_schema: dict[str, Any] | None = None
-    _engine: Asks = PrivateAttr()
+    _engine: SupportsAnswer = PrivateAttr()
     _teachers: Mapping[str, Teacher] = PrivateAttr()
 
-    def bound(self, engine: Asks, teachers: Mapping[str, Teacher]) -> EngineLLM:
-        """The same LLM, tied to a running engine and the teachers of its role by their names."""
+    def bound(self, engine: SupportsAnswer, teachers: Mapping[str, Teacher]) -> EngineLLM:
+        """This LLM, bound to a running engine and to the teachers of its role, by name."""
         self._engine = engine
         self._teachers = teachers
         return self
 
     @property
     def model_name(self) -> str:
-        """The first model as its endpoint names it."""
+        """The first teacher's model, as its endpoint names it."""
         return next(iter(self._teachers.values())).model
 
     @property
     def members(self) -> list[str]:
-        """The names of the teachers that share the role, in the order they were given in."""
+        """The names of the teachers that share the role, in the order given."""
         return list(self._teachers)
 
-    def most(self, wanted: int, usual: int, embedded: int) -> int:
-        """How long an answer may be: as wanted, or, for 0, what suits who answers.
+    def max_tokens(self, requested: int, usual: int, embedded: int) -> int:
+        """The longest answer in tokens: as requested, or, for 0, what suits the teachers.
 
-        The embedded teacher writes some 100 tokens a second and has little to say.
+        The embedded teacher writes about 100 tokens per second, so its answers are kept short.
         """
-        ours = all(teacher.name == EMBEDDED for teacher in self._teachers.values())
-        return wanted or (embedded if ours else usual)
+        small = all(teacher.name == EMBEDDED for teacher in self._teachers.values())
+        return requested or (embedded if small else usual)
 
     @property
     def seed(self) -> int:
-        """The build's, from which all chance follows."""
+        """The build's random seed."""
         return self._engine.seed
 
     def generate(self, inputs: list[Any], num_generations: int = 1) -> list[dict[str, Any]]:
-        """One dict an input: `generations`, token `statistics`, `call` ids, `finish_reason`s.
+        """One dict per input: `generations`, token `statistics`, `call` ids, `finish_reason`s.
+
+        A sample that failed has None as its text.
 
         Raises:
-            Failure: All samples of an input failed; some failed: their text is None.
+            Failure: All samples of an input failed.
         """
         return wait(self._generate(inputs, num_generations), self._engine.loop)
 
@@ -88,7 +91,7 @@ class EngineLLM(LLM):  # type: ignore[misc]
 
     async def _samples(self, messages: Any, samples: int) -> dict[str, Any]:
         calls = [self._call(messages, sample) for sample in range(samples)]
-        asked.get([]).extend(call.id for call in calls)
+        row_call_ids.get([]).extend(call.id for call in calls)
         if samples == 1:
             answers: list[Answer | BaseException] = [await self._engine.answer(calls[0])]
         else:
@@ -112,23 +115,24 @@ class EngineLLM(LLM):  # type: ignore[misc]
         }
 
     def replies(self, questions: Sequence[Question], parse: Parse, tries: int) -> list[Reply]:
-        """What became of each question; one whose answer cannot be parsed is asked again.
+        """The outcome of each question, whose answer is requested up to `tries` times to be parsed.
 
-        A question whose calls all failed has a reply without a text; the others keep theirs.
+        A question whose calls all failed has a reply without a text; the others are unaffected.
         """
 
-        async def all_of() -> list[Reply]:
+        async def gathered() -> list[Reply]:
             return await asyncio.gather(*(self._reply(one, parse, tries) for one in questions))
 
-        return wait(all_of(), self._engine.loop)
+        return wait(gathered(), self._engine.loop)
 
     async def _reply(self, question: Question, parse: Parse, tries: int) -> Reply:
         reply: Reply = {"about": dict(question.about), "text": None, "parsed": None, "calls": []}
         for turn in range(tries):
             sampling = {**question.sampling, **(question.again if turn else {})}
+            # Part of the call's key: no two samples or turns of one question may share a number.
             sample = question.sample * tries + turn
             call = self._call(question.prompt, sample, question.teacher, sampling, question.schema)
-            asked.get([]).append(call.id)
+            row_call_ids.get([]).append(call.id)
             reply["calls"].append(call.id)
             reply |= {"teacher": call.role, "model": call.model}
             try:
@@ -139,8 +143,8 @@ class EngineLLM(LLM):  # type: ignore[misc]
             reply |= {"text": answer.text, "finish_reason": answer.finish_reason}
             try:
                 return reply | {"parsed": parse(question, answer), "fault": None}
-            except Unreadable as doubt:
-                reply["fault"] = doubt.reason
+            except Unreadable as unreadable:
+                reply["fault"] = unreadable.reason
         return reply
 
     def _call(
@@ -163,6 +167,7 @@ class EngineLLM(LLM):  # type: ignore[misc]
             model=teacher.model,
             revision=teacher.revision,
             prompt=messages,
+            # The seed comes last, so that no sampling of a recipe overrides it.
             sampling={**self.sampling, **(sampling or {}), "seed": seed},
             schema=schema or self.answer_schema,
             sample=sample,

@@ -1,4 +1,4 @@
-"""Who answers in which role of one build: one teacher for all, or several, at any endpoints."""
+"""Which teachers answer in which role of a build: one for all roles, or several per role."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _ROLE = re.compile(r"([a-z_]+)=(.+)", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherPool:
-    """The teachers of a build: those for every role, and those of single roles."""
+    """The teachers of a build: `every` for all roles that `roles` does not name."""
 
     every: Sequence[Teacher]
     roles: Mapping[str, Sequence[Teacher]] = field(default_factory=dict)
 
     def of(self, role: str, recipe: Recipe) -> dict[str, Teacher]:
-        """The teachers of a role by the name of each: `judge`, or `writer_1`, `writer_2`, ...
+        """The teachers of a role by name: `judge`, or `writer_1`, `writer_2`, ...
 
-        A role that the recipe does not share among several has one.
+        A role that the recipe does not share among several teachers has exactly one.
         """
         mine = list(self.roles.get(role, self.every))
         if role not in recipe.pools:
@@ -36,37 +36,37 @@ class TeacherPool:
         return {f"{role}_{number}": one for number, one in enumerate(mine, 1)}
 
     def __iter__(self) -> Iterator[Teacher]:
-        """Each teacher once, whatever its roles."""
-        given = [*self.every, *(one for many in self.roles.values() for one in many)]
-        return iter({id(one): one for one in given}.values())
+        """Each teacher once, even if it has several roles."""
+        teachers = [*self.every, *(one for many in self.roles.values() for one in many)]
+        return iter({id(one): one for one in teachers}.values())
 
     def recorded(self) -> dict[str, Any]:
-        """The facts from which `recorded_pool` asks the very same calls; JSON values."""
+        """The facts from which `recorded_pool` makes the same calls; JSON values."""
         roles = {role: [recorded(one) for one in many] for role, many in self.roles.items()}
         return {"every": [recorded(one) for one in self.every], "roles": roles}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherPoolSpec:
-    """What the command line says of all teachers; nothing is started yet."""
+    """Which teachers to use, as given on the command line; none is started yet."""
 
     every: tuple[TeacherSpec, ...] = (TeacherSpec(),)
     roles: Mapping[str, tuple[TeacherSpec, ...]] = field(default_factory=dict)
 
 
 def pool_spec(words: Sequence[str], usual: TeacherSpec) -> TeacherPoolSpec:
-    """The teachers named by `[ROLE=]WHO[#MODEL]`, each otherwise as `usual`.
+    """The teachers named by words of the form `[ROLE=]TEACHER[#MODEL]`, each otherwise as `usual`.
 
-    The key in the variable of `usual` goes to the first endpoint alone: what is paid for at one
-    place is no business of another. The key of any other is in NAME_HOST.
+    The key in the environment variable NAME of `usual` is sent to the first endpoint only, so that
+    no other provider sees it. The key of any other endpoint is read from NAME_HOST.
     """
     every: list[TeacherSpec] = []
     roles: dict[str, list[TeacherSpec]] = {}
     first: str | None = None
     for word in words:
         named = _ROLE.fullmatch(word)
-        role, who = (named[1], named[2]) if named else (None, word)
-        place, _, model = who.rpartition("#") if "#" in who else (who, "", "")
+        role, address = (named[1], named[2]) if named else (None, word)
+        place, _, model = address.rpartition("#") if "#" in address else (address, "", "")
         spec = replace(usual, place=place, model=model or usual.model)
         if place.startswith(("http://", "https://")):
             try:
@@ -99,10 +99,10 @@ def check_role(role: str, recipe: Recipe) -> None:
 
 
 def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
-    """The teachers a spec names, not yet started; what is named twice is one teacher.
+    """The teachers that a spec names, not yet started; equal specs share one teacher.
 
     Raises:
-        InputError: There is no such role or teacher, or the role has room for one only.
+        InputError: There is no such role or teacher, or a role has more than it can use.
     """
     for role in spec.roles:
         check_role(role, recipe)
@@ -111,25 +111,27 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
         if len(many) > 1 and not shared:
             one = f"role {role!r} of {recipe.name}" if role else f"{recipe.name}"
             raise InputError(
-                f"{len(many)} teachers are named for {one}, which asks one; take the others away, "
-                f"or name the role of each as ROLE=WHO ({', '.join(recipe.roles)})"
+                f"{len(many)} teachers are named for {one}, which uses one; remove the others, or "
+                f"name the role of each as ROLE=TEACHER ({', '.join(recipe.roles)})"
             )
         if len(set(many)) < len(many):
             raise InputError(
-                f"a teacher is named twice for {role or 'every role'}; each counts once: take one "
-                "away, or give it another #MODEL"
+                f"a teacher is named twice for {role or 'every role'}, but it is used only once; "
+                "remove one, or give it another #MODEL"
             )
     made: dict[TeacherSpec, Teacher] = {}
 
-    def all_of(specs: Sequence[TeacherSpec]) -> list[Teacher]:
+    def shared_teachers(specs: Sequence[TeacherSpec]) -> list[Teacher]:
         return [made.setdefault(one, made.get(one) or teacher(one)) for one in specs]
 
-    roles = {role: all_of(many) for role, many in spec.roles.items()}
-    unnamed = any(role not in roles for role in recipe.roles)  # else nobody would ask them
-    return TeacherPool(every=all_of(spec.every) if unnamed else [], roles=roles)
+    roles = {role: shared_teachers(many) for role, many in spec.roles.items()}
+    unnamed = any(
+        role not in roles for role in recipe.roles
+    )  # otherwise they would never be called
+    return TeacherPool(every=shared_teachers(spec.every) if unnamed else [], roles=roles)
 
 
 def recorded_pool(facts: Mapping[str, Any]) -> TeacherPool:
-    """The teachers that a build wrote down, of whom nobody can be asked."""
+    """The teachers that a build recorded; their answers come from the ledger alone."""
     roles = {role: [RecordedTeacher(one) for one in many] for role, many in facts["roles"].items()}
     return TeacherPool(every=[RecordedTeacher(one) for one in facts["every"]], roles=roles)

@@ -1,4 +1,4 @@
-"""How far a build is: counts that steps and calls add to, and the one line made of them."""
+"""The progress of a build: counts that steps and calls add to, and the line that shows them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from builders.errors import printable
 
 @dataclass(kw_only=True)
 class Progress:
-    """Counts of a running build; `rows_wanted` is None where nobody can know it.
+    """Counts of a running build; `rows_wanted` is None where it cannot be known.
 
-    `stage` is what runs, in words; rows are counted by the recipe's unit.
+    `stage` names what is running; rows are counted in the recipe's unit.
     """
 
     rows_wanted: int | None = None
@@ -41,27 +41,27 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the build began."""
+        """Seconds since the build began."""
         return time.monotonic() - self.began
 
     @property
     def tokens_per_call(self) -> float:
-        """The mean so far; 0 before the first answer."""
+        """The mean so far, input and output together; 0 before the first answer."""
         return (self.input_tokens + self.output_tokens) / self.calls if self.calls else 0.0
 
     def begin(self, stage: str, rows: int | None = None) -> None:
-        """Another stage: of a build that runs several pipelines, `rows` go through this one."""
+        """Begin another stage, such as a further pipeline; `rows` go through it (None: unknown)."""
         self.stage, self.stage_rows, self.stage_done = stage, rows, 0
         self.stage_began = time.monotonic()
         self.moved()
 
     def moved(self) -> None:
-        """Something happened: whatever was noted about standing still is over."""
+        """Note that something happened: clears the note about a standstill."""
         self.moved_at = time.monotonic()
         self.note = ""
 
     def line(self) -> str:
-        """What runs, rows, rows/s, tokens and the time left, in under 80 columns."""
+        """The stage, rows, rows/s, tokens, calls and time left on one line; or the note, if any."""
         seconds = max(self.seconds, 1e-9)
         wanted = f"/{self.rows_wanted}" if self.rows_wanted else ""
         stage = self.stage
@@ -92,9 +92,9 @@ class Progress:
         return " | ".join(parts)
 
     def facts(self) -> dict[str, Any]:
-        """What this run did, as numbers; calls and tokens that the ledger had are not in them.
+        """What this run did, as numbers; calls answered from the ledger count as `reused` only.
 
-        The cost is None where that of any call is unknown.
+        `cost_usd` is None if the cost of any call is unknown.
         """
         return {
             "calls": self.calls,
@@ -111,7 +111,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 42 s, 3 min 20 s, 2 h 5 min."""
+    """Seconds as text: 42 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -121,7 +121,7 @@ def duration(seconds: float) -> str:
 
 
 class Ticker:
-    """Writes the line while a build runs: over itself on a terminal, now and then on a pipe."""
+    """Writes the line while a build runs: in place on a terminal, every 10 s on a pipe."""
 
     def __init__(self, progress: Progress, stream: TextIO) -> None:
         self._progress = progress
@@ -153,6 +153,6 @@ class Ticker:
                 line = "\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1]
             else:
                 line += "\n"
-            with contextlib.suppress(OSError):  # whoever read it has left; the build goes on
+            with contextlib.suppress(OSError):  # the reader of a pipe has gone; the build continues
                 self._stream.write(line)
                 self._stream.flush()

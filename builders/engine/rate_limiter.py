@@ -1,7 +1,9 @@
-"""One limiter an endpoint: how many calls may be in flight, and when none may be sent.
+"""The limiter of an endpoint: how many calls may be in flight, and when none may be sent.
 
-Additive increase, multiplicative decrease, as TCP does it (Jacobson 1988): the endpoint's own
-refusals find the concurrency that it bears.
+Additive increase, multiplicative decrease, as in TCP: the endpoint's own refusals show which
+concurrency it can handle.
+
+Source: Jacobson, "Congestion avoidance and control" (1988).
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ _LEAST = 1.0
 
 
 class RateLimiter:
-    """Lets calls through in the order in which they came.
+    """Lets calls through in the order of their arrival.
 
     Args:
-        most: The most calls in flight; the limiter starts there and comes down when refused.
-        requests_per_minute: The most calls sent in a minute, evenly spaced; None for no bound.
-        tokens_per_minute: The most tokens in a minute, evenly spaced; None for no bound.
+        most: The most calls in flight; the limiter starts there and goes down when refused.
+        requests_per_minute: The most calls to send, evenly spaced; None for no limit.
+        tokens_per_minute: The most tokens to use, evenly spaced; None for no limit.
     """
 
     def __init__(
@@ -31,11 +33,11 @@ class RateLimiter:
     ) -> None:
         self.most = most
         self.limit = float(most)
-        self.flying = 0
+        self.in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._paces = [
-            _Pace(a_minute) if a_minute else None
-            for a_minute in (requests_per_minute, tokens_per_minute)
+            _Pace(per_minute) if per_minute else None
+            for per_minute in (requests_per_minute, tokens_per_minute)
         ]
         self._paused_until = 0.0
         self._lowered_at = 0.0
@@ -43,18 +45,18 @@ class RateLimiter:
 
     @property
     def waiting(self) -> int:
-        """Calls that have not been let through yet."""
+        """The number of calls that have not been let through yet."""
         return len(self._waiting)
 
     @property
     def paused_s(self) -> float:
-        """Seconds until the endpoint may be asked again; 0 when it may be asked now."""
+        """Seconds for which the endpoint has asked for a pause; 0 without one."""
         return max(0.0, self._paused_until - time.monotonic())
 
     async def enter(self, tokens: float = 0.0) -> float:
-        """Wait for a place; give the moment of entry, which `leave` wants back.
+        """Wait for a place; return the time of entry, to pass to `leave`.
 
-        `tokens` is what the call is expected to use.
+        `tokens` is how many the call is expected to use.
         """
         if self._waiting or not self._open():
             place = asyncio.get_running_loop().create_future()
@@ -64,21 +66,21 @@ class RateLimiter:
                 await place
             except asyncio.CancelledError:
                 if place.done() and not place.cancelled():
-                    self.flying -= 1
+                    self.in_flight -= 1
                 self._wake()
                 raise
         else:
-            self.flying += 1
+            self.in_flight += 1
         return self._entered(tokens)
 
     async def follow(self, tokens: float = 0.0) -> float:
-        """As `enter`, for a request whose call holds a place already: it waits for pauses only.
+        """Like `enter`, for the second request of a call that has a place: waits for pauses only.
 
-        Behind the stragglers that it is sent for, it would never come to its turn.
+        Queued behind other late calls, it might never be sent.
         """
         while self.closed_s > 0:
             await asyncio.sleep(self.closed_s)
-        self.flying += 1
+        self.in_flight += 1
         return self._entered(tokens)
 
     def _entered(self, tokens: float) -> float:
@@ -96,15 +98,15 @@ class RateLimiter:
         refused: bool = False,
         pause_s: float = 0.0,
     ) -> None:
-        """Give the place back and learn from how the call went.
+        """Give up the place and adapt to how the call went.
 
-        `refused` says that the endpoint had too much to do; `pause_s` is its own word on how long
-        to leave it alone, which holds for all calls.
+        `refused` means that the endpoint was overloaded; `pause_s` is how long it asked to be left
+        alone, which applies to all calls.
         """
-        self.flying -= 1
+        self.in_flight -= 1
         now = time.monotonic()
         if refused:
-            # Calls sent before the last decrease say nothing about the concurrency since.
+            # Calls sent before the last decrease are no evidence about the concurrency since.
             if entered >= self._lowered_at:
                 self.limit = max(_LEAST, self.limit * _DECREASE)
                 self._lowered_at = now
@@ -116,11 +118,11 @@ class RateLimiter:
             self._wake()
 
     def _open(self) -> bool:
-        return self.flying < int(self.limit) and self.closed_s <= 0
+        return self.in_flight < int(self.limit) and self.closed_s <= 0
 
     @property
     def closed_s(self) -> float:
-        """Seconds for which nobody may pass, for a pause or for the pace; not above 0: none."""
+        """Seconds until a call may pass, for a pause or the pace; 0 or less means now."""
         if not self._paused_until and not any(self._paces):
             return 0.0
         now = time.monotonic()
@@ -131,11 +133,11 @@ class RateLimiter:
         while self._waiting and self._open():
             place = self._waiting.popleft()
             if not place.done():
-                self.flying += 1
+                self.in_flight += 1
                 place.set_result(None)
                 if any(self._paces):
-                    break  # what this one uses is known when it has entered; it wakes the next
-        if self._waiting and self.flying < int(self.limit) and self._timer is None:
+                    break  # its use is counted when it has entered; then it wakes the next
+        if self._waiting and self.in_flight < int(self.limit) and self._timer is None:
             wait_s = max(self.closed_s, 0.001)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._timed)
 
@@ -145,11 +147,11 @@ class RateLimiter:
 
 
 class _Pace:
-    """Units evenly spaced over time: the next may pass when the ones before are paid off."""
+    """Spaces units evenly: the next may pass when the time of the previous ones is over."""
 
-    def __init__(self, a_minute: float) -> None:
-        self._second = a_minute / 60
+    def __init__(self, per_minute: float) -> None:
+        self._per_second = per_minute / 60
         self.opens = 0.0
 
     def use(self, units: float, now: float) -> None:
-        self.opens = max(self.opens, now) + units / self._second
+        self.opens = max(self.opens, now) + units / self._per_second

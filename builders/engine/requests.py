@@ -1,4 +1,4 @@
-"""Asks a teacher until there is an answer: places, retries, deadlines, hedges, money."""
+"""Sends a call until it has an answer: rate limits, retries, hedged requests, budget."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from builders.errors import InputError
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
-_MOST_FAULTS = 10  # of one call; with the waits between them at least 45 s
-_PATIENCE_S = 120.0  # with an endpoint that is gone, or answers nobody
-_REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # no fault of the call's
+_MOST_FAULTS = 10  # failures of one call; with the waits between them at least 45 s
+_PATIENCE_S = 120.0  # with an endpoint that is unreachable or answers no call
+_REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # not caused by the call
 _OVERLOADED = ("http 429", "http 503", "http 529", "time-out")
-_OUT_OF_REACH_S = 1.0  # the endpoint is gone: once a second is often enough to find it back
-_jitter = random.SystemRandom()  # the global one belongs to the steps
+_UNREACHABLE_PAUSE_S = 1.0  # often enough to notice that an endpoint is back
+_jitter = random.SystemRandom()  # the global generator belongs to the steps
 
 
 class Address(NamedTuple):
-    """By what a call says whom it is for."""
+    """The fields of a call that identify its teacher."""
 
     endpoint: str
     model: str
@@ -36,23 +36,23 @@ class Address(NamedTuple):
 
 
 def address(teacher: Teacher) -> Address:
-    """The address of a teacher that was started."""
+    """The address of a started teacher."""
     return Address(teacher.name, teacher.model, teacher.revision)
 
 
 @dataclass(eq=False, slots=True)
-class Flight:
-    """One request that is out: for the watchdog, which says what nothing moves for."""
+class SentRequest:
+    """One request in flight, for the watchdog to report what the build waits for."""
 
     call: Call
-    since: float
+    sent_at: float  # by time.monotonic()
 
 
 @dataclass(kw_only=True)
-class Asked:
-    """What became of a call: its answer and cost (USD; None: unknown), the requests sent for it.
+class CallResult:
+    """A call's answer, its cost (USD; None: unknown) and the requests sent for it.
 
-    `hedged` of the requests were sent while an earlier one was still out.
+    `hedged` of the requests were sent while an earlier one was still in flight.
     """
 
     answer: Answer | None = None
@@ -62,16 +62,16 @@ class Asked:
 
 
 class TeacherClient:
-    """One teacher's way from a call to an answer.
+    """Sends calls to one teacher.
 
     Args:
-        teacher: Started already.
-        limiter: Shared by every step that asks this endpoint.
-        budget: Shared by the whole build.
+        teacher: A started teacher.
+        limiter: Shared by all clients of one endpoint.
+        budget: Shared by all clients of the build.
         progress: Counts what happens.
         hedge_s: After how many seconds without an answer a call is sent a second time; the first
-            answer wins and the other request is cancelled. None: never.
-        stopping: Says whether no further request may be sent.
+            answer is used and the other request cancelled. None: never.
+        stopping: Returns whether the build is stopping, so that no request may be sent.
     """
 
     def __init__(
@@ -90,35 +90,35 @@ class TeacherClient:
         self._progress = progress
         self._hedge_s = hedge_s
         self._stopping = stopping
-        self._silent_since: float | None = None  # refusals since then, and no answer to anybody
-        self.flights: set[Flight] = set()
-        self.unsent: set[bytes] = set()  # keys of calls that no request is out for
-        self.resting = 0  # calls that wait before they are sent again
+        self._silent_since: float | None = None  # since then only refusals, no answer
+        self.in_flight: set[SentRequest] = set()
+        self.unsent: set[bytes] = set()  # keys of calls without a request in flight
+        self.resting = 0  # calls that wait before their next attempt
 
-    async def ask(self, call: Call) -> Asked:
-        """Ask until there is an answer.
+    async def ask(self, call: Call) -> CallResult:
+        """Send a call until it has an answer.
 
-        A refusal costs a call nothing but time: it fails for good when the endpoint has answered
-        nobody for a while. A fault can be the call's own: it fails after some.
+        A refusal is not the call's own fault: the call fails only when the endpoint has answered no
+        call for `_PATIENCE_S`. Other failures may be its own: it fails after `_MOST_FAULTS`.
 
         Raises:
-            Failure: After the last attempt that could help; `attempts` says how many there were.
-            OverBudget: The next request could pass the budget.
+            Failure: After the last attempt that could help; its `attempts` are the requests sent.
+            OverBudget: The next request could exceed the budget.
         """
-        asked = Asked()
+        result = CallResult()
         faults = refusals = 0
         try:
-            while asked.answer is None:
+            while result.answer is None:
                 self.unsent.add(call.key)
                 try:
-                    asked.answer, asked.cost_usd = await self._attempt(call, asked)
+                    result.answer, result.cost_usd = await self._attempt(call, result)
                 except Failure as failure:
-                    failure.attempts = asked.requests
+                    failure.attempts = result.requests
                     refused = failure.cause in _REFUSALS
                     refusals, faults = refusals + refused, faults + (not refused)
-                    gone = refused and self._gone(refusals)
-                    failure.fatal = failure.fatal or gone
-                    if not failure.again or gone or faults >= _MOST_FAULTS or self._stopping():
+                    down = refused and self._is_down(refusals)
+                    failure.fatal = failure.fatal or down
+                    if not failure.again or down or faults >= _MOST_FAULTS or self._stopping():
                         raise
                     self.unsent.add(call.key)
                     self._progress.retries += 1
@@ -126,25 +126,25 @@ class TeacherClient:
                     await self._rest(1 if _pause_s(failure) else times)
         finally:
             self.unsent.discard(call.key)
-        return asked
+        return result
 
-    def _gone(self, refusals: int) -> bool:
-        """Whether a call so often refused by an endpoint so long silent has no hope."""
+    def _is_down(self, refusals: int) -> bool:
+        """Whether the endpoint refused this call so often, and all for so long, that it is down."""
         now = time.monotonic()
         self._silent_since = self._silent_since or now
         return refusals >= _MOST_FAULTS and now - self._silent_since > _PATIENCE_S
 
-    async def _attempt(self, call: Call, asked: Asked) -> tuple[Answer, float | None]:
+    async def _attempt(self, call: Call, result: CallResult) -> tuple[Answer, float | None]:
         if self._hedge_s is None:
-            return await self._send(call, asked)
+            return await self._send(call, result)
         sent = asyncio.Event()
-        first = asyncio.ensure_future(self._send(call, asked, sent))
+        first = asyncio.ensure_future(self._send(call, result, sent))
         late = asyncio.ensure_future(self._late(sent))
         rivals = {first}
         try:
             await asyncio.wait([first, late], return_when=asyncio.FIRST_COMPLETED)
             if not first.done() and not self._stopping():
-                rivals.add(asyncio.ensure_future(self._send(call, asked, hedge=True)))
+                rivals.add(asyncio.ensure_future(self._send(call, result, hedge=True)))
             failures: list[BaseException] = []
             while rivals and not (failures and self._stopping()):
                 done, rivals = await asyncio.wait(rivals, return_when=asyncio.FIRST_COMPLETED)
@@ -164,7 +164,12 @@ class TeacherClient:
         await asyncio.sleep(self._hedge_s or 0.0)
 
     async def _send(
-        self, call: Call, asked: Asked, sent: asyncio.Event | None = None, *, hedge: bool = False
+        self,
+        call: Call,
+        result: CallResult,
+        sent: asyncio.Event | None = None,
+        *,
+        hedge: bool = False,
     ) -> tuple[Answer, float | None]:
         reserved = await self._budget.reserve(call)
         try:
@@ -176,11 +181,11 @@ class TeacherClient:
         except asyncio.CancelledError:
             self._budget.release(reserved)
             raise
-        flight = Flight(call, entered)
-        asked.requests += 1
-        asked.hedged += hedge
+        request = SentRequest(call, entered)
+        result.requests += 1
+        result.hedged += hedge
         self._progress.hedges += hedge
-        self.flights.add(flight)
+        self.in_flight.add(request)
         self.unsent.discard(call.key)
         if sent:
             sent.set()
@@ -192,13 +197,13 @@ class TeacherClient:
             self._silent_since = None
             self._progress.moved()
         except Failure as failure:
-            # Refused and broken on the way in is unpaid for; with anything else nobody knows.
+            # A refusal or a failed connection costs nothing; after anything else nobody knows.
             lost = not failure.status and failure.cause != "no connection"
             refused = failure.cause in _OVERLOADED
             pause_s = _pause_s(failure)
             raise
         finally:
-            self.flights.discard(flight)
+            self.in_flight.discard(request)
             self._limiter.leave(
                 entered, answered=answer is not None, refused=refused, pause_s=pause_s
             )
@@ -206,7 +211,7 @@ class TeacherClient:
         return answer, cost
 
     async def _rest(self, attempt: int) -> None:
-        """Wait before the next attempt: doubling, half of it by chance."""
+        """Wait before the next attempt, doubling each time; half of the wait is random."""
         longest = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempt - 1, 10))
         self.resting += 1
         try:
@@ -215,23 +220,23 @@ class TeacherClient:
             self.resting -= 1
 
     def can_move(self) -> bool:
-        """Whether something is under way that ends by itself."""
-        return bool(self.flights or self.resting or self._limiter.closed_s > 0)
+        """Whether something is in progress that ends by itself."""
+        return bool(self.in_flight or self.resting or self._limiter.closed_s > 0)
 
-    def waits(self) -> str:
-        """Which requests are out since when, the oldest first; what else holds calls back."""
+    def status(self) -> str:
+        """The requests in flight, oldest first, and what else holds calls back, for the user."""
         now = time.monotonic()
-        out = sorted(self.flights, key=lambda flight: flight.since)
+        oldest = sorted(self.in_flight, key=lambda request: request.sent_at)
         parts = [
-            f"{flight.call.role} {flight.call.id} since {now - flight.since:.0f} s"
-            for flight in out[:3]
+            f"{request.call.role} {request.call.id} for {now - request.sent_at:.0f} s"
+            for request in oldest[:3]
         ]
-        said = f"{len(out)} requests out ({', '.join(parts)})" if out else "no request out"
+        text = f"requests in flight: {len(oldest)}" + (f" ({', '.join(parts)})" if parts else "")
         if self._limiter.paused_s:
-            said += f", {self.teacher.name} asked for a pause of {self._limiter.paused_s:.0f} s"
+            text += f", {self.teacher.name} asked for a pause of {self._limiter.paused_s:.0f} s"
         if self.resting:
-            said += f", {self.resting} calls wait to be sent again"
-        return said
+            text += f", calls that wait to be sent again: {self.resting}"
+        return text
 
 
 def teacher_clients(
@@ -241,10 +246,10 @@ def teacher_clients(
     *,
     stopping: Callable[[], bool],
 ) -> dict[Address, TeacherClient]:
-    """A client for each teacher; those at one endpoint share its limiter, all share the budget.
+    """One client per teacher; those at one endpoint share its limiter, all share the budget.
 
     Raises:
-        InputError: There is a budget in USD, and nobody knows the price of a model.
+        InputError: There is a budget in USD, and the price of a model is unknown.
     """
     prices: dict[tuple[str, str], Price | None] = {}
     limiters: dict[str, RateLimiter] = {}
@@ -254,8 +259,8 @@ def teacher_clients(
         price = identity_price(one.identity(), run_limits.price, run_limits.prices)
         if run_limits.budget.usd is not None and price is None:
             raise InputError(
-                f"the price of {one.model!r} is unknown, so --budget-usd cannot hold; "
-                "give --price IN/OUT in USD for a million tokens"
+                f"the price of {one.model!r} is unknown, so --budget-usd cannot be kept; "
+                "give --price IN/OUT in USD per million tokens"
             )
         prices[one.name, one.model] = price
         limiter = RateLimiter(
@@ -269,5 +274,5 @@ def teacher_clients(
 
 
 def _pause_s(failure: Failure) -> float:
-    """For how long a failure is a reason to leave the whole endpoint alone."""
-    return _OUT_OF_REACH_S if failure.cause == "no connection" else failure.after_s or 0.0
+    """Seconds for which a failure is a reason to send nothing to the whole endpoint."""
+    return _UNREACHABLE_PAUSE_S if failure.cause == "no connection" else failure.after_s or 0.0

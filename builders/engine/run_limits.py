@@ -1,4 +1,4 @@
-"""What a run may spend and how fast it may ask."""
+"""What a run may spend, and how fast it may send requests."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from builders.engine.budget import BudgetLimits
 
 @dataclass(frozen=True, kw_only=True)
 class RunLimits:
-    """Limits on how an engine may ask: budget, prices, pace.
+    """Limits of one run: budget, prices, pace.
 
-    `price` is `IN/OUT` in USD for a million tokens, of every model that the file `prices` does not
-    name; `hedge_s` sends a late call again. Requests and tokens a minute hold for each endpoint.
+    `price` is `IN/OUT` in USD per million tokens, for every model that the file `prices` does not
+    list. A call without an answer after `hedge_s` seconds is sent a second time. Requests and
+    tokens per minute are limits for each endpoint. None means no limit, or not known.
     """
 
     budget: BudgetLimits = field(default_factory=BudgetLimits)

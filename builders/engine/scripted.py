@@ -1,4 +1,4 @@
-"""The scripted teacher: answers from rules in a file, so that anybody can run anything at once."""
+"""The scripted teacher: answers from rules in a file, so that any recipe runs without a model."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _RULE_KEYS = {"when", "answer", "answers", "finish_reason"}
 
 
 class ScriptedTeacher:
-    """Answers by the first rule whose `when` (a regular expression) is found in what is asked.
+    """Answers by the first rule whose `when` (a regular expression) matches in the prompt's text.
 
-    A .jsonl file holds one rule a line: `{"when": "...", "answer": "..."}`. `answers` is a list
-    from which the sample's number chooses, then the call's hash. `{{0}}`, `{{1}}` ... stand for the
-    match and its groups, `{{sample}}` for the sample's number, `{{hash}}` for eight hex digits
-    of the call. A .py file holds a function `answer(call) -> str | dict`.
+    A .jsonl file has one rule per line: `{"when": "...", "answer": "..."}`. A list `answers` is
+    indexed by the sample's number, or by the call's hash for sample 0. In an answer, `{{0}}`,
+    `{{1}}` ... are replaced by the match and its groups, `{{sample}}` by the sample's number and
+    `{{hash}}` by eight hex digits of the call's id. A .py file has a function
+    `answer(call) -> str | dict`.
     """
 
     def __init__(self, file: str, spec: TeacherSpec) -> None:
@@ -39,7 +40,7 @@ class ScriptedTeacher:
                 "file of rules or a .py file"
             ) from None
         self.revision: str | None = "sha256:" + hashlib.sha256(content).hexdigest()
-        self._say = _function(self._path) if self._path.suffix == ".py" else _rules(self._path)
+        self._respond = _function(self._path) if self._path.suffix == ".py" else _rules(self._path)
 
     def identity(self) -> dict[str, Any]:
         """Kind and the script's sha256."""
@@ -58,15 +59,14 @@ class ScriptedTeacher:
         """Nothing to stop."""
 
     async def ask(self, call: Call) -> Answer:
-        """The answer of the first rule that fits."""
-        said = self._say(call)
-        given: dict[str, Any] = {"text": said} if isinstance(said, str) else dict(said)
-        words = len(given["text"].split())
+        """The answer of the first rule that matches; tokens are counted as words."""
+        response = self._respond(call)
+        given: dict[str, Any] = {"text": response} if isinstance(response, str) else dict(response)
         return Answer(
             text=given["text"],
             finish_reason=given.get("finish_reason", "stop"),
             input_tokens=len(str(call.prompt).split()),
-            output_tokens=words,
+            output_tokens=len(given["text"].split()),
             model=self.model,
             logprobs=given.get("logprobs"),
         )
@@ -75,16 +75,16 @@ class ScriptedTeacher:
 def _function(path: Path) -> Callable[[Call], Any]:
     try:
         answer = runpy.run_path(str(path)).get("answer")
-    except Exception as error:  # somebody's script: whatever is in it
+    except Exception as error:  # the user's script can raise anything
         raise InputError(
-            f"{path.name} does not run ({type(error).__name__}: {error}); mend it"
+            f"{path.name} does not run ({type(error).__name__}: {error}); fix it"
         ) from error
     if not callable(answer):
         raise InputError(
-            f"{path.name} has no function answer(call); expected one that gives a text; add it"
+            f"{path.name} has no function answer(call); expected one that returns a text; add it"
         )
-    said: Callable[[Call], Any] = answer
-    return said
+    function: Callable[[Call], Any] = answer
+    return function
 
 
 def _rules(path: Path) -> Callable[[Call], Any]:
@@ -97,21 +97,21 @@ def _rules(path: Path) -> Callable[[Call], Any]:
         if line.strip():
             rules.append(_rule(f"{path.name}, line {number}", line))
     if not rules:
-        raise InputError(f"{path.name} holds no rule; expected one JSON object a line; add one")
+        raise InputError(f"{path.name} has no rule; expected one JSON object per line; add one")
 
-    def say(call: Call) -> dict[str, Any]:
+    def respond(call: Call) -> dict[str, Any]:
         for pattern, answers, finish_reason in rules:
             if found := pattern.search(call.text):
                 pick = call.sample or int(call.id[:8], 16)
                 text = answers[pick % len(answers)]
-                words = {"sample": str(call.sample), "hash": call.id[:8]}
-                words |= {str(n): found[n] or "" for n in range(pattern.groups + 1)}
-                for name, word in words.items():
-                    text = text.replace("{{" + name + "}}", word)
+                values = {"sample": str(call.sample), "hash": call.id[:8]}
+                values |= {str(n): found[n] or "" for n in range(pattern.groups + 1)}
+                for name, value in values.items():
+                    text = text.replace("{{" + name + "}}", value)
                 return {"text": text, "finish_reason": finish_reason}
-        raise Failure("no rule", f"no rule of {path.name} fits {call.text[:60]!r}")
+        raise Failure("no rule", f"no rule of {path.name} matches {call.text[:60]!r}")
 
-    return say
+    return respond
 
 
 def _rule(where: str, line: str) -> tuple[re.Pattern[str], list[str], str]:
@@ -119,11 +119,11 @@ def _rule(where: str, line: str) -> tuple[re.Pattern[str], list[str], str]:
         rule = json.loads(line)
         pattern = re.compile(rule.get("when", ""), re.DOTALL)
     except (ValueError, AttributeError, TypeError, re.error) as error:
-        raise InputError(f"{where}: not a rule ({error}); mend the line") from None
+        raise InputError(f"{where}: not a rule ({error}); fix the line") from None
     answers = rule.get("answers", [rule.get("answer")])
     if set(rule) - _RULE_KEYS or not answers or not all(isinstance(one, str) for one in answers):
         raise InputError(
             f"{where}: expected 'when' and a text as 'answer' (or a list as 'answers'), "
-            f"got {sorted(rule)}; mend the line"
+            f"got {sorted(rule)}; fix the line"
         )
     return pattern, answers, str(rule.get("finish_reason", "stop"))

@@ -1,4 +1,4 @@
-"""The tasks most recipes need: ask a teacher what a function of the row says, once or often."""
+"""The tasks most recipes need: send a teacher one prompt per row, or several."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from builders.engine.calls import Parse, Question
 
 
 class Ask(Task):  # type: ignore[misc]
-    """Asks `build(row)` and puts the text into the column `answer`.
+    """Sends the prompt `build(row)` and puts the text of the answer into the column `answer`.
 
     Attributes:
-        build: From a row to chat messages, or to a text that the teacher continues; None where
-            there is nothing to ask, so nothing is paid and the answer is None.
-        answer: The column for the text; None where a sample failed.
-        columns: From the text to further columns; called once for each text.
+        build: From a row to chat messages, or to a text that the teacher continues; None if the
+            row needs no call: then nothing is paid and the answer is None.
+        answer: The column for the text, which is None if a sample failed.
+        columns: From the text to further columns; called once per text.
     """
 
     build: Callable[[dict[str, Any]], Any]
@@ -27,11 +27,11 @@ class Ask(Task):  # type: ignore[misc]
 
     @property
     def outputs(self) -> list[str]:
-        """The answer, and the model that gave it."""
+        """The columns for the answer and for the model that gave it."""
         return [self.answer, "model_name"]
 
     def process(self, inputs: StepInput) -> Iterator[list[dict[str, Any]]]:
-        """Ask for the rows that have something to ask; the others pass."""
+        """Call the teacher for rows that have a prompt; pass the others through."""
         for row in inputs:
             if self.build(row) is None:
                 yield [{**row, self.answer: None}]
@@ -39,23 +39,23 @@ class Ask(Task):  # type: ignore[misc]
                 yield from super().process([row])
 
     def format_input(self, input: dict[str, Any]) -> Any:  # noqa: A002 - distilabel's name
-        """What is asked for a row."""
+        """The prompt of a row."""
         return self.build(input)
 
     def format_output(self, output: str | None, input: dict[str, Any] | None = None) -> Any:  # noqa: A002, ARG002
-        """The text as it came, and the further columns: the recipe's `row` judges them."""
+        """The text as it is, and the further columns; the recipe's `row` decides what to keep."""
         return {self.answer: output, **self.columns(output)}
 
 
 class AskAll(Ask):
-    """Asks all questions of a row at once and puts their replies, in order, into one column.
+    """Sends all questions of a row at once and puts the replies, in order, into one column.
 
     Attributes:
-        build: From a row to its questions; none where there is nothing to ask.
+        build: From a row to its questions, possibly none.
         answer: The column for the list of replies (`builders.engine.calls.Reply`).
         parse: Parses an answer once; the value stays with the reply as `parsed`.
-        tries: How often a question is asked until its answer can be parsed.
-        also: Columns for every row: what `row` needs to know of the build's options.
+        tries: The most calls per question, made until an answer can be parsed.
+        also: Columns added to every row: what `row` needs to know about the build's options.
     """
 
     build: Callable[[dict[str, Any]], Sequence[Question]]
@@ -64,7 +64,7 @@ class AskAll(Ask):
     also: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
 
     def process(self, inputs: StepInput) -> Iterator[list[dict[str, Any]]]:
-        """Ask for each row; a question without an answer leaves the others theirs."""
+        """Send each row's questions; one without an answer does not affect the others."""
         for row in inputs:
             replies = self.llm.replies(self.build(row), self.parse, self.tries)
             yield [{**row, **self.also, self.answer: replies}]

@@ -1,4 +1,4 @@
-"""What a teacher is, and what is asked for when one is named."""
+"""What a teacher can do, and how one is specified."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EMBEDDED = "embedded"
 
 
 class Teacher(Protocol):
-    """A model that writes or judges, ready to be asked on the running event loop."""
+    """A model that writes or judges, called on the running event loop."""
 
     name: str
     model: str
@@ -19,27 +19,27 @@ class Teacher(Protocol):
     concurrency: int
 
     async def start(self) -> None:
-        """Begin; raise TeacherError where no call could succeed."""
+        """Get ready; raise TeacherError if no call could succeed."""
 
     async def ask(self, call: Call) -> Answer:
-        """Give the answer; raise Failure where there is none."""
+        """Return the answer; raise Failure if there is none."""
 
     async def stop(self) -> None:
-        """Let go of everything held."""
+        """Release all resources."""
 
     def identity(self) -> dict[str, Any]:
-        """What the lineage says of it: kind, model, revision, licence."""
+        """What the lineage records of it: kind, model, revision, licence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherSpec:
-    """What the command line says of a teacher; nothing is started yet.
+    """Which teacher to use and how; it is not started yet.
 
     Attributes:
         place: `embedded`, `scripted:FILE`, or the base address of an OpenAI-compatible endpoint.
-        model: The model to ask for; None takes the only one the endpoint serves.
-        key_env: The environment variable that holds the key, if the endpoint wants one.
-        concurrency: The most calls in flight; None leaves it to the kind of teacher.
+        model: The model to call; None takes the only one that the endpoint serves.
+        key_env: The environment variable with the key, if the endpoint needs one.
+        concurrency: The most calls in flight; None uses the default of the kind of teacher.
         timeout_s: The deadline of one request, in seconds.
     """
 

@@ -1,4 +1,4 @@
-"""Teachers by the command line's word: embedded, an endpoint's address, or a script."""
+"""The kinds of teachers: embedded, an endpoint, a script, or recorded answers alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCRIPTED = "scripted:"
 
 
 class RecordedTeacher:
-    """A teacher whose answers are all in a ledger: it is never started and cannot be asked."""
+    """A teacher whose answers are all in a ledger: no model runs and no call is sent."""
 
     concurrency = 64
 
@@ -24,7 +24,7 @@ class RecordedTeacher:
         self.revision: str | None = facts["revision"]
 
     def identity(self) -> dict[str, Any]:
-        """What the build that asked it wrote down."""
+        """The identity that the recording build wrote down."""
         return dict(self._facts["identity"])
 
     async def start(self) -> None:
@@ -34,16 +34,16 @@ class RecordedTeacher:
         """Nothing to stop."""
 
     async def ask(self, call: Call) -> Answer:
-        """Refuse: the ledger should have had the answer."""
+        """Fail: the ledger should have had the answer."""
         raise Failure(
             "not recorded",
-            f"the ledger has no answer to call {call.id}; build with the teacher to have it",
+            f"the ledger has no answer to call {call.id}; build with the teacher to get it",
             fatal=True,
         )
 
 
 def recorded(teacher: Teacher) -> dict[str, Any]:
-    """The facts from which a RecordedTeacher asks the very same calls; JSON values."""
+    """The facts from which a RecordedTeacher makes the same calls; JSON values."""
     return {
         "name": teacher.name,
         "model": teacher.model,
@@ -53,10 +53,10 @@ def recorded(teacher: Teacher) -> dict[str, Any]:
 
 
 def teacher(spec: TeacherSpec) -> Teacher:
-    """The teacher a spec names, not yet started.
+    """The teacher that a spec names, not yet started.
 
     Raises:
-        InputError: The spec names no kind of teacher, or a script that is not there.
+        InputError: The spec names no kind of teacher, or a script that cannot be read.
     """
     if spec.place == EMBEDDED:
         from builders.engine.embedded import EmbeddedTeacher

@@ -1,6 +1,6 @@
-"""Where a step's code runs: as a greenlet on the event loop, in a thread, or in processes.
+"""Where a step's code runs: in a greenlet on the event loop, in a thread, or in processes.
 
-None of them outlives the build, and none holds up its end.
+None of them outlives the build or delays its end.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw
 from builders.recipe_loading import import_file, loaded_files
 
-# distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns of; it works all the same.
-# It stands here because a worker process imports this before it is sent a step.
+# distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns about; they work all the same.
+# The filter is set in this module because a worker process imports it before it receives a step.
 warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
 
-BROKEN = "potstill_broken"  # a column for the error that an answer could not be read for
+BROKEN = "potstill_broken"  # a column for the error that parsing an answer raised
 Result = TypeVar("Result")
-Inputs = Sequence[list[Raw]]  # rows of equal number from each step before
+Inputs = Sequence[list[Raw]]  # from each predecessor the same number of rows
 
 
 class Raised(NamedTuple):
-    """A step's error on a row: the reason it is dropped for, the error's kind, and what it says."""
+    """A step's error on a row: the reason of the drop, the kind of error, and its message."""
 
     cause: str
     kind: str
@@ -49,7 +49,7 @@ class Raised(NamedTuple):
 
     @classmethod
     def by(cls, error: Exception) -> Raised:
-        """From what was raised."""
+        """From the exception that the step raised."""
         if isinstance(error, Failure):
             return cls(error.cause, error.cause, str(error))
         kind = type(error).__name__
@@ -62,29 +62,29 @@ def made(step: Any, *inputs: list[Raw]) -> list[Raw]:
 
 
 def outcomes(step: Any, batches: Sequence[Inputs]) -> list[list[Raw] | Raised]:
-    """What a step makes of each batch for itself: rows, or the error it raised."""
+    """What a step makes of each batch separately: rows, or the error that it raised."""
     found: list[list[Raw] | Raised] = []
     for inputs in batches:
         try:
             found.append(made(step, *inputs))
         except PotstillError:
             raise
-        except Exception as error:  # noqa: BLE001 - somebody's step: its error is the row's reason
+        except Exception as error:  # noqa: BLE001 - a recipe's step: its error is the row's reason
             found.append(Raised.by(error))
     return found
 
 
 def keep_errors(task: Any) -> None:
-    """Have a task leave the error in the row where it cannot read an answer.
+    """Make a task keep the error in the row when it cannot parse an answer.
 
-    distilabel logs it and goes on with None in every column.
+    distilabel itself logs the error and continues with None in every column.
     """
-    read = task.format_output
+    original = task.format_output
 
     def format_output(*args: Any, **kwargs: Any) -> dict[str, Any]:
         try:
-            columns: dict[str, Any] = read(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - somebody's step: its error is the row's reason
+            columns: dict[str, Any] = original(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - a recipe's step: its error is the row's reason
             names = [name for name in task.outputs if name != "model_name"]
             columns = {**dict.fromkeys(names), BROKEN: Raised.by(error)}
         return columns
@@ -93,10 +93,10 @@ def keep_errors(task: Any) -> None:
 
 
 def chance(*seeds: object) -> Callable[[], None]:
-    """Begins the global random numbers anew, with a sequence of these seeds at each call.
+    """A function that reseeds the global random numbers, at each call with the next of a sequence.
 
-    Steps draw from `random` and `numpy.random`; what one row gets must not hang on when its turn
-    comes among the others.
+    Steps draw from `random` and `numpy.random`; what one row gets must not depend on when it is
+    processed among the others.
     """
     numbers = itertools.count(zlib.crc32(repr(seeds).encode()))
 
@@ -109,12 +109,12 @@ def chance(*seeds: object) -> Callable[[], None]:
 
 
 async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
-    """Run it in a thread of its own, for which the end of the build does not wait."""
+    """Run a function in its own daemon thread, for which the end of the build does not wait."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
 
     def settle(result: Any, error: BaseException | None) -> None:
-        if future.done():  # given up
+        if future.done():  # the caller gave up
             return
         if error:
             future.set_exception(error)
@@ -135,7 +135,7 @@ async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
 
 
 class Processes:
-    """Worker processes for a step, which each loads for itself; they end with the build."""
+    """Worker processes for a step, each of which loads it; they end with the build."""
 
     def __init__(self, step: Any) -> None:
         context = multiprocessing.get_context("forkserver")
@@ -162,36 +162,38 @@ class Processes:
         )
 
     async def outcomes(self, batches: Sequence[Inputs]) -> list[list[Raw] | Raised]:
-        """What the step makes of each batch for itself.
+        """What the step makes of each batch separately.
 
         Raises:
-            RecipeError: The step cannot be loaded there, or be sent there, or a process died.
+            RecipeError: The step cannot be sent or loaded, or a process died.
         """
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._pool, _apart, batches)
         except BrokenProcessPool:
             raise RecipeError(
-                f"a process of step {self._name!r} died at work, for want of memory perhaps; give "
-                "the step fewer cpus or smaller batches and build again"
+                f"a process of step {self._name!r} died, possibly without enough memory; give the "
+                "step fewer cpus or smaller batches and build again"
             ) from None
         except Exception as error:  # noqa: BLE001 - pickle raises many types
             raise self._unsendable(error) from None
         if isinstance(found, Raised):
-            raise RecipeError(f"step {self._name!r} cannot be loaded ({found.why}); mend it")
+            raise RecipeError(
+                f"step {self._name!r} cannot be loaded ({found.why}); fix it and build again"
+            )
         return found
 
     def close(self) -> None:
-        """End the processes now, also those at work."""
+        """End the processes now, including those that are working."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._ours.close()
 
 
-_step: Any = None  # in a worker: the step it works for, or what its load raised
+_step: Any = None  # in a worker process: the step, or the error that loading it raised
 
 
 def _begin(build: Connection, files: Mapping[str, Path], pickled: bytes) -> None:
-    """In a worker: end when the other end of the pipe closes, as it does when the build dies."""
+    """In a worker: load the step, and exit when the build closes its end of the pipe or dies."""
     global _step
 
     def watch() -> None:
@@ -206,7 +208,7 @@ def _begin(build: Connection, files: Mapping[str, Path], pickled: bytes) -> None
         step = pickle.loads(pickled)  # noqa: S301 - the step of this build
         step.load()
         _step = step
-    except Exception as error:  # noqa: BLE001 - said by the build
+    except Exception as error:  # noqa: BLE001 - reported by the build
         _step = Raised.by(error)
 
 

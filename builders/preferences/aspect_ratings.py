@@ -63,8 +63,8 @@ def judge_steps(teach: Callable[..., Any], *, judge_tokens: int, form: str) -> t
     """The steps after `completions`: ratings of all answers by aspect, then a critique of each."""
     from builders.engine.tasks import AskAll
 
-    most = teach("judge").most(judge_tokens, 1024, 400)
-    longest = teach("judge").most(0, LONGEST, 60)
+    most = teach("judge").max_tokens(judge_tokens, 1024, 400)
+    longest = teach("judge").max_tokens(0, LONGEST, 60)
 
     def step(name: str, build: Callable[..., list[Question]], column: str, **more: Any) -> Any:
         return AskAll(

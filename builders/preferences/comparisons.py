@@ -69,7 +69,7 @@ def compare_in_both_orders(
         last >> sure
         last = sure
     if verdict != "probabilities":
-        most = teach("judge").most(judge_tokens, 512, 160)
+        most = teach("judge").max_tokens(judge_tokens, 512, 160)
         last >> AskAll(
             name="reason",
             llm=teach("judge", temperature=0.0, max_tokens=most),

@@ -352,9 +352,9 @@ def test_a_call_that_cannot_succeed_is_asked_once_and_costs_its_row(builds: Buil
 def test_a_refused_key_or_an_empty_account_stops_the_build_at_once(
     tmp_path: Path, kind: Kind
 ) -> None:
-    wants = {"401": "another key", "429-quota": "wants money"}[kind]
+    expected = {"401": "another key", "429-quota": "reports no credit"}[kind]
     with Endpoint(Behaviour(rules=[Rule(kind)], latency="fixed:0.05")) as endpoint:
-        with pytest.raises(TeacherError, match=wants):
+        with pytest.raises(TeacherError, match=expected):
             in_process(tmp_path, endpoint.url, rows=500)
         assert len(asks(endpoint)) <= 8
 
@@ -579,8 +579,8 @@ def test_when_nothing_moves_the_line_says_which_step_and_which_request_wait(
     with Endpoint(Behaviour(rules=[slow])) as endpoint:
         made = in_process(tmp_path, endpoint.url, rows=6, progress=notes)
     assert len(made) == 6  # who waits for an answer is not stuck
-    waited = r"nothing has moved for \d s: step writer has 1 rows at work, 0 before it; "
-    assert re.match(waited + r"1 requests out \(writer [0-9a-f]{16} since \d s\)", said[0])
+    waited = r"nothing has moved for \d s: step writer \(rows in progress: 1, queued: 0\); "
+    assert re.match(waited + r"requests in flight: 1 \(writer [0-9a-f]{16} for \d s\)", said[0])
     assert notes.note == ""
 
 
@@ -702,7 +702,7 @@ def test_a_key_is_found_nowhere_in_what_a_build_writes(builds: Builds) -> None:
         assert re.search(r"dropped: http 4\d\d +5", run.stdout)
         builds.done("", "--export", "answers.parquet", verb="ledger")
         address = "http://{}:{}@127.0.0.1:9/v1?api-key={}".format(*[KEY[:20]] * 3)
-        assert "take one away" in builds.refused(address)
+        assert "remove one" in builds.refused(address)
         builds.env = {}
         assert "nothing listens at http://127.0.0.1:9/v1 " in builds.refused(address)
     finally:

@@ -582,7 +582,7 @@ def test_a_folder_a_missing_file_and_a_journal_alone_are_named(tmp_path: Path) -
     assert "cannot use" in complaint(folder)
     assert "there is no ledger" in complaint(tmp_path / "none.sqlite", read_only=True)
     (tmp_path / "none.sqlite-wal").write_bytes(b"answers")
-    assert "is there without" in complaint(tmp_path / "none.sqlite")
+    assert "exists without" in complaint(tmp_path / "none.sqlite")
     assert "cannot make" in complaint(tmp_path / "none.sqlite-wal" / "ledger.sqlite")
 
 

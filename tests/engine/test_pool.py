@@ -131,7 +131,7 @@ def test_what_cannot_be_asked_is_said_before_anything_starts(words: list[str], s
 
 
 def test_a_recipe_that_shares_no_role_takes_one_teacher() -> None:
-    with pytest.raises(InputError, match="2 teachers are named for completions, which asks one"):
+    with pytest.raises(InputError, match="2 teachers are named for completions, which uses one"):
         pool(specs(f"{A}#m", f"{A}#n"), COMPLETIONS)
     both = pool(specs(f"writer={A}#m", f"judge={A}#n"), COMPLETIONS)
     assert both.every == [] and len(list(both)) == 2

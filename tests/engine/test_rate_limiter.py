@@ -23,7 +23,7 @@ def test_never_more_calls_fly_than_allowed_and_they_pass_in_the_order_they_came(
 
         await asyncio.gather(*(call(number) for number in range(30)))
         assert passed == list(range(30))
-        assert limiter.flying == limiter.waiting == 0
+        assert limiter.in_flight == limiter.waiting == 0
 
     asyncio.run(drive())
 
@@ -99,7 +99,7 @@ def test_a_waiter_that_gives_up_leaves_its_place_to_the_next() -> None:
         await asyncio.gather(quitter, return_exceptions=True)
         limiter.leave(entered)
         limiter.leave(await asyncio.wait_for(patient, 1))
-        assert limiter.flying == 0
+        assert limiter.in_flight == 0
 
     asyncio.run(drive())
 
@@ -113,7 +113,7 @@ def test_a_place_given_in_the_moment_of_giving_up_is_not_lost() -> None:
         limiter.leave(entered)  # gives the place to the waiter
         quitter.cancel()  # which is gone before it runs
         await asyncio.gather(quitter, return_exceptions=True)
-        assert limiter.flying == 0
+        assert limiter.in_flight == 0
         limiter.leave(await asyncio.wait_for(limiter.enter(), 1))
 
     asyncio.run(drive())

@@ -324,9 +324,9 @@ def test_a_teacher_that_nobody_runs_is_named_by_its_address(
 
 
 BAD_ANSWERS: dict[Kind, tuple[str, str]] = {
-    "401": ("wants another key (401: invalid api key)", "POTSTILL_API_KEY: it is not set"),
-    "403": ("wants another key (403: forbidden)", "POTSTILL_API_KEY"),
-    "404": ("has no model 'scripted-model' (404: model not found)", "mend --model or --teacher"),
+    "401": ("needs another key (401: invalid api key)", "POTSTILL_API_KEY: it is not set"),
+    "403": ("needs another key (403: forbidden)", "POTSTILL_API_KEY"),
+    "404": ("has no model 'scripted-model' (404: model not found)", "correct --model or --teacher"),
     "html": ("answered 200 with HTML", "is this the /v1 address?"),
     "broken-json": ("answered 200 with not JSON", "is this the /v1 address?"),
     "null-content": ("gave an answer without content", ""),
@@ -392,13 +392,16 @@ def test_of_several_models_one_must_be_named(tmp_path: Path, refusal: Refusal) -
 
 BAD_SCRIPTS: dict[str, tuple[bytes | None, str]] = {
     "missing.jsonl": (None, "cannot be read (No such file or directory); give a .jsonl file"),
-    "empty.jsonl": (b"\n\n", "empty.jsonl holds no rule; expected one JSON object a line"),
+    "empty.jsonl": (b"\n\n", "empty.jsonl has no rule; expected one JSON object per line"),
     "torn.jsonl": (b'{"answer": "x"}\n{"when":\n', "torn.jsonl, line 2: not a rule"),
     "list.jsonl": (b"[1]\n", "list.jsonl, line 1: not a rule"),
     "pattern.jsonl": (b'{"when": "(", "answer": "x"}\n', "pattern.jsonl, line 1: not a rule"),
     "silent.jsonl": (b'{"when": "a"}\n', "silent.jsonl, line 1: expected 'when' and a text"),
     "latin.jsonl": (b'{"answer": "caf\xe9"}\n', "latin.jsonl"),
-    "mute.jsonl": (b'{"when": "zzz", "answer": "x"}\n', "no rule of mute.jsonl fits 'What is 0 p"),
+    "mute.jsonl": (
+        b'{"when": "zzz", "answer": "x"}\n',
+        "no rule of mute.jsonl matches 'What is 0 p",
+    ),
     "none.py": (b"said = 'x'\n", "none.py has no function answer(call)"),
     "torn.py": (b"def answer(call:\n", "torn.py"),
 }

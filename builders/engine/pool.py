@@ -55,7 +55,7 @@ class TeacherPoolSpec:
 
 
 def pool_spec(words: Sequence[str], usual: TeacherSpec) -> TeacherPoolSpec:
-    """The teachers named by words of the form `[ROLE=]TEACHER[#MODEL]`, each otherwise as `usual`.
+    """The teachers named by words of the form `[ROLE=]WHO[#MODEL]`, each otherwise as `usual`.
 
     The key in the environment variable NAME of `usual` is sent to the first endpoint only, so that
     no other provider sees it. The key of any other endpoint is read from NAME_HOST.
@@ -112,7 +112,7 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
             one = f"role {role!r} of {recipe.name}" if role else f"{recipe.name}"
             raise InputError(
                 f"{len(many)} teachers are named for {one}, which uses one; remove the others, or "
-                f"name the role of each as ROLE=TEACHER ({', '.join(recipe.roles)})"
+                f"name the role of each as ROLE=WHO ({', '.join(recipe.roles)})"
             )
         if len(set(many)) < len(many):
             raise InputError(

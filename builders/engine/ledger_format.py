@@ -124,7 +124,7 @@ def problem(path: Path, error: sqlite3.Error) -> Exception:
         return _damaged(path, str(error))
     if code == sqlite3.SQLITE_FULL:
         message = (
-            "no room is left for it; what was recorded before is kept; make room and run again"
+            "no room left on its disk; what was recorded before is kept; make room and run again"
         )
     elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         message = "another process is writing to it; wait for it to end, or name another folder"

@@ -252,7 +252,7 @@ def test_every_number_on_the_card_is_that_of_the_data(folder: Path) -> None:
     glance = {name: row[0] for name, row in cells(card, "| at a glance | |").items()}
     made = len(kept) + len(dropped)
     assert number(glance["rows to train on"]) == len(kept)
-    assert number(glance["candidates made"]) == made
+    assert number(glance["candidates"]) == made
     assert number(glance["dropped, with reasons"]) == len(dropped)
     assert number(glance["teacher calls"]) == len(raw)
     for column in ("prompt", "completion"):
@@ -263,7 +263,7 @@ def test_every_number_on_the_card_is_that_of_the_data(folder: Path) -> None:
     for config in CONFIGS:
         assert f"`{config}`, {len(rows_in(folder, config)):,} rows:" in card
 
-    became = cells(card, "| what became of it | candidates | share |")
+    became = cells(card, "| outcome | candidates | share |")
     reasons = Counter(f"dropped: {row['reason']}" for row in dropped)
     assert {name: number(row[0]) for name, row in became.items()} == {"kept": len(kept), **reasons}
     for rows, share in became.values():

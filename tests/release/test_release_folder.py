@@ -170,7 +170,7 @@ def test_a_release_bears_out_all_that_it_says(versions: list[Path]) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        ("README.md", "| candidates made | ", "| candidates made | 1", "README.md, line"),
+        ("README.md", "| candidates | ", "| candidates | 1", "README.md, line"),
         (
             "README.md",
             "license: unknown",

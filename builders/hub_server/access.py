@@ -6,17 +6,17 @@ import secrets
 from typing import Any
 
 from builders.hub_server.request import Request
-from builders.hub_server.responses import Refused, Response, as_json, now
+from builders.hub_server.responses import HttpError, Response, json_response, now
 from builders.hub_server.store import Repo
 
 STATES = ("pending", "accepted", "rejected")
 MOST_LISTED = 1000
 
 
-def whoami(call: Request) -> Response:
+def whoami(request: Request) -> Response:
     """GET whoami-v2."""
-    user = call.known_user()
-    return as_json(
+    user = request.known_user()
+    return json_response(
         {
             "type": "user",
             "id": user,
@@ -28,7 +28,7 @@ def whoami(call: Request) -> Response:
             "isPro": False,
             "orgs": [
                 {"type": "org", "id": name, "name": name, "fullname": name, "roleInOrg": "admin"}
-                for name in call.hub.store.organisations(user)
+                for name in request.hub.store.organisations(user)
             ],
             "auth": {
                 "type": "access_token",
@@ -38,72 +38,72 @@ def whoami(call: Request) -> Response:
     )
 
 
-def check(call: Request, repo: Repo, rest: list[str]) -> Response:
+def auth_check(request: Request, repo: Repo, rest: list[str]) -> Response:
     """GET auth-check: whether the user may read, or write."""
-    call.content(repo)
+    request.readable(repo)
     if rest == ["write"]:
-        call.writable(repo)
-    return as_json({})
+        request.writable(repo)
+    return json_response({})
 
 
-def ask(call: Request, repo: Repo) -> Response:
+def request_access(request: Request, repo: Repo) -> Response:
     """POST ask-access: what a person does with the gate's button."""
-    user = call.known_user()
+    user = request.known_user()
     if not repo.gated:
-        raise Refused(400, "This repository is not gated")
+        raise HttpError(400, "This repository is not gated")
     status = "accepted" if repo.gated == "auto" else "pending"
-    call.hub.store.run(
+    request.hub.store.run(
         "insert into access values (?, ?, ?, ?, ?) on conflict do nothing",
         *(secrets.token_hex(12), repo.id, user, status, now()),
     )
-    return as_json({})
+    return json_response({})
 
 
-def requests(call: Request, repo: Repo, action: str) -> Response:
+def requests(request: Request, repo: Repo, action: str) -> Response:
     """The owner's side of the gate: lists, handle and grant."""
-    call.writable(repo)
-    store = call.hub.store
-    if call.method == "GET" and action in STATES:
+    request.writable(repo)
+    store = request.hub.store
+    if request.method == "GET" and action in STATES:
         rows = store.rows(
             "select * from access where repo = ? and status = ? order by asked, account",
             *(repo.id, action),
         )
-        return call.page([_told(row) for row in rows], MOST_LISTED)
-    if call.method != "POST" or action not in ("handle", "grant"):
-        raise Refused(404, "There is no such route")
+        return request.page([_access_request(row) for row in rows], MOST_LISTED)
+    if request.method != "POST" or action not in ("handle", "grant"):
+        raise HttpError(404, "There is no such route")
     if not repo.gated:
-        raise Refused(400, "This repository is not gated")
-    body = call.json()
+        raise HttpError(400, "This repository is not gated")
+    body = request.json()
     if action == "grant":
         account = store.account(body.text("user", most=100))
         if account is None or account["kind"] != "user":
-            raise Refused(404, "User not found")
+            raise HttpError(404, "User not found")
         row = store.row(
             "select * from access where repo = ? and account = ?", repo.id, account["name"]
         )
         if row is not None and row["status"] == "accepted":
-            raise Refused(400, "This user has access already")
+            raise HttpError(400, "This user has access already")
         store.run(
             "insert or replace into access values (?, ?, ?, 'accepted', ?)",
             *(secrets.token_hex(12), repo.id, account["name"], now()),
         )
-        return as_json({})
+        return json_response({})
     status = body.text("status", most=20)
     if status not in STATES:
-        raise Refused(400, f"status must be one of {', '.join(STATES)}")
+        raise HttpError(400, f"status must be one of {', '.join(STATES)}")
     row = store.row(
         "select * from access where repo = ? and (account = ? or id = ?)",
         *(repo.id, body.text("user", ""), body.text("requestId", "")),
     )
     if row is None:
-        raise Refused(404, "There is no such access request")
+        raise HttpError(404, "There is no such access request")
     if row["status"] == status:
-        raise Refused(404, f"The access request is {status} already")
+        raise HttpError(404, f"The access request is {status} already")
     store.run("update access set status = ? where id = ?", status, row["id"])
-    return as_json({})
+    return json_response({})
 
 
-def _told(row: Any) -> dict[str, Any]:
+def _access_request(row: Any) -> dict[str, Any]:
     name = row["account"]
     return {
         "requestId": row["id"],

@@ -27,7 +27,7 @@ import pygit2
 from builders.hub_server import routes, transfer
 from builders.hub_server.download import MOST_WANTS
 from builders.hub_server.request import Hub, Request
-from builders.hub_server.responses import Elsewhere, Refused, Response, no_repo, now
+from builders.hub_server.responses import HttpError, Redirect, Response, now, repo_not_found
 from builders.hub_server.xet import MOST_XORB_BYTES
 
 Result = TypeVar("Result")
@@ -52,7 +52,7 @@ class App:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hub")
-        self._large = asyncio.Semaphore(1)
+        self._xet_uploads = asyncio.Semaphore(1)
         self._clones = asyncio.Semaphore(4)
         self._log = os.open(
             hub.data / "hub.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode=0o600
@@ -69,54 +69,54 @@ class App:
             return
         started, status = time.perf_counter(), 500
         try:
-            reply = await self._answer(scope, receive)
-            status = reply.status
-            await self._send(reply, scope["method"] == "HEAD", send)
+            response = await self._respond(scope, receive)
+            status = response.status
+            await self._send(response, scope["method"] == "HEAD", send)
         finally:
             path = scope["raw_path"].partition(b"?")[0].decode("latin-1")[:1000]
-            took = (time.perf_counter() - started) * 1000
-            line = f"{now()} {scope['method']} {path} {status} {took:.1f}ms\n"
+            duration_ms = (time.perf_counter() - started) * 1000
+            line = f"{now()} {scope['method']} {path} {status} {duration_ms:.1f}ms\n"
             os.write(self._log, line.encode("latin-1", "replace"))
 
-    async def _run(self, job: Callable[..., Result], *given: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, job, *given)
+    async def _run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
-    async def _answer(self, scope: Message, receive: Receive) -> Response:
+    async def _respond(self, scope: Message, receive: Receive) -> Response:
         try:
-            call = _call(self._hub, scope)
-            if call.method == "PUT" and call.parts[0] == "lfs" and len(call.parts) > 2:
-                return await self._take(call, receive)
-            call.user = None if call.parts[0] in ("lfs", "xet") else self._user(call)
-            if call.parts[0] == "xet":
-                async with self._large:  # each has to be held in memory
-                    call.body = await _body(receive, MOST_XORB_BYTES + 1)
-                    return await self._run(_answered, call)
-            if call.method == "POST" and call.parts[4:5] == ["commit"]:
+            request = _request(self._hub, scope)
+            if request.method == "PUT" and request.parts[0] == "lfs" and len(request.parts) > 2:
+                return await self._receive_upload(request, receive)
+            request.user = None if request.parts[0] in ("lfs", "xet") else self._user(request)
+            if request.parts[0] == "xet":
+                async with self._xet_uploads:  # each has to be held in memory
+                    request.body = await _body(receive, MOST_XORB_BYTES + 1)
+                    return await self._run(_response, request)
+            if request.method == "POST" and request.parts[4:5] == ["commit"]:
                 with tempfile.TemporaryFile(dir=self._hub.data) as spool:
-                    call.spool = spool
-                    most = MOST_COMMIT if call.user else MOST_BODY
+                    request.spool = spool
+                    most = MOST_COMMIT if request.user else MOST_BODY
                     await _body(receive, most, spool)
-                    return await self._run(_answered, call)
-            if call.method in ("GET", "HEAD"):
-                if any(word in call.parts[1:4] for word in QUICK):
-                    return _answered(call)
+                    return await self._run(_response, request)
+            if request.method in ("GET", "HEAD"):
+                if any(word in request.parts[1:4] for word in QUICK):
+                    return _response(request)
             else:
-                pack = call.parts[-1] == "git-upload-pack"
-                call.body = await _body(receive, MOST_WANTS if pack else MOST_BODY)
-            return await self._run(_answered, call)
-        except Refused as refused:
-            return refused.answer()
+                pack = request.parts[-1] == "git-upload-pack"
+                request.body = await _body(receive, MOST_WANTS if pack else MOST_BODY)
+            return await self._run(_response, request)
+        except HttpError as error:
+            return error.response()
 
-    def _user(self, call: Request) -> str | None:
+    def _user(self, request: Request) -> str | None:
         """Who the Authorization header says asks.
 
         Raises:
             Refused: 401 if it does not hold.
         """
-        said = call.headers.get("authorization")
-        if said is None:
+        header = request.headers.get("authorization")
+        if header is None:
             return None
-        scheme, _, token = said.strip().partition(" ")
+        scheme, _, token = header.strip().partition(" ")
         if scheme.lower() == "basic":
             try:
                 token = base64.b64decode(token).decode().rpartition(":")[2]
@@ -124,12 +124,12 @@ class App:
                 token = ""
         user = self._hub.store.user_of(token.strip())
         if user is None:
-            raise Refused(401, "Invalid credentials in Authorization header", "Unauthorized")
+            raise HttpError(401, "Invalid credentials in Authorization header", "Unauthorized")
         return user
 
-    async def _take(self, call: Request, receive: Receive) -> Response:
+    async def _receive_upload(self, request: Request, receive: Receive) -> Response:
         """Stream an upload to disk."""
-        incoming, facts = transfer.receive(call)
+        incoming, claims = transfer.open_upload(request)
         try:
             block = bytearray()
             async for chunk in _chunks(receive):
@@ -138,27 +138,27 @@ class App:
                     await self._run(incoming.write, bytes(block))
                     block.clear()
             await self._run(incoming.write, bytes(block))
-            return await self._run(transfer.received, call, incoming, facts)
+            return await self._run(transfer.finish_upload, request, incoming, claims)
         finally:
-            incoming.drop()
+            incoming.discard()
 
-    async def _send(self, reply: Response, only_head: bool, send: Send) -> None:
-        if reply.file is not None and reply.file[2] <= CHUNK and not only_head:
-            small = next(_slices(*reply.file), b"")  # sooner read than handed to a thread
-            reply = replace(reply, body=small, file=None)
-        headers = {key.lower(): value for key, value in reply.headers.items()}
-        if reply.stream is None and reply.status != 304:
-            headers.setdefault("content-length", str(len(reply.body)))
+    async def _send(self, response: Response, only_head: bool, send: Send) -> None:
+        if response.file is not None and response.file[2] <= CHUNK and not only_head:
+            small = next(_slices(*response.file), b"")  # sooner read than handed to a thread
+            response = replace(response, body=small, file=None)
+        headers = {key.lower(): value for key, value in response.headers.items()}
+        if response.stream is None and response.status != 304:
+            headers.setdefault("content-length", str(len(response.body)))
         raw = [(key.encode(), value.encode("latin-1")) for key, value in headers.items()]
-        await send({"type": "http.response.start", "status": reply.status, "headers": raw})
-        stream = reply.stream
-        if reply.file is not None and not only_head:
-            stream = _slices(*reply.file)
-        if only_head or reply.status == 304 or stream is None:
-            body = b"" if only_head or reply.status == 304 else reply.body
+        await send({"type": "http.response.start", "status": response.status, "headers": raw})
+        stream = response.stream
+        if response.file is not None and not only_head:
+            stream = _slices(*response.file)
+        if only_head or response.status == 304 or stream is None:
+            body = b"" if only_head or response.status == 304 else response.body
             await send({"type": "http.response.body", "body": body})
             return
-        async with self._clones if reply.stream else nullcontext():
+        async with self._clones if response.stream else nullcontext():
             try:
                 while (chunk := await self._run(next, stream, b"")) != b"":
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -167,17 +167,20 @@ class App:
         await send({"type": "http.response.body", "body": b""})
 
 
-def _answered(call: Request) -> Response:
+def _response(request: Request) -> Response:
     try:
-        return routes.answer(call)
-    except Refused as refused:
-        return refused.answer()
-    except Elsewhere as moved:
+        return routes.respond(request)
+    except HttpError as error:
+        return error.response()
+    except Redirect as moved:
         return Response(status=307, headers={"Location": moved.location})
     except (pygit2.GitError, KeyError, FileNotFoundError):
         # It was deleted while it was read.
-        if call.seen is not None and call.hub.store.repo_by_id(call.seen.id) is None:
-            return no_repo(call.user is not None).answer()
+        if (
+            request.repo_found is not None
+            and request.hub.store.repo_by_id(request.repo_found.id) is None
+        ):
+            return repo_not_found(request.user is not None).response()
         raise
 
 
@@ -194,7 +197,7 @@ async def _chunks(receive: Receive) -> Any:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Refused(400, "The connection ended before the body did")
+            raise HttpError(400, "The connection ended before the body did")
         more = message.get("more_body", False)
         yield message.get("body", b"")
 
@@ -206,16 +209,16 @@ async def _body(receive: Receive, most: int, spool: Any = None) -> bytes:
     async for chunk in _chunks(receive):
         size += len(chunk)
         if size > most:
-            raise Refused(413, f"The body may have {most} bytes")
+            raise HttpError(413, f"The body may have {most} bytes")
         (spool or held).write(chunk)
     return held.getvalue()
 
 
-def _call(hub: Hub, scope: Message) -> Request:
+def _request(hub: Hub, scope: Message) -> Request:
     """The request, its path split into segments before they are decoded."""
     raw, query = scope["raw_path"].partition(b"?")[0], scope["query_string"]
     if len(raw) + len(query) > MOST_URL:
-        raise Refused(414, f"An address may have {MOST_URL} bytes")
+        raise HttpError(414, f"An address may have {MOST_URL} bytes")
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
     }
@@ -223,7 +226,7 @@ def _call(hub: Hub, scope: Message) -> Request:
         parts = [unquote_to_bytes(part).decode() for part in raw.split(b"/")[1:]]
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200)
     except ValueError:
-        raise Refused(400, "The address must be UTF-8") from None
+        raise HttpError(400, "The address must be UTF-8") from None
     return Request(
         hub=hub,
         method=scope["method"],
@@ -235,13 +238,13 @@ def _call(hub: Hub, scope: Message) -> Request:
     )
 
 
-def _host(said: str) -> str:
+def _host(host: str) -> str:
     """The host that the client used; only names of this machine, against pages that rebind DNS."""
     try:
-        name = urlsplit(f"//{said}").hostname or ""
+        name = urlsplit(f"//{host}").hostname or ""
         local = name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         local = False
-    if not local or not said.isascii():
-        raise Refused(400, "This Hub answers on loopback only: 127.0.0.1 or localhost")
-    return said
+    if not local or not host.isascii():
+        raise HttpError(400, "This Hub answers on loopback only: 127.0.0.1 or localhost")
+    return host

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from builders.hub_server import attributes, git, names
-from builders.hub_server.discussions import Pull, open_pull
+from builders.hub_server.discussions import Discussion, open_discussion
 from builders.hub_server.request import Body, Request
-from builders.hub_server.responses import Refused, Response, as_json, no_revision
+from builders.hub_server.responses import HttpError, Response, json_response, revision_not_found
 from builders.hub_server.store import Repo
 
 MOST_REGULAR = 10 * 1024 * 1024
@@ -27,22 +27,22 @@ STALE = "The branch was updated since you opened this page. Please refresh and t
 class _Edit:
     """What a commit's lines make of a tree."""
 
-    opened: Any
+    git_repo: Any
     tree: git.Tree
     large: dict[str, tuple[str, int]] = field(default_factory=dict)
     """sha256 and size by path."""
 
 
-def preupload(call: Request, repo: Repo, revision: str) -> Response:
+def preupload(request: Request, repo: Repo, revision: str) -> Response:
     """POST preupload: which files go to LFS, which are ignored, what is there already."""
-    call.known_user()
-    call.content(repo)
-    body = call.json()
-    opened = call.hub.git.open(repo.id)
-    at = git.find(opened, revision)
+    request.known_user()
+    request.readable(repo)
+    body = request.json()
+    git_repo = request.hub.git.open(repo.id)
+    at = git.find(git_repo, revision)
     given = body.text("gitAttributes", "")
-    rules = given or _text(at, ".gitattributes")
-    ignore = body.text("gitIgnore", "") or _text(at, ".gitignore")
+    rules = given or _file_text(at, ".gitattributes")
+    ignore = body.text("gitIgnore", "") or _file_text(at, ".gitignore")
     found = []
     for file in body.objects("files"):
         path = file.text("path", most=names.MOST_PATH)
@@ -53,112 +53,125 @@ def preupload(call: Request, repo: Repo, revision: str) -> Response:
             "uploadMode": "lfs" if large else "regular",
             "shouldIgnore": attributes.ignored(ignore, path),
         }
-        there = None if names.path_problem(path) else git.entry(at, path)
-        if there is not None and there.type_str == "blob":
-            lfs = git.measure(opened, there.id)[1]
-            item["oid"] = lfs[0] if lfs else str(there.id)
+        existing = None if names.path_problem(path) else git.entry(at, path)
+        if existing is not None and existing.type_str == "blob":
+            lfs = git.blob_info(git_repo, existing.id)[1]
+            item["oid"] = lfs[0] if lfs else str(existing.id)
         found.append(item)
-    return as_json({"files": found})
+    return json_response({"files": found})
 
 
-def _text(at: Any, path: str) -> str:
-    there = git.entry(at, path)
-    return there.data.decode("utf-8", "replace") if there and there.type_str == "blob" else ""
+def _file_text(at: Any, path: str) -> str:
+    existing = git.entry(at, path)
+    return (
+        existing.data.decode("utf-8", "replace") if existing and existing.type_str == "blob" else ""
+    )
 
 
-def commit(call: Request, repo: Repo, revision: str) -> Response:
+def commit(request: Request, repo: Repo, revision: str) -> Response:
     """POST commit, to a branch or a pull request, or as a new pull request."""
-    user = call.known_user()
-    call.content(repo)
-    as_pull = call.said("create_pr")
-    hub = call.hub
+    user = request.known_user()
+    request.readable(repo)
+    as_pull_request = request.flag("create_pr")
+    hub = request.hub
     with hub.git.lock(repo.id):
         if hub.store.repo_by_id(repo.id) is None:
-            raise no_revision(revision[:200])
-        opened = hub.git.open(repo.id)
-        if as_pull and revision == "None":
+            raise revision_not_found(revision[:200])
+        git_repo = hub.git.open(repo.id)
+        if as_pull_request and revision == "None":
             revision = "main"
-        pull = None if as_pull else Pull.pushed(call, repo, revision)
-        if not as_pull and pull is None:
-            call.writable(repo)
+        discussion = None if as_pull_request else Discussion.for_push(request, repo, revision)
+        if not as_pull_request and discussion is None:
+            request.writable(repo)
         ref = revision if revision.startswith("refs/") else f"refs/heads/{revision}"
-        tip = git.head(opened, ref) if ref.startswith(("refs/heads/", "refs/pr/")) else None
+        tip = git.head(git_repo, ref) if ref.startswith(("refs/heads/", "refs/pr/")) else None
         if tip is None:
-            raise no_revision(revision[:200])
-        header, edit = _edited(call, repo, user, tip)
-        if wanted := header.text("parentCommit", ""):
-            tip, edit = _at_parent(call, repo, user, tip, wanted, as_pull, edit)
+            raise revision_not_found(revision[:200])
+        header, edit = _apply_lines(request, repo, user, tip)
+        if parent := header.text("parentCommit", ""):
+            tip, edit = _at_parent(request, repo, user, tip, parent, as_pull_request, edit)
         title = header.text("summary", "") or "Update"
         description = header.text("description", "")
         tree = edit.tree.write()
-        _refer(call, repo, user, edit)
+        _record_references(request, repo, user, edit)
         oid = tip.id
         if tree != tip.tree.id:
             message = f"{title}\n\n{description}" if description else title
-            oid = git.commit(opened, tree, [tip.id], user, message)
-        answer: dict[str, Any] = {"success": True, "commitOid": str(oid)}
-        answer["commitUrl"] = f"{call.url(repo)}/commit/{oid}"
-        if as_pull:
-            pull = open_pull(call, repo, title, description, ref, oid, "open")
-            answer["pullRequestUrl"] = f"{call.url(repo)}/discussions/{pull.num}"
-            ref = f"refs/pr/{pull.num}"
+            oid = git.commit(git_repo, tree, [tip.id], user, message)
+        result: dict[str, Any] = {"success": True, "commitOid": str(oid)}
+        result["commitUrl"] = f"{request.url(repo)}/commit/{oid}"
+        if as_pull_request:
+            discussion = open_discussion(
+                request, repo, title, description, base=ref, tip=oid, status="open"
+            )
+            result["pullRequestUrl"] = f"{request.url(repo)}/discussions/{discussion.num}"
+            ref = f"refs/pr/{discussion.num}"
         elif oid != tip.id:
-            opened.references.create(ref, oid, force=True)
-    if pull is not None and oid != tip.id:
-        pull.note(call, "commit", {"subject": title, "oid": str(oid)})
+            git_repo.references.create(ref, oid, force=True)
+    if discussion is not None and oid != tip.id:
+        discussion.add_event(request, "commit", {"subject": title, "oid": str(oid)})
     if oid != tip.id:
-        old = None if as_pull else str(tip.id)
+        old = None if as_pull_request else str(tip.id)
         change = {"ref": ref, "oldSha": old, "newSha": str(oid)}
-        hub.tell(repo, "update", "repo.content", refs=[change])
-    return as_json(answer)
+        hub.notify(repo, "update", "repo.content", refs=[change])
+    return json_response(result)
 
 
-def _refer(call: Request, repo: Repo, user: str, edit: _Edit) -> None:
+def _record_references(request: Request, repo: Repo, user: str, edit: _Edit) -> None:
     """Note the large files of a commit that is about to be."""
-    with call.hub.store.together():
+    with request.hub.store.transaction():
         for sha, size in edit.large.values():
-            call.hub.store.refer(repo.id, sha, user, size)
+            request.hub.store.record_reference(repo.id, sha, user, size)
             # From here on nobody deletes it; it may have gone since the line was read.
-            if call.hub.lfs.size(sha) != size:
-                raise Refused(400, f"The LFS object {sha} was deleted; upload it again")
+            if request.hub.lfs.size(sha) != size:
+                raise HttpError(400, f"The LFS object {sha} was deleted; upload it again")
 
 
 def _at_parent(
-    call: Request, repo: Repo, user: str, tip: Any, wanted: str, as_pull: bool, edit: _Edit
+    request: Request,
+    repo: Repo,
+    user: str,
+    tip: Any,
+    parent: str,
+    as_pull_request: bool,
+    edit: _Edit,
 ) -> tuple[Any, _Edit]:
     """The named parent, if it is the branch's head; a new pull request may start earlier."""
-    if str(tip.id).startswith(wanted) and len(wanted) >= 7:
+    if str(tip.id).startswith(parent) and len(parent) >= 7:
         return tip, edit
-    if not as_pull:
-        raise Refused(412, STALE)
-    at = git.find(call.hub.git.open(repo.id), wanted)
-    return at, _edited(call, repo, user, at)[1]
+    if not as_pull_request:
+        raise HttpError(412, STALE)
+    at = git.find(request.hub.git.open(repo.id), parent)
+    return at, _apply_lines(request, repo, user, at)[1]
 
 
-def _edited(call: Request, repo: Repo, user: str, tip: Any) -> tuple[Body, _Edit]:
+def _apply_lines(request: Request, repo: Repo, user: str, tip: Any) -> tuple[Body, _Edit]:
     """The header and the tree that all lines make of the tip's."""
-    opened = call.hub.git.open(repo.id)
-    edit = _Edit(opened, git.Tree(opened, tip.tree.id))
+    git_repo = request.hub.git.open(repo.id)
+    edit = _Edit(git_repo, git.Tree(git_repo, tip.tree.id))
     header: Body | None = None
-    assert call.spool is not None
-    for key, value in _lines(call.spool):
+    assert request.spool is not None
+    for key, value in _lines(request.spool):
         if key == "header":
             header = value
         elif key == "file":
             _put_file(edit, _path(value), value)
         elif key == "lfsFile":
-            _put_large(call, repo, user, edit, _path(value), value)
+            _put_large(request, repo, user, edit, _path(value), value)
         elif key in ("deletedFile", "deletedFolder"):
             path = value.text("path").rstrip("/")
-            if not edit.tree.take(path):
-                raise Refused(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
-            for gone in [one for one in edit.large if one == path or one.startswith(f"{path}/")]:
-                del edit.large[gone]
+            if not edit.tree.remove(path):
+                raise HttpError(
+                    404, f"A file with this name doesn't exist: {path}", "EntryNotFound"
+                )
+            for name in list(edit.large):
+                if name == path or name.startswith(f"{path}/"):
+                    del edit.large[name]
         else:
-            raise Refused(400, f"A commit has no lines of the kind {key[:40]!r}")
+            raise HttpError(400, f"A commit has no lines of the kind {key[:40]!r}")
     if header is None:
-        raise Refused(400, "A commit needs a header line")
-    _attribute(edit)
+        raise HttpError(400, "A commit needs a header line")
+    _update_gitattributes(edit)
     return header, edit
 
 
@@ -166,29 +179,33 @@ def _lines(spool: BinaryIO) -> Iterator[tuple[str, Body]]:
     spool.seek(0)
     while line := spool.readline(MOST_LINE):
         if len(line) == MOST_LINE:
-            raise Refused(413, f"A line of a commit may have {MOST_LINE} bytes; use LFS")
+            raise HttpError(413, f"A line of a commit may have {MOST_LINE} bytes; use LFS")
         if not line.strip():
             continue
         try:
-            said = json.loads(line)
-            key, value = said["key"], said["value"]
+            record = json.loads(line)
+            key, value = record["key"], record["value"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise Refused(400, "Each line of a commit must be JSON with key and value") from None
+            raise HttpError(
+                400, "Each line of a commit must be JSON with a key and a value"
+            ) from None
         if not isinstance(key, str) or not isinstance(value, dict):
-            raise Refused(400, "Each line of a commit must have a text as key, an object as value")
+            raise HttpError(
+                400, "In each line of a commit the key must be a string, the value an object"
+            )
         yield key, Body(value)
 
 
 def _path(value: Body) -> str:
     path = value.text("path")
     if problem := names.path_problem(path):
-        raise Refused(422, f"Invalid path {path[:200]!r}: {problem}")
+        raise HttpError(422, f"Invalid path {path[:200]!r}: {problem}")
     return path
 
 
 def _put(edit: _Edit, path: str, content: bytes) -> None:
-    if not edit.tree.put(path, edit.opened.create_blob(content)):
-        raise Refused(422, f"Invalid path {path!r}: a file and a folder cannot have one name")
+    if not edit.tree.put(path, edit.git_repo.create_blob(content)):
+        raise HttpError(422, f"Invalid path {path!r}: a file and a folder cannot have one name")
 
 
 def _put_file(edit: _Edit, path: str, value: Body) -> None:
@@ -198,13 +215,13 @@ def _put_file(edit: _Edit, path: str, value: Body) -> None:
         try:
             raw = base64.b64decode(content, validate=True)
         except (binascii.Error, ValueError):
-            raise Refused(400, f"The content of {path!r} is not base64") from None
+            raise HttpError(400, f"The content of {path!r} is not base64") from None
     elif encoding == "utf-8":
         raw = content.encode()
     else:
-        raise Refused(400, f"encoding must be base64 or utf-8, not {encoding[:40]!r}")
+        raise HttpError(400, f"encoding must be base64 or utf-8, not {encoding[:40]!r}")
     if len(raw) > MOST_REGULAR:
-        raise Refused(400, f"{path!r} has {len(raw)} bytes; files over {MOST_REGULAR} go to LFS")
+        raise HttpError(400, f"{path!r} has {len(raw)} bytes; files over {MOST_REGULAR} go to LFS")
     if path == "README.md":
         check_card(raw)
     edit.large.pop(path, None)
@@ -216,22 +233,26 @@ def check_card(raw: bytes) -> None:
     from builders.release.card_lint import card_problems
 
     if len(raw) > MOST_CARD:
-        raise Refused(413, f"README.md may have {MOST_CARD} bytes, this has {len(raw)}")
+        raise HttpError(413, f"README.md may have {MOST_CARD} bytes, this has {len(raw)}")
     errors, _ = card_problems(raw.decode("utf-8", "replace"))
     if errors:
-        said = "\n".join(f"- {error}" for error in errors)
-        raise Refused(400, f"Invalid metadata in README.md.\n{said}")
+        listed = "\n".join(f"- {error}" for error in errors)
+        raise HttpError(400, f"Invalid metadata in README.md.\n{listed}")
 
 
-def _put_large(call: Request, repo: Repo, user: str, edit: _Edit, path: str, value: Body) -> None:
+def _put_large(
+    request: Request, repo: Repo, user: str, edit: _Edit, path: str, value: Body
+) -> None:
     sha = value.text("oid", most=64)
     if value.text("algo", "sha256") != "sha256" or not is_sha(sha):
-        raise Refused(400, f"The oid of {path!r} must be a sha256 in lower-case hex")
-    size = call.hub.store.may_refer(repo, sha, user)
-    if size is None or call.hub.lfs.size(sha) != size:
-        raise Refused(400, f"The LFS object {sha} of {path!r} was not uploaded to this repository")
+        raise HttpError(400, f"The oid of {path!r} must be a sha256 in lower-case hex")
+    size = request.hub.store.referable_size(repo, sha, user)
+    if size is None or request.hub.lfs.size(sha) != size:
+        raise HttpError(
+            400, f"The LFS object {sha} of {path!r} was not uploaded to this repository"
+        )
     if value.whole("size") not in (None, size):
-        raise Refused(400, f"The LFS object {sha} of {path!r} has {size} bytes")
+        raise HttpError(400, f"The LFS object {sha} of {path!r} has {size} bytes")
     edit.large[path] = (sha, size)
     _put(edit, path, git.pointer(sha, size))
 
@@ -241,9 +262,9 @@ def is_sha(text: str) -> bool:
     return len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
-def _attribute(edit: _Edit) -> None:
+def _update_gitattributes(edit: _Edit) -> None:
     """Let .gitattributes send the large files to LFS, so that git clients fetch them."""
     rules = (edit.tree.blob(".gitattributes") or b"").decode("utf-8", "replace")
-    wanted = attributes.with_lfs(rules, sorted(edit.large))
-    if wanted != rules:
-        _put(edit, ".gitattributes", wanted.encode())
+    parent = attributes.with_lfs(rules, sorted(edit.large))
+    if parent != rules:
+        _put(edit, ".gitattributes", parent.encode())

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from builders.hub_server import git
 from builders.hub_server.request import Request, checked_path
-from builders.hub_server.responses import Refused, Response, no_entry
+from builders.hub_server.responses import HttpError, Response, entry_not_found
 from builders.hub_server.store import Repo
 
 MOST_WANTS = 16 * 1024 * 1024
@@ -23,47 +23,47 @@ MOST_WANTS = 16 * 1024 * 1024
 GIT = ("git", "-c", "safe.directory=*", "upload-pack", "--strict", "--stateless-rpc")
 
 
-def resolve(call: Request, repo: Repo, revision: str, path: str) -> Response:
+def resolve(request: Request, repo: Repo, revision: str, path: str) -> Response:
     """GET or HEAD a file at a revision."""
-    call.content(repo)
-    opened = call.hub.git.open(repo.id)
-    commit = git.find(opened, revision)
-    at = str(commit.id)
+    request.readable(repo)
+    git_repo = request.hub.git.open(repo.id)
+    commit = git.find(git_repo, revision)
+    commit_id = str(commit.id)
     try:
         found = git.entry(commit, checked_path(path))
-    except Refused:
+    except HttpError:
         found = None
     if found is None or found.type_str != "blob":
-        raise no_entry(at)
-    size, lfs = git.measure(opened, found.id)
+        raise entry_not_found(commit_id)
+    size, lfs = git.blob_info(git_repo, found.id)
     name = path.rpartition("/")[2]
     guessed = mimetypes.guess_type(name)[0] or "text/plain"
     # No file of a repository may act as a page of this server.
-    shown = guessed.startswith(("image/p", "image/j", "image/w", "audio/", "video/"))
-    plain = guessed.startswith("text/") or guessed == "application/json"
+    is_media = guessed.startswith(("image/p", "image/j", "image/w", "audio/", "video/"))
+    is_text = guessed.startswith("text/") or guessed == "application/json"
     headers = {
-        "X-Repo-Commit": at,
+        "X-Repo-Commit": commit_id,
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
         "Content-Type": guessed
-        if shown
-        else ("text/plain; charset=utf-8" if plain else "application/octet-stream"),
+        if is_media
+        else ("text/plain; charset=utf-8" if is_text else "application/octet-stream"),
         "X-Content-Type-Options": "nosniff",
     }
     if lfs is not None:
-        sha, bytes_ = lfs
+        sha, object_size = lfs
         # A pointer that this repository never had the object for is just a text.
-        if call.hub.store.holds(repo.id, sha) == bytes_:
+        if request.hub.store.object_size(repo.id, sha) == object_size:
             headers |= {"ETag": f'"{sha}"', "X-Linked-ETag": f'"{sha}"'}
-            headers["X-Linked-Size"] = str(bytes_)
-            return ranged(call, headers, bytes_, path=call.hub.lfs.path(sha))
+            headers["X-Linked-Size"] = str(object_size)
+            return range_response(request, headers, object_size, path=request.hub.lfs.path(sha))
     headers["ETag"] = f'"{found.id}"'
-    if call.method == "HEAD":
-        return ranged(call, headers, size)
-    return ranged(call, headers, size, content=found.data)
+    if request.method == "HEAD":
+        return range_response(request, headers, size)
+    return range_response(request, headers, size, content=found.data)
 
 
-def ranged(
-    call: Request,
+def range_response(
+    request: Request,
     headers: dict[str, str],
     size: int,
     *,
@@ -72,16 +72,16 @@ def ranged(
 ) -> Response:
     """The whole or the part that a Range header asks for; 304 if the client has it."""
     headers = {**headers, "Accept-Ranges": "bytes"}
-    known = call.headers.get("if-none-match")
-    if known is not None and (known.strip() == "*" or headers["ETag"] in known):
+    cached = request.headers.get("if-none-match")
+    if cached is not None and (cached.strip() == "*" or headers["ETag"] in cached):
         return Response(status=304, headers=headers)
-    first, last = _range(call.headers.get("range", ""), size)
-    if call.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
+    first, last = _byte_range(request.headers.get("range", ""), size)
+    if request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
         first, last = None, None
     if first is None:
         start, length, status = 0, size, 200
     elif last is None or first > last:
-        raise Refused(
+        raise HttpError(
             416,
             "The range lies outside the file",
             "",
@@ -99,9 +99,9 @@ def ranged(
     return Response(status=status, headers=headers, body=content[start : start + length])
 
 
-def _range(said: str, size: int) -> tuple[int | None, int | None]:
+def _byte_range(header: str, size: int) -> tuple[int | None, int | None]:
     """First and last byte; (None, None) for the whole, (0, None) for what cannot be served."""
-    unit, _, spec = said.partition("=")
+    unit, _, spec = header.partition("=")
     left, dash, right = spec.strip().partition("-")
     digits = all(text == "" or (text.isascii() and text.isdigit()) for text in (left, right))
     if unit.strip() != "bytes" or not dash or not digits or "," in spec or len(spec) > 40:
@@ -117,45 +117,45 @@ def _range(said: str, size: int) -> tuple[int | None, int | None]:
     return (max(0, size - int(right)), size - 1) if int(right) and size else (0, None)
 
 
-def advertise(call: Request, repo: Repo) -> Response:
+def advertise(request: Request, repo: Repo) -> Response:
     """GET info/refs of git's smart protocol."""
-    call.content(repo)
-    if call.first("service") != "git-upload-pack":
-        raise Refused(403, "Only fetching is served by git; push through the Hub's API")
-    said = subprocess.run(
-        [*GIT, "--http-backend-info-refs", str(call.hub.git.path(repo.id))],
-        env=_environment(call),
+    request.readable(repo)
+    if request.first("service") != "git-upload-pack":
+        raise HttpError(403, "Only fetching is served by git; push through the Hub's API")
+    refs = subprocess.run(
+        [*GIT, "--http-backend-info-refs", str(request.hub.git.path(repo.id))],
+        env=_environment(request),
         capture_output=True,
         check=True,
         timeout=60,
     ).stdout
-    first = b"" if b"version=2" in _protocol(call) else b"001e# service=git-upload-pack\n0000"
+    first = b"" if b"version=2" in _protocol(request) else b"001e# service=git-upload-pack\n0000"
     return Response(
         headers={
             "Content-Type": "application/x-git-upload-pack-advertisement",
             "Cache-Control": "no-cache",
         },
-        body=first + said,
+        body=first + refs,
     )
 
 
-def upload_pack(call: Request, repo: Repo) -> Response:
+def upload_pack(request: Request, repo: Repo) -> Response:
     """POST git-upload-pack: what a clone or a fetch asks for."""
-    call.content(repo)
-    wants = call.body
-    if call.headers.get("content-encoding") in ("gzip", "x-gzip"):
+    request.readable(repo)
+    wants = request.body
+    if request.headers.get("content-encoding") in ("gzip", "x-gzip"):
         wants = _unzipped(wants)
     # Not a pipe: writing the wants while the pack waits to be read would stop both.
-    said = tempfile.TemporaryFile()  # noqa: SIM115
-    said.write(wants)
-    said.seek(0)
-    command = [*GIT, str(call.hub.git.path(repo.id))]
+    request_file = tempfile.TemporaryFile()  # noqa: SIM115
+    request_file.write(wants)
+    request_file.seek(0)
+    command = [*GIT, str(request.hub.git.path(repo.id))]
     return Response(
         headers={
             "Content-Type": "application/x-git-upload-pack-result",
             "Cache-Control": "no-cache",
         },
-        stream=_pack(command, _environment(call), said),
+        stream=_pack(command, _environment(request), request_file),
     )
 
 
@@ -164,16 +164,16 @@ def _unzipped(body: bytes) -> bytes:
     try:
         wants = unzip.decompress(body, MOST_WANTS)
     except (zlib.error, gzip.BadGzipFile):
-        raise Refused(400, "The body is not gzip") from None
+        raise HttpError(400, "The body is not gzip") from None
     if unzip.unconsumed_tail:
-        raise Refused(413, f"A fetch may ask with {MOST_WANTS} bytes")
+        raise HttpError(413, f"A fetch may ask with {MOST_WANTS} bytes")
     return wants
 
 
-def _pack(command: list[str], env: dict[str, str], said: IO[bytes]) -> Generator[bytes]:
-    with said:
+def _pack(command: list[str], env: dict[str, str], request_file: IO[bytes]) -> Generator[bytes]:
+    with request_file:
         process = subprocess.Popen(
-            command, env=env, stdin=said, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command, env=env, stdin=request_file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         assert process.stdout is not None
         try:
@@ -185,13 +185,13 @@ def _pack(command: list[str], env: dict[str, str], said: IO[bytes]) -> Generator
             process.wait()
 
 
-def _protocol(call: Request) -> bytes:
-    return call.headers.get("git-protocol", "").encode("ascii", "ignore")
+def _protocol(request: Request) -> bytes:
+    return request.headers.get("git-protocol", "").encode("ascii", "ignore")
 
 
-def _environment(call: Request) -> dict[str, str]:
+def _environment(request: Request) -> dict[str, str]:
     """What git may see: the way to its programs, and nothing of whoever started the server."""
-    protocol = _protocol(call).decode()
+    protocol = _protocol(request).decode()
     kept = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
     settings = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C"}
     if protocol in ("version=1", "version=2"):

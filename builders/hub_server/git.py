@@ -18,11 +18,11 @@ from weakref import WeakValueDictionary
 import pygit2
 from pygit2.enums import FileMode, ObjectType, SortMode
 
-from builders.hub_server.responses import no_revision
+from builders.hub_server.responses import revision_not_found
 
 MAIN = "refs/heads/main"
 MOST_OPEN = 8
-MOST_KNOWN_BLOBS = 20_000
+MOST_BLOB_INFOS = 20_000
 MOST_DIFF = 1_000_000
 OPEN_REFS = ("refs/heads/", "refs/tags/", "refs/pr/", "refs/convert/")
 
@@ -50,7 +50,7 @@ class Git:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._mine = threading.local()
+        self._per_thread = threading.local()
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._guard = threading.Lock()
         # libgit2 would keep up to 256 MB of objects; the server has to stay small.
@@ -68,16 +68,16 @@ class Git:
 
     def open(self, id_: str) -> Any:
         """The repository, kept open for this thread."""
-        held: OrderedDict[str, Any] | None = getattr(self._mine, "held", None)
-        if held is None:
-            held = self._mine.held = OrderedDict()
-        if id_ in held:
-            held.move_to_end(id_)
-            return held[id_]
-        held[id_] = pygit2.Repository(str(self.path(id_)))
-        if len(held) > MOST_OPEN:
-            held.popitem(last=False)[1].free()
-        return held[id_]
+        repositories: OrderedDict[str, Any] | None = getattr(self._per_thread, "held", None)
+        if repositories is None:
+            repositories = self._per_thread.held = OrderedDict()
+        if id_ in repositories:
+            repositories.move_to_end(id_)
+            return repositories[id_]
+        repositories[id_] = pygit2.Repository(str(self.path(id_)))
+        if len(repositories) > MOST_OPEN:
+            repositories.popitem(last=False)[1].free()
+        return repositories[id_]
 
     def create(self, id_: str, files: dict[str, bytes], author: str) -> None:
         """A new repository whose main holds these files."""
@@ -132,33 +132,37 @@ class Tree:
         """Set a file; False if the path crosses a file, or a folder lies there."""
         name, _, rest = path.partition("/")
         entries = self._loaded()
-        there = entries.get(name)
+        existing = entries.get(name)
         if not rest:
-            if isinstance(there, Tree):
+            if isinstance(existing, Tree):
                 return False
-            mode = there[1] if there and there[1] == FileMode.BLOB_EXECUTABLE else FileMode.BLOB
+            mode = (
+                existing[1]
+                if existing and existing[1] == FileMode.BLOB_EXECUTABLE
+                else FileMode.BLOB
+            )
             entries[name] = (blob, mode)
-        elif there is not None and not isinstance(there, Tree):
+        elif existing is not None and not isinstance(existing, Tree):
             return False
         else:
-            below = there or Tree(self._repo)
-            if not below.put(rest, blob):
+            subtree = existing or Tree(self._repo)
+            if not subtree.put(rest, blob):
                 return False
-            entries[name] = below
+            entries[name] = subtree
         self._oid = None
         return True
 
-    def take(self, path: str) -> bool:
+    def remove(self, path: str) -> bool:
         """Remove a file or a folder, and folders that are empty then; False if there is none."""
         name, _, rest = path.partition("/")
         entries = self._loaded()
-        there = entries.get(name)
-        if there is None or (rest and not isinstance(there, Tree)):
+        existing = entries.get(name)
+        if existing is None or (rest and not isinstance(existing, Tree)):
             return False
-        if rest and isinstance(there, Tree):
-            if not there.take(rest):
+        if rest and isinstance(existing, Tree):
+            if not existing.remove(rest):
                 return False
-            if not there._loaded():
+            if not existing._loaded():
                 del entries[name]
         else:
             del entries[name]
@@ -168,10 +172,10 @@ class Tree:
     def blob(self, path: str) -> bytes | None:
         """What a file holds."""
         name, _, rest = path.partition("/")
-        there = self._loaded().get(name)
-        if isinstance(there, Tree):
-            return there.blob(rest) if rest else None
-        return self._repo[there[0]].data if there and not rest else None
+        existing = self._loaded().get(name)
+        if isinstance(existing, Tree):
+            return existing.blob(rest) if rest else None
+        return self._repo[existing[0]].data if existing and not rest else None
 
     def write(self) -> Any:
         """The tree's id in the repository."""
@@ -188,8 +192,8 @@ class Tree:
 
 def commit(repo: Any, tree: Any, parents: Sequence[Any], author: str, message: str) -> Any:
     """A commit that no reference names yet."""
-    who = pygit2.Signature(author, f"{author}@users.noreply.invalid")
-    return repo.create_commit(None, who, who, message, tree, list(parents))
+    signature = pygit2.Signature(author, f"{author}@users.noreply.invalid")
+    return repo.create_commit(None, signature, signature, message, tree, list(parents))
 
 
 def head(repo: Any, ref: str) -> Any | None:
@@ -220,7 +224,7 @@ def find(repo: Any, revision: str) -> Any:
         except (KeyError, ValueError):
             found = None
     if not isinstance(found, pygit2.Commit):
-        raise no_revision(revision[:200])
+        raise revision_not_found(revision[:200])
     return found
 
 
@@ -239,28 +243,28 @@ def pointer(sha: str, size: int) -> bytes:
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha}\nsize {size}\n".encode()
 
 
-def pointed(content: bytes) -> tuple[str, int] | None:
+def parse_pointer(content: bytes) -> tuple[str, int] | None:
     """The sha256 and size in an LFS pointer; None for anything else."""
     found = _POINTER.fullmatch(content) if len(content) < 200 else None
     return (found[1].decode(), int(found[2])) if found else None
 
 
-_known: OrderedDict[bytes, tuple[int, tuple[str, int] | None]] = OrderedDict()
-_known_lock = threading.Lock()
+_blob_infos: OrderedDict[bytes, tuple[int, tuple[str, int] | None]] = OrderedDict()
+_blob_infos_lock = threading.Lock()
 
 
-def measure(repo: Any, oid: Any) -> tuple[int, tuple[str, int] | None]:
+def blob_info(repo: Any, oid: Any) -> tuple[int, tuple[str, int] | None]:
     """A blob's size in git, and what it points at if it is an LFS pointer."""
     key = oid.raw
-    with _known_lock:
-        if key in _known:
-            return _known[key]
+    with _blob_infos_lock:
+        if key in _blob_infos:
+            return _blob_infos[key]
     size = repo.odb.read_header(oid)[1]
-    found = (size, pointed(repo[oid].data) if 120 < size < 200 else None)
-    with _known_lock:
-        _known[key] = found
-        if len(_known) > MOST_KNOWN_BLOBS:
-            _known.popitem(last=False)
+    found = (size, parse_pointer(repo[oid].data) if 120 < size < 200 else None)
+    with _blob_infos_lock:
+        _blob_infos[key] = found
+        if len(_blob_infos) > MOST_BLOB_INFOS:
+            _blob_infos.popitem(last=False)
     return found
 
 
@@ -269,7 +273,7 @@ def ancestry(repo: Any, from_: Any) -> Iterator[Any]:
     yield from repo.walk(from_, SortMode.TOPOLOGICAL | SortMode.TIME)
 
 
-def merged(repo: Any, ours: Any, theirs: Any) -> tuple[Any | None, list[str]]:
+def merged_tree(repo: Any, ours: Any, theirs: Any) -> tuple[Any | None, list[str]]:
     """The tree of a three-way merge, or None and the paths in conflict."""
     index = repo.merge_commits(ours, theirs)
     if index.conflicts is None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from builders.hub_server.responses import Refused
+from builders.hub_server.responses import HttpError
 
 PART = 8 * 1024 * 1024
 MOST_SINGLE = 2 * PART
@@ -32,8 +32,8 @@ class Incoming:
     def __init__(self, temporary: Path, target: Path, sha: str | None, size: int | None) -> None:
         self._temporary = temporary
         self._target = target
-        self._sha = sha
-        self._most = size
+        self._expected_sha = sha
+        self._expected_size = size
         self._hash = hashlib.sha256()
         self._file = temporary.open("xb")
         self.size = 0
@@ -41,18 +41,24 @@ class Incoming:
     def write(self, chunk: bytes) -> None:
         """Take a chunk; refuses what goes over the announced size."""
         self.size += len(chunk)
-        if self._most is not None and self.size > self._most:
-            raise Refused(400, f"The body is longer than the announced {self._most} bytes")
+        if self._expected_size is not None and self.size > self._expected_size:
+            raise HttpError(
+                400, f"The body is longer than the announced {self._expected_size} bytes"
+            )
         self._hash.update(chunk)
         self._file.write(chunk)
 
     def keep(self) -> str:
         """Name the bytes and give their sha256; refuses if they are not those announced."""
         sha = self._hash.hexdigest()
-        if self._most is not None and self.size != self._most:
-            raise Refused(400, f"The body has {self.size} bytes, not the announced {self._most}")
-        if self._sha is not None and sha != self._sha:
-            raise Refused(400, f"The body's sha256 is {sha}, not the announced {self._sha}")
+        if self._expected_size is not None and self.size != self._expected_size:
+            raise HttpError(
+                400, f"The body has {self.size} bytes, not the announced {self._expected_size}"
+            )
+        if self._expected_sha is not None and sha != self._expected_sha:
+            raise HttpError(
+                400, f"The body's sha256 is {sha}, not the announced {self._expected_sha}"
+            )
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -60,7 +66,7 @@ class Incoming:
         self._temporary.replace(self._target)
         return sha
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """Forget what came, unless it was kept."""
         self._file.close()
         self._temporary.unlink(missing_ok=True)
@@ -74,9 +80,9 @@ class Lfs:
         self._temporary = folder / "incoming"
         self._parts = folder / "parts"
         # What a killed server left half written is nobody's.
-        for left in (self._temporary, self._parts):
-            shutil.rmtree(left, ignore_errors=True)
-            left.mkdir(parents=True)
+        for unfinished in (self._temporary, self._parts):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
         self._objects.mkdir(exist_ok=True)
 
     def path(self, sha: str) -> Path:
@@ -117,7 +123,7 @@ class Lfs:
         folder = self._parts / upload
         wanted = [folder / f"{number:06d}" for number in range(1, -(-size // PART) + 1)]
         if missing := [path for path in wanted if not path.exists()]:
-            raise Refused(400, f"Part {int(missing[0].name)} of the upload is missing")
+            raise HttpError(400, f"Part {int(missing[0].name)} of the upload is missing")
 
         def chunks() -> Iterable[bytes]:
             for path in wanted:
@@ -140,34 +146,34 @@ class Lfs:
                 incoming.write(chunk)
             incoming.keep()
         finally:
-            incoming.drop()
+            incoming.discard()
         return incoming.size
 
 
-class Seal:
+class Signer:
     """Short-lived words that only this server can have written: signed addresses and tokens."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def sign(self, purpose: str, lifetime_s: float, **facts: Any) -> str:
+    def sign(self, purpose: str, lifetime_s: float, **claims: Any) -> str:
         """The facts, sealed for one purpose and some time."""
-        body = json.dumps({**facts, "for": purpose, "until": int(time.time() + lifetime_s)})
+        body = json.dumps({**claims, "for": purpose, "until": int(time.time() + lifetime_s)})
         text = base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
         return f"{text}.{self._mac(text)}"
 
-    def open(self, purpose: str, word: str) -> dict[str, Any]:
+    def verify(self, purpose: str, token: str) -> dict[str, Any]:
         """The facts of a sealed word.
 
         Raises:
             Refused: Not signed by this server, for something else, or too old.
         """
-        text, _, mac = word.partition(".")
+        text, _, mac = token.partition(".")
         if hmac.compare_digest(self._mac(text).encode(), mac.encode("utf-8", "replace")):
-            facts: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * 3))
-            if facts["for"] == purpose and facts["until"] >= time.time():
-                return facts
-        raise Refused(403, "This address is not signed, or is too old; ask for a new one")
+            claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * 3))
+            if claims["for"] == purpose and claims["until"] >= time.time():
+                return claims
+        raise HttpError(403, "This address is not signed, or is too old; ask for a new one")
 
     def _mac(self, text: str) -> str:
         return hmac.new(self._key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from builders.hub_server.responses import Refused
+from builders.hub_server.responses import HttpError
 
 TYPES = ("models", "datasets", "spaces")
 PREFIX = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
@@ -37,17 +37,17 @@ def repo_id(namespace: str, name: str) -> str:
     """
     for text in (namespace, name):
         if not is_name(text):
-            raise Refused(
+            raise HttpError(
                 400,
                 f"Invalid repository name {text[:120]!r}: letters, digits, '-', '_' and '.' of at "
                 f"most {MOST_NAME} characters, neither '--' nor '..', no '-' or '.' at its ends",
             )
     if namespace.lower() in RESERVED:
-        raise Refused(400, f"The namespace {namespace!r} is the server's own; choose another")
+        raise HttpError(400, f"The namespace {namespace!r} is the server's own; choose another")
     return f"{namespace}/{name}"
 
 
-def whole_id(text: str) -> str:
+def checked_repo_id(text: str) -> str:
     """`namespace/name` given in one, checked."""
     namespace, _, name = text.partition("/")
     return repo_id(namespace, name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from builders.hub_server import attributes, git, names, spaces
 from builders.hub_server.request import Body, Request
-from builders.hub_server.responses import Refused, Response, as_json, moment, now
+from builders.hub_server.responses import HttpError, Response, json_response, now, timestamp
 from builders.hub_server.store import Repo
 
 EXPAND = {
@@ -27,16 +27,16 @@ _TAGGED = (
 )
 
 
-def create(call: Request) -> Response:
+def create(request: Request) -> Response:
     """POST /api/repos/create."""
-    body = call.json()
-    user = call.known_user()
+    body = request.json()
+    user = request.known_user()
     type_ = _type(body)
     full = names.repo_id(body.text("organization", "") or user, body.text("name"))
-    hub = call.hub
-    claim(call, full)
-    if there := hub.store.repo(type_, full):
-        raise taken(call, there)
+    hub = request.hub
+    check_may_create(request, full)
+    if existing := hub.store.repo(type_, full):
+        raise already_exists(request, existing)
     settings = spaces.settings(body) if type_ == "spaces" else None
     repo = Repo(
         id=secrets.token_hex(12),
@@ -50,25 +50,25 @@ def create(call: Request) -> Response:
     if settings:
         files["README.md"] = spaces.card(full, settings["sdk"]).encode()
     hub.git.create(repo.id, files, user)
-    insert(call, repo)
+    insert(request, repo)
     if settings:
-        spaces.record(call, repo, settings)
-    hub.tell(repo, "create", "repo")
-    return as_json({"url": call.url(repo), "name": repo.name, "id": repo.id})
+        spaces.save_settings(request, repo, settings)
+    hub.notify(repo, "create", "repo")
+    return json_response({"url": request.url(repo), "name": repo.name, "id": repo.id})
 
 
-def insert(call: Request, repo: Repo) -> None:
+def insert(request: Request, repo: Repo) -> None:
     """Give a repository that lies in git its name."""
-    store = call.hub.store
-    with store.together():
-        if there := store.repo(repo.type, repo.name):
-            call.hub.git.remove(repo.id)
-            raise taken(call, there)
+    store = request.hub.store
+    with store.transaction():
+        if existing := store.repo(repo.type, repo.name):
+            request.hub.git.remove(repo.id)
+            raise already_exists(request, existing)
         namespace = repo.name.split("/")[0]
         if store.account(namespace) is None:
             store.run(
                 "insert into account values (?, 'org', ?, ?)",
-                *(namespace, call.hub.owner, now()),
+                *(namespace, request.hub.owner, now()),
             )
         # The name is in use again: it no longer leads to what had it before.
         store.run("delete from moved where type = ? and name = ?", repo.type, repo.name)
@@ -78,19 +78,21 @@ def insert(call: Request, repo: Repo) -> None:
         )
 
 
-def taken(call: Request, there: Repo) -> Refused:
+def already_exists(request: Request, existing: Repo) -> HttpError:
     """The name is in use; clients that do not mind need the address of what has it."""
-    refused = Refused(409, f"You already created this {there.kind} repo: {there.name}")
-    refused.more = {"url": call.url(there)}
-    return refused
+    error = HttpError(409, f"You already created this {existing.kind} repo: {existing.name}")
+    error.extra = {"url": request.url(existing)}
+    return error
 
 
-def claim(call: Request, full: str) -> None:
+def check_may_create(request: Request, full: str) -> None:
     """Refuse unless the user may create in the namespace; the owner may take a free one."""
-    namespace, store = full.split("/")[0], call.hub.store
+    namespace, store = full.split("/")[0], request.hub.store
     free = store.account(namespace) is None
-    if not (store.writes(call.user, namespace) or (free and call.user == call.hub.owner)):
-        raise Refused(
+    if not (
+        store.can_write(request.user, namespace) or (free and request.user == request.hub.owner)
+    ):
+        raise HttpError(
             403,
             f"You don't have the rights to create a repository under the namespace {namespace!r}",
         )
@@ -99,115 +101,117 @@ def claim(call: Request, full: str) -> None:
 def _type(body: Body) -> str:
     type_ = f"{body.text('type', 'model')}s"
     if type_ not in names.TYPES:
-        raise Refused(400, f"type must be model, dataset or space, not {type_[:-1][:40]!r}")
+        raise HttpError(400, f"type must be model, dataset or space, not {type_[:-1][:40]!r}")
     return type_
 
 
 def visibility(body: Body) -> bool | None:
     """Whether a body asks for a private repository; None if it does not say."""
-    if word := body.text("visibility", ""):
-        if word not in ("public", "private", "protected"):
-            raise Refused(400, f"visibility must be public or private, not {word[:40]!r}")
-        return word != "public"
+    if value := body.text("visibility", ""):
+        if value not in ("public", "private", "protected"):
+            raise HttpError(400, f"visibility must be public or private, not {value[:40]!r}")
+        return value != "public"
     return body.flag("private") if body.value.get("private") is not None else None
 
 
-def named(call: Request, full: str, type_: str) -> Repo:
+def writable_repo(request: Request, full: str, type_: str) -> Repo:
     """A repository that a body names, which the user may write to."""
-    call.known_user()
+    request.known_user()
     namespace, _, name = full.partition("/")
-    return call.writable(call.repo(type_, namespace, name))
+    return request.writable(request.repo(type_, namespace, name))
 
 
-def delete(call: Request) -> Response:
+def delete(request: Request) -> Response:
     """DELETE /api/repos/delete."""
-    body = call.json()
-    owner = body.text("organization", "") or call.known_user()
+    body = request.json()
+    owner = body.text("organization", "") or request.known_user()
     full = f"{owner}/{body.text('name')}"
-    repo = named(call, full, _type(body))
-    hub = call.hub
+    repo = writable_repo(request, full, _type(body))
+    hub = request.hub
     with hub.git.lock(repo.id):
         held = hub.store.rows("select distinct sha from object where repo = ?", repo.id)
-        hub.tell(repo, "delete", "repo")
-        with hub.store.together():
+        hub.notify(repo, "delete", "repo")
+        with hub.store.transaction():
             hub.store.run("delete from repo where id = ?", repo.id)
         hub.git.remove(repo.id)
-        forget(call, [row["sha"] for row in held])
-    return as_json({})
+        delete_unreferenced(request, [row["sha"] for row in held])
+    return json_response({})
 
 
-def forget(call: Request, shas: list[str]) -> None:
+def delete_unreferenced(request: Request, shas: list[str]) -> None:
     """Delete the objects that no repository holds any more."""
-    store = call.hub.store
+    store = request.hub.store
     for sha in shas:
-        with store.together():  # nobody notes a new holder in between
+        with store.transaction():  # nobody notes a new holder in between
             if store.row("select 1 from object where sha = ?", sha) is None:
-                call.hub.lfs.remove(sha)
+                request.hub.lfs.remove(sha)
 
 
-def move(call: Request) -> Response:
+def move(request: Request) -> Response:
     """POST /api/repos/move."""
-    body = call.json()
+    body = request.json()
     type_ = _type(body)
-    repo = named(call, body.text("fromRepo"), type_)
-    full = names.whole_id(body.text("toRepo"))
-    claim(call, full)
-    store = call.hub.store
-    with store.together():
-        there = store.repo(type_, full)
-        if there is not None and there.id != repo.id:
-            raise Refused(409, f"A {repo.kind} repository called {full} already exists")
+    repo = writable_repo(request, body.text("fromRepo"), type_)
+    full = names.checked_repo_id(body.text("toRepo"))
+    check_may_create(request, full)
+    store = request.hub.store
+    with store.transaction():
+        existing = store.repo(type_, full)
+        if existing is not None and existing.id != repo.id:
+            raise HttpError(409, f"A {repo.kind} repository called {full} already exists")
         if store.account(full.split("/")[0]) is None:
             store.run(
                 "insert into account values (?, 'org', ?, ?)",
-                *(full.split("/")[0], call.hub.owner, now()),
+                *(full.split("/")[0], request.hub.owner, now()),
             )
         store.run("delete from moved where type = ? and name = ?", type_, full)
         store.run("update repo set name = ? where id = ?", full, repo.id)
         if full.lower() != repo.name.lower():
             store.run("insert or replace into moved values (?, ?, ?)", type_, repo.name, repo.id)
-    call.hub.tell(repo, "move", "repo", moved_to=full)
-    return as_json({"url": f"{call.endpoint}/{names.PREFIX[type_]}{full}"})
+    request.hub.notify(repo, "move", "repo", moved_to=full)
+    return json_response({"url": f"{request.endpoint}/{names.PREFIX[type_]}{full}"})
 
 
-def change(call: Request, repo: Repo) -> Response:
+def update_settings(request: Request, repo: Repo) -> Response:
     """PUT settings."""
-    call.writable(repo)
-    body = call.json()
+    request.writable(repo)
+    body = request.json()
     private = visibility(body)
     gated = body.value.get("gated")
     if gated not in (None, False, "auto", "manual"):
-        raise Refused(400, "gated must be auto, manual or false")
-    store = call.hub.store
+        raise HttpError(400, "gated must be auto, manual or false")
+    store = request.hub.store
     if private is not None:
         store.run("update repo set private = ? where id = ?", private, repo.id)
     if gated is not None:
         store.run("update repo set gated = ? where id = ?", gated or "", repo.id)
-    call.hub.tell(repo, "update", "repo.config")
+    request.hub.notify(repo, "update", "repo.config")
     visible = repo.private if private is None else private
-    return as_json({"private": visible, "gated": repo.gated or False if gated is None else gated})
+    return json_response(
+        {"private": visible, "gated": repo.gated or False if gated is None else gated}
+    )
 
 
-def info(call: Request, repo: Repo, revision: str) -> Response:
+def info(request: Request, repo: Repo, revision: str) -> Response:
     """GET the information about a repository, at a revision."""
-    expand = call.every("expand")
+    expand = request.values("expand")
     if unknown := sorted(set(expand) - EXPAND):
-        raise Refused(400, f"expand cannot be {unknown[0][:60]!r}")
-    facts = described(call, repo, revision, with_blobs=call.said("blobs"))
+        raise HttpError(400, f"expand cannot be {unknown[0][:60]!r}")
+    result = repo_info(request, repo, revision, with_blobs=request.flag("blobs"))
     if expand:
-        kept = {"id", "_id", *expand}
-        facts = {key: value for key, value in facts.items() if key in kept}
-    return as_json(facts)
+        keys = {"id", "_id", *expand}
+        result = {key: value for key, value in result.items() if key in keys}
+    return json_response(result)
 
 
-def described(
-    call: Request, repo: Repo, revision: str, *, with_blobs: bool = False, full: bool = True
+def repo_info(
+    request: Request, repo: Repo, revision: str, *, with_blobs: bool = False, full: bool = True
 ) -> dict[str, Any]:
     """What is told about a repository."""
-    opened = call.hub.git.open(repo.id)
-    commit = git.find(opened, revision)
+    git_repo = request.hub.git.open(repo.id)
+    commit = git.find(git_repo, revision)
     data = card(commit)
-    facts: dict[str, Any] = {
+    result: dict[str, Any] = {
         "_id": repo.id,
         "id": repo.name,
         "author": repo.name.split("/")[0],
@@ -217,18 +221,18 @@ def described(
         "disabled": False,
         "downloads": 0,
         "likes": 0,
-        "lastModified": moment(commit.commit_time),
+        "lastModified": timestamp(commit.commit_time),
         "createdAt": repo.created,
         "tags": _tags(data),
     }
     if repo.type == "models":
-        facts["modelId"] = repo.name
+        result["modelId"] = repo.name
     if full:
-        facts["cardData"] = data or None
-        facts["siblings"] = _siblings(opened, commit, with_blobs)
+        result["cardData"] = data or None
+        result["siblings"] = _siblings(git_repo, commit, with_blobs)
     if repo.type == "spaces":
-        facts |= spaces.facts(call, repo)
-    return facts
+        result |= spaces.space_info(request, repo)
+    return result
 
 
 def card(commit: Any) -> dict[str, Any]:
@@ -247,15 +251,15 @@ def _card(readme: str) -> dict[str, Any]:
         data = card_data(readme)
     except ValueError:
         return {}
-    return plain(data) if data else {}
+    return json_compatible(data) if data else {}
 
 
-def plain(value: Any) -> Any:
+def json_compatible(value: Any) -> Any:
     """YAML's value as JSON can hold it: dates and odd keys as text."""
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_compatible(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [plain(item) for item in value]
+        return [json_compatible(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
@@ -270,14 +274,14 @@ def _tags(data: dict[str, Any]) -> list[str]:
     return [f"{key}:{item}" for key in _TAGGED for item in listed(key)] + listed("tags")
 
 
-def _siblings(opened: Any, commit: Any, with_blobs: bool) -> list[dict[str, Any]]:
+def _siblings(git_repo: Any, commit: Any, with_blobs: bool) -> list[dict[str, Any]]:
     from builders.hub_server.revisions import files
 
     listed = []
-    for path, oid in files(opened, commit.tree):
+    for path, oid in files(git_repo, commit.tree):
         item: dict[str, Any] = {"rfilename": path}
         if with_blobs:
-            size, lfs = git.measure(opened, oid)
+            size, lfs = git.blob_info(git_repo, oid)
             item |= {"blobId": str(oid), "size": lfs[1] if lfs else size}
             if lfs:
                 item["lfs"] = {"sha256": lfs[0], "size": lfs[1], "pointerSize": size}
@@ -285,46 +289,46 @@ def _siblings(opened: Any, commit: Any, with_blobs: bool) -> list[dict[str, Any]
     return listed
 
 
-def listing(call: Request, type_: str) -> Response:
+def listing(request: Request, type_: str) -> Response:
     """GET the list of the repositories of a type that the user may see."""
-    expand = call.every("expand")
+    expand = request.values("expand")
     if unknown := sorted(set(expand) - EXPAND):
-        raise Refused(400, f"expand cannot be {unknown[0][:60]!r}")
-    author, wanted = call.first("author").lower(), call.every("filter")
-    words = [word.lower() for word in call.every("search")]
-    gated = call.first("gated").lower()
+        raise HttpError(400, f"expand cannot be {unknown[0][:60]!r}")
+    author, tags = request.first("author").lower(), request.values("filter")
+    words = [value.lower() for value in request.values("search")]
+    gated = request.first("gated").lower()
     found = []
-    for repo in call.hub.store.repos(type_):
+    for repo in request.hub.store.repos(type_):
         namespace, _, _ = repo.name.lower().partition("/")
         if (
             (not author or namespace == author)
-            and all(word in repo.name.lower() for word in words)
+            and all(value in repo.name.lower() for value in words)
             and (not gated or (gated in ("true", "1")) == bool(repo.gated))
-            and call.hub.store.sees(call.user, repo)
+            and request.hub.store.can_see(request.user, repo)
         ):
             found.append(repo)
-    full = call.said("full") or call.said("cardData") or bool(expand)
-    sort = call.first("sort")
-    if not wanted and sort not in ("lastModified", "createdAt"):
+    full = request.flag("full") or request.flag("cardData") or bool(expand)
+    sort = request.first("sort")
+    if not tags and sort not in ("lastModified", "createdAt"):
         # Only the page that is asked for is looked up in git.
-        start, end = call.span(MOST_LISTED)
+        start, end = request.page_bounds(MOST_LISTED)
         shown: list[Any] = [
-            _listed(call, repo, full, expand) if start <= at < end else None
-            for at, repo in enumerate(found)
+            _list_item(request, repo, full, expand) if start <= index < end else None
+            for index, repo in enumerate(found)
         ]
-        return call.page(shown, MOST_LISTED)
-    facts = [_listed(call, repo, full, []) for repo in found]
-    facts = [item for item in facts if all(tag in item["tags"] for tag in wanted)]
+        return request.page(shown, MOST_LISTED)
+    result = [_list_item(request, repo, full, []) for repo in found]
+    result = [item for item in result if all(tag in item["tags"] for tag in tags)]
     if sort in ("lastModified", "createdAt"):
-        facts.sort(key=lambda item: item[sort], reverse=call.first("direction") != "1")
-    kept = {"id", "_id", *expand}
-    return call.page(
-        [{key: item[key] for key in item if not expand or key in kept} for item in facts],
+        result.sort(key=lambda item: item[sort], reverse=request.first("direction") != "1")
+    keys = {"id", "_id", *expand}
+    return request.page(
+        [{key: item[key] for key in item if not expand or key in keys} for item in result],
         MOST_LISTED,
     )
 
 
-def _listed(call: Request, repo: Repo, full: bool, expand: list[str]) -> dict[str, Any]:
-    facts = described(call, repo, "main", full=full)
-    kept = {"id", "_id", *expand}
-    return {key: value for key, value in facts.items() if not expand or key in kept}
+def _list_item(request: Request, repo: Repo, full: bool, expand: list[str]) -> dict[str, Any]:
+    result = repo_info(request, repo, "main", full=full)
+    keys = {"id", "_id", *expand}
+    return {key: value for key, value in result.items() if not expand or key in keys}

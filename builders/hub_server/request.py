@@ -11,8 +11,15 @@ from urllib.parse import quote, urlencode
 
 from builders.hub_server import names
 from builders.hub_server.git import Git
-from builders.hub_server.lfs import Lfs, Seal
-from builders.hub_server.responses import Elsewhere, Refused, Response, as_json, no_entry, no_repo
+from builders.hub_server.lfs import Lfs, Signer
+from builders.hub_server.responses import (
+    HttpError,
+    Redirect,
+    Response,
+    entry_not_found,
+    json_response,
+    repo_not_found,
+)
 from builders.hub_server.store import Repo, Store
 from builders.hub_server.xet import XetStore
 
@@ -25,11 +32,11 @@ class Hub:
     store: Store
     git: Git
     lfs: Lfs
-    seal: Seal
+    signer: Signer
     owner: str
-    mark: str
+    instance_id: str
     """Random and kept with the data: part of the addresses that clients cache by."""
-    tell: Callable[..., None] = field(repr=False)
+    notify: Callable[..., None] = field(repr=False)
     """Hands an event to the webhooks: `tell(repo, action, scope, **facts)`."""
     xet: dict[str, XetStore] = field(default_factory=dict)
     """The Xet stores that are open, by the space that their users' tokens name."""
@@ -51,18 +58,18 @@ class Request:
     user: str | None = None
     body: bytes = b""
     spool: BinaryIO | None = None
-    seen: Repo | None = None
+    repo_found: Repo | None = None
     """The repository that the request turned out to be about."""
 
     def first(self, key: str, default: str = "") -> str:
         """The first value of a query parameter."""
         return next((value for name, value in self.query if name == key), default)
 
-    def every(self, key: str) -> list[str]:
+    def values(self, key: str) -> list[str]:
         """All values of a query parameter, also when written as `key[]`."""
         return [value for name, value in self.query if name in (key, f"{key}[]")]
 
-    def said(self, key: str) -> bool:
+    def flag(self, key: str) -> bool:
         """Whether a query parameter says yes."""
         return self.first(key).lower() in ("1", "true", "yes")
 
@@ -72,7 +79,7 @@ class Request:
         if not text:
             return default
         if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise Refused(400, f"{key} must be a number, not {text[:40]!r}")
+            raise HttpError(400, f"{key} must be a number, not {text[:40]!r}")
         return min(int(text), most)
 
     def json(self) -> Body:
@@ -80,9 +87,9 @@ class Request:
         try:
             value = json.loads(self.body or b"{}")
         except (ValueError, RecursionError):
-            raise Refused(400, "The body must be JSON") from None
+            raise HttpError(400, "The body must be JSON") from None
         if not isinstance(value, dict):
-            raise Refused(400, "The body must be a JSON object")
+            raise HttpError(400, "The body must be a JSON object")
         return Body(value)
 
     def known_user(self) -> str:
@@ -92,7 +99,7 @@ class Request:
             Refused: Nobody known.
         """
         if self.user is None:
-            raise Refused(401, "Invalid username or password.", "Unauthorized")
+            raise HttpError(401, "Invalid username or password.", "Unauthorized")
         return self.user
 
     def repo(self, type_: str, namespace: str, name: str) -> Repo:
@@ -105,34 +112,34 @@ class Request:
         full = f"{namespace}/{name}"
         store = self.hub.store
         found = store.repo(type_, full) if names.is_name(name) else None
-        if found is not None and store.sees(self.user, found):
-            self.seen = found
+        if found is not None and store.can_see(self.user, found):
+            self.repo_found = found
             return found
-        moved = None if found else store.moved(type_, full)
-        if moved is not None and store.sees(self.user, moved):
-            written = "/".join(quote(part, safe="") for part in (namespace, name))
-            location = self.target.replace(f"/{written}", f"/{moved.name}", 1)
+        moved = None if found else store.repo_moved_from(type_, full)
+        if moved is not None and store.can_see(self.user, moved):
+            old_path = "/".join(quote(part, safe="") for part in (namespace, name))
+            location = self.target.replace(f"/{old_path}", f"/{moved.name}", 1)
             if location != self.target:
-                raise Elsewhere(location)
-        raise no_repo(self.user is not None)
+                raise Redirect(location)
+        raise repo_not_found(self.user is not None)
 
-    def content(self, repo: Repo) -> Repo:
+    def readable(self, repo: Repo) -> Repo:
         """The same repository if the user may have its files.
 
         Raises:
             Refused: GatedRepo.
         """
-        if not self.hub.store.reads(self.user, repo):
-            raise Refused(
+        if not self.hub.store.can_read(self.user, repo):
+            raise HttpError(
                 403 if self.user else 401,
                 f"Access to {repo.kind} {repo.name} is restricted; ask for access to it first.",
                 "GatedRepo",
             )
         return repo
 
-    def writes(self, repo: Repo) -> bool:
+    def can_write(self, repo: Repo) -> bool:
         """Whether the user may write to the repository itself."""
-        return self.hub.store.writes(self.user, repo.name.split("/")[0])
+        return self.hub.store.can_write(self.user, repo.name.split("/")[0])
 
     def writable(self, repo: Repo) -> Repo:
         """The same repository if the user may write to it.
@@ -141,8 +148,8 @@ class Request:
             Refused: 401 without a token, 403 with the wrong one.
         """
         self.known_user()
-        if not self.writes(repo):
-            raise Refused(
+        if not self.can_write(repo):
+            raise HttpError(
                 403,
                 f"Forbidden: you have no write access to {repo.kind} {repo.name}; "
                 "pass `create_pr=1` as a query parameter to create a Pull Request",
@@ -153,7 +160,7 @@ class Request:
         """A repository's address."""
         return f"{self.endpoint}/{names.PREFIX[repo.type]}{repo.name}"
 
-    def span(self, most: int, default: int | None = None) -> tuple[int, int]:
+    def page_bounds(self, most: int, default: int | None = None) -> tuple[int, int]:
         """The first item of the page that is asked for, and the first behind it."""
         start = self.number("cursor", 0, 10**9)
         return start, start + (self.number("limit", default or most, most) or most)
@@ -162,14 +169,14 @@ class Request:
         self, items: Sequence[Any], most: int, default: int | None = None, path: str = ""
     ) -> Response:
         """One page of the items, and the address of the next; `path` if it is not this one."""
-        start, end = self.span(most, default)
+        start, end = self.page_bounds(most, default)
         headers = {}
         if end < len(items):
             rest = [(key, value) for key, value in self.query if key != "cursor"]
             query = urlencode([*rest, ("cursor", str(end))])
             path = path or self.target.partition("?")[0]
             headers["Link"] = f'<{self.endpoint}{path}?{query}>; rel="next"'
-        return as_json(list(items[start:end]), headers=headers)
+        return json_response(list(items[start:end]), headers=headers)
 
 
 class Body:
@@ -184,18 +191,18 @@ class Body:
         if value is None and default is not None:
             return default
         if not isinstance(value, str) or len(value) > most:
-            raise Refused(400, f"{key} must be a string of at most {most} characters")
+            raise HttpError(400, f"{key} must be a string of at most {most} characters")
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Refused(400, f"{key} must be valid Unicode") from None
+            raise HttpError(400, f"{key} must be valid Unicode") from None
         return value
 
     def flag(self, key: str) -> bool:
         """A truth value, false if absent."""
         value = self.value.get(key, False)
         if not isinstance(value, bool) and value is not None:
-            raise Refused(400, f"{key} must be true or false")
+            raise HttpError(400, f"{key} must be true or false")
         return bool(value)
 
     def whole(self, key: str) -> int | None:
@@ -204,21 +211,21 @@ class Body:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 62:
-            raise Refused(400, f"{key} must be a whole number of at least 0")
+            raise HttpError(400, f"{key} must be a whole number of at least 0")
         return value
 
     def objects(self, key: str) -> list[Body]:
         """A list of objects, empty if absent."""
         value = self.value.get(key) or []
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise Refused(400, f"{key} must be a list of objects")
+            raise HttpError(400, f"{key} must be a list of objects")
         return [Body(item) for item in value]
 
     def texts(self, key: str) -> list[str]:
         """A list of strings, empty if absent."""
         value = self.value.get(key) or []
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise Refused(400, f"{key} must be a list of strings")
+            raise HttpError(400, f"{key} must be a list of strings")
         return value
 
 
@@ -234,5 +241,5 @@ def split_revision(parts: Sequence[str]) -> tuple[str, str]:
 def checked_path(path: str) -> str:
     """The path of a file to read; one that no file can have is not there."""
     if names.path_problem(path):
-        raise no_entry()
+        raise entry_not_found()
     return path

@@ -22,7 +22,7 @@ class Response:
     stream: Generator[bytes] | None = None
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """A request that is not served; status, code and message are what clients raise errors from."""
 
     def __init__(
@@ -33,18 +33,21 @@ class Refused(Exception):
         self.message = message
         self.code = code
         self.headers = dict(headers or {})
-        self.more: dict[str, Any] = {}
+        self.extra: dict[str, Any] = {}
 
-    def answer(self) -> Response:
+    def response(self) -> Response:
         """The refusal on the wire: its code and message stand in headers, as clients expect."""
-        said = "".join(one if " " <= one <= "~" else "?" for one in " ".join(self.message.split()))
-        headers = {"X-Error-Message": said[:1000].rstrip(), **self.headers}
+        text = "".join(
+            character if " " <= character <= "~" else "?"
+            for character in " ".join(self.message.split())
+        )
+        headers = {"X-Error-Message": text[:1000].rstrip(), **self.headers}
         if self.code:
             headers["X-Error-Code"] = self.code
-        return as_json({"error": self.message, **self.more}, self.status, headers)
+        return json_response({"error": self.message, **self.extra}, self.status, headers)
 
 
-class Elsewhere(Exception):
+class Redirect(Exception):
     """The repository has a new name; the same request goes to `location`."""
 
     def __init__(self, location: str) -> None:
@@ -52,7 +55,9 @@ class Elsewhere(Exception):
         self.location = location
 
 
-def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(
+    value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """Value as JSON."""
     return Response(
         status=status,
@@ -61,30 +66,30 @@ def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = N
     )
 
 
-def no_repo(known_user: bool) -> Refused:
+def repo_not_found(known_user: bool) -> HttpError:
     """The one answer to a missing and to a private repository, so that nobody can tell which."""
     if known_user:
-        return Refused(404, "Repository not found", "RepoNotFound")
-    return Refused(401, "Invalid username or password.", "RepoNotFound")
+        return HttpError(404, "Repository not found", "RepoNotFound")
+    return HttpError(401, "Invalid username or password.", "RepoNotFound")
 
 
-def no_revision(revision: str) -> Refused:
+def revision_not_found(revision: str) -> HttpError:
     """No branch, tag, reference or commit has this name."""
-    return Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+    return HttpError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
 
-def no_entry(commit: str = "") -> Refused:
+def entry_not_found(commit: str = "") -> HttpError:
     """The revision holds no such file; `commit` lets clients remember that it does not."""
     headers = {"X-Repo-Commit": commit} if commit else None
-    return Refused(404, "Entry not found", "EntryNotFound", headers)
+    return HttpError(404, "Entry not found", "EntryNotFound", headers)
 
 
 def now() -> str:
     """The time as the Hub writes it."""
-    return moment(datetime.now(UTC).timestamp())
+    return timestamp(datetime.now(UTC).timestamp())
 
 
-def moment(seconds: float) -> str:
+def timestamp(seconds: float) -> str:
     """Seconds since 1970 as the Hub writes a time."""
-    at = datetime.fromtimestamp(seconds, UTC)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    time = datetime.fromtimestamp(seconds, UTC)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"

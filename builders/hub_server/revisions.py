@@ -11,7 +11,14 @@ import pygit2
 
 from builders.hub_server import git, names
 from builders.hub_server.request import Request
-from builders.hub_server.responses import Refused, Response, as_json, moment, no_entry, no_revision
+from builders.hub_server.responses import (
+    HttpError,
+    Response,
+    entry_not_found,
+    json_response,
+    revision_not_found,
+    timestamp,
+)
 from builders.hub_server.store import Repo
 
 MOST_ENTRIES = 1000
@@ -21,55 +28,56 @@ MOST_COMMITS = 50
 MOST_LISTED = 1000
 
 
-def files(opened: Any, tree: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+def files(git_repo: Any, tree: Any, above: str = "") -> Iterator[tuple[str, Any]]:
     """Path and blob id of each file below a tree."""
     for entry in tree:
         if entry.type_str == "tree":
-            yield from files(opened, opened[entry.id], f"{above}{entry.name}/")
+            yield from files(git_repo, git_repo[entry.id], f"{above}{entry.name}/")
         else:
             yield f"{above}{entry.name}", entry.id
 
 
-def tree(call: Request, repo: Repo, revision: str, path: str) -> Response:
+def tree(request: Request, repo: Repo, revision: str, path: str) -> Response:
     """GET a folder's entries, or those of all folders below it too."""
-    opened = call.hub.git.open(repo.id)
-    commit = git.find(opened, revision)
+    git_repo = request.hub.git.open(repo.id)
+    commit = git.find(git_repo, revision)
     if path and names.path_problem(path):
-        raise no_entry(str(commit.id))
+        raise entry_not_found(str(commit.id))
     folder = git.entry(commit, path)
     if folder is None or folder.type_str != "tree":
-        raise no_entry(str(commit.id))
+        raise entry_not_found(str(commit.id))
     above = f"{path}/" if path else ""
-    found = list(_walk(opened, folder, above, call.said("recursive")))
-    expand = call.said("expand")
+    found = list(_entries(git_repo, folder, above, request.flag("recursive")))
+    expand = request.flag("expand")
     most = MOST_EXPANDED if expand else MOST_ENTRIES
-    start, end = call.span(most)
+    start, end = request.page_bounds(most)
     shown: list[Any] = [
-        _item(opened, *entry) if start <= at < end else None for at, entry in enumerate(found)
+        _item(git_repo, *entry) if start <= index < end else None
+        for index, entry in enumerate(found)
     ]
     if expand:
-        _expand(opened, commit, shown[start:end])
-    return call.page(shown, most, path=_pinned(repo, "tree", commit, path))
+        _expand(git_repo, commit, shown[start:end])
+    return request.page(shown, most, path=_page_path(repo, "tree", commit, path))
 
 
-def _pinned(repo: Repo, what: str, commit: Any, path: str = "") -> str:
+def _page_path(repo: Repo, what: str, commit: Any, path: str = "") -> str:
     """The address of further pages: of this very commit, though the branch may move on."""
     below = f"/{quote(path)}" if path else ""
     return f"/api/{repo.type}/{repo.name}/{what}/{commit.id}{below}"
 
 
-def _walk(opened: Any, tree_: Any, above: str, deep: bool) -> Iterator[tuple[str, Any, bool]]:
+def _entries(git_repo: Any, tree_: Any, above: str, deep: bool) -> Iterator[tuple[str, Any, bool]]:
     for entry in tree_:
         is_tree = entry.type_str == "tree"
         yield f"{above}{entry.name}", entry.id, is_tree
         if is_tree and deep:
-            yield from _walk(opened, opened[entry.id], f"{above}{entry.name}/", deep)
+            yield from _entries(git_repo, git_repo[entry.id], f"{above}{entry.name}/", deep)
 
 
-def _item(opened: Any, path: str, oid: Any, is_tree: bool) -> dict[str, Any]:
+def _item(git_repo: Any, path: str, oid: Any, is_tree: bool) -> dict[str, Any]:
     if is_tree:
         return {"type": "directory", "oid": str(oid), "size": 0, "path": path}
-    size, lfs = git.measure(opened, oid)
+    size, lfs = git.blob_info(git_repo, oid)
     item: dict[str, Any] = {
         "type": "file",
         "oid": str(oid),
@@ -81,98 +89,98 @@ def _item(opened: Any, path: str, oid: Any, is_tree: bool) -> dict[str, Any]:
     return item
 
 
-def _expand(opened: Any, commit: Any, items: list[dict[str, Any]]) -> None:
+def _expand(git_repo: Any, commit: Any, items: list[dict[str, Any]]) -> None:
     """Add to each entry the commit that last changed it."""
     pending = {item["path"]: item for item in items}
     for item in items:
         if item["type"] == "file":
             item["securityFileStatus"] = None
-    for at in git.ancestry(opened, commit.id):
+    for ancestor in git.ancestry(git_repo, commit.id):
         if not pending:
             return
-        before = at.parents[0] if at.parents else None
-        if before is not None and before.tree.id == at.tree.id:
+        before = ancestor.parents[0] if ancestor.parents else None
+        if before is not None and before.tree.id == ancestor.tree.id:
             continue
         for path in list(pending):
             old = git.entry(before, path) if before is not None else None
-            new = git.entry(at, path)
+            new = git.entry(ancestor, path)
             if (old and old.id) != (new and new.id):
                 pending.pop(path)["lastCommit"] = {
-                    "id": str(at.id),
-                    "title": at.message.split("\n", 1)[0],
-                    "date": moment(at.commit_time),
+                    "id": str(ancestor.id),
+                    "title": ancestor.message.split("\n", 1)[0],
+                    "date": timestamp(ancestor.commit_time),
                 }
 
 
-def paths_info(call: Request, repo: Repo, revision: str) -> Response:
+def paths_info(request: Request, repo: Repo, revision: str) -> Response:
     """POST paths, as a form or as JSON; those that exist come back."""
-    if call.headers.get("content-type", "").startswith("application/json"):
-        body = call.json()
+    if request.headers.get("content-type", "").startswith("application/json"):
+        body = request.json()
         paths = body.texts("paths")
         expand = body.value.get("expand") in (True, "true", 1)
     else:
         try:
-            form = parse_qsl(call.body.decode(), keep_blank_values=True, max_num_fields=20_000)
+            form = parse_qsl(request.body.decode(), keep_blank_values=True, max_num_fields=20_000)
         except ValueError:
-            raise Refused(400, "The body must be a form in UTF-8") from None
+            raise HttpError(400, "The body must be a form in UTF-8") from None
         paths = [value for key, value in form if key == "paths"]
         expand = any(key == "expand" and value.lower() in ("true", "1") for key, value in form)
     if len(paths) > MOST_PATHS:
-        raise Refused(400, f"paths may name at most {MOST_PATHS} paths at once")
-    opened = call.hub.git.open(repo.id)
-    commit = git.find(opened, revision)
+        raise HttpError(400, f"paths may name at most {MOST_PATHS} paths at once")
+    git_repo = request.hub.git.open(repo.id)
+    commit = git.find(git_repo, revision)
     items = []
     for path in dict.fromkeys(path.strip("/") for path in paths):
         entry = None if names.path_problem(path) else git.entry(commit, path)
         if entry is not None:
-            items.append(_item(opened, path, entry.id, entry.type_str == "tree"))
+            items.append(_item(git_repo, path, entry.id, entry.type_str == "tree"))
     if expand:
-        _expand(opened, commit, items)
-    return as_json(items)
+        _expand(git_repo, commit, items)
+    return json_response(items)
 
 
-def refs(call: Request, repo: Repo) -> Response:
+def refs(request: Request, repo: Repo) -> Response:
     """GET all branches, tags and, if asked for, pull requests."""
-    opened = call.hub.git.open(repo.id)
+    git_repo = request.hub.git.open(repo.id)
     groups: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
-    if call.said("include_prs"):
+    if request.flag("include_prs"):
         groups["pullRequests"] = []
     roots = {"refs/heads/": "branches", "refs/convert/": "converts", "refs/tags/": "tags"}
-    for ref in sorted(opened.references):
-        at = git.head(opened, ref)
+    for ref in sorted(git_repo.references):
+        commit = git.head(git_repo, ref)
         root = next((root for root in roots if ref.startswith(root)), "refs/pr/")
         group = groups.get(roots.get(root, "pullRequests"))
-        if at is not None and group is not None:
+        if commit is not None and group is not None:
             name = ref if root == "refs/pr/" else ref.removeprefix(root)
-            group.append({"name": name, "ref": ref, "targetCommit": str(at.id)})
-    return as_json(groups)
+            group.append({"name": name, "ref": ref, "targetCommit": str(commit.id)})
+    return json_response(groups)
 
 
-def commits(call: Request, repo: Repo, revision: str) -> Response:
+def commits(request: Request, repo: Repo, revision: str) -> Response:
     """GET the history of a revision, newest first."""
-    opened = call.hub.git.open(repo.id)
-    start = git.find(opened, revision)
-    formatted = "formatted" in call.every("expand")
-    first, end = call.span(MOST_LISTED, MOST_COMMITS)
+    git_repo = request.hub.git.open(repo.id)
+    start = git.find(git_repo, revision)
+    formatted = "formatted" in request.values("expand")
+    first, end = request.page_bounds(MOST_LISTED, MOST_COMMITS)
     shown: list[Any] = [
-        _told(at, formatted) if number >= first else None
-        for number, at in enumerate(islice(git.ancestry(opened, start.id), end + 1))
+        _commit_info(commit, formatted) if number >= first else None
+        for number, commit in enumerate(islice(git.ancestry(git_repo, start.id), end + 1))
     ]
-    return call.page(shown, MOST_LISTED, MOST_COMMITS, path=_pinned(repo, "commits", start))
+    return request.page(shown, MOST_LISTED, MOST_COMMITS, path=_page_path(repo, "commits", start))
 
 
-def _told(at: Any, formatted: bool) -> dict[str, Any]:
-    title, _, message = at.message.partition("\n")
-    told: dict[str, Any] = {
-        "id": str(at.id),
+def _commit_info(commit: Any, formatted: bool) -> dict[str, Any]:
+    title, _, message = commit.message.partition("\n")
+    result: dict[str, Any] = {
+        "id": str(commit.id),
         "title": title,
         "message": message.strip("\n"),
-        "date": moment(at.commit_time),
-        "authors": [{"user": at.author.name}],
+        "date": timestamp(commit.commit_time),
+        "authors": [{"user": commit.author.name}],
     }
     if formatted:
-        told["formatted"] = {"title": _escaped(title), "message": _escaped(told["message"])}
-    return told
+        result["formatted"] = {"title": _escaped(title), "message": _escaped(result["message"])}
+    return result
 
 
 def _escaped(text: str) -> str:
@@ -181,103 +189,105 @@ def _escaped(text: str) -> str:
     return escape(text, quote=False)
 
 
-def add_branch(call: Request, repo: Repo, branch: str) -> Response:
+def add_branch(request: Request, repo: Repo, branch: str) -> Response:
     """POST a branch."""
-    call.writable(repo)
-    wanted = call.json().text("startingPoint", "") or "main"
-    with call.hub.git.lock(repo.id):
-        opened = call.hub.git.open(repo.id)
-        start = git.find(opened, wanted)
+    request.writable(repo)
+    starting_point = request.json().text("startingPoint", "") or "main"
+    with request.hub.git.lock(repo.id):
+        git_repo = request.hub.git.open(repo.id)
+        start = git.find(git_repo, starting_point)
         full = f"refs/heads/{_ref_name(branch)}"
-        _add_ref(opened, full, start.id)
-    _tell_ref(call, repo, full, None, str(start.id))
-    return as_json({}, 201)
+        _add_ref(git_repo, full, start.id)
+    _notify_ref(request, repo, full, None, str(start.id))
+    return json_response({}, 201)
 
 
 def _ref_name(name: str) -> str:
     if not names.is_ref(name):
-        raise Refused(400, f"Invalid reference name {name[:120]!r}")
+        raise HttpError(400, f"Invalid reference name {name[:120]!r}")
     return name
 
 
-def _add_ref(opened: Any, full: str, oid: Any) -> None:
-    if full in opened.references:
-        raise Refused(409, f"Reference {full} already exists")
+def _add_ref(git_repo: Any, full: str, oid: Any) -> None:
+    if full in git_repo.references:
+        raise HttpError(409, f"Reference {full} already exists")
     try:
-        opened.references.create(full, oid)
+        git_repo.references.create(full, oid)
     except (ValueError, OSError, pygit2.GitError):  # a/b beside a, which is a file in git
-        raise Refused(409, f"Reference {full} conflicts with another reference") from None
+        raise HttpError(409, f"Reference {full} conflicts with another reference") from None
 
 
-def remove_branch(call: Request, repo: Repo, branch: str) -> Response:
+def remove_branch(request: Request, repo: Repo, branch: str) -> Response:
     """DELETE a branch."""
-    call.writable(repo)
+    request.writable(repo)
     if branch == "main":
-        raise Refused(403, "The branch main cannot be deleted")
-    return _remove_ref(call, repo, f"refs/heads/{branch}", branch)
+        raise HttpError(403, "The branch main cannot be deleted")
+    return _remove_ref(request, repo, f"refs/heads/{branch}", branch)
 
 
-def _remove_ref(call: Request, repo: Repo, full: str, name: str) -> Response:
-    with call.hub.git.lock(repo.id):
-        opened = call.hub.git.open(repo.id)
-        at = git.head(opened, full) if names.is_ref(name) else None
-        if at is None:
-            raise no_revision(name[:200])
-        opened.references.delete(full)
-    _tell_ref(call, repo, full, str(at.id), None)
-    return as_json({})
+def _remove_ref(request: Request, repo: Repo, full: str, name: str) -> Response:
+    with request.hub.git.lock(repo.id):
+        git_repo = request.hub.git.open(repo.id)
+        commit = git.head(git_repo, full) if names.is_ref(name) else None
+        if commit is None:
+            raise revision_not_found(name[:200])
+        git_repo.references.delete(full)
+    _notify_ref(request, repo, full, str(commit.id), None)
+    return json_response({})
 
 
-def _tell_ref(call: Request, repo: Repo, full: str, old: str | None, new: str | None) -> None:
+def _notify_ref(request: Request, repo: Repo, full: str, old: str | None, new: str | None) -> None:
     change = {"ref": full, "oldSha": old, "newSha": new}
-    call.hub.tell(repo, "update", "repo.content", refs=[change])
+    request.hub.notify(repo, "update", "repo.content", refs=[change])
 
 
-def add_tag(call: Request, repo: Repo, revision: str) -> Response:
+def add_tag(request: Request, repo: Repo, revision: str) -> Response:
     """POST a tag on a revision; annotated if it comes with a message."""
-    user = call.known_user()
-    call.writable(repo)
-    body = call.json()
+    user = request.known_user()
+    request.writable(repo)
+    body = request.json()
     tag, message = body.text("tag", ""), body.text("message", "")
-    with call.hub.git.lock(repo.id):
-        opened = call.hub.git.open(repo.id)
-        at = git.find(opened, revision)
+    with request.hub.git.lock(repo.id):
+        git_repo = request.hub.git.open(repo.id)
+        commit = git.find(git_repo, revision)
         full = f"refs/tags/{_ref_name(tag)}"
-        oid = at.id
-        if message and full not in opened.references:
-            who = pygit2.Signature(user, f"{user}@users.noreply.invalid")
-            oid = _annotated(opened, tag, at.id, who, message)
+        oid = commit.id
+        if message and full not in git_repo.references:
+            signature = pygit2.Signature(user, f"{user}@users.noreply.invalid")
+            oid = _annotated(git_repo, tag, commit.id, signature, message)
         else:
-            _add_ref(opened, full, oid)
-    _tell_ref(call, repo, full, None, str(at.id))
-    return as_json({}, 201)
+            _add_ref(git_repo, full, oid)
+    _notify_ref(request, repo, full, None, str(commit.id))
+    return json_response({}, 201)
 
 
-def _annotated(opened: Any, tag: str, at: Any, who: Any, message: str) -> Any:
+def _annotated(git_repo: Any, tag: str, commit: Any, signature: Any, message: str) -> Any:
     try:
-        return opened.create_tag(tag, at, pygit2.enums.ObjectType.COMMIT, who, message)
+        return git_repo.create_tag(tag, commit, pygit2.enums.ObjectType.COMMIT, signature, message)
     except (ValueError, OSError, pygit2.GitError):
-        raise Refused(409, f"Reference refs/tags/{tag} conflicts with another reference") from None
+        raise HttpError(
+            409, f"Reference refs/tags/{tag} conflicts with another reference"
+        ) from None
 
 
-def remove_tag(call: Request, repo: Repo, tag: str) -> Response:
+def remove_tag(request: Request, repo: Repo, tag: str) -> Response:
     """DELETE a tag."""
-    call.writable(repo)
-    return _remove_ref(call, repo, f"refs/tags/{tag}", tag)
+    request.writable(repo)
+    return _remove_ref(request, repo, f"refs/tags/{tag}", tag)
 
 
-def squash(call: Request, repo: Repo, branch: str) -> Response:
+def squash(request: Request, repo: Repo, branch: str) -> Response:
     """POST super-squash: the branch's tree in one commit without a past."""
-    user = call.known_user()
-    call.writable(repo)
-    message = call.json().text("message", "") or f"Super-squash branch '{branch}'"
+    user = request.known_user()
+    request.writable(repo)
+    message = request.json().text("message", "") or f"Super-squash branch '{branch}'"
     full = branch if branch.startswith("refs/") else f"refs/heads/{branch}"
-    with call.hub.git.lock(repo.id):
-        opened = call.hub.git.open(repo.id)
-        at = git.head(opened, full) if full.startswith("refs/heads/") else None
-        if at is None:
-            raise no_revision(branch[:200])
-        oid = git.commit(opened, at.tree.id, [], user, message)
-        opened.references.create(full, oid, force=True)
-    _tell_ref(call, repo, full, str(at.id), str(oid))
-    return as_json({})
+    with request.hub.git.lock(repo.id):
+        git_repo = request.hub.git.open(repo.id)
+        commit = git.head(git_repo, full) if full.startswith("refs/heads/") else None
+        if commit is None:
+            raise revision_not_found(branch[:200])
+        oid = git.commit(git_repo, commit.tree.id, [], user, message)
+        git_repo.references.create(full, oid, force=True)
+    _notify_ref(request, repo, full, str(commit.id), str(oid))
+    return json_response({})

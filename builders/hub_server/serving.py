@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 OWNER = "potstill"
 MOST_LOG = 16 * 1024 * 1024
-PATIENCE_S = 20.0
+JOIN_TIMEOUT_S = 20.0
 
 _sockets: list[socket.socket] = []
 
 
-def _let_go() -> None:
-    for one in _sockets:
-        one.close()
+def _close_sockets() -> None:
+    for listener in _sockets:
+        listener.close()
 
 
 # A forked child that outlives its parent must not keep the port.
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_sockets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,19 +57,19 @@ def serving(data: Path, port: int = 0) -> Iterator[Serving]:
         InputError: The port is taken.
         FolderError: The folder cannot be written, or who serves it does not answer.
     """
-    _made(data)
+    _create_folder(data)
     with ExitStack() as held:
         try:
             held.enter_context(file_lock(data / "lock"))
         except HeldElsewhere:
-            running = _joined(data)
+            running = _join(data)
         except OSError as error:
             raise FolderError(
                 f"the data folder {data} cannot be written ({error.strerror}); name another with "
                 "--data"
             ) from None
         else:
-            running = held.enter_context(_started(data, port))
+            running = held.enter_context(_start(data, port))
         yield running
 
 
@@ -86,7 +86,7 @@ def add_user(data: Path, name: str) -> str:
         raise InputError(
             f"{name!r} cannot be a user's name; give letters, digits, '-', '_' and '.', at most 96"
         )
-    _made(data)
+    _create_folder(data)
     store = Store(data / "hub.db")
     try:
         token = store.add_user(name)
@@ -97,7 +97,7 @@ def add_user(data: Path, name: str) -> str:
     return token
 
 
-def _made(data: Path) -> None:
+def _create_folder(data: Path) -> None:
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -106,15 +106,15 @@ def _made(data: Path) -> None:
         ) from None
 
 
-def _joined(data: Path) -> Serving:
+def _join(data: Path) -> Serving:
     """The Hub that serves the folder, once it answers."""
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
+    deadline = time.monotonic() + JOIN_TIMEOUT_S
+    while time.monotonic() < deadline:
         try:
-            said = json.loads((data / "server.json").read_text())
+            state = json.loads((data / "server.json").read_text())
             token = (data / "token").read_text().strip()
-            with socket.create_connection(("127.0.0.1", said["port"]), timeout=1):
-                return Serving(endpoint=said["endpoint"], token=token, started=False)
+            with socket.create_connection(("127.0.0.1", state["port"]), timeout=1):
+                return Serving(endpoint=state["endpoint"], token=token, started=False)
         except (OSError, ValueError, KeyError):
             time.sleep(0.05)
     raise FolderError(
@@ -123,16 +123,16 @@ def _joined(data: Path) -> Serving:
 
 
 @contextmanager
-def _started(data: Path, port: int) -> Iterator[Serving]:
+def _start(data: Path, port: int) -> Iterator[Serving]:
     import uvicorn
 
     from builders.hub_server.app import App
 
-    bound = _bound(data, port)
-    _sockets.append(bound)
-    taken = bound.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{taken}"
-    hub, close = _opened(data, endpoint)
+    listener = _bound_socket(data, port)
+    _sockets.append(listener)
+    bound_port = listener.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{bound_port}"
+    hub, close = _open_hub(data, endpoint)
     app = App(hub)
     config = uvicorn.Config(
         app,
@@ -147,87 +147,87 @@ def _started(data: Path, port: int) -> Iterator[Serving]:
         server_header=False,
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([bound],), name="hub-server", daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), name="hub-server", daemon=True)
     thread.start()
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.005)
         if not server.started:
             raise FolderError(f"no Hub could be started on {endpoint}; its error stands above")
-        _written(data / "server.json", json.dumps({"endpoint": endpoint, "port": taken}))
+        _write_private(data / "server.json", json.dumps({"endpoint": endpoint, "port": bound_port}))
         token = (data / "token").read_text().strip()
         yield Serving(endpoint=endpoint, token=token, started=True)
     finally:
         server.should_exit = True
         thread.join()
-        _sockets.remove(bound)
-        bound.close()
+        _sockets.remove(listener)
+        listener.close()
         app.close()
         close()
 
 
-def _bound(data: Path, port: int) -> socket.socket:
+def _bound_socket(data: Path, port: int) -> socket.socket:
     """A socket on loopback: on the port asked for, else the last one, else any."""
-    wanted = [port] if port else []
+    candidates = [port] if port else []
     if not port:
         with suppress(OSError, ValueError, KeyError, TypeError):
-            wanted.append(int(json.loads((data / "server.json").read_text())["port"]))
-        wanted.append(0)
-    for one in wanted:
+            candidates.append(int(json.loads((data / "server.json").read_text())["port"]))
+        candidates.append(0)
+    for candidate in candidates:
         # asyncio sends at once (TCP_NODELAY) only where the protocol is named.
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind(("127.0.0.1", one))
+            listener.bind(("127.0.0.1", candidate))
         except (OSError, OverflowError):
-            bound.close()
+            listener.close()
         else:
-            return bound
+            return listener
     raise InputError(
         f"port {port} of 127.0.0.1 cannot be used; give another, or 0 for any free one"
     )
 
 
-def _opened(data: Path, endpoint: str) -> tuple[Hub, Any]:
+def _open_hub(data: Path, endpoint: str) -> tuple[Hub, Any]:
     """The parts of a Hub on its folder, what a kill left half done cleared away."""
     from builders.hub_server.git import Git
-    from builders.hub_server.lfs import Lfs, Seal
+    from builders.hub_server.lfs import Lfs, Signer
     from builders.hub_server.request import Hub
     from builders.hub_server.store import Store
-    from builders.hub_server.webhooks import Hooks
+    from builders.hub_server.webhooks import Webhooks
 
     key = data / "key"
     if not key.exists():
-        _written(key, secrets.token_hex(32))
+        _write_private(key, secrets.token_hex(32))
     log = data / "hub.log"
     if log.exists() and log.stat().st_size > MOST_LOG:
         log.replace(data / "hub.log.old")
     store = Store(data / "hub.db")
     git, lfs = Git(data / "git"), Lfs(data / "lfs")
     if not (data / "token").exists():
-        _written(data / "token", store.add_user(OWNER) or "")
-    _tidy(store, git, lfs)
-    hooks = Hooks(store, git, endpoint)
-    word = key.read_text().strip()
+        _write_private(data / "token", store.add_user(OWNER) or "")
+    _clean_up(store, git, lfs)
+    webhooks = Webhooks(store, git, endpoint)
+    secret = key.read_text().strip()
     hub = Hub(
         data=data,
         store=store,
         git=git,
         lfs=lfs,
-        seal=Seal(word.encode()),
+        signer=Signer(secret.encode()),
         owner=OWNER,
-        mark=hashlib.sha256(word.encode()).hexdigest()[:16],
-        tell=hooks.tell,
+        instance_id=hashlib.sha256(secret.encode()).hexdigest()[:16],
+        notify=webhooks.notify,
     )
 
     def close() -> None:
-        hooks.stop()
+        webhooks.stop()
         store.close()
 
     return hub, close
 
 
-def _tidy(store: Any, git: Any, lfs: Any) -> None:
+def _clean_up(store: Any, git: Any, lfs: Any) -> None:
     """Remove histories and objects that no repository has, and locks: a kill left them."""
     known = {row["id"] for row in store.rows("select id from repo")}
     for id_ in git.ids():
@@ -241,7 +241,7 @@ def _tidy(store: Any, git: Any, lfs: Any) -> None:
             lfs.remove(sha)
 
 
-def _written(path: Path, text: str) -> None:
+def _write_private(path: Path, text: str) -> None:
     """A file that is whole or not there, and only its owner's to read."""
     temporary = path.with_name(f"{path.name}.new")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

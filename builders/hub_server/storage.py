@@ -8,20 +8,20 @@ from typing import Any
 from builders.hub_server import git, names, repos, spaces
 from builders.hub_server.commits import is_sha
 from builders.hub_server.request import Body, Request
-from builders.hub_server.responses import Response, as_json, now
+from builders.hub_server.responses import Response, json_response, now
 from builders.hub_server.revisions import files
 from builders.hub_server.store import Repo
 
 MOST_LISTED = 1000
 
 
-def duplicate(call: Request, repo: Repo) -> Response:
+def duplicate(request: Request, repo: Repo) -> Response:
     """POST duplicate: the same history under another name; large files are shared, not copied."""
-    call.known_user()
-    call.content(repo)
-    body = call.json()
-    full = names.whole_id(body.text("repository"))
-    repos.claim(call, full)
+    request.known_user()
+    request.readable(repo)
+    body = request.json()
+    full = names.checked_repo_id(body.text("repository"))
+    repos.check_may_create(request, full)
     private = repos.visibility(body)
     copy = Repo(
         id=secrets.token_hex(12),
@@ -31,40 +31,40 @@ def duplicate(call: Request, repo: Repo) -> Response:
         gated="",
         created=now(),
     )
-    store = call.hub.store
-    if there := store.repo(repo.type, full):
-        raise repos.taken(call, there)
-    with call.hub.git.lock(repo.id):
-        call.hub.git.copy(repo.id, copy.id)
-        opened = call.hub.git.open(copy.id)
-        for ref in [ref for ref in opened.references if ref.startswith("refs/pr/")]:
-            opened.references.delete(ref)
-        repos.insert(call, copy)
+    store = request.hub.store
+    if existing := store.repo(repo.type, full):
+        raise repos.already_exists(request, existing)
+    with request.hub.git.lock(repo.id):
+        request.hub.git.copy(repo.id, copy.id)
+        git_repo = request.hub.git.open(copy.id)
+        for ref in [ref for ref in git_repo.references if ref.startswith("refs/pr/")]:
+            git_repo.references.delete(ref)
+        repos.insert(request, copy)
         store.run(
             "insert or ignore into object select ?, sha, account, size, committed, pushed "
             "from object where repo = ? and committed = 1",
             *(copy.id, repo.id),
         )
     if repo.type == "spaces":
-        spaces.duplicated(call, repo, copy, body)
-    call.hub.tell(copy, "create", "repo")
-    return as_json({"url": call.url(copy), "filesCopyPending": False})
+        spaces.copy_settings(request, repo, copy, body)
+    request.hub.notify(copy, "create", "repo")
+    return json_response({"url": request.url(copy), "filesCopyPending": False})
 
 
-def large_files(call: Request, repo: Repo) -> Response:
+def large_files(request: Request, repo: Repo) -> Response:
     """GET lfs-files: the large files of all branches."""
-    call.writable(repo)
-    opened = call.hub.git.open(repo.id)
+    request.writable(repo)
+    git_repo = request.hub.git.open(repo.id)
     pushed = {
         row["sha"]: row["pushed"]
-        for row in call.hub.store.rows("select * from object where repo = ?", repo.id)
+        for row in request.hub.store.rows("select * from object where repo = ?", repo.id)
     }
     found: dict[str, dict[str, Any]] = {}
-    for ref in sorted(opened.references):
-        tip = git.head(opened, ref) if ref.startswith(("refs/heads/", "refs/pr/")) else None
-        for at in git.ancestry(opened, tip.id) if tip else ():
-            for path, oid in files(opened, at.tree):
-                lfs = git.measure(opened, oid)[1]
+    for ref in sorted(git_repo.references):
+        tip = git.head(git_repo, ref) if ref.startswith(("refs/heads/", "refs/pr/")) else None
+        for commit in git.ancestry(git_repo, tip.id) if tip else ():
+            for path, oid in files(git_repo, commit.tree):
+                lfs = git.blob_info(git_repo, oid)[1]
                 if lfs and lfs[0] in pushed and lfs[0] not in found:
                     found[lfs[0]] = {
                         "fileOid": lfs[0],
@@ -74,44 +74,44 @@ def large_files(call: Request, repo: Repo) -> Response:
                         "ref": ref.removeprefix("refs/heads/"),
                         "size": lfs[1],
                     }
-    return call.page(list(found.values()), MOST_LISTED)
+    return request.page(list(found.values()), MOST_LISTED)
 
 
-def delete_large(call: Request, repo: Repo) -> Response:
+def delete_large(request: Request, repo: Repo) -> Response:
     """POST lfs-files/batch: large files gone for good, with the history that names them."""
-    call.writable(repo)
-    deletions = call.json().value.get("deletions")
-    wanted = Body(deletions if isinstance(deletions, dict) else {})
-    gone = [sha for sha in wanted.texts("sha") if is_sha(sha)]
-    with call.hub.git.lock(repo.id):
-        if wanted.value.get("rewriteHistory", True):
-            _rewrite(call.hub.git.open(repo.id), set(gone))
-        for sha in gone:
-            call.hub.store.run("delete from object where repo = ? and sha = ?", repo.id, sha)
-    repos.forget(call, gone)
-    return as_json({"success": True})
+    request.writable(repo)
+    deletions = request.json().value.get("deletions")
+    body = Body(deletions if isinstance(deletions, dict) else {})
+    deleted = [sha for sha in body.texts("sha") if is_sha(sha)]
+    with request.hub.git.lock(repo.id):
+        if body.value.get("rewriteHistory", True):
+            _rewrite(request.hub.git.open(repo.id), set(deleted))
+        for sha in deleted:
+            request.hub.store.run("delete from object where repo = ? and sha = ?", repo.id, sha)
+    repos.delete_unreferenced(request, deleted)
+    return json_response({"success": True})
 
 
-def _rewrite(opened: Any, gone: set[str]) -> None:
+def _rewrite(git_repo: Any, deleted: set[str]) -> None:
     """The same history without the files that point at these objects."""
     new: dict[Any, Any] = {}
-    tips = {ref: tip for ref in opened.references if (tip := git.head(opened, ref))}
+    tips = {ref: tip for ref in git_repo.references if (tip := git.head(git_repo, ref))}
     for tip in tips.values():
-        for at in reversed(list(git.ancestry(opened, tip.id))):
-            if at.id in new:
+        for commit in reversed(list(git.ancestry(git_repo, tip.id))):
+            if commit.id in new:
                 continue
-            tree = git.Tree(opened, at.tree.id)
-            for path, oid in files(opened, at.tree):
-                lfs = git.measure(opened, oid)[1]
-                if lfs and lfs[0] in gone:
-                    tree.take(path)
-            parents = [new[parent] for parent in at.parent_ids]
-            if tree.write() == at.tree.id and parents == list(at.parent_ids):
-                new[at.id] = at.id
+            tree = git.Tree(git_repo, commit.tree.id)
+            for path, oid in files(git_repo, commit.tree):
+                lfs = git.blob_info(git_repo, oid)[1]
+                if lfs and lfs[0] in deleted:
+                    tree.remove(path)
+            parents = [new[parent] for parent in commit.parent_ids]
+            if tree.write() == commit.tree.id and parents == list(commit.parent_ids):
+                new[commit.id] = commit.id
                 continue
-            new[at.id] = opened.create_commit(
-                None, at.author, at.committer, at.message, tree.write(), parents
+            new[commit.id] = git_repo.create_commit(
+                None, commit.author, commit.committer, commit.message, tree.write(), parents
             )
     for ref, tip in tips.items():
         if new[tip.id] != tip.id:
-            opened.references.create(ref, new[tip.id], force=True)
+            git_repo.references.create(ref, new[tip.id], force=True)

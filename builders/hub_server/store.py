@@ -73,50 +73,50 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        self._base = sqlite3.connect(
+        self._connection = sqlite3.connect(
             path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        self._base.row_factory = sqlite3.Row
-        self._base.execute("pragma journal_mode=wal")
-        self._base.execute("pragma synchronous=normal")
-        self._base.execute("pragma foreign_keys=on")
-        self._base.executescript(_SCHEMA)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("pragma journal_mode=wal")
+        self._connection.execute("pragma synchronous=normal")
+        self._connection.execute("pragma foreign_keys=on")
+        self._connection.executescript(_SCHEMA)
 
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
-            self._base.close()
+            self._connection.close()
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """All rows of a query."""
         with self._lock:
-            return self._base.execute(query, values).fetchall()
+            return self._connection.execute(query, values).fetchall()
 
     def row(self, query: str, *values: Any) -> sqlite3.Row | None:
         """The first row of a query."""
         with self._lock:
-            found: sqlite3.Row | None = self._base.execute(query, values).fetchone()
+            found: sqlite3.Row | None = self._connection.execute(query, values).fetchone()
             return found
 
     def run(self, query: str, *values: Any) -> int:
         """Run a statement; how many rows it touched."""
         with self._lock:
-            return self._base.execute(query, values).rowcount
+            return self._connection.execute(query, values).rowcount
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """All statements inside happen, or none."""
         with self._lock:
-            if self._base.in_transaction:
+            if self._connection.in_transaction:
                 yield
                 return
-            self._base.execute("begin immediate")
+            self._connection.execute("begin immediate")
             try:
                 yield
             except BaseException:
-                self._base.execute("rollback")
+                self._connection.execute("rollback")
                 raise
-            self._base.execute("commit")
+            self._connection.execute("commit")
 
     def account(self, name: str) -> sqlite3.Row | None:
         """A user or an organisation."""
@@ -125,7 +125,7 @@ class Store:
     def add_user(self, name: str) -> str | None:
         """A new token for the user, who is made if new; None if an organisation has the name."""
         token = "hf_" + secrets.token_urlsafe(30).replace("-", "A").replace("_", "B")
-        with self.together():
+        with self.transaction():
             known = self.account(name)
             if known is not None and known["kind"] != "user":
                 return None
@@ -155,7 +155,7 @@ class Store:
         """The repository with this id, whatever its name is now."""
         return _repo(self.row("select * from repo where id = ?", id_))
 
-    def moved(self, type_: str, name: str) -> Repo | None:
+    def repo_moved_from(self, type_: str, name: str) -> Repo | None:
         """The repository that had this name before."""
         return _repo(
             self.row(
@@ -171,7 +171,7 @@ class Store:
         found = self.rows("select * from repo where type = ? order by name", type_)
         return [repo for row in found if (repo := _repo(row))]
 
-    def writes(self, user: str | None, namespace: str) -> bool:
+    def can_write(self, user: str | None, namespace: str) -> bool:
         """Whether the user may write in the namespace: it is theirs, or their organisation's."""
         if user is None:
             return False
@@ -181,36 +181,36 @@ class Store:
             (owner["owner"] or "").lower(),
         )
 
-    def sees(self, user: str | None, repo: Repo) -> bool:
+    def can_see(self, user: str | None, repo: Repo) -> bool:
         """Whether the user may know that the repository exists."""
-        return not repo.private or self.writes(user, repo.name.split("/")[0])
+        return not repo.private or self.can_write(user, repo.name.split("/")[0])
 
-    def reads(self, user: str | None, repo: Repo) -> bool:
+    def can_read(self, user: str | None, repo: Repo) -> bool:
         """Whether the user may have its files: seen, and let in if it is gated."""
-        if not self.sees(user, repo):
+        if not self.can_see(user, repo):
             return False
-        if not repo.gated or self.writes(user, repo.name.split("/")[0]):
+        if not repo.gated or self.can_write(user, repo.name.split("/")[0]):
             return True
-        asked = user and self.row(
+        access = user and self.row(
             "select status from access where repo = ? and account = ?", repo.id, user
         )
-        return bool(asked and asked["status"] == "accepted")
+        return bool(access and access["status"] == "accepted")
 
-    def hold(self, repo: str, sha: str, account: str, size: int) -> None:
+    def record_upload(self, repo: str, sha: str, account: str, size: int) -> None:
         """Note that this user brought the bytes of an object for this repository."""
         self.run(
             "insert into object values (?, ?, ?, ?, 0, ?) on conflict do nothing",
             *(repo, sha, account, size, now()),
         )
 
-    def holds(self, repo: str, sha: str) -> int | None:
+    def object_size(self, repo: str, sha: str) -> int | None:
         """The size of an object that the repository's history refers to."""
         found = self.row(
             "select size from object where repo = ? and sha = ? and committed = 1", repo, sha
         )
         return found["size"] if found else None
 
-    def may_refer(self, repo: Repo, sha: str, user: str) -> int | None:
+    def referable_size(self, repo: Repo, sha: str, user: str) -> int | None:
         """The size of an object that this user may name in a commit to this repository.
 
         They brought it for this repository, or can read it in one that refers to it.
@@ -221,11 +221,11 @@ class Store:
                 return int(row["size"])
         for row in found:
             other = row["committed"] and self.repo_by_id(row["repo"])
-            if other and self.reads(user, other):
+            if other and self.can_read(user, other):
                 return int(row["size"])
         return None
 
-    def refer(self, repo: str, sha: str, account: str, size: int) -> None:
+    def record_reference(self, repo: str, sha: str, account: str, size: int) -> None:
         """Note that the repository's history refers to an object."""
         self.run(
             "insert into object values (?, ?, ?, ?, 1, ?) on conflict do update set committed = 1",

@@ -18,7 +18,7 @@ import pygit2
 from builders.hub_server import git, names
 from builders.hub_server.git import Git
 from builders.hub_server.request import Body, Request
-from builders.hub_server.responses import Refused, Response, as_json
+from builders.hub_server.responses import HttpError, Response, json_response
 from builders.hub_server.store import Repo, Store
 
 DOMAINS = ("repo", "discussion")
@@ -26,36 +26,40 @@ WATCHED = ("user", "org", "model", "dataset", "space")
 MOST_WAITING = 1000
 MOST_HOOKS = 100
 TIMEOUT_S = 5.0
-PAUSES_S = (0.2, 1.0, 3.0)
+RETRY_DELAYS_S = (0.2, 1.0, 3.0)
 """Waits before the second, third and fourth attempt; there is no fifth."""
 
 
-class Hooks:
+class Webhooks:
     """Delivers events to the addresses that watch for them, on a thread of its own."""
 
     def __init__(self, store: Store, git_: Git, endpoint: str) -> None:
         self._store = store
         self._git = git_
         self._endpoint = endpoint
-        self._waiting: queue.Queue[tuple[str, str, bytes, str] | None] = queue.Queue(MOST_WAITING)
+        self._queue: queue.Queue[tuple[str, str, bytes, str] | None] = queue.Queue(MOST_WAITING)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def tell(self, repo: Repo, action: str, scope: str, **facts: Any) -> None:
+    def notify(self, repo: Repo, action: str, scope: str, **facts: Any) -> None:
         """Hand an event to every webhook that watches this repository."""
-        hooks = self._store.rows("select * from webhook where not disabled")
-        hooks = [hook for hook in hooks if self._watches(hook, repo, scope.split(".")[0])]
-        if not hooks:
+        webhooks = self._store.rows("select * from webhook where not disabled")
+        webhooks = [
+            webhook for webhook in webhooks if self._watches(webhook, repo, scope.split(".")[0])
+        ]
+        if not webhooks:
             return
         payload = self._payload(repo, action, scope, facts)
-        for hook in hooks:
-            payload["webhook"] = {"id": hook["id"], "version": 3}
+        for webhook in webhooks:
+            payload["webhook"] = {"id": webhook["id"], "version": 3}
             body = json.dumps(payload).encode()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._deliver, daemon=True)
                 self._thread.start()
             try:
-                self._waiting.put_nowait((hook["id"], hook["url"], body, hook["secret"] or ""))
+                self._queue.put_nowait(
+                    (webhook["id"], webhook["url"], body, webhook["secret"] or "")
+                )
             except queue.Full:  # who does not answer for a thousand events has lost the rest
                 return
 
@@ -64,18 +68,18 @@ class Hooks:
         self._stopped.set()
         if self._thread is not None:
             with suppress(queue.Full):
-                self._waiting.put_nowait(None)
+                self._queue.put_nowait(None)
             self._thread.join(TIMEOUT_S + 1)
 
-    def _watches(self, hook: sqlite3.Row, repo: Repo, domain: str) -> bool:
+    def _watches(self, webhook: sqlite3.Row, repo: Repo, domain: str) -> bool:
         namespace = repo.name.split("/")[0].lower()
-        for item in json.loads(hook["watched"]):
+        for item in json.loads(webhook["watched"]):
             name = item["name"].lower()
             if name == (namespace if item["type"] in ("user", "org") else repo.name.lower()) and (
                 item["type"] in ("user", "org", repo.kind)
             ):
-                return domain in json.loads(hook["domains"]) and self._store.sees(
-                    hook["account"], repo
+                return domain in json.loads(webhook["domains"]) and self._store.can_see(
+                    webhook["account"], repo
                 )
         return False
 
@@ -110,10 +114,10 @@ class Hooks:
         return payload
 
     def _deliver(self) -> None:
-        while (waiting := self._waiting.get()) is not None and not self._stopped.is_set():
-            id_, url, body, secret = waiting
-            for pause in (0.0, *PAUSES_S):
-                if self._stopped.wait(pause) or _send(url, body, secret):
+        while (delivery := self._queue.get()) is not None and not self._stopped.is_set():
+            id_, url, body, secret = delivery
+            for delay in (0.0, *RETRY_DELAYS_S):
+                if self._stopped.wait(delay) or _send(url, body, secret):
                     break
                 if not self._store.row("select 1 from webhook where id = ? and not disabled", id_):
                     break
@@ -145,46 +149,46 @@ def _checked_url(url: str) -> str:
     except ValueError:
         local = False
     if not local or parts.scheme != "http" or parts.username or not url.isascii() or " " in url:
-        raise Refused(400, "url must be http:// on this machine (127.0.0.1 or localhost)")
+        raise HttpError(400, "url must be http:// on this machine (127.0.0.1 or localhost)")
     if any(ord(character) < 33 for character in url):
-        raise Refused(400, "url must hold no control character")
+        raise HttpError(400, "url must hold no control character")
     return url
 
 
-def route(call: Request, rest: list[str]) -> Response:
+def route(request: Request, rest: list[str]) -> Response:
     """All routes below /api/settings/webhooks."""
-    user = call.known_user()
-    store, method = call.hub.store, call.method
+    user = request.known_user()
+    store, method = request.hub.store, request.method
     if not rest:
         if method == "GET":
             rows = store.rows("select * from webhook where account = ? order by rowid", user)
-            return as_json([_told(row) for row in rows])
+            return json_response([_webhook(row) for row in rows])
         if method == "POST":
-            return _create(call, user)
-        raise Refused(404, "There is no such route")
+            return _create(request, user)
+        raise HttpError(404, "There is no such route")
     row = store.row("select * from webhook where id = ? and account = ?", rest[0], user)
     if row is None:
-        raise Refused(404, "Webhook not found")
+        raise HttpError(404, "Webhook not found")
     if method == "DELETE" and len(rest) == 1:
         store.run("delete from webhook where id = ?", row["id"])
-        return as_json({"success": True})
+        return json_response({"success": True})
     if method == "POST" and rest[1:] in (["enable"], ["disable"]):
         disabled = rest[1] == "disable"
         store.run("update webhook set disabled = ? where id = ?", disabled, row["id"])
     elif method == "POST" and len(rest) == 1:
-        _update(call, row)
+        _update(request, row)
     elif method != "GET" or len(rest) > 1:
-        raise Refused(404, "There is no such route")
+        raise HttpError(404, "There is no such route")
     changed = store.row("select * from webhook where id = ?", row["id"])
-    return as_json({"webhook": _told(changed) if changed else None})
+    return json_response({"webhook": _webhook(changed) if changed else None})
 
 
-def _create(call: Request, user: str) -> Response:
-    body, id_, store = call.json(), secrets.token_hex(12), call.hub.store
+def _create(request: Request, user: str) -> Response:
+    body, id_, store = request.json(), secrets.token_hex(12), request.hub.store
     if "jobSourceId" in body.value:
-        raise Refused(400, "Jobs do not run here; give a url")
+        raise HttpError(400, "Jobs do not run here; give a url")
     if len(store.rows("select 1 from webhook where account = ?", user)) >= MOST_HOOKS:
-        raise Refused(400, f"A user may have {MOST_HOOKS} webhooks")
+        raise HttpError(400, f"A user may have {MOST_HOOKS} webhooks")
     store.run(
         "insert into webhook values (?, ?, ?, ?, ?, ?, 0)",
         *(id_, user, _checked_url(body.text("url", most=2000))),
@@ -192,16 +196,16 @@ def _create(call: Request, user: str) -> Response:
         _secret(body, ""),
     )
     row = store.row("select * from webhook where id = ?", id_)
-    return as_json({"webhook": _told(row) if row else None}, 201)
+    return json_response({"webhook": _webhook(row) if row else None}, 201)
 
 
-def _update(call: Request, row: sqlite3.Row) -> None:
-    body = call.json()
+def _update(request: Request, row: sqlite3.Row) -> None:
+    body = request.json()
     url = _checked_url(body.text("url", most=2000)) if body.value.get("url") else row["url"]
     watched = json.dumps(_watched(body)) if body.value.get("watched") else row["watched"]
     domains = json.dumps(_domains(body)) if body.value.get("domains") else row["domains"]
     secret = _secret(body, row["secret"] or "")
-    call.hub.store.run(
+    request.hub.store.run(
         "update webhook set url = ?, watched = ?, domains = ?, secret = ? where id = ?",
         *(url, watched, domains, secret, row["id"]),
     )
@@ -210,7 +214,7 @@ def _update(call: Request, row: sqlite3.Row) -> None:
 def _secret(body: Body, default: str) -> str:
     secret = body.text("secret", default, 1000)
     if not (secret.isascii() and (secret.isprintable() or not secret)):
-        raise Refused(400, "secret must be printable ASCII: it travels in a header")
+        raise HttpError(400, "secret must be printable ASCII: it travels in a header")
     return secret
 
 
@@ -220,18 +224,18 @@ def _watched(body: Body) -> list[dict[str, str]]:
         for item in body.objects("watched")
     ]
     if not items or any(item["type"] not in WATCHED for item in items):
-        raise Refused(400, f"watched must list objects of the types {', '.join(WATCHED)}")
+        raise HttpError(400, f"watched must list objects of the types {', '.join(WATCHED)}")
     return items
 
 
 def _domains(body: Body) -> list[str]:
     domains = body.texts("domains") or list(DOMAINS)
     if unknown := sorted(set(domains) - set(DOMAINS)):
-        raise Refused(400, f"domains may be {' and '.join(DOMAINS)}, not {unknown[0][:40]!r}")
+        raise HttpError(400, f"domains may be {' and '.join(DOMAINS)}, not {unknown[0][:40]!r}")
     return domains
 
 
-def _told(row: sqlite3.Row) -> dict[str, Any]:
+def _webhook(row: sqlite3.Row) -> dict[str, Any]:
     """A webhook as it is told; its secret never comes back."""
     return {
         "id": row["id"],

@@ -79,8 +79,8 @@ class XetStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for left_over in folder.glob(".making-*"):
-            left_over.unlink()
+        for unfinished in folder.glob(".making-*"):
+            unfinished.unlink()
 
     def put_xorb(self, hash_hex: str, body: bytes) -> bool:
         """Keeps a xorb, whole or not at all; whether it is new.
@@ -95,20 +95,20 @@ class XetStore:
         for chunk in range(len(index.starts) - 1):
             _chunk(body, index, chunk)
 
-        handle, making = tempfile.mkstemp(prefix=".making-", dir=self.folder)
+        handle, temporary = tempfile.mkstemp(prefix=".making-", dir=self.folder)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(body)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(making).rename(path)
+            Path(temporary).rename(path)
         except BaseException:
-            Path(making).unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             raise
         return True
 
     def put_shard(
-        self, body: bytes, sink: Callable[[str, Iterator[bytes]], None]
+        self, body: bytes, store_file: Callable[[str, Iterator[bytes]], None]
     ) -> list[tuple[str, str, int]]:
         """Gives each file of a shard to `sink` as its SHA-256 and its bytes, a chunk at a time.
 
@@ -138,7 +138,7 @@ class XetStore:
 
         for file in files:
             stream = self._stream(body, file, indexes)
-            sink(file.sha256, stream)
+            store_file(file.sha256, stream)
             for _ in stream:  # what the sink left unread has to be right as well
                 pass
         return [(file.xet_hash, file.sha256, file.size) for file in files]
@@ -175,25 +175,25 @@ def _index(body: bytes | mmap.mmap) -> _Index:
     if len(body) > MOST_XORB_BYTES:
         raise XetError(f"a xorb of {len(body)} bytes; the most is {MOST_XORB_BYTES}")
     starts, unpacked = array("I", [0]), array("Q", [0])
-    here = 0
-    while here < len(body) and body[here : here + len(_FOOTER)] != _FOOTER:
-        if here + _CHUNK > len(body):
-            raise XetError(f"the xorb ends in the middle of a chunk's header, at byte {here}")
-        version, packed, scheme, size = _header(body, here)
+    offset = 0
+    while offset < len(body) and body[offset : offset + len(_FOOTER)] != _FOOTER:
+        if offset + _CHUNK > len(body):
+            raise XetError(f"the xorb ends in the middle of a chunk's header, at byte {offset}")
+        version, packed, scheme, size = _header(body, offset)
         if version != 0 or scheme not in (_NONE, _LZ4, _BG4_LZ4):
-            raise XetError(f"chunk at byte {here}: version {version}, scheme {scheme} is unknown")
+            raise XetError(f"chunk at byte {offset}: version {version}, scheme {scheme} is unknown")
         if not 0 < size <= MOST_CHUNK_BYTES or packed > MOST_CHUNK_BYTES:
-            raise XetError(f"chunk at byte {here}: {packed} bytes for {size} is out of bounds")
-        here += _CHUNK + packed
-        if here > len(body):
+            raise XetError(f"chunk at byte {offset}: {packed} bytes for {size} is out of bounds")
+        offset += _CHUNK + packed
+        if offset > len(body):
             raise XetError(
-                f"the xorb ends in the middle of a chunk, {here - len(body)} bytes short"
+                f"the xorb ends in the middle of a chunk, {offset - len(body)} bytes short"
             )
-        starts.append(here)
+        starts.append(offset)
         unpacked.append(unpacked[-1] + size)
         if len(starts) > MOST_XORB_CHUNKS + 1:
             raise XetError(f"a xorb with more than {MOST_XORB_CHUNKS} chunks")
-    if here == 0:
+    if offset == 0:
         raise XetError("a xorb without a chunk")
     return _Index(starts=starts, unpacked=unpacked)
 
@@ -210,13 +210,13 @@ def _chunk(body: bytes | mmap.mmap, index: _Index, chunk: int) -> bytes:
     _, packed, scheme, size = _header(body, start)
     data = body[start + _CHUNK : start + _CHUNK + packed]
     if scheme != _NONE:
-        data = _unpacked(data, size)
+        data = _decompressed(data, size)
     if len(data) != size:
         raise XetError(f"chunk {chunk} unpacks to {len(data)} bytes; its header says {size}")
     return _ungrouped(data) if scheme == _BG4_LZ4 else data
 
 
-def _unpacked(frame: bytes, size: int) -> bytes:
+def _decompressed(frame: bytes, size: int) -> bytes:
     """An LZ4 frame's content, if it is no longer than `size`; the frame's own word is not taken."""
     import lz4.frame
 
@@ -234,11 +234,11 @@ def _unpacked(frame: bytes, size: int) -> bytes:
 def _ungrouped(grouped: bytes) -> bytes:
     """Bytes back in their order that stood grouped: all first of four, all second, and so on."""
     plain = bytearray(len(grouped))
-    here = 0
-    for place in range(4):
-        length = len(range(place, len(grouped), 4))
-        plain[place::4] = grouped[here : here + length]
-        here += length
+    offset = 0
+    for position in range(4):
+        length = len(range(position, len(grouped), 4))
+        plain[position::4] = grouped[offset : offset + length]
+        offset += length
     return bytes(plain)
 
 
@@ -250,25 +250,25 @@ def _files(body: bytes) -> list[_File]:
     if not body.startswith(head) or len(body) < _RECORD.size:
         raise XetError(f"no shard: it does not begin with the magic tag and version {_VERSION}")
     files = []
-    here = _RECORD.size
+    offset = _RECORD.size
 
     def record() -> tuple[bytes, int, int, int, int]:
-        nonlocal here
-        if here + _RECORD.size > len(body):
-            raise XetError(f"the shard ends in the middle of its files, at byte {here}")
-        fields: tuple[bytes, int, int, int, int] = _RECORD.unpack_from(body, here)
-        here += _RECORD.size
+        nonlocal offset
+        if offset + _RECORD.size > len(body):
+            raise XetError(f"the shard ends in the middle of its files, at byte {offset}")
+        fields: tuple[bytes, int, int, int, int] = _RECORD.unpack_from(body, offset)
+        offset += _RECORD.size
         return fields
 
     total = 0
     while (header := record())[0] != _BOOKEND:
         xet_hash, flags, entries, _, _ = header
-        start = here
+        start = offset
         size = sum(record()[2] for _ in range(entries))  # a false count ends with the bytes
         total += size
         if total > MOST_FILE_BYTES:
             raise XetError(f"a shard with files of over {MOST_FILE_BYTES} bytes")
-        here += _RECORD.size * entries if flags & _WITH_VERIFICATION else 0
+        offset += _RECORD.size * entries if flags & _WITH_VERIFICATION else 0
         if not flags & _WITH_SHA256:
             raise XetError(f"file {_hex(xet_hash)} comes without its SHA-256; declare it")
         sha256 = _hex(record()[0])
@@ -279,8 +279,8 @@ def _files(body: bytes) -> list[_File]:
 
 
 def _terms(body: bytes, file: _File) -> Iterator[_Term]:
-    for here in range(file.start, file.start + file.entries * _RECORD.size, _RECORD.size):
-        xorb, _, size, first, end = _RECORD.unpack_from(body, here)
+    for offset in range(file.start, file.start + file.entries * _RECORD.size, _RECORD.size):
+        xorb, _, size, first, end = _RECORD.unpack_from(body, offset)
         yield _Term(_hex(xorb), size, first, end)
 
 

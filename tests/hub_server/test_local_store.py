@@ -22,11 +22,11 @@ from pygit2.references import References
 from builders.errors import InputError
 from builders.hub_server import git, names
 from builders.hub_server.git import Git, Tree
-from builders.hub_server.lfs import PART, Lfs, Seal
-from builders.hub_server.responses import Refused, now
+from builders.hub_server.lfs import PART, Lfs, Signer
+from builders.hub_server.responses import HttpError, now
 from builders.hub_server.serving import add_user, serving
 from builders.hub_server.store import Repo, Store
-from builders.hub_server.webhooks import Hooks
+from builders.hub_server.webhooks import Webhooks
 from tests.cases import each
 from tests.hubs import here
 
@@ -88,7 +88,7 @@ def changed(repo: Any, parent: Any, files: dict[str, bytes | None]) -> Any:
     tree = Tree(repo, repo[parent].tree.id)
     for path, content in files.items():
         if content is None:
-            assert tree.take(path)
+            assert tree.remove(path)
         else:
             assert tree.put(path, repo.create_blob(content))
     return git.commit(repo, tree.write(), [parent], "ann", "a change")
@@ -130,7 +130,7 @@ def test_a_repository_s_name_may_have_96_characters_and_dots_and_dashes() -> Non
 
 @each("namespace", ["api", "datasets", "LFS", "xet"])
 def test_no_namespace_hides_the_server_s_own_addresses(namespace: str) -> None:
-    with pytest.raises(Refused, match="server's own"):
+    with pytest.raises(HttpError, match="server's own"):
         names.repo_id(namespace, "set")
 
 
@@ -153,7 +153,7 @@ def test_a_tree_that_is_not_edited_keeps_its_id(repo: Any) -> None:
     tree = Tree(repo, before)
     assert tree.put("folder/c.txt", repo.create_blob(b"c"))
     assert tree.write() != before
-    assert tree.take("folder/c.txt")
+    assert tree.remove("folder/c.txt")
     assert tree.write() == before
 
 
@@ -162,15 +162,15 @@ def test_a_file_and_a_folder_cannot_have_one_name_unless_the_first_goes(repo: An
     tree = Tree(repo, git.find(repo, "main").tree.id)
     assert not tree.put("folder", blob)
     assert not tree.put("a.txt/deeper", blob)
-    assert tree.take("folder")
+    assert tree.remove("folder")
     assert tree.put("folder", blob)
 
 
 def test_a_folder_goes_with_its_last_file(repo: Any) -> None:
     tree = Tree(repo, git.find(repo, "main").tree.id)
-    assert tree.take("folder/b.txt")
-    assert not tree.take("folder")
-    assert not tree.take("folder/b.txt")
+    assert tree.remove("folder/b.txt")
+    assert not tree.remove("folder")
+    assert not tree.remove("folder/b.txt")
     assert [entry.name for entry in repo[tree.write()]] == ["a.txt"]
 
 
@@ -185,7 +185,7 @@ def test_two_changes_of_different_files_merge_to_both(repo: Any) -> None:
     base = git.find(repo, "main").id
     ours = changed(repo, base, {"a.txt": b"ours", "new.txt": b"n"})
     theirs = changed(repo, base, {"folder/b.txt": None, "theirs.txt": b"t"})
-    tree, conflicts = git.merged(repo, ours, theirs)
+    tree, conflicts = git.merged_tree(repo, ours, theirs)
     assert conflicts == []
     assert {entry.name for entry in repo[tree]} == {"a.txt", "new.txt", "theirs.txt"}
     assert repo[tree]["a.txt"].data == b"ours"
@@ -194,8 +194,11 @@ def test_two_changes_of_different_files_merge_to_both(repo: Any) -> None:
 def test_two_changes_of_one_file_are_a_conflict_that_names_it(repo: Any) -> None:
     base = git.find(repo, "main").id
     ours = changed(repo, base, {"a.txt": b"ours"})
-    assert git.merged(repo, ours, changed(repo, base, {"a.txt": b"theirs"})) == (None, ["a.txt"])
-    assert git.merged(repo, ours, changed(repo, base, {"a.txt": None})) == (None, ["a.txt"])
+    assert git.merged_tree(repo, ours, changed(repo, base, {"a.txt": b"theirs"})) == (
+        None,
+        ["a.txt"],
+    )
+    assert git.merged_tree(repo, ours, changed(repo, base, {"a.txt": None})) == (None, ["a.txt"])
 
 
 def test_large_files_that_differ_are_never_mixed_into_one(repo: Any) -> None:
@@ -203,7 +206,7 @@ def test_large_files_that_differ_are_never_mixed_into_one(repo: Any) -> None:
     base = changed(repo, main, {"x.bin": git.pointer("0" * 64, 1)})
     ours = changed(repo, base, {"x.bin": git.pointer("1" * 64, 1)})
     theirs = changed(repo, base, {"x.bin": git.pointer("0" * 64, 2)})
-    assert git.merged(repo, ours, theirs) == (None, ["x.bin"])
+    assert git.merged_tree(repo, ours, theirs) == (None, ["x.bin"])
 
 
 @each(
@@ -214,9 +217,9 @@ def test_large_files_that_differ_are_never_mixed_into_one(repo: Any) -> None:
     ],
 )
 def test_only_the_name_of_a_revision_finds_it(repo: Any, revision: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(HttpError) as error:
         git.find(repo, revision)
-    assert refused.value.code == "RevisionNotFound"
+    assert error.value.code == "RevisionNotFound"
 
 
 def test_a_revision_is_found_by_branch_tag_reference_and_id(repo: Any) -> None:
@@ -230,15 +233,15 @@ def test_a_revision_is_found_by_branch_tag_reference_and_id(repo: Any) -> None:
 def test_the_id_of_a_tree_or_a_blob_is_no_revision(repo: Any) -> None:
     tree = git.find(repo, "main").tree
     for oid in (tree.id, tree["a.txt"].id):
-        with pytest.raises(Refused):
+        with pytest.raises(HttpError):
             git.find(repo, str(oid))
 
 
 def test_a_pointer_is_told_from_a_text_about_pointers() -> None:
     pointer = git.pointer("a" * 64, 12)
-    assert git.pointed(pointer) == ("a" * 64, 12)
-    assert git.pointed(pointer + b"more\n") is None
-    assert git.pointed(b"see " + pointer) is None
+    assert git.parse_pointer(pointer) == ("a" * 64, 12)
+    assert git.parse_pointer(pointer + b"more\n") is None
+    assert git.parse_pointer(b"see " + pointer) is None
 
 
 # Large objects.
@@ -252,7 +255,7 @@ def test_an_object_is_kept_under_its_sha256(lfs: Lfs) -> None:
 
 @each("content", [b"ab", b"abd", b"abcd", b""])
 def test_other_bytes_than_announced_leave_nothing(lfs: Lfs, tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(HttpError):
         lfs.put(sha(b"abc"), [content], 3)
     assert lfs.size(sha(b"abc")) is None
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -281,15 +284,15 @@ def test_parts_make_the_object_only_when_all_are_there_and_right(lfs: Lfs) -> No
             incoming.write(piece)
             incoming.keep()
         finally:
-            incoming.drop()
+            incoming.discard()
 
     send(1, parts[1])
-    with pytest.raises(Refused, match="Part 2"):
+    with pytest.raises(HttpError, match="Part 2"):
         lfs.assemble("up", sha(content), len(content))
-    with pytest.raises(Refused):
+    with pytest.raises(HttpError):
         send(2, b"too long")
     send(2, b"bad")
-    with pytest.raises(Refused, match="sha256"):
+    with pytest.raises(HttpError, match="sha256"):
         lfs.assemble("up", sha(content), len(content))
     assert lfs.size(sha(content)) is None
     send(2, parts[2])
@@ -298,20 +301,20 @@ def test_parts_make_the_object_only_when_all_are_there_and_right(lfs: Lfs) -> No
 
 
 def test_a_seal_opens_for_its_purpose_and_time_only() -> None:
-    seal = Seal(b"key")
-    word = seal.sign("upload", 60, sha="x")
-    assert seal.open("upload", word)["sha"] == "x"
+    signer = Signer(b"key")
+    token = signer.sign("upload", 60, sha="x")
+    assert signer.verify("upload", token)["sha"] == "x"
     others = [
-        ("download", word),
-        ("upload", seal.sign("upload", -2, sha="x")),
-        ("upload", Seal(b"other").sign("upload", 60, sha="x")),
-        ("upload", word[:-1] + ("0" if word[-1] != "0" else "1")),
+        ("download", token),
+        ("upload", signer.sign("upload", -2, sha="x")),
+        ("upload", Signer(b"other").sign("upload", 60, sha="x")),
+        ("upload", token[:-1] + ("0" if token[-1] != "0" else "1")),
         ("upload", ""),
         ("upload", "é.ü"),
     ]
     for purpose, other in others:
-        with pytest.raises(Refused):
-            seal.open(purpose, other)
+        with pytest.raises(HttpError):
+            signer.verify(purpose, other)
 
 
 # Accounts and rights.
@@ -338,30 +341,30 @@ def test_a_token_is_stored_nowhere_as_it_is(store: Store, tmp_path: Path) -> Non
 def test_who_reads_a_repository(store: Store, private: bool, gated: str, reads: str) -> None:
     repo = recorded(store, "ann/set", private=private, gated=gated)
     users = {"anon": None, "ann": "ann", "bob": "bob"}
-    assert [name for name, user in users.items() if store.reads(user, repo)] == reads.split()
+    assert [name for name, user in users.items() if store.can_read(user, repo)] == reads.split()
 
 
 def test_knowing_a_sha256_gives_no_right_to_the_object(store: Store) -> None:
     secret, public = recorded(store, "ann/secret", private=True), recorded(store, "bob/public")
-    store.hold(secret.id, "a" * 64, "ann", 5)
-    store.refer(secret.id, "a" * 64, "ann", 5)
-    assert store.may_refer(secret, "a" * 64, "ann") == 5
-    assert store.may_refer(public, "a" * 64, "bob") is None
-    assert store.holds(public.id, "a" * 64) is None
+    store.record_upload(secret.id, "a" * 64, "ann", 5)
+    store.record_reference(secret.id, "a" * 64, "ann", 5)
+    assert store.referable_size(secret, "a" * 64, "ann") == 5
+    assert store.referable_size(public, "a" * 64, "bob") is None
+    assert store.object_size(public.id, "a" * 64) is None
 
 
 def test_an_object_that_was_brought_but_not_committed_is_its_bringer_s(store: Store) -> None:
     public = recorded(store, "bob/public")
-    store.hold(public.id, "a" * 64, "bob", 5)
-    assert store.may_refer(public, "a" * 64, "bob") == 5
-    assert store.may_refer(public, "a" * 64, "ann") is None
-    assert store.holds(public.id, "a" * 64) is None
-    store.refer(public.id, "a" * 64, "bob", 5)
-    assert store.may_refer(recorded(store, "ann/other"), "a" * 64, "ann") == 5
+    store.record_upload(public.id, "a" * 64, "bob", 5)
+    assert store.referable_size(public, "a" * 64, "bob") == 5
+    assert store.referable_size(public, "a" * 64, "ann") is None
+    assert store.object_size(public.id, "a" * 64) is None
+    store.record_reference(public.id, "a" * 64, "bob", 5)
+    assert store.referable_size(recorded(store, "ann/other"), "a" * 64, "ann") == 5
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
-    with pytest.raises(sqlite3.IntegrityError), store.together():
+    with pytest.raises(sqlite3.IntegrityError), store.transaction():
         recorded_twice(store, "ann/set")
     assert store.repo("datasets", "ann/set") is None
 
@@ -370,7 +373,7 @@ def test_a_repository_is_found_whatever_the_case_and_under_its_old_name(store: S
     repo = recorded(store, "Ann/Set")
     store.run("insert into moved values ('datasets', 'ann/old', ?)", repo.id)
     assert store.repo("datasets", "ann/SET") == repo
-    assert store.moved("datasets", "ANN/old") == repo
+    assert store.repo_moved_from("datasets", "ANN/old") == repo
     assert store.repo("models", "ann/set") is None
 
 
@@ -544,7 +547,7 @@ def test_an_event_reaches_who_watches_with_the_secret_and_is_tried_again(
 ) -> None:
     heard: list[tuple[str | None, dict[str, Any]]] = []
     listener = type("Heard", (Listener,), {"heard": heard})
-    hooks = Hooks(store, histories, "http://127.0.0.1:1")
+    webhooks = Webhooks(store, histories, "http://127.0.0.1:1")
     watched, other = recorded(store, "ann/set"), recorded(store, "bob/set")
     for repo in (watched, other):
         histories.create(repo.id, {"a": b"a"}, "ann")
@@ -556,13 +559,13 @@ def test_an_event_reaches_who_watches_with_the_secret_and_is_tried_again(
             json.dumps([{"type": "dataset", "name": "ann/set"}]),
         )
         change = {"ref": "refs/heads/main", "oldSha": None, "newSha": "1" * 40}
-        hooks.tell(other, "update", "repo.content", refs=[change])
-        hooks.tell(watched, "create", "discussion")
-        hooks.tell(watched, "update", "repo.content", refs=[change])
+        webhooks.notify(other, "update", "repo.content", refs=[change])
+        webhooks.notify(watched, "create", "discussion")
+        webhooks.notify(watched, "update", "repo.content", refs=[change])
         until = time.monotonic() + 10
         while len(heard) < 2 and time.monotonic() < until:
             time.sleep(0.01)
-        hooks.stop()
+        webhooks.stop()
         server.shutdown()
     assert [secret for secret, _ in heard] == ["s3cret", "s3cret"]
     assert heard[0][1] == heard[1][1]

@@ -1,1 +1,1 @@
-"""The embedded Hub: a Hub-compatible server on loopback, with a git repository behind each repo."""
+"""The embedded Hub: a Hub-compatible server on loopback that keeps each repository in git."""

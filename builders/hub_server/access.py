@@ -1,4 +1,4 @@
-"""Routes of rights: who asks, whether they may, and who is let in to a gated repository."""
+"""Routes of the user's identity and rights, and of access requests to gated repositories."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_LISTED = 1000
 
 
 def whoami(request: Request) -> Response:
-    """GET whoami-v2."""
+    """GET whoami-v2: the user, the user's organisations and the token."""
     user = request.known_user()
     return json_response(
         {
@@ -39,7 +39,7 @@ def whoami(request: Request) -> Response:
 
 
 def auth_check(request: Request, repo: Repo, rest: list[str]) -> Response:
-    """GET auth-check: whether the user may read, or write."""
+    """GET auth-check, or auth-check/write: succeeds if the user may read, or write."""
     request.readable(repo)
     if rest == ["write"]:
         request.writable(repo)
@@ -47,7 +47,7 @@ def auth_check(request: Request, repo: Repo, rest: list[str]) -> Response:
 
 
 def request_access(request: Request, repo: Repo) -> Response:
-    """POST ask-access: what a person does with the gate's button."""
+    """POST ask-access: request access, as a person does on the website of the Hub."""
     user = request.known_user()
     if not repo.gated:
         raise HttpError(400, "This repository is not gated")
@@ -60,7 +60,7 @@ def request_access(request: Request, repo: Repo) -> Response:
 
 
 def requests(request: Request, repo: Repo, action: str) -> Response:
-    """The owner's side of the gate: lists, handle and grant."""
+    """GET the access requests of a status, or POST handle or grant; for the owner."""
     request.writable(repo)
     store = request.hub.store
     if request.method == "GET" and action in STATES:
@@ -82,7 +82,7 @@ def requests(request: Request, repo: Repo, action: str) -> Response:
             "select * from access where repo = ? and account = ?", repo.id, account["name"]
         )
         if row is not None and row["status"] == "accepted":
-            raise HttpError(400, "This user has access already")
+            raise HttpError(400, "This user already has access")
         store.run(
             "insert or replace into access values (?, ?, ?, 'accepted', ?)",
             *(secrets.token_hex(12), repo.id, account["name"], now()),
@@ -98,7 +98,7 @@ def requests(request: Request, repo: Repo, action: str) -> Response:
     if row is None:
         raise HttpError(404, "There is no such access request")
     if row["status"] == status:
-        raise HttpError(404, f"The access request is {status} already")
+        raise HttpError(404, f"The access request is already {status}")
     store.run("update access set status = ? where id = ?", status, row["id"])
     return json_response({})
 

@@ -1,7 +1,7 @@
-"""The ASGI application: reads a request within bounds, finds out who asks, sends the answer.
+"""The ASGI application: limits and reads the body, authenticates the user, sends the response.
 
-Plain ASGI on uvicorn: a framework's router works on decoded paths, which takes `refs%2Fpr%2F1`
-apart, and beside a router of our own there is nothing left for one to do.
+Plain ASGI on uvicorn: the routers of frameworks work on decoded paths, where `refs%2Fpr%2F1` is
+three segments, and with a router of our own there is nothing left for a framework to do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 import pygit2
 
 from builders.hub_server import routes, transfer
-from builders.hub_server.download import MOST_WANTS
+from builders.hub_server.download import MOST_FETCH
 from builders.hub_server.request import Hub, Request
 from builders.hub_server.responses import HttpError, Redirect, Response, now, repo_not_found
 from builders.hub_server.xet import MOST_XORB_BYTES
@@ -40,14 +40,14 @@ MOST_COMMIT = 1 << 30
 MOST_URL = 16 * 1024
 CHUNK = 256 * 1024
 BLOCK = 1024 * 1024
-"""Uploads are hashed and written in blocks of this size, each on a worker thread."""
+"""Uploads are hashed and written in blocks of this many bytes, each on a worker thread."""
 THREADS = 8
 QUICK = ("whoami-v2", "resolve")
-"""Reads that take less time than handing them to a thread."""
+"""Routes that run on the event loop: they take less time than handing them to a thread."""
 
 
 class App:
-    """The server's one entry."""
+    """The application that uvicorn calls, with its worker threads and its access log."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -59,12 +59,12 @@ class App:
         )
 
     def close(self) -> None:
-        """Wait for what runs and let go of the log."""
+        """Wait for running requests and close the log."""
         self._pool.shutdown()
         os.close(self._log)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request, and note it in the log without its query."""
+        """Serve one request and log it, without its query, which may hold signatures."""
         if scope["type"] != "http":
             return
         started, status = time.perf_counter(), 500
@@ -88,7 +88,7 @@ class App:
                 return await self._receive_upload(request, receive)
             request.user = None if request.parts[0] in ("lfs", "xet") else self._user(request)
             if request.parts[0] == "xet":
-                async with self._xet_uploads:  # each has to be held in memory
+                async with self._xet_uploads:  # one at a time: the body is held in memory
                     request.body = await _body(receive, MOST_XORB_BYTES + 1)
                     return await self._run(_response, request)
             if request.method == "POST" and request.parts[4:5] == ["commit"]:
@@ -102,16 +102,16 @@ class App:
                     return _response(request)
             else:
                 pack = request.parts[-1] == "git-upload-pack"
-                request.body = await _body(receive, MOST_WANTS if pack else MOST_BODY)
+                request.body = await _body(receive, MOST_FETCH if pack else MOST_BODY)
             return await self._run(_response, request)
         except HttpError as error:
             return error.response()
 
     def _user(self, request: Request) -> str | None:
-        """Who the Authorization header says asks.
+        """The user whose token is in the Authorization header; None without the header.
 
         Raises:
-            Refused: 401 if it does not hold.
+            HttpError: 401, the token is not valid.
         """
         header = request.headers.get("authorization")
         if header is None:
@@ -128,7 +128,7 @@ class App:
         return user
 
     async def _receive_upload(self, request: Request, receive: Receive) -> Response:
-        """Stream an upload to disk."""
+        """Stream an LFS object, or a part of one, to disk."""
         incoming, claims = transfer.open_upload(request)
         try:
             block = bytearray()
@@ -144,7 +144,9 @@ class App:
 
     async def _send(self, response: Response, only_head: bool, send: Send) -> None:
         if response.file is not None and response.file[2] <= CHUNK and not only_head:
-            small = next(_slices(*response.file), b"")  # sooner read than handed to a thread
+            small = next(
+                _slices(*response.file), b""
+            )  # faster to read here than to hand to a thread
             response = replace(response, body=small, file=None)
         headers = {key.lower(): value for key, value in response.headers.items()}
         if response.stream is None and response.status != 304:
@@ -175,7 +177,7 @@ def _response(request: Request) -> Response:
     except Redirect as moved:
         return Response(status=307, headers={"Location": moved.location})
     except (pygit2.GitError, KeyError, FileNotFoundError):
-        # It was deleted while it was read.
+        # The repository may have been deleted during the request.
         if (
             request.repo_found is not None
             and request.hub.store.repo_by_id(request.repo_found.id) is None
@@ -203,22 +205,22 @@ async def _chunks(receive: Receive) -> Any:
 
 
 async def _body(receive: Receive, most: int, spool: Any = None) -> bytes:
-    """The request's body, in memory or into a file."""
-    held = BytesIO()  # unlike joined parts, it never holds the whole twice
+    """The request's body; with a spool, it is written there and the result is empty."""
+    held = BytesIO()  # joining a list of chunks would hold the whole body twice
     size = 0
     async for chunk in _chunks(receive):
         size += len(chunk)
         if size > most:
-            raise HttpError(413, f"The body may have {most} bytes")
+            raise HttpError(413, f"The body may have at most {most} bytes")
         (spool or held).write(chunk)
     return held.getvalue()
 
 
 def _request(hub: Hub, scope: Message) -> Request:
-    """The request, its path split into segments before they are decoded."""
+    """The request, with its path split into segments before they are decoded."""
     raw, query = scope["raw_path"].partition(b"?")[0], scope["query_string"]
     if len(raw) + len(query) > MOST_URL:
-        raise HttpError(414, f"An address may have {MOST_URL} bytes")
+        raise HttpError(414, f"A URL may have at most {MOST_URL} bytes")
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
     }
@@ -226,7 +228,7 @@ def _request(hub: Hub, scope: Message) -> Request:
         parts = [unquote_to_bytes(part).decode() for part in raw.split(b"/")[1:]]
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200)
     except ValueError:
-        raise HttpError(400, "The address must be UTF-8") from None
+        raise HttpError(400, "The URL must be UTF-8") from None
     return Request(
         hub=hub,
         method=scope["method"],
@@ -239,7 +241,7 @@ def _request(hub: Hub, scope: Message) -> Request:
 
 
 def _host(host: str) -> str:
-    """The host that the client used; only names of this machine, against pages that rebind DNS."""
+    """The Host header, which must be a loopback name: this stops DNS rebinding by web pages."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
         local = name == "localhost" or ipaddress.ip_address(name).is_loopback

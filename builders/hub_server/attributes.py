@@ -1,6 +1,6 @@
-"""Which files go to LFS and which are ignored: .gitattributes and .gitignore, read as git does.
+"""Which files go to LFS and which are ignored, by .gitattributes and .gitignore as git reads them.
 
-Source: git's gitignore(5), gitattributes(5) and wildmatch.c. pathspec and libgit2 read less of it:
+Source: git's gitignore(5), gitattributes(5) and wildmatch.c. pathspec and libgit2 support
 neither POSIX classes, which `git lfs track` writes for spaces, nor every negation.
 """
 
@@ -36,7 +36,7 @@ _POSIX = {
     "upper": "A-Z",
     "xdigit": "0-9A-Fa-f",
 }
-# Between brackets: a character, a range or a class. A bracket that comes first does not close.
+# Between brackets: a character, a range or a class. A closing bracket that comes first is literal.
 _ONE = r"(?:\\.|[^\]\\])"
 _FIRST = rf"\](?:-{_ONE})?"
 _MEMBER = rf"\[:[^\]]*:\]|{_ONE}(?:-{_ONE})?"
@@ -49,7 +49,7 @@ _TOKEN = re.compile(
 
 
 def in_lfs(attributes: str, path: str) -> bool:
-    """Whether these attributes send the file at `path` to LFS; the last line that speaks counts."""
+    """Whether these attributes send the file at `path` to LFS; the last line that applies wins."""
     found = False
     for line in attributes.removeprefix("\ufeff").split("\n"):
         pattern, *words = _words(line)
@@ -62,9 +62,9 @@ def in_lfs(attributes: str, path: str) -> bool:
 
 
 def ignored(patterns: str, path: str) -> bool:
-    """Whether these .gitignore lines leave the file at `path` out.
+    """Whether these lines of a .gitignore ignore the file at `path`.
 
-    What is in an ignored folder is ignored, whatever later lines say of it.
+    A file in an ignored folder is ignored, even if a later line negates its own pattern.
     """
     lines = [_trimmed(line) for line in patterns.removeprefix("\ufeff").split("\n")]
     parts = path.split("/")
@@ -80,7 +80,7 @@ def ignored(patterns: str, path: str) -> bool:
 
 
 def with_lfs(attributes: str, paths: Iterable[str]) -> str:
-    """The attributes and a line for each path that they do not send to LFS yet."""
+    """The attributes, with a line added for each path that they do not send to LFS yet."""
     for path in paths:
         if not in_lfs(attributes, path):
             literal = re.sub(r"([*?\[\]\\])", r"\\\1", path)
@@ -95,7 +95,7 @@ def _quoted(text: str) -> str:
 
 
 def _words(line: str) -> list[str]:
-    """A line's pattern and its attributes; a pattern with spaces stands in C quotes."""
+    """A line's pattern and its attributes; a pattern with spaces is quoted as in C."""
     line = line.strip()
     if quoted := re.match(r'"((?:[^"\\]|\\.)*)"\s*', line):
         pattern = re.sub(r"\\(.)", r"\1", quoted[1])
@@ -104,7 +104,7 @@ def _words(line: str) -> list[str]:
 
 
 def _trimmed(line: str) -> str:
-    """A line without the spaces at its end; a backslash keeps one."""
+    """A line without its trailing spaces; a backslash before one keeps it."""
     line = line.removesuffix("\r")
     kept = line.rstrip(" ")
     backslashes = len(kept) - len(kept.rstrip("\\"))
@@ -112,7 +112,7 @@ def _trimmed(line: str) -> str:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """Whether a pattern matches a file, or a folder, whose path ends with a slash."""
+    """Whether a pattern matches a path; the path of a folder ends with a slash."""
     if pattern.endswith("/") and not path.endswith("/"):
         return False
     pattern, path = pattern.removesuffix("/"), path.removesuffix("/")
@@ -123,13 +123,13 @@ def _matches(pattern: str, path: str) -> bool:
 
 
 def _bytes(text: str) -> str:
-    """A character for each byte: git's wildcards match bytes."""
+    """The text with one character per byte of its UTF-8, since git's wildcards match bytes."""
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
 @lru_cache(maxsize=512)
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """A pattern as a regular expression; None if git cannot read it and so matches nothing."""
+    """A pattern as a regular expression; None if it is invalid to git and so matches nothing."""
     regex, at, pattern = "", 0, _bytes(pattern)
     while at < len(pattern):
         token = _TOKEN.match(pattern, at)
@@ -154,7 +154,7 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 
 
 def _members(text: str) -> str | None:
-    """What is between brackets, for a regular expression; None if it names an unknown class."""
+    """A bracket expression's members in the syntax of `re`; None if it has an unknown class."""
     members = ""
     for member in re.findall(rf"\A{_FIRST}|{_MEMBER}", text, re.DOTALL):
         if len(member) > 3 and member.startswith("[:"):
@@ -163,7 +163,7 @@ def _members(text: str) -> str | None:
             members += _POSIX[member[2:-2]]
             continue
         low, high = member[member[0] == "\\"], member[-1]
-        members += re.escape(low)  # all that git takes from a range such as z-a
+        members += re.escape(low)  # of a reversed range such as z-a, git matches only the first
         if low < high:
             members += f"{re.escape(low)}-{re.escape(high)}"
     return members

@@ -1,4 +1,4 @@
-"""A commit as the clients send it, line by line: every line holds, or nothing of it happens."""
+"""Routes of commits: one JSON object per line, applied as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from builders.hub_server.responses import HttpError, Response, json_response, re
 from builders.hub_server.store import Repo
 
 MOST_REGULAR = 10 * 1024 * 1024
-"""Files from this size on go to LFS, as on the Hub."""
+"""Files of at least this many bytes go to LFS, as on the Hub."""
 MOST_LINE = 2 * MOST_REGULAR
 MOST_CARD = 1024 * 1024
 
@@ -25,24 +25,28 @@ STALE = "The branch was updated since you opened this page. Please refresh and t
 
 @dataclass
 class _Edit:
-    """What a commit's lines make of a tree."""
+    """A tree as the lines of a commit change it.
+
+    Attributes:
+        git_repo: The open git repository.
+        tree: The tree so far.
+        large: The large files that the commit adds, by path: their sha256 and size in bytes.
+    """
 
     git_repo: Any
     tree: git.Tree
     large: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """sha256 and size by path."""
 
 
 def preupload(request: Request, repo: Repo, revision: str) -> Response:
-    """POST preupload: which files go to LFS, which are ignored, what is there already."""
+    """POST preupload: which files go to LFS, which are ignored, and the ids of existing ones."""
     request.known_user()
     request.readable(repo)
     body = request.json()
     git_repo = request.hub.git.open(repo.id)
-    at = git.find(git_repo, revision)
-    given = body.text("gitAttributes", "")
-    rules = given or _file_text(at, ".gitattributes")
-    ignore = body.text("gitIgnore", "") or _file_text(at, ".gitignore")
+    base = git.find(git_repo, revision)
+    rules = body.text("gitAttributes", "") or _file_text(base, ".gitattributes")
+    ignore = body.text("gitIgnore", "") or _file_text(base, ".gitignore")
     found = []
     for file in body.objects("files"):
         path = file.text("path", most=names.MOST_PATH)
@@ -53,7 +57,7 @@ def preupload(request: Request, repo: Repo, revision: str) -> Response:
             "uploadMode": "lfs" if large else "regular",
             "shouldIgnore": attributes.ignored(ignore, path),
         }
-        existing = None if names.path_problem(path) else git.entry(at, path)
+        existing = None if names.path_problem(path) else git.entry(base, path)
         if existing is not None and existing.type_str == "blob":
             lfs = git.blob_info(git_repo, existing.id)[1]
             item["oid"] = lfs[0] if lfs else str(existing.id)
@@ -61,15 +65,17 @@ def preupload(request: Request, repo: Repo, revision: str) -> Response:
     return json_response({"files": found})
 
 
-def _file_text(at: Any, path: str) -> str:
-    existing = git.entry(at, path)
-    return (
-        existing.data.decode("utf-8", "replace") if existing and existing.type_str == "blob" else ""
-    )
+def _file_text(commit_: Any, path: str) -> str:
+    """The text of a file in a commit; empty if there is none."""
+    existing = git.entry(commit_, path)
+    if existing is None or existing.type_str != "blob":
+        return ""
+    text: str = existing.data.decode("utf-8", "replace")
+    return text
 
 
 def commit(request: Request, repo: Repo, revision: str) -> Response:
-    """POST commit, to a branch or a pull request, or as a new pull request."""
+    """POST commit: add a commit to a branch or a pull request, or open a pull request with it."""
     user = request.known_user()
     request.readable(repo)
     as_pull_request = request.flag("create_pr")
@@ -118,11 +124,11 @@ def commit(request: Request, repo: Repo, revision: str) -> Response:
 
 
 def _record_references(request: Request, repo: Repo, user: str, edit: _Edit) -> None:
-    """Note the large files of a commit that is about to be."""
+    """Record the large files of a commit before it is made."""
     with request.hub.store.transaction():
         for sha, size in edit.large.values():
             request.hub.store.record_reference(repo.id, sha, user, size)
-            # From here on nobody deletes it; it may have gone since the line was read.
+            # From here on nothing deletes it; it may have been deleted since its line was read.
             if request.hub.lfs.size(sha) != size:
                 raise HttpError(400, f"The LFS object {sha} was deleted; upload it again")
 
@@ -136,7 +142,10 @@ def _at_parent(
     as_pull_request: bool,
     edit: _Edit,
 ) -> tuple[Any, _Edit]:
-    """The named parent, if it is the branch's head; a new pull request may start earlier."""
+    """The given parent, and the edit of its tree.
+
+    It must be the head of the branch, but a new pull request may start at an earlier commit.
+    """
     if str(tip.id).startswith(parent) and len(parent) >= 7:
         return tip, edit
     if not as_pull_request:
@@ -146,7 +155,7 @@ def _at_parent(
 
 
 def _apply_lines(request: Request, repo: Repo, user: str, tip: Any) -> tuple[Body, _Edit]:
-    """The header and the tree that all lines make of the tip's."""
+    """The header line, and the tip's tree as all other lines change it."""
     git_repo = request.hub.git.open(repo.id)
     edit = _Edit(git_repo, git.Tree(git_repo, tip.tree.id))
     header: Body | None = None
@@ -168,7 +177,7 @@ def _apply_lines(request: Request, repo: Repo, user: str, tip: Any) -> tuple[Bod
                 if name == path or name.startswith(f"{path}/"):
                     del edit.large[name]
         else:
-            raise HttpError(400, f"A commit has no lines of the kind {key[:40]!r}")
+            raise HttpError(400, f"A line of a commit cannot have the key {key[:40]!r}")
     if header is None:
         raise HttpError(400, "A commit needs a header line")
     _update_gitattributes(edit)
@@ -179,7 +188,7 @@ def _lines(spool: BinaryIO) -> Iterator[tuple[str, Body]]:
     spool.seek(0)
     while line := spool.readline(MOST_LINE):
         if len(line) == MOST_LINE:
-            raise HttpError(413, f"A line of a commit may have {MOST_LINE} bytes; use LFS")
+            raise HttpError(413, f"A line of a commit may have at most {MOST_LINE} bytes; use LFS")
         if not line.strip():
             continue
         try:
@@ -205,7 +214,9 @@ def _path(value: Body) -> str:
 
 def _put(edit: _Edit, path: str, content: bytes) -> None:
     if not edit.tree.put(path, edit.git_repo.create_blob(content)):
-        raise HttpError(422, f"Invalid path {path!r}: a file and a folder cannot have one name")
+        raise HttpError(
+            422, f"Invalid path {path!r}: a file and a folder cannot have the same name"
+        )
 
 
 def _put_file(edit: _Edit, path: str, value: Body) -> None:
@@ -221,7 +232,9 @@ def _put_file(edit: _Edit, path: str, value: Body) -> None:
     else:
         raise HttpError(400, f"encoding must be base64 or utf-8, not {encoding[:40]!r}")
     if len(raw) > MOST_REGULAR:
-        raise HttpError(400, f"{path!r} has {len(raw)} bytes; files over {MOST_REGULAR} go to LFS")
+        raise HttpError(
+            400, f"{path!r} has {len(raw)} bytes; upload files over {MOST_REGULAR} bytes to LFS"
+        )
     if path == "README.md":
         check_card(raw)
     edit.large.pop(path, None)
@@ -229,11 +242,11 @@ def _put_file(edit: _Edit, path: str, value: Body) -> None:
 
 
 def check_card(raw: bytes) -> None:
-    """Refuse a README whose metadata are wrong, with the Hub's words."""
+    """Raise for a README with invalid metadata, with the messages of the Hub."""
     from builders.release.card_lint import card_problems
 
     if len(raw) > MOST_CARD:
-        raise HttpError(413, f"README.md may have {MOST_CARD} bytes, this has {len(raw)}")
+        raise HttpError(413, f"README.md may have at most {MOST_CARD} bytes, not {len(raw)}")
     errors, _ = card_problems(raw.decode("utf-8", "replace"))
     if errors:
         listed = "\n".join(f"- {error}" for error in errors)
@@ -263,7 +276,7 @@ def is_sha(text: str) -> bool:
 
 
 def _update_gitattributes(edit: _Edit) -> None:
-    """Let .gitattributes send the large files to LFS, so that git clients fetch them."""
+    """Add the large files to .gitattributes, so that git clients fetch them from LFS."""
     rules = (edit.tree.blob(".gitattributes") or b"").decode("utf-8", "replace")
     parent = attributes.with_lfs(rules, sorted(edit.large))
     if parent != rules:

@@ -1,4 +1,4 @@
-"""Routes by which files are read: resolve with ranges, and git's own upload-pack, read only."""
+"""Routes that read files: resolve, with ranges, and git clone and fetch by upload-pack."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from builders.hub_server.request import Request, checked_path
 from builders.hub_server.responses import HttpError, Response, entry_not_found
 from builders.hub_server.store import Repo
 
-MOST_WANTS = 16 * 1024 * 1024
+MOST_FETCH = 16 * 1024 * 1024
+"""The most bytes in which a git client may list the objects that it has and wants."""
 
 GIT = ("git", "-c", "safe.directory=*", "upload-pack", "--strict", "--stateless-rpc")
 
 
 def resolve(request: Request, repo: Repo, revision: str, path: str) -> Response:
-    """GET or HEAD a file at a revision."""
+    """GET or HEAD resolve: a file at a revision."""
     request.readable(repo)
     git_repo = request.hub.git.open(repo.id)
     commit = git.find(git_repo, revision)
@@ -38,7 +39,7 @@ def resolve(request: Request, repo: Repo, revision: str, path: str) -> Response:
     size, lfs = git.blob_info(git_repo, found.id)
     name = path.rpartition("/")[2]
     guessed = mimetypes.guess_type(name)[0] or "text/plain"
-    # No file of a repository may act as a page of this server.
+    # No file of a repository may be shown as a web page of this server's origin.
     is_media = guessed.startswith(("image/p", "image/j", "image/w", "audio/", "video/"))
     is_text = guessed.startswith("text/") or guessed == "application/json"
     headers = {
@@ -51,7 +52,7 @@ def resolve(request: Request, repo: Repo, revision: str, path: str) -> Response:
     }
     if lfs is not None:
         sha, object_size = lfs
-        # A pointer that this repository never had the object for is just a text.
+        # A pointer to an object that this repository never had is an ordinary text file.
         if request.hub.store.object_size(repo.id, sha) == object_size:
             headers |= {"ETag": f'"{sha}"', "X-Linked-ETag": f'"{sha}"'}
             headers["X-Linked-Size"] = str(object_size)
@@ -70,7 +71,10 @@ def range_response(
     content: bytes = b"",
     path: Path | None = None,
 ) -> Response:
-    """The whole or the part that a Range header asks for; 304 if the client has it."""
+    """The content, or the range of it that is requested; 304 if the client has it cached.
+
+    The content is in memory (`content`) or in a file (`path`), and has `size` bytes.
+    """
     headers = {**headers, "Accept-Ranges": "bytes"}
     cached = request.headers.get("if-none-match")
     if cached is not None and (cached.strip() == "*" or headers["ETag"] in cached):
@@ -83,7 +87,7 @@ def range_response(
     elif last is None or first > last:
         raise HttpError(
             416,
-            "The range lies outside the file",
+            "The range is outside the file",
             "",
             {
                 **{key: headers[key] for key in headers if key.startswith("X-")},
@@ -100,7 +104,10 @@ def range_response(
 
 
 def _byte_range(header: str, size: int) -> tuple[int | None, int | None]:
-    """First and last byte; (None, None) for the whole, (0, None) for what cannot be served."""
+    """The first and last byte of a Range header.
+
+    (None, None) means the whole file, (0, None) a range outside the file.
+    """
     unit, _, spec = header.partition("=")
     left, dash, right = spec.strip().partition("-")
     digits = all(text == "" or (text.isascii() and text.isdigit()) for text in (left, right))
@@ -118,10 +125,10 @@ def _byte_range(header: str, size: int) -> tuple[int | None, int | None]:
 
 
 def advertise(request: Request, repo: Repo) -> Response:
-    """GET info/refs of git's smart protocol."""
+    """GET info/refs: the references, in git's smart protocol."""
     request.readable(repo)
     if request.first("service") != "git-upload-pack":
-        raise HttpError(403, "Only fetching is served by git; push through the Hub's API")
+        raise HttpError(403, "Only fetching works by git; push through the Hub's API")
     refs = subprocess.run(
         [*GIT, "--http-backend-info-refs", str(request.hub.git.path(repo.id))],
         env=_environment(request),
@@ -140,14 +147,14 @@ def advertise(request: Request, repo: Repo) -> Response:
 
 
 def upload_pack(request: Request, repo: Repo) -> Response:
-    """POST git-upload-pack: what a clone or a fetch asks for."""
+    """POST git-upload-pack: the objects that a clone or a fetch needs."""
     request.readable(repo)
-    wants = request.body
+    body = request.body
     if request.headers.get("content-encoding") in ("gzip", "x-gzip"):
-        wants = _unzipped(wants)
-    # Not a pipe: writing the wants while the pack waits to be read would stop both.
+        body = _decompressed(body)
+    # Not a pipe: git would block on writing its output while the server still writes its input.
     request_file = tempfile.TemporaryFile()  # noqa: SIM115
-    request_file.write(wants)
+    request_file.write(body)
     request_file.seek(0)
     command = [*GIT, str(request.hub.git.path(repo.id))]
     return Response(
@@ -159,15 +166,15 @@ def upload_pack(request: Request, repo: Repo) -> Response:
     )
 
 
-def _unzipped(body: bytes) -> bytes:
-    unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+def _decompressed(body: bytes) -> bytes:
+    decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        wants = unzip.decompress(body, MOST_WANTS)
+        decompressed = decompressor.decompress(body, MOST_FETCH)
     except (zlib.error, gzip.BadGzipFile):
         raise HttpError(400, "The body is not gzip") from None
-    if unzip.unconsumed_tail:
-        raise HttpError(413, f"A fetch may ask with {MOST_WANTS} bytes")
-    return wants
+    if decompressor.unconsumed_tail:
+        raise HttpError(413, f"The body of a fetch may have at most {MOST_FETCH} bytes")
+    return decompressed
 
 
 def _pack(command: list[str], env: dict[str, str], request_file: IO[bytes]) -> Generator[bytes]:
@@ -190,7 +197,7 @@ def _protocol(request: Request) -> bytes:
 
 
 def _environment(request: Request) -> dict[str, str]:
-    """What git may see: the way to its programs, and nothing of whoever started the server."""
+    """The environment of git: where its programs are, and nothing else of this process's own."""
     protocol = _protocol(request).decode()
     kept = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
     settings = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C"}

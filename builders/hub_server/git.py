@@ -1,7 +1,7 @@
-"""A bare git repository behind each Hub repository: trees edited in memory, commits, refs, merges.
+"""The bare git repository of each Hub repository: trees, commits, references and merges.
 
-Written before it is named: blobs, trees and the commit first, the reference last, so that a
-reader or a kill in the middle sees the old head or the new one.
+Blobs, trees and the commit are written first, the reference last, so that a reader sees either the
+old head or the new one, even if the server is killed in between.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _POINTER = re.compile(
 
 
 class Lock:
-    """One repository's writers, one after the other."""
+    """A lock that lets one writer of a repository run at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -53,12 +53,12 @@ class Git:
         self._per_thread = threading.local()
         self._locks: WeakValueDictionary[str, Lock] = WeakValueDictionary()
         self._guard = threading.Lock()
-        # libgit2 would keep up to 256 MB of objects; the server has to stay small.
+        # By default libgit2 caches up to 256 MB of objects; the server must stay small.
         pygit2.settings.cache_max_size(8 * 1024 * 1024)
         pygit2.settings.owner_validation = False
 
     def path(self, id_: str) -> Path:
-        """Where a repository lies."""
+        """The folder of a repository."""
         return self._folder / f"{id_}.git"
 
     def lock(self, id_: str) -> Lock:
@@ -67,7 +67,7 @@ class Git:
             return self._locks.setdefault(id_, Lock())
 
     def open(self, id_: str) -> Any:
-        """The repository, kept open for this thread."""
+        """The repository as this thread has it open."""
         repositories: OrderedDict[str, Any] | None = getattr(self._per_thread, "held", None)
         if repositories is None:
             repositories = self._per_thread.held = OrderedDict()
@@ -80,7 +80,7 @@ class Git:
         return repositories[id_]
 
     def create(self, id_: str, files: dict[str, bytes], author: str) -> None:
-        """A new repository whose main holds these files."""
+        """Create a repository whose main branch holds these files, in one commit."""
         repo = pygit2.init_repository(str(self.path(id_)), bare=True, initial_head="main")
         repo.config["http.receivepack"] = False
         repo.config["uploadpack.allowFilter"] = True
@@ -92,26 +92,26 @@ class Git:
         repo.references.create(MAIN, oid)
 
     def copy(self, from_: str, to: str) -> None:
-        """A second repository with the same history."""
+        """Copy a repository with its whole history."""
         shutil.copytree(self.path(from_), self.path(to))
 
     def remove(self, id_: str) -> None:
-        """Delete a repository's history."""
+        """Delete a repository."""
         shutil.rmtree(self.path(id_), ignore_errors=True)
 
     def ids(self) -> list[str]:
-        """The ids of all repositories that lie here."""
+        """The ids of all repositories in the folder."""
         return [path.name.removesuffix(".git") for path in self._folder.glob("*.git")]
 
     def unlock(self, id_: str) -> None:
-        """Remove the locks of references that a kill left; nobody else may be writing."""
+        """Remove the lock files that a killed server left; nothing may be writing meanwhile."""
         folder = self.path(id_)
         for lock in (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")):
             lock.unlink()
 
 
 class Tree:
-    """A git tree as it will be: edited in memory, written once."""
+    """A git tree that is edited in memory and then written once."""
 
     def __init__(self, repo: Any, oid: Any = None) -> None:
         self._repo = repo
@@ -129,7 +129,7 @@ class Tree:
         return self._entries
 
     def put(self, path: str, blob: Any) -> bool:
-        """Set a file; False if the path crosses a file, or a folder lies there."""
+        """Set a file; False if its path is a folder, or runs through a file."""
         name, _, rest = path.partition("/")
         entries = self._loaded()
         existing = entries.get(name)
@@ -153,7 +153,7 @@ class Tree:
         return True
 
     def remove(self, path: str) -> bool:
-        """Remove a file or a folder, and folders that are empty then; False if there is none."""
+        """Remove a file or a folder, and folders that become empty; False if nothing is there."""
         name, _, rest = path.partition("/")
         entries = self._loaded()
         existing = entries.get(name)
@@ -170,7 +170,7 @@ class Tree:
         return True
 
     def blob(self, path: str) -> bytes | None:
-        """What a file holds."""
+        """The content of a file; None if there is none."""
         name, _, rest = path.partition("/")
         existing = self._loaded().get(name)
         if isinstance(existing, Tree):
@@ -178,7 +178,7 @@ class Tree:
         return self._repo[existing[0]].data if existing and not rest else None
 
     def write(self) -> Any:
-        """The tree's id in the repository."""
+        """Write the tree if it changed, and return its id."""
         if self._oid is None:
             builder = self._repo.TreeBuilder()
             for name, entry in self._loaded().items():
@@ -191,14 +191,14 @@ class Tree:
 
 
 def commit(repo: Any, tree: Any, parents: Sequence[Any], author: str, message: str) -> Any:
-    """A commit that no reference names yet."""
+    """Write a commit and return its id; no reference points to it yet."""
     signature = pygit2.Signature(author, f"{author}@users.noreply.invalid")
     return repo.create_commit(None, signature, signature, message, tree, list(parents))
 
 
 def head(repo: Any, ref: str) -> Any | None:
-    """The commit that a full reference names, tags peeled; None if there is none."""
-    if "\0" in ref:  # libgit2 would read no further, and find another
+    """The commit that a full reference points to, annotated tags peeled; None if it is missing."""
+    if "\0" in ref:  # libgit2 would ignore the rest and find another reference
         return None
     try:
         return repo.references[ref].peel(pygit2.Commit)
@@ -207,10 +207,10 @@ def head(repo: Any, ref: str) -> Any | None:
 
 
 def find(repo: Any, revision: str) -> Any:
-    """The commit that a branch, a tag, a full reference or an id names.
+    """The commit of a revision: a branch, a tag, a full reference, or an id of 7 to 40 digits.
 
     Raises:
-        Refused: RevisionNotFound.
+        HttpError: RevisionNotFound.
     """
     if revision.startswith(OPEN_REFS):
         found = head(repo, revision)
@@ -229,7 +229,7 @@ def find(repo: Any, revision: str) -> Any:
 
 
 def entry(commit_: Any, path: str) -> Any | None:
-    """The blob or tree at a path of a commit; the root for the empty path."""
+    """The blob or tree at a path in a commit, None if there is none; the root for an empty path."""
     if not path:
         return commit_.tree
     try:
@@ -239,12 +239,12 @@ def entry(commit_: Any, path: str) -> Any | None:
 
 
 def pointer(sha: str, size: int) -> bytes:
-    """The text that stands in git for an LFS object."""
+    """The LFS pointer that git stores in place of an object."""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha}\nsize {size}\n".encode()
 
 
 def parse_pointer(content: bytes) -> tuple[str, int] | None:
-    """The sha256 and size in an LFS pointer; None for anything else."""
+    """The sha256 and the size in bytes in an LFS pointer; None for anything else."""
     found = _POINTER.fullmatch(content) if len(content) < 200 else None
     return (found[1].decode(), int(found[2])) if found else None
 
@@ -254,7 +254,7 @@ _blob_infos_lock = threading.Lock()
 
 
 def blob_info(repo: Any, oid: Any) -> tuple[int, tuple[str, int] | None]:
-    """A blob's size in git, and what it points at if it is an LFS pointer."""
+    """A blob's size in bytes, and the sha256 and size it points to if it is an LFS pointer."""
     key = oid.raw
     with _blob_infos_lock:
         if key in _blob_infos:
@@ -269,12 +269,12 @@ def blob_info(repo: Any, oid: Any) -> tuple[int, tuple[str, int] | None]:
 
 
 def ancestry(repo: Any, from_: Any) -> Iterator[Any]:
-    """A commit and all before it, newest first."""
+    """A commit and all its ancestors, newest first."""
     yield from repo.walk(from_, SortMode.TOPOLOGICAL | SortMode.TIME)
 
 
 def merged_tree(repo: Any, ours: Any, theirs: Any) -> tuple[Any | None, list[str]]:
-    """The tree of a three-way merge, or None and the paths in conflict."""
+    """The id of the merged tree and no paths, or None and the sorted paths in conflict."""
     index = repo.merge_commits(ours, theirs)
     if index.conflicts is None:
         return index.write_tree(repo), []
@@ -283,7 +283,7 @@ def merged_tree(repo: Any, ours: Any, theirs: Any) -> tuple[Any | None, list[str
 
 
 def diff(repo: Any, base: Any, tip: Any) -> str:
-    """What tip changes since it left base, as a patch; a long one is cut with a word about it."""
+    """The patch from where `tip` left `base` to `tip`; a long one is truncated, with a note."""
     fork = repo.merge_base(base, tip)
     before = repo[fork].tree if fork else repo[Tree(repo).write()]
     patch = repo.diff(before, repo[tip].tree)

@@ -1,4 +1,4 @@
-"""Names that come from outside: what a repository, a path and a reference may be called."""
+"""The rules for names that clients give: of accounts, repositories, files and references."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from builders.hub_server.responses import HttpError
 
 TYPES = ("models", "datasets", "spaces")
 PREFIX = {"models": "", "datasets": "datasets/", "spaces": "spaces/"}
-# Roots of the server's own routes, which a model repository's address would collide with.
+# First segments of the server's own routes, which model repositories must not collide with.
 RESERVED = {*TYPES, "api", "lfs", "xet", "settings", "login", "organizations"}
 MOST_NAME = 96
 MOST_PATH = 1024
@@ -19,7 +19,7 @@ _BAD_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$
 
 
 def is_name(text: str) -> bool:
-    """Whether an account or a repository may be called so."""
+    """Whether this is a valid name of an account or of a repository without its namespace."""
     return (
         len(text) <= MOST_NAME
         and _NAME.fullmatch(text) is not None
@@ -30,49 +30,52 @@ def is_name(text: str) -> bool:
 
 
 def repo_id(namespace: str, name: str) -> str:
-    """`namespace/name`, checked.
+    """`namespace/name`.
 
     Raises:
-        Refused: One of both is no name.
+        HttpError: 400, one of the two is not a valid name.
     """
     for text in (namespace, name):
         if not is_name(text):
             raise HttpError(
                 400,
-                f"Invalid repository name {text[:120]!r}: letters, digits, '-', '_' and '.' of at "
-                f"most {MOST_NAME} characters, neither '--' nor '..', no '-' or '.' at its ends",
+                f"Invalid repository name {text[:120]!r}: letters, digits, '-', '_' and '.', at "
+                f"most {MOST_NAME} characters, no '--' or '..', no '-' or '.' at the ends",
             )
     if namespace.lower() in RESERVED:
-        raise HttpError(400, f"The namespace {namespace!r} is the server's own; choose another")
+        raise HttpError(400, f"The namespace {namespace!r} is reserved; choose another")
     return f"{namespace}/{name}"
 
 
 def checked_repo_id(text: str) -> str:
-    """`namespace/name` given in one, checked."""
+    """The same `namespace/name`, checked by `repo_id`."""
     namespace, _, name = text.partition("/")
     return repo_id(namespace, name)
 
 
 def path_problem(path: str) -> str | None:
-    """Why a file may not lie at this path, or None."""
+    """Why a file may not have this path; None if it may."""
     parts = path.split("/")
     if not path or any(part in ("", ".", "..") for part in parts):
-        return "it must be relative, without empty parts, '.' and '..'"
+        return "it must be relative, without empty parts, '.' or '..'"
     if any(part.lower().rstrip(". ") == ".git" or part.lower() == "git~1" for part in parts):
         return "no part may be .git"
     if any(ord(character) < 32 or character in "\\\x7f" for character in path):
-        return "it must hold no backslash and no control character"
+        return "it must not contain a backslash or a control character"
     try:
         encoded = [len(part.encode()) for part in parts]
     except UnicodeEncodeError:
         return "it must be valid Unicode"
     if max(encoded) > MOST_PART or sum(encoded) + len(parts) - 1 > MOST_PATH:
-        return f"a part may have {MOST_PART} bytes and the whole {MOST_PATH}"
+        return f"it may have at most {MOST_PATH} bytes, and {MOST_PART} between two slashes"
     return None
 
 
 def is_ref(text: str) -> bool:
-    """Whether a branch or a tag may be called so; git's own rules, and no full reference."""
+    """Whether this is a valid name of a branch or a tag: git's rules, and not a full reference.
+
+    A name of 40 hex digits is refused too, since it would be read as a commit's id.
+    """
     return (
         0 < len(text.encode("utf-8", "replace")) <= MOST_PART
         and not _BAD_IN_REF.search(text)

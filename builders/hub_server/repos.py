@@ -1,4 +1,4 @@
-"""Routes of repositories: create, delete, move, settings, information and lists."""
+"""Routes of repositories: create, delete, move, change settings, show and list."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TAGGED = (
 
 
 def create(request: Request) -> Response:
-    """POST /api/repos/create."""
+    """POST repos/create."""
     body = request.json()
     user = request.known_user()
     type_ = _type(body)
@@ -58,7 +58,11 @@ def create(request: Request) -> Response:
 
 
 def insert(request: Request, repo: Repo) -> None:
-    """Give a repository that lies in git its name."""
+    """Add the row of a repository that is in git already, and the organisation if it is new.
+
+    Raises:
+        HttpError: 409, the name was taken meanwhile; the git repository is removed.
+    """
     store = request.hub.store
     with store.transaction():
         if existing := store.repo(repo.type, repo.name):
@@ -70,7 +74,7 @@ def insert(request: Request, repo: Repo) -> None:
                 "insert into account values (?, 'org', ?, ?)",
                 *(namespace, request.hub.owner, now()),
             )
-        # The name is in use again: it no longer leads to what had it before.
+        # The name is in use again, so it no longer redirects to the repository that had it before.
         store.run("delete from moved where type = ? and name = ?", repo.type, repo.name)
         store.run(
             "insert into repo values (?, ?, ?, ?, ?, ?)",
@@ -79,14 +83,17 @@ def insert(request: Request, repo: Repo) -> None:
 
 
 def already_exists(request: Request, existing: Repo) -> HttpError:
-    """The name is in use; clients that do not mind need the address of what has it."""
+    """The error for a name in use; clients with `exist_ok` read the URL in its body."""
     error = HttpError(409, f"You already created this {existing.kind} repo: {existing.name}")
     error.extra = {"url": request.url(existing)}
     return error
 
 
 def check_may_create(request: Request, full: str) -> None:
-    """Refuse unless the user may create in the namespace; the owner may take a free one."""
+    """Raise unless the user may create repositories in the namespace of this full name.
+
+    A namespace that nobody has is free for the owner of the Hub.
+    """
     namespace, store = full.split("/")[0], request.hub.store
     free = store.account(namespace) is None
     if not (
@@ -106,7 +113,7 @@ def _type(body: Body) -> str:
 
 
 def visibility(body: Body) -> bool | None:
-    """Whether a body asks for a private repository; None if it does not say."""
+    """Whether a body requests a private repository; None if it does not specify it."""
     if value := body.text("visibility", ""):
         if value not in ("public", "private", "protected"):
             raise HttpError(400, f"visibility must be public or private, not {value[:40]!r}")
@@ -115,14 +122,14 @@ def visibility(body: Body) -> bool | None:
 
 
 def writable_repo(request: Request, full: str, type_: str) -> Repo:
-    """A repository that a body names, which the user may write to."""
+    """The repository of this full name, if the user may write to it."""
     request.known_user()
     namespace, _, name = full.partition("/")
     return request.writable(request.repo(type_, namespace, name))
 
 
 def delete(request: Request) -> Response:
-    """DELETE /api/repos/delete."""
+    """DELETE repos/delete."""
     body = request.json()
     owner = body.text("organization", "") or request.known_user()
     full = f"{owner}/{body.text('name')}"
@@ -139,16 +146,16 @@ def delete(request: Request) -> Response:
 
 
 def delete_unreferenced(request: Request, shas: list[str]) -> None:
-    """Delete the objects that no repository holds any more."""
+    """Delete those of the objects that belong to no repository any more."""
     store = request.hub.store
     for sha in shas:
-        with store.transaction():  # nobody notes a new holder in between
+        with store.transaction():  # nothing can record a new upload in between
             if store.row("select 1 from object where sha = ?", sha) is None:
                 request.hub.lfs.remove(sha)
 
 
 def move(request: Request) -> Response:
-    """POST /api/repos/move."""
+    """POST repos/move: rename; the old name redirects until it is used again."""
     body = request.json()
     type_ = _type(body)
     repo = writable_repo(request, body.text("fromRepo"), type_)
@@ -173,7 +180,7 @@ def move(request: Request) -> Response:
 
 
 def update_settings(request: Request, repo: Repo) -> Response:
-    """PUT settings."""
+    """PUT settings: change the visibility and whether the repository is gated."""
     request.writable(repo)
     body = request.json()
     private = visibility(body)
@@ -193,7 +200,7 @@ def update_settings(request: Request, repo: Repo) -> Response:
 
 
 def info(request: Request, repo: Repo, revision: str) -> Response:
-    """GET the information about a repository, at a revision."""
+    """GET the information about a repository at a revision."""
     expand = request.values("expand")
     if unknown := sorted(set(expand) - EXPAND):
         raise HttpError(400, f"expand cannot be {unknown[0][:60]!r}")
@@ -207,7 +214,10 @@ def info(request: Request, repo: Repo, revision: str) -> Response:
 def repo_info(
     request: Request, repo: Repo, revision: str, *, with_blobs: bool = False, full: bool = True
 ) -> dict[str, Any]:
-    """What is told about a repository."""
+    """The information about a repository at a revision.
+
+    `full` adds the card's metadata and the list of files, `with_blobs` the files' sizes and ids.
+    """
     git_repo = request.hub.git.open(repo.id)
     commit = git.find(git_repo, revision)
     data = card(commit)
@@ -236,14 +246,16 @@ def repo_info(
 
 
 def card(commit: Any) -> dict[str, Any]:
-    """The metadata at the head of README.md; nothing if they cannot be read."""
+    """The metadata in the front matter of README.md; empty if missing or unreadable."""
     readme = git.entry(commit, "README.md")
     if readme is None or readme.type_str != "blob":
         return {}
     return _card(readme.data.decode("utf-8", "replace"))
 
 
-@lru_cache(maxsize=64)  # a card with many features takes longer to parse than all else together
+@lru_cache(
+    maxsize=64
+)  # a card with many features takes longer to parse than the rest of the request
 def _card(readme: str) -> dict[str, Any]:
     from builders.release.card_lint import card_data
 
@@ -255,7 +267,7 @@ def _card(readme: str) -> dict[str, Any]:
 
 
 def json_compatible(value: Any) -> Any:
-    """YAML's value as JSON can hold it: dates and odd keys as text."""
+    """A YAML value as JSON can represent it: dates, other keys, NaN and infinities as strings."""
     if isinstance(value, dict):
         return {str(key): json_compatible(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
@@ -290,7 +302,7 @@ def _siblings(git_repo: Any, commit: Any, with_blobs: bool) -> list[dict[str, An
 
 
 def listing(request: Request, type_: str) -> Response:
-    """GET the list of the repositories of a type that the user may see."""
+    """GET the repositories of a type that the user may see, filtered and sorted."""
     expand = request.values("expand")
     if unknown := sorted(set(expand) - EXPAND):
         raise HttpError(400, f"expand cannot be {unknown[0][:60]!r}")
@@ -310,7 +322,7 @@ def listing(request: Request, type_: str) -> Response:
     full = request.flag("full") or request.flag("cardData") or bool(expand)
     sort = request.first("sort")
     if not tags and sort not in ("lastModified", "createdAt"):
-        # Only the page that is asked for is looked up in git.
+        # Only the repositories on the requested page are looked up in git.
         start, end = request.page_bounds(MOST_LISTED)
         shown: list[Any] = [
             _list_item(request, repo, full, expand) if start <= index < end else None

@@ -1,4 +1,4 @@
-"""One request: what it asks for, who asks, and the rights that decide whether it is answered."""
+"""An HTTP request to the Hub: its parsed parts, its user, and the checks of the user's rights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,15 @@ from builders.hub_server.xet import XetStore
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
-    """The parts of a running Hub."""
+    """The parts of a running Hub.
+
+    Attributes:
+        data: The data folder.
+        owner: The user who owns every organisation that comes into being with its first repository.
+        instance_id: A random id of this data folder, part of the URLs that Xet clients cache by.
+        notify: Sends an event to the webhooks: `notify(repo, action, scope, **details)`.
+        xet: The open Xet stores, by the name in their users' tokens.
+    """
 
     data: Path
     store: Store
@@ -35,55 +43,63 @@ class Hub:
     signer: Signer
     owner: str
     instance_id: str
-    """Random and kept with the data: part of the addresses that clients cache by."""
     notify: Callable[..., None] = field(repr=False)
-    """Hands an event to the webhooks: `tell(repo, action, scope, **facts)`."""
     xet: dict[str, XetStore] = field(default_factory=dict)
-    """The Xet stores that are open, by the space that their users' tokens name."""
 
 
 @dataclass(kw_only=True)
 class Request:
-    """A request on its way through the routes."""
+    """A request on its way through the routes.
+
+    Attributes:
+        hub: The Hub that serves it.
+        method: The HTTP method, in capitals.
+        parts: The segments of the path, split before they were decoded; never empty.
+        query: The query parameters in order, decoded.
+        headers: The headers, by name in lower case.
+        endpoint: The Hub's URL as the client addressed it, without a slash at the end.
+        target: The raw path and query.
+        user: The name of the user whose token was sent; None for an anonymous request.
+        body: The whole body; empty if it is in `spool` or is streamed to a file.
+        spool: A temporary file with the body of a commit, else None.
+        repo_found: The repository that the request is about, once it was looked up.
+    """
 
     hub: Hub
     method: str
     parts: Sequence[str]
-    """The path's segments, each decoded for itself."""
     query: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
     endpoint: str
     target: str
-    """Raw path and query, as they came."""
     user: str | None = None
     body: bytes = b""
     spool: BinaryIO | None = None
     repo_found: Repo | None = None
-    """The repository that the request turned out to be about."""
 
     def first(self, key: str, default: str = "") -> str:
         """The first value of a query parameter."""
         return next((value for name, value in self.query if name == key), default)
 
     def values(self, key: str) -> list[str]:
-        """All values of a query parameter, also when written as `key[]`."""
+        """All values of a query parameter, which may also be written `key[]`."""
         return [value for name, value in self.query if name in (key, f"{key}[]")]
 
     def flag(self, key: str) -> bool:
-        """Whether a query parameter says yes."""
+        """Whether a query parameter is 1, true or yes, in any case."""
         return self.first(key).lower() in ("1", "true", "yes")
 
     def number(self, key: str, default: int, most: int) -> int:
-        """A query parameter from 0 to `most`."""
+        """A query parameter that is a number of at least 0; larger ones count as `most`."""
         text = self.first(key)
         if not text:
             return default
         if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise HttpError(400, f"{key} must be a number, not {text[:40]!r}")
+            raise HttpError(400, f"{key} must be a whole number, not {text[:40]!r}")
         return min(int(text), most)
 
     def json(self) -> Body:
-        """The body, which must be a JSON object."""
+        """The body, which must be a JSON object; an empty body is an empty object."""
         try:
             value = json.loads(self.body or b"{}")
         except (ValueError, RecursionError):
@@ -93,21 +109,21 @@ class Request:
         return Body(value)
 
     def known_user(self) -> str:
-        """Who asks.
+        """The name of the user.
 
         Raises:
-            Refused: Nobody known.
+            HttpError: 401, the request is anonymous.
         """
         if self.user is None:
             raise HttpError(401, "Invalid username or password.", "Unauthorized")
         return self.user
 
     def repo(self, type_: str, namespace: str, name: str) -> Repo:
-        """A repository that the user may know of.
+        """The repository of this name, if the user may see it.
 
         Raises:
-            Refused: RepoNotFound: there is none, or it is private.
-            Elsewhere: It has a new name.
+            HttpError: RepoNotFound: it does not exist, or the user may not see it.
+            Redirect: It was renamed.
         """
         full = f"{namespace}/{name}"
         store = self.hub.store
@@ -124,28 +140,28 @@ class Request:
         raise repo_not_found(self.user is not None)
 
     def readable(self, repo: Repo) -> Repo:
-        """The same repository if the user may have its files.
+        """The same repository, if the user may read its files.
 
         Raises:
-            Refused: GatedRepo.
+            HttpError: GatedRepo: 401 for an anonymous request, else 403.
         """
         if not self.hub.store.can_read(self.user, repo):
             raise HttpError(
                 403 if self.user else 401,
-                f"Access to {repo.kind} {repo.name} is restricted; ask for access to it first.",
+                f"Access to {repo.kind} {repo.name} is restricted; request access to it first.",
                 "GatedRepo",
             )
         return repo
 
     def can_write(self, repo: Repo) -> bool:
-        """Whether the user may write to the repository itself."""
+        """Whether the user may write to the repository, not only open pull requests."""
         return self.hub.store.can_write(self.user, repo.name.split("/")[0])
 
     def writable(self, repo: Repo) -> Repo:
-        """The same repository if the user may write to it.
+        """The same repository, if the user may write to it.
 
         Raises:
-            Refused: 401 without a token, 403 with the wrong one.
+            HttpError: 401 for an anonymous request, else 403.
         """
         self.known_user()
         if not self.can_write(repo):
@@ -157,18 +173,26 @@ class Request:
         return repo
 
     def url(self, repo: Repo) -> str:
-        """A repository's address."""
+        """The URL of a repository's page."""
         return f"{self.endpoint}/{names.PREFIX[repo.type]}{repo.name}"
 
     def page_bounds(self, most: int, default: int | None = None) -> tuple[int, int]:
-        """The first item of the page that is asked for, and the first behind it."""
+        """The index of the requested page's first item, and the index after its last item."""
         start = self.number("cursor", 0, 10**9)
         return start, start + (self.number("limit", default or most, most) or most)
 
     def page(
         self, items: Sequence[Any], most: int, default: int | None = None, path: str = ""
     ) -> Response:
-        """One page of the items, and the address of the next; `path` if it is not this one."""
+        """The requested page of the items, with a Link header to the next page if there is one.
+
+        Args:
+            items: All items, or at least those up to one after the page; those before the page
+                may be None.
+            most: The largest page that a client may request.
+            default: The length of a page if the client gives none; None means `most`.
+            path: The path of the next page, if it differs from this request's.
+        """
         start, end = self.page_bounds(most, default)
         headers = {}
         if end < len(items):
@@ -180,13 +204,16 @@ class Request:
 
 
 class Body:
-    """A JSON object from outside: each value is asked for by its type."""
+    """A JSON object from a client; each method reads one value and checks its type.
+
+    All methods raise HttpError 400 for a value of another type.
+    """
 
     def __init__(self, value: dict[str, Any]) -> None:
         self.value = value
 
     def text(self, key: str, default: str | None = None, most: int = 1 << 20) -> str:
-        """A string; required if there is no default."""
+        """A string of at most `most` characters; required if there is no default."""
         value = self.value.get(key)
         if value is None and default is not None:
             return default
@@ -199,14 +226,14 @@ class Body:
         return value
 
     def flag(self, key: str) -> bool:
-        """A truth value, false if absent."""
+        """A boolean; False if absent or null."""
         value = self.value.get(key, False)
         if not isinstance(value, bool) and value is not None:
             raise HttpError(400, f"{key} must be true or false")
         return bool(value)
 
     def whole(self, key: str) -> int | None:
-        """A number of at least 0, None if absent."""
+        """A whole number of at least 0; None if absent or null."""
         value = self.value.get(key)
         if value is None:
             return None
@@ -215,14 +242,14 @@ class Body:
         return value
 
     def objects(self, key: str) -> list[Body]:
-        """A list of objects, empty if absent."""
+        """A list of objects; empty if absent or null."""
         value = self.value.get(key) or []
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise HttpError(400, f"{key} must be a list of objects")
         return [Body(item) for item in value]
 
     def texts(self, key: str) -> list[str]:
-        """A list of strings, empty if absent."""
+        """A list of strings; empty if absent or null."""
         value = self.value.get(key) or []
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise HttpError(400, f"{key} must be a list of strings")
@@ -230,16 +257,17 @@ class Body:
 
 
 def split_revision(parts: Sequence[str]) -> tuple[str, str]:
-    """Revision and path from the segments behind a route's name.
+    """The revision and the path in the segments that follow a route's name.
 
-    The revision is one encoded segment, or a reference's three (`refs/pr/1`) not encoded.
+    A revision is one segment, with its slashes encoded, or the three segments of an unencoded
+    reference such as `refs/pr/1`.
     """
     length = 3 if len(parts) > 2 and parts[0] == "refs" else 1
     return "/".join(parts[:length]), "/".join(parts[length:])
 
 
 def checked_path(path: str) -> str:
-    """The path of a file to read; one that no file can have is not there."""
+    """The same path; raises EntryNotFound for a path that no file can have."""
     if names.path_problem(path):
         raise entry_not_found()
     return path

@@ -1,4 +1,4 @@
-"""Routes of a repository's history: trees, paths, commits, branches, tags, squashing."""
+"""Routes of revisions: trees, paths, history, branches, tags and squashing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_LISTED = 1000
 
 
 def files(git_repo: Any, tree: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and blob id of each file below a tree."""
+    """The path and the blob id of each file in a tree, also in its folders."""
     for entry in tree:
         if entry.type_str == "tree":
             yield from files(git_repo, git_repo[entry.id], f"{above}{entry.name}/")
@@ -38,7 +38,7 @@ def files(git_repo: Any, tree: Any, above: str = "") -> Iterator[tuple[str, Any]
 
 
 def tree(request: Request, repo: Repo, revision: str, path: str) -> Response:
-    """GET a folder's entries, or those of all folders below it too."""
+    """GET tree: a folder's entries; with `recursive`, also those of all folders below it."""
     git_repo = request.hub.git.open(repo.id)
     commit = git.find(git_repo, revision)
     if path and names.path_problem(path):
@@ -61,7 +61,7 @@ def tree(request: Request, repo: Repo, revision: str, path: str) -> Response:
 
 
 def _page_path(repo: Repo, what: str, commit: Any, path: str = "") -> str:
-    """The address of further pages: of this very commit, though the branch may move on."""
+    """The path of further pages, by commit id: the branch may change between two pages."""
     below = f"/{quote(path)}" if path else ""
     return f"/api/{repo.type}/{repo.name}/{what}/{commit.id}{below}"
 
@@ -90,7 +90,7 @@ def _item(git_repo: Any, path: str, oid: Any, is_tree: bool) -> dict[str, Any]:
 
 
 def _expand(git_repo: Any, commit: Any, items: list[dict[str, Any]]) -> None:
-    """Add to each entry the commit that last changed it."""
+    """Add to each item the commit that last changed it."""
     pending = {item["path"]: item for item in items}
     for item in items:
         if item["type"] == "file":
@@ -113,7 +113,7 @@ def _expand(git_repo: Any, commit: Any, items: list[dict[str, Any]]) -> None:
 
 
 def paths_info(request: Request, repo: Repo, revision: str) -> Response:
-    """POST paths, as a form or as JSON; those that exist come back."""
+    """POST paths-info, as a form or as JSON: the entries of those paths that exist."""
     if request.headers.get("content-type", "").startswith("application/json"):
         body = request.json()
         paths = body.texts("paths")
@@ -126,7 +126,7 @@ def paths_info(request: Request, repo: Repo, revision: str) -> Response:
         paths = [value for key, value in form if key == "paths"]
         expand = any(key == "expand" and value.lower() in ("true", "1") for key, value in form)
     if len(paths) > MOST_PATHS:
-        raise HttpError(400, f"paths may name at most {MOST_PATHS} paths at once")
+        raise HttpError(400, f"paths may have at most {MOST_PATHS} items")
     git_repo = request.hub.git.open(repo.id)
     commit = git.find(git_repo, revision)
     items = []
@@ -140,7 +140,7 @@ def paths_info(request: Request, repo: Repo, revision: str) -> Response:
 
 
 def refs(request: Request, repo: Repo) -> Response:
-    """GET all branches, tags and, if asked for, pull requests."""
+    """GET refs: all branches and tags, with `include_prs` also pull requests."""
     git_repo = request.hub.git.open(repo.id)
     groups: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": []}
     if request.flag("include_prs"):
@@ -157,7 +157,7 @@ def refs(request: Request, repo: Repo) -> Response:
 
 
 def commits(request: Request, repo: Repo, revision: str) -> Response:
-    """GET the history of a revision, newest first."""
+    """GET commits: the history of a revision, newest first."""
     git_repo = request.hub.git.open(repo.id)
     start = git.find(git_repo, revision)
     formatted = "formatted" in request.values("expand")
@@ -190,7 +190,7 @@ def _escaped(text: str) -> str:
 
 
 def add_branch(request: Request, repo: Repo, branch: str) -> Response:
-    """POST a branch."""
+    """POST branch: create a branch at `startingPoint`, by default main."""
     request.writable(repo)
     starting_point = request.json().text("startingPoint", "") or "main"
     with request.hub.git.lock(repo.id):
@@ -213,12 +213,16 @@ def _add_ref(git_repo: Any, full: str, oid: Any) -> None:
         raise HttpError(409, f"Reference {full} already exists")
     try:
         git_repo.references.create(full, oid)
-    except (ValueError, OSError, pygit2.GitError):  # a/b beside a, which is a file in git
+    except (
+        ValueError,
+        OSError,
+        pygit2.GitError,
+    ):  # such as a/b next to a, which would be a folder and a file
         raise HttpError(409, f"Reference {full} conflicts with another reference") from None
 
 
 def remove_branch(request: Request, repo: Repo, branch: str) -> Response:
-    """DELETE a branch."""
+    """DELETE branch; main cannot be deleted."""
     request.writable(repo)
     if branch == "main":
         raise HttpError(403, "The branch main cannot be deleted")
@@ -242,7 +246,7 @@ def _notify_ref(request: Request, repo: Repo, full: str, old: str | None, new: s
 
 
 def add_tag(request: Request, repo: Repo, revision: str) -> Response:
-    """POST a tag on a revision; annotated if it comes with a message."""
+    """POST tag: create a tag on a revision; with a message it is an annotated one."""
     user = request.known_user()
     request.writable(repo)
     body = request.json()
@@ -271,13 +275,13 @@ def _annotated(git_repo: Any, tag: str, commit: Any, signature: Any, message: st
 
 
 def remove_tag(request: Request, repo: Repo, tag: str) -> Response:
-    """DELETE a tag."""
+    """DELETE tag."""
     request.writable(repo)
     return _remove_ref(request, repo, f"refs/tags/{tag}", tag)
 
 
 def squash(request: Request, repo: Repo, branch: str) -> Response:
-    """POST super-squash: the branch's tree in one commit without a past."""
+    """POST super-squash: replace the branch's history by one commit without a parent."""
     user = request.known_user()
     request.writable(repo)
     message = request.json().text("message", "") or f"Super-squash branch '{branch}'"

@@ -1,6 +1,6 @@
-"""The table of addresses: from a request's segments to the function that answers it.
+"""The router: from the segments of a request's path to the function that serves it.
 
-Segments are told apart before they are decoded, so that `refs%2Fpr%2F1` is one of them.
+Paths are split before they are decoded, so that `refs%2Fpr%2F1` is one segment.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from builders.hub_server.store import Repo
 
 
 def respond(request: Request) -> Response:
-    """The answer to a request.
+    """The response to a request.
 
     Raises:
-        Refused: With the status and code that the clients raise errors from.
-        Elsewhere: The repository has a new name.
+        HttpError: The request failed, with the status and code for the client.
+        Redirect: The repository was renamed.
     """
     head, *rest = request.parts
     if head == "api" and rest:
@@ -51,7 +51,7 @@ def _no_route() -> HttpError:
 
 
 def _pages(request: Request, type_: str, rest: list[str]) -> Response:
-    """Addresses without /api: files, git and LFS."""
+    """Paths outside /api: files, git and LFS."""
     namespace, name, what, *more = rest
     if what in ("resolve", "raw") and more and request.method in ("GET", "HEAD"):
         repo = request.repo(type_, namespace, name)
@@ -70,7 +70,7 @@ def _pages(request: Request, type_: str, rest: list[str]) -> Response:
     try:
         return handler(request, request.repo(type_, namespace, name.removesuffix(".git")))
     except HttpError as error:
-        if error.status == 401:  # git asks for a password only then
+        if error.status == 401:  # git prompts for a password only with this header
             error.headers["WWW-Authenticate"] = 'Basic realm="Hub"'
         raise
 
@@ -98,7 +98,7 @@ def _api(request: Request, rest: list[str]) -> Response:
 
 
 def _validate(request: Request) -> Response:
-    """POST validate-yaml: the problems of a card, as JSON or as text."""
+    """POST validate-yaml: the problems of a card, as JSON or, if accepted, as plain text."""
     from builders.release.card_lint import card_problems
 
     errors, warnings = card_problems(request.json().text("content"))
@@ -116,7 +116,7 @@ def _validate(request: Request) -> Response:
 
 
 def _repo(request: Request, repo: Repo, rest: list[str]) -> Response:
-    """Addresses below a repository's own in the API."""
+    """Paths below a repository's own path in the API."""
     method = "GET" if request.method == "HEAD" else request.method
     what, more = (rest[0], rest[1:]) if rest else ("", [])
     revision, path = split_revision(more)

@@ -1,4 +1,4 @@
-"""A running Hub: joined if one serves the data folder already, started on a thread if not."""
+"""A running Hub: the one that already serves the data folder, or a new one on a thread."""
 
 from __future__ import annotations
 
@@ -40,7 +40,13 @@ os.register_at_fork(after_in_child=_close_sockets)
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """Where a Hub answers, its owner's token, and whether it was started for this."""
+    """A Hub that is being served.
+
+    Attributes:
+        endpoint: Its URL.
+        token: The owner's token.
+        started: Whether this process started it; False if another one serves the folder.
+    """
 
     endpoint: str
     token: str
@@ -49,13 +55,13 @@ class Serving:
 
 @contextmanager
 def serving(data: Path, port: int = 0) -> Iterator[Serving]:
-    """A Hub on this data folder, for as long as the block runs.
+    """Serve a Hub on this data folder for as long as the block runs.
 
-    Port 0 is the port that the folder had last time, or any free one.
+    Port 0 means the port that the folder had last time if it is free, else any free one.
 
     Raises:
-        InputError: The port is taken.
-        FolderError: The folder cannot be written, or who serves it does not answer.
+        InputError: The port cannot be used.
+        FolderError: The folder cannot be written, or another process holds it and serves no Hub.
     """
     _create_folder(data)
     with ExitStack() as held:
@@ -65,8 +71,8 @@ def serving(data: Path, port: int = 0) -> Iterator[Serving]:
             running = _join(data)
         except OSError as error:
             raise FolderError(
-                f"the data folder {data} cannot be written ({error.strerror}); name another with "
-                "--data"
+                f"the data folder {data} cannot be written ({error.strerror}); give another "
+                "with --data"
             ) from None
         else:
             running = held.enter_context(_start(data, port))
@@ -74,17 +80,17 @@ def serving(data: Path, port: int = 0) -> Iterator[Serving]:
 
 
 def add_user(data: Path, name: str) -> str:
-    """A new token for a user, who is made if new; also while the Hub runs.
+    """A new token for a user, who is created if necessary; the Hub may be running.
 
     Raises:
-        InputError: The name is none, or an organisation's.
+        InputError: The name is not valid, or it is the name of an organisation.
     """
     from builders.hub_server.names import RESERVED, is_name
     from builders.hub_server.store import Store
 
     if not is_name(name) or name.lower() in RESERVED:
         raise InputError(
-            f"{name!r} cannot be a user's name; give letters, digits, '-', '_' and '.', at most 96"
+            f"{name!r} is not a valid user name; use at most 96 letters, digits, '-', '_' and '.'"
         )
     _create_folder(data)
     store = Store(data / "hub.db")
@@ -102,12 +108,12 @@ def _create_folder(data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise FolderError(
-            f"the data folder {data} cannot be made ({error.strerror}); name another with --data"
+            f"the data folder {data} cannot be created ({error.strerror}); give another with --data"
         ) from None
 
 
 def _join(data: Path) -> Serving:
-    """The Hub that serves the folder, once it answers."""
+    """The Hub that another process serves on the folder, once it accepts connections."""
     deadline = time.monotonic() + JOIN_TIMEOUT_S
     while time.monotonic() < deadline:
         try:
@@ -118,7 +124,7 @@ def _join(data: Path) -> Serving:
         except (OSError, ValueError, KeyError):
             time.sleep(0.05)
     raise FolderError(
-        f"another process holds {data} but serves no Hub on it; end it, or name another with --data"
+        f"another process locks {data} but serves no Hub; stop it, or give another with --data"
     )
 
 
@@ -153,7 +159,7 @@ def _start(data: Path, port: int) -> Iterator[Serving]:
         while not server.started and thread.is_alive():
             time.sleep(0.005)
         if not server.started:
-            raise FolderError(f"no Hub could be started on {endpoint}; its error stands above")
+            raise FolderError(f"the Hub could not be started on {endpoint}; its error is above")
         _write_private(data / "server.json", json.dumps({"endpoint": endpoint, "port": bound_port}))
         token = (data / "token").read_text().strip()
         yield Serving(endpoint=endpoint, token=token, started=True)
@@ -167,14 +173,14 @@ def _start(data: Path, port: int) -> Iterator[Serving]:
 
 
 def _bound_socket(data: Path, port: int) -> socket.socket:
-    """A socket on loopback: on the port asked for, else the last one, else any."""
+    """A socket bound to loopback: on the given port, or on the last one if free, else on any."""
     candidates = [port] if port else []
     if not port:
         with suppress(OSError, ValueError, KeyError, TypeError):
             candidates.append(int(json.loads((data / "server.json").read_text())["port"]))
         candidates.append(0)
     for candidate in candidates:
-        # asyncio sends at once (TCP_NODELAY) only where the protocol is named.
+        # asyncio sets TCP_NODELAY only on sockets with an explicit protocol.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -189,7 +195,7 @@ def _bound_socket(data: Path, port: int) -> socket.socket:
 
 
 def _open_hub(data: Path, endpoint: str) -> tuple[Hub, Any]:
-    """The parts of a Hub on its folder, what a kill left half done cleared away."""
+    """The parts of a Hub, and what closes them; leftovers of a killed server are removed."""
     from builders.hub_server.git import Git
     from builders.hub_server.lfs import Lfs, Signer
     from builders.hub_server.request import Hub
@@ -228,7 +234,7 @@ def _open_hub(data: Path, endpoint: str) -> tuple[Hub, Any]:
 
 
 def _clean_up(store: Any, git: Any, lfs: Any) -> None:
-    """Remove histories and objects that no repository has, and locks: a kill left them."""
+    """Remove what a killed server left: git repositories and objects of no repository, locks."""
     known = {row["id"] for row in store.rows("select id from repo")}
     for id_ in git.ids():
         if id_ in known:
@@ -242,7 +248,7 @@ def _clean_up(store: Any, git: Any, lfs: Any) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """A file that is whole or not there, and only its owner's to read."""
+    """Write a file that is complete or missing, never partial, and readable by its owner only."""
     temporary = path.with_name(f"{path.name}.new")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)

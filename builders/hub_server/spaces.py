@@ -1,4 +1,4 @@
-"""Spaces are recorded, never run: their settings, variables, and the names of their secrets."""
+"""Routes of Spaces, which are recorded and never run: settings, variables, names of secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_VALUE = 64 * 1024
 
 
 def settings(body: Body) -> dict[str, Any]:
-    """What a new Space is asked to be; of secrets only the names are kept."""
+    """The settings of a new Space in a request's body."""
     sdk = body.text("sdk", "")
     if sdk not in SDKS:
         raise HttpError(400, f"sdk must be one of {', '.join(SDKS)}")
@@ -30,13 +30,16 @@ def settings(body: Body) -> dict[str, Any]:
 def _key_value(item: Body) -> tuple[str, str, str]:
     key = item.text("key", most=256)
     if not key.replace("_", "a").isalnum() or key[0].isdigit() or not key.isascii():
-        raise HttpError(400, f"key {key[:60]!r} must be a name of letters, digits and '_'")
+        raise HttpError(
+            400,
+            f"key {key[:60]!r} must consist of letters, digits and '_', and not begin with a digit",
+        )
     value = item.text("value", "", MOST_VALUE)
     return key, value, item.text("description", "", MOST_VALUE)
 
 
 def save_settings(request: Request, repo: Repo, new_settings: dict[str, Any]) -> None:
-    """Note a new Space's settings."""
+    """Store a new Space's settings."""
     _save_setting(request, repo, "sdk", new_settings["sdk"])
     _save_setting(request, repo, "hardware", new_settings["hardware"])
     _save_setting(request, repo, "sleep", new_settings["sleep"])
@@ -52,7 +55,7 @@ def card(full: str, sdk: str) -> str:
 
 
 def space_info(request: Request, repo: Repo) -> dict[str, Any]:
-    """What the information about a Space says beyond that about any repository."""
+    """The keys that the information about a Space has beyond those of any repository."""
     subdomain = repo.name.lower().replace("/", "-").replace("_", "-").replace(".", "-")
     return {
         "sdk": _setting(request, repo, "sdk"),
@@ -76,7 +79,7 @@ def _setting(request: Request, repo: Repo, key: str, default: Any = None) -> Any
 
 
 def runtime(request: Request, repo: Repo) -> dict[str, Any]:
-    """The runtime of a Space that nothing ever runs."""
+    """The runtime of a Space, which is never running."""
     return {
         "stage": "PAUSED" if _setting(request, repo, "paused") else "STOPPED",
         "hardware": {
@@ -91,7 +94,7 @@ def runtime(request: Request, repo: Repo) -> dict[str, Any]:
 
 
 def route(request: Request, repo: Repo, rest: list[str]) -> Response:
-    """The routes that only Spaces have."""
+    """The routes that only Spaces have, below the repository's own path."""
     if repo.type != "spaces" or len(rest) != 1:
         raise HttpError(404, "There is no such route")
     what, method = rest[0], request.method
@@ -142,7 +145,7 @@ def _save_entry(
     request: Request, repo: Repo, part: str, key: str, value: str, description: str
 ) -> None:
     entry = {"key": key, "description": description or None, "updatedAt": now()}
-    if part == "variable":  # a secret's value is needed by nothing that runs here: not even stored
+    if part == "variable":  # nothing runs here, so the value of a secret is not even stored
         entry["value"] = value
     request.hub.store.run(
         "insert or replace into space values (?, ?, ?, ?)", repo.id, part, key, json.dumps(entry)
@@ -150,7 +153,7 @@ def _save_entry(
 
 
 def copy_settings(request: Request, repo: Repo, copy: Repo, body: Body) -> None:
-    """A copied Space's settings: the first's, and what the request adds; no secret goes along."""
+    """Copy a Space's settings without its secrets, and add those in the request's body."""
     for row in request.hub.store.rows(
         "select * from space where repo = ? and part != 'secret'", repo.id
     ):

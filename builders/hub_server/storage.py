@@ -1,4 +1,4 @@
-"""Routes over all that a repository holds: a copy of it, its large files, and their deletion."""
+"""Routes of a repository's whole storage: duplicate it, list its large files, delete them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_LISTED = 1000
 
 
 def duplicate(request: Request, repo: Repo) -> Response:
-    """POST duplicate: the same history under another name; large files are shared, not copied."""
+    """POST duplicate: copy the history to a new repository; large files are shared, not copied."""
     request.known_user()
     request.readable(repo)
     body = request.json()
@@ -52,7 +52,7 @@ def duplicate(request: Request, repo: Repo) -> Response:
 
 
 def large_files(request: Request, repo: Repo) -> Response:
-    """GET lfs-files: the large files of all branches."""
+    """GET lfs-files: the large files in the history of all branches and pull requests."""
     request.writable(repo)
     git_repo = request.hub.git.open(repo.id)
     pushed = {
@@ -78,7 +78,7 @@ def large_files(request: Request, repo: Repo) -> Response:
 
 
 def delete_large(request: Request, repo: Repo) -> Response:
-    """POST lfs-files/batch: large files gone for good, with the history that names them."""
+    """POST lfs-files/batch: delete large files, by default with every mention in the history."""
     request.writable(repo)
     deletions = request.json().value.get("deletions")
     body = Body(deletions if isinstance(deletions, dict) else {})
@@ -93,7 +93,7 @@ def delete_large(request: Request, repo: Repo) -> Response:
 
 
 def _rewrite(git_repo: Any, deleted: set[str]) -> None:
-    """The same history without the files that point at these objects."""
+    """Rewrite all references to the same history without the files that point to these objects."""
     new: dict[Any, Any] = {}
     tips = {ref: tip for ref in git_repo.references if (tip := git.head(git_repo, ref))}
     for tip in tips.values():

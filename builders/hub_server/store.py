@@ -1,4 +1,4 @@
-"""What git cannot hold, in SQLite: accounts, tokens, repositories and their names, who may read."""
+"""The SQLite database of what git cannot hold: accounts, tokens, repositories and rights."""
 
 from __future__ import annotations
 
@@ -53,7 +53,16 @@ create table if not exists webhook(
 
 @dataclass(frozen=True, kw_only=True)
 class Repo:
-    """One repository's row; `name` is namespace/name, `gated` auto, manual or empty."""
+    """One repository's row.
+
+    Attributes:
+        id: A random id, which survives a rename and names the git repository's folder.
+        type: `models`, `datasets` or `spaces`.
+        name: `namespace/name`.
+        private: Whether only those who may write can see it.
+        gated: `auto` or `manual` if its files are gated; empty if not.
+        created: When it was created, in the Hub's format.
+    """
 
     id: str
     type: str
@@ -64,12 +73,12 @@ class Repo:
 
     @property
     def kind(self) -> str:
-        """The type in the singular, as clients give it in bodies."""
+        """The type in the singular, as it is in JSON bodies and messages."""
         return self.type.removesuffix("s")
 
 
 class Store:
-    """The database; one connection, one statement or transaction at a time."""
+    """The database: one connection, which runs one statement or transaction at a time."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
@@ -83,7 +92,7 @@ class Store:
         self._connection.executescript(_SCHEMA)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the connection."""
         with self._lock:
             self._connection.close()
 
@@ -93,19 +102,19 @@ class Store:
             return self._connection.execute(query, values).fetchall()
 
     def row(self, query: str, *values: Any) -> sqlite3.Row | None:
-        """The first row of a query."""
+        """The first row of a query; None if there is none."""
         with self._lock:
             found: sqlite3.Row | None = self._connection.execute(query, values).fetchone()
             return found
 
     def run(self, query: str, *values: Any) -> int:
-        """Run a statement; how many rows it touched."""
+        """Run a statement and return how many rows it changed."""
         with self._lock:
             return self._connection.execute(query, values).rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements inside happen, or none."""
+        """Commit all statements of the block, or none if it raises; blocks may be nested."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -119,11 +128,11 @@ class Store:
             self._connection.execute("commit")
 
     def account(self, name: str) -> sqlite3.Row | None:
-        """A user or an organisation."""
+        """The row of a user or an organisation; None if there is none of that name."""
         return self.row("select * from account where name = ?", name)
 
     def add_user(self, name: str) -> str | None:
-        """A new token for the user, who is made if new; None if an organisation has the name."""
+        """A new token for a user, created if necessary; None if the name is an organisation's."""
         token = "hf_" + secrets.token_urlsafe(30).replace("-", "A").replace("_", "B")
         with self.transaction():
             known = self.account(name)
@@ -135,7 +144,7 @@ class Store:
         return token
 
     def user_of(self, token: str) -> str | None:
-        """Whose token this is."""
+        """The name of the user with this token; None if it is not valid."""
         found = self.row(
             "select a.name from token t join account a on a.name = t.account where t.hash = ?",
             _hash(token),
@@ -148,15 +157,15 @@ class Store:
         return [row["name"] for row in found]
 
     def repo(self, type_: str, name: str) -> Repo | None:
-        """The repository of that name, whatever the case of its letters."""
+        """The repository of this name, in any case; None if there is none."""
         return _repo(self.row("select * from repo where type = ? and name = ?", type_, name))
 
     def repo_by_id(self, id_: str) -> Repo | None:
-        """The repository with this id, whatever its name is now."""
+        """The repository with this id; None if it was deleted."""
         return _repo(self.row("select * from repo where id = ?", id_))
 
     def repo_moved_from(self, type_: str, name: str) -> Repo | None:
-        """The repository that had this name before."""
+        """The repository that had this name before it was renamed; None if there is none."""
         return _repo(
             self.row(
                 "select r.* from moved m join repo r on r.id = m.repo "
@@ -167,12 +176,12 @@ class Store:
         )
 
     def repos(self, type_: str) -> list[Repo]:
-        """All repositories of a type, by name."""
+        """All repositories of a type, sorted by name."""
         found = self.rows("select * from repo where type = ? order by name", type_)
         return [repo for row in found if (repo := _repo(row))]
 
     def can_write(self, user: str | None, namespace: str) -> bool:
-        """Whether the user may write in the namespace: it is theirs, or their organisation's."""
+        """Whether the user may write in the namespace: their own, or an organisation they own."""
         if user is None:
             return False
         owner = self.account(namespace)
@@ -186,7 +195,7 @@ class Store:
         return not repo.private or self.can_write(user, repo.name.split("/")[0])
 
     def can_read(self, user: str | None, repo: Repo) -> bool:
-        """Whether the user may have its files: seen, and let in if it is gated."""
+        """Whether the user may read its files; a gated one needs an accepted access request."""
         if not self.can_see(user, repo):
             return False
         if not repo.gated or self.can_write(user, repo.name.split("/")[0]):
@@ -197,23 +206,24 @@ class Store:
         return bool(access and access["status"] == "accepted")
 
     def record_upload(self, repo: str, sha: str, account: str, size: int) -> None:
-        """Note that this user brought the bytes of an object for this repository."""
+        """Record that this user uploaded the bytes of an object for this repository."""
         self.run(
             "insert into object values (?, ?, ?, ?, 0, ?) on conflict do nothing",
             *(repo, sha, account, size, now()),
         )
 
     def object_size(self, repo: str, sha: str) -> int | None:
-        """The size of an object that the repository's history refers to."""
+        """The size in bytes of an object in the repository's history; None if it is in none."""
         found = self.row(
             "select size from object where repo = ? and sha = ? and committed = 1", repo, sha
         )
         return found["size"] if found else None
 
     def referable_size(self, repo: Repo, sha: str, user: str) -> int | None:
-        """The size of an object that this user may name in a commit to this repository.
+        """The size in bytes of an object that the user may refer to in a commit; None if not.
 
-        They brought it for this repository, or can read it in one that refers to it.
+        The user must have uploaded it for this repository, or be able to read it in another: to
+        know a hash gives no right to the bytes.
         """
         found = self.rows("select repo, account, committed, size from object where sha = ?", sha)
         for row in found:
@@ -226,7 +236,7 @@ class Store:
         return None
 
     def record_reference(self, repo: str, sha: str, account: str, size: int) -> None:
-        """Note that the repository's history refers to an object."""
+        """Record that the repository's history refers to an object."""
         self.run(
             "insert into object values (?, ?, ?, ?, 1, ?) on conflict do update set committed = 1",
             *(repo, sha, account, size, now()),

@@ -1,6 +1,6 @@
-"""Routes by which large bytes come in and go out: LFS batches, and Xet's upload half.
+"""Routes that transfer large files: Git LFS in both directions, and uploads by Xet.
 
-An address is signed for one repository, object and user; it opens nothing else.
+A signed URL is valid for one repository, one object and one user only.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ MOST_OBJECTS = 1000
 
 
 def batch(request: Request, repo: Repo) -> Response:
-    """POST info/lfs/objects/batch, for uploads and downloads."""
+    """POST info/lfs/objects/batch: the URLs to upload or download objects."""
     body = request.json()
     operation = body.text("operation")
     objects = body.objects("objects")
     if operation not in ("upload", "download") or len(objects) > MOST_OBJECTS:
-        raise HttpError(422, f"An operation must be upload or download, of {MOST_OBJECTS} objects")
+        raise HttpError(
+            422, f"operation must be upload or download, of at most {MOST_OBJECTS} objects"
+        )
     if operation == "upload":
         request.known_user()
     request.readable(repo)
@@ -87,25 +89,25 @@ def _batch_item(
 
 
 def verify(request: Request, repo: Repo) -> Response:
-    """POST verify: whether the object has arrived."""
+    """POST info/lfs/verify: succeeds if the object was uploaded."""
     user = request.known_user()
     request.readable(repo)
     body = request.json()
     sha, size = body.text("oid", most=64), body.whole("size")
     if not is_sha(sha) or request.hub.store.referable_size(repo, sha, user) != size:
-        raise HttpError(404, f"The object {sha} has not arrived")
+        raise HttpError(404, f"The object {sha} was not uploaded")
     return json_response({})
 
 
 def _verified_claims(request: Request, purpose: str, sha: str) -> dict[str, Any]:
     claims = request.hub.signer.verify(purpose, request.first("sig"))
     if claims["sha"] != sha or request.hub.store.repo_by_id(claims["repo"]) is None:
-        raise HttpError(403, "This address belongs to another object or repository")
+        raise HttpError(403, "This URL belongs to another object or repository")
     return claims
 
 
 def open_upload(request: Request) -> tuple[Incoming, dict[str, Any]]:
-    """PUT of an object or a part: a place for the bytes that follow, and what was signed."""
+    """Start the upload that a PUT's signed URL allows; also returns the claims of the URL."""
     lfs = request.hub.lfs
     if request.parts[1] == "objects" and len(request.parts) == 3:
         claims = _verified_claims(request, "upload", request.parts[2])
@@ -118,7 +120,7 @@ def open_upload(request: Request) -> tuple[Incoming, dict[str, Any]]:
 
 
 def finish_upload(request: Request, incoming: Incoming, claims: dict[str, Any]) -> Response:
-    """The bytes are here: name them and note who brought them."""
+    """Store an uploaded object or part, and record who uploaded an object."""
     sha = incoming.keep()
     if "number" not in claims:
         _record_upload(request, claims)
@@ -126,7 +128,7 @@ def finish_upload(request: Request, incoming: Incoming, claims: dict[str, Any]) 
 
 
 def complete(request: Request, sha: str) -> Response:
-    """POST completion of an upload in parts."""
+    """POST lfs/complete: assemble an object that was uploaded in parts."""
     claims = _verified_claims(request, "complete", sha)
     if request.hub.lfs.size(sha) != claims["size"]:
         request.hub.lfs.assemble(_upload_id(claims), sha, claims["size"])
@@ -137,7 +139,7 @@ def complete(request: Request, sha: str) -> Response:
         )
         is None
     ):
-        # Somebody else's object is here already; these bytes have to be shown all the same.
+        # The object exists, but this user must still prove to have its bytes.
         request.hub.lfs.assemble(_upload_id(claims), sha, claims["size"])
     _record_upload(request, claims)
     return json_response({"success": True})
@@ -147,19 +149,19 @@ def _record_upload(request: Request, claims: dict[str, Any]) -> None:
     if request.hub.store.repo_by_id(claims["repo"]) is None:
         raise HttpError(404, "The repository was deleted meanwhile", "RepoNotFound")
     request.hub.store.record_upload(claims["repo"], claims["sha"], claims["user"], claims["size"])
-    # A deletion of the last other holder may have come first.
+    # Another repository's deletion may have removed the bytes just before they were recorded.
     if request.hub.lfs.size(claims["sha"]) != claims["size"]:
         raise HttpError(409, "The object was deleted meanwhile; upload it again")
 
 
 def _upload_id(claims: dict[str, Any]) -> str:
-    """One name for all parts of one user's upload of an object to a repository."""
+    """The id of an upload in parts: one per repository, user and object."""
     identity = f"{claims['repo']} {claims['user']} {claims['sha']} {claims['size']}"
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def download(request: Request, sha: str) -> Response:
-    """GET an object by a signed address."""
+    """GET lfs/objects: an object by a signed URL."""
     from builders.hub_server.download import range_response
 
     claims = _verified_claims(request, "download", sha)
@@ -170,12 +172,12 @@ def download(request: Request, sha: str) -> Response:
 
 
 def xet_token(request: Request, repo: Repo, right: str) -> Response:
-    """GET a token for the upload half of Xet; nobody is asked to read by it."""
+    """GET xet-write-token; there are no tokens for reading, since downloads use plain HTTP."""
     if right != "write":
-        raise HttpError(404, "Downloads go by plain HTTP here", "EntryNotFound")
+        raise HttpError(404, "Downloads use plain HTTP here", "EntryNotFound")
     user = request.known_user()
     request.readable(repo)
-    # The clients remember what they sent by address: one for each data folder and user.
+    # Clients cache by this URL which chunks they have sent: one URL per data folder and user.
     space = hashlib.sha256(f"{request.hub.instance_id} {user.lower()}".encode()).hexdigest()[:24]
     token = request.hub.signer.sign("xet", XET_LIFETIME_S, repo=repo.id, user=user, space=space)
     until = request.hub.signer.verify("xet", token)["until"]
@@ -189,15 +191,17 @@ def xet_token(request: Request, repo: Repo, right: str) -> Response:
 
 
 def xet(request: Request) -> Response:
-    """The content-addressed store's own routes, below /xet/<space>."""
+    """The routes of the content-addressed store, below /xet/<space>."""
     space, route = request.parts[1], list(request.parts[2:])
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
-        raise HttpError(401, "A Xet token is needed")
+        raise HttpError(401, "A Xet token is required")
     claims = request.hub.signer.verify("xet", token.strip())
     if claims["space"] != space:
         raise HttpError(403, "This token belongs to another store")
-    store = request.hub.xet.get(space)  # requests to these routes come one at a time
+    store = request.hub.xet.get(
+        space
+    )  # no lock: the application runs one request to these routes at a time
     if store is None:
         store = request.hub.xet[space] = XetStore(request.hub.data / "xet" / space)
     try:

@@ -1,4 +1,4 @@
-"""Webhooks: who watches what, and its delivery; only to this machine, with bounded patience."""
+"""Webhooks: their routes, and the delivery of events, to loopback only and with few retries."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MOST_WAITING = 1000
 MOST_HOOKS = 100
 TIMEOUT_S = 5.0
 RETRY_DELAYS_S = (0.2, 1.0, 3.0)
-"""Waits before the second, third and fourth attempt; there is no fifth."""
+"""Delays before the second, third and fourth attempt, which is the last."""
 
 
 class Webhooks:
-    """Delivers events to the addresses that watch for them, on a thread of its own."""
+    """Delivers events to the URLs of webhooks, in order, on a thread of its own."""
 
     def __init__(self, store: Store, git_: Git, endpoint: str) -> None:
         self._store = store
@@ -42,7 +42,7 @@ class Webhooks:
         self._thread: threading.Thread | None = None
 
     def notify(self, repo: Repo, action: str, scope: str, **facts: Any) -> None:
-        """Hand an event to every webhook that watches this repository."""
+        """Queue an event for every webhook that watches this repository."""
         webhooks = self._store.rows("select * from webhook where not disabled")
         webhooks = [
             webhook for webhook in webhooks if self._watches(webhook, repo, scope.split(".")[0])
@@ -60,11 +60,11 @@ class Webhooks:
                 self._queue.put_nowait(
                     (webhook["id"], webhook["url"], body, webhook["secret"] or "")
                 )
-            except queue.Full:  # who does not answer for a thousand events has lost the rest
+            except queue.Full:  # a receiver that is 1000 events behind loses the rest
                 return
 
     def stop(self) -> None:
-        """Give up what waits."""
+        """Stop the thread; events that were not delivered yet are lost."""
         self._stopped.set()
         if self._thread is not None:
             with suppress(queue.Full):
@@ -124,7 +124,7 @@ class Webhooks:
 
 
 def _send(url: str, body: bytes, secret: str) -> bool:
-    """Whether the address took the event; redirects are not followed."""
+    """Send an event; True if the response is a success. Redirects are not followed."""
     parts = urlsplit(url)
     host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
     connection = http.client.HTTPConnection(host or "", parts.port or 80, timeout=TIMEOUT_S)
@@ -151,7 +151,7 @@ def _checked_url(url: str) -> str:
     if not local or parts.scheme != "http" or parts.username or not url.isascii() or " " in url:
         raise HttpError(400, "url must be http:// on this machine (127.0.0.1 or localhost)")
     if any(ord(character) < 33 for character in url):
-        raise HttpError(400, "url must hold no control character")
+        raise HttpError(400, "url must not contain a control character")
     return url
 
 
@@ -188,7 +188,7 @@ def _create(request: Request, user: str) -> Response:
     if "jobSourceId" in body.value:
         raise HttpError(400, "Jobs do not run here; give a url")
     if len(store.rows("select 1 from webhook where account = ?", user)) >= MOST_HOOKS:
-        raise HttpError(400, f"A user may have {MOST_HOOKS} webhooks")
+        raise HttpError(400, f"A user may have at most {MOST_HOOKS} webhooks")
     store.run(
         "insert into webhook values (?, ?, ?, ?, ?, ?, 0)",
         *(id_, user, _checked_url(body.text("url", most=2000))),
@@ -214,7 +214,7 @@ def _update(request: Request, row: sqlite3.Row) -> None:
 def _secret(body: Body, default: str) -> str:
     secret = body.text("secret", default, 1000)
     if not (secret.isascii() and (secret.isprintable() or not secret)):
-        raise HttpError(400, "secret must be printable ASCII: it travels in a header")
+        raise HttpError(400, "secret must be printable ASCII, since it is sent in a header")
     return secret
 
 
@@ -236,7 +236,7 @@ def _domains(body: Body) -> list[str]:
 
 
 def _webhook(row: sqlite3.Row) -> dict[str, Any]:
-    """A webhook as it is told; its secret never comes back."""
+    """A webhook as the API shows it, without its secret."""
     return {
         "id": row["id"],
         "url": row["url"],

@@ -1,8 +1,8 @@
-"""Xet uploads decoded: xorbs are kept, and a shard's files come out of them as plain bytes.
+"""Decodes Xet uploads: stores xorbs, and rebuilds the files of a shard from them.
 
-A xorb is a row of compressed chunks; a shard says which runs of chunks make up which file. The
-xorb's own hash is taken at its word: whoever uploads a false one spoils an upload that uses it,
-but no file, since each file that leaves here has the SHA-256 that its shard declares.
+A xorb is a sequence of compressed chunks; a shard lists which ranges of chunks make up which file.
+A xorb's hash is not checked: a wrong one makes uploads that use the xorb fail, but cannot change a
+file, since every file must have the SHA-256 that its shard declares.
 
 Source: the Xet protocol (https://huggingface.co/docs/xet), its pages on xorbs and shards.
 """
@@ -26,7 +26,7 @@ MOST_XORB_BYTES = 64 * 2**20
 MOST_XORB_CHUNKS = 8 * 1024
 MOST_CHUNK_BYTES = 128 * 2**10
 MOST_SHARD_BYTES = 64 * 2**20
-MOST_FILE_BYTES = 50 * 10**9  # of all files of a shard: a few terms may stand for many bytes
+MOST_FILE_BYTES = 50 * 10**9  # of all files of a shard, since a few terms can describe many bytes
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _FOOTER = b"XETBLOB"
@@ -42,11 +42,11 @@ _WITH_SHA256 = 1 << 30
 
 
 class XetError(ValueError):
-    """Bytes that are no xorb or no shard, or that ask for what is not there; nothing was kept."""
+    """A xorb or a shard that is invalid, or a shard that refers to missing chunks."""
 
 
 class _Term(NamedTuple):
-    """A run of a xorb's chunks, `first` to before `end`, and how many bytes they unpack to."""
+    """The chunks of a xorb from `first` to before `end`, which decompress to `size` bytes."""
 
     xorb: str
     size: int
@@ -56,7 +56,7 @@ class _Term(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """A file of a shard; its terms stay in the shard, from byte `start` on."""
+    """A file of a shard, whose `entries` terms begin at byte `start` of the shard."""
 
     xet_hash: str
     sha256: str
@@ -67,14 +67,14 @@ class _File:
 
 @dataclass(frozen=True, kw_only=True)
 class _Index:
-    """Where a xorb's chunks begin, and how many bytes all chunks before each unpack to."""
+    """The offset of each chunk in a xorb, and the decompressed size of all chunks before it."""
 
     starts: array[int]
     unpacked: array[int]
 
 
 class XetStore:
-    """The xorbs of a Hub in a folder, which one process holds at a time."""
+    """The xorbs of a Hub in a folder that one process uses at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -83,10 +83,10 @@ class XetStore:
             unfinished.unlink()
 
     def put_xorb(self, hash_hex: str, body: bytes) -> bool:
-        """Keeps a xorb, whole or not at all; whether it is new.
+        """Store a complete xorb; False if it is stored already.
 
         Raises:
-            XetError: The hash is none, or the bytes are no xorb.
+            XetError: The hash or the xorb is invalid; nothing is stored.
         """
         path = self._path(hash_hex)
         if path.exists():
@@ -110,15 +110,20 @@ class XetStore:
     def put_shard(
         self, body: bytes, store_file: Callable[[str, Iterator[bytes]], None]
     ) -> list[tuple[str, str, int]]:
-        """Gives each file of a shard to `sink` as its SHA-256 and its bytes, a chunk at a time.
+        """Rebuild the files of a shard.
 
-        Every term is checked against its xorb before the sink is called for the first time. The
-        bytes that do not have their SHA-256 end in an error, so the sink has to keep a file only
-        when they end without one. Gives the Xet hash, the SHA-256 and the size of each file.
+        Args:
+            body: The shard.
+            store_file: Called for each file with its SHA-256 and an iterator of its bytes. The
+                iterator raises XetError after the last chunk if the bytes do not have the SHA-256,
+                and the file must not be kept then. All terms are checked before the first call.
+
+        Returns:
+            The Xet hash, the SHA-256 and the size in bytes of each file.
 
         Raises:
-            XetError: The bytes are no shard, a xorb is missing or does not have what a term asks
-                for, or a file's bytes do not have the SHA-256 that the shard declares.
+            XetError: The shard is invalid, a xorb is missing or does not have the chunks of a
+                term, or a file does not have the SHA-256 that the shard declares.
         """
         files = _files(body)
         indexes: dict[str, _Index] = {}
@@ -139,7 +144,7 @@ class XetStore:
         for file in files:
             stream = self._stream(body, file, indexes)
             store_file(file.sha256, stream)
-            for _ in stream:  # what the sink left unread has to be right as well
+            for _ in stream:  # the SHA-256 is checked only after the last chunk
                 pass
         return [(file.xet_hash, file.sha256, file.size) for file in files]
 
@@ -152,7 +157,7 @@ class XetStore:
                     digest.update(data)
                     yield data
         if digest.hexdigest() != file.sha256:
-            raise XetError(f"the bytes declared as SHA-256 {file.sha256} have {digest.hexdigest()}")
+            raise XetError(f"a file declared with SHA-256 {file.sha256} has {digest.hexdigest()}")
 
     @contextlib.contextmanager
     def _opened(self, hash_hex: str) -> Iterator[mmap.mmap]:
@@ -166,14 +171,14 @@ class XetStore:
 
     def _path(self, hash_hex: str) -> Path:
         if not _HASH.fullmatch(hash_hex):
-            raise XetError(f"{hash_hex[:80]!r} is no hash; expected 64 lower-case hex digits")
+            raise XetError(f"{hash_hex[:80]!r} is not a hash; expected 64 lower-case hex digits")
         return self.folder / hash_hex
 
 
 def _index(body: bytes | mmap.mmap) -> _Index:
-    """Where the chunks of a xorb lie, by their headers; nothing is unpacked."""
+    """The index of a xorb, from the headers of its chunks; nothing is decompressed."""
     if len(body) > MOST_XORB_BYTES:
-        raise XetError(f"a xorb of {len(body)} bytes; the most is {MOST_XORB_BYTES}")
+        raise XetError(f"a xorb may have at most {MOST_XORB_BYTES} bytes, not {len(body)}")
     starts, unpacked = array("I", [0]), array("Q", [0])
     offset = 0
     while offset < len(body) and body[offset : offset + len(_FOOTER)] != _FOOTER:
@@ -183,7 +188,7 @@ def _index(body: bytes | mmap.mmap) -> _Index:
         if version != 0 or scheme not in (_NONE, _LZ4, _BG4_LZ4):
             raise XetError(f"chunk at byte {offset}: version {version}, scheme {scheme} is unknown")
         if not 0 < size <= MOST_CHUNK_BYTES or packed > MOST_CHUNK_BYTES:
-            raise XetError(f"chunk at byte {offset}: {packed} bytes for {size} is out of bounds")
+            raise XetError(f"chunk at byte {offset}: {packed} bytes for {size} are out of bounds")
         offset += _CHUNK + packed
         if offset > len(body):
             raise XetError(
@@ -192,47 +197,47 @@ def _index(body: bytes | mmap.mmap) -> _Index:
         starts.append(offset)
         unpacked.append(unpacked[-1] + size)
         if len(starts) > MOST_XORB_CHUNKS + 1:
-            raise XetError(f"a xorb with more than {MOST_XORB_CHUNKS} chunks")
+            raise XetError(f"a xorb may have at most {MOST_XORB_CHUNKS} chunks")
     if offset == 0:
-        raise XetError("a xorb without a chunk")
+        raise XetError("a xorb must have at least one chunk")
     return _Index(starts=starts, unpacked=unpacked)
 
 
 def _header(body: bytes | mmap.mmap, start: int) -> tuple[int, int, int, int]:
-    """A chunk's version, packed size, scheme and unpacked size."""
+    """The fields of a chunk's header: version, compressed size, scheme, decompressed size."""
     head = body[start : start + _CHUNK]
     return head[0], int.from_bytes(head[1:4], "little"), head[4], int.from_bytes(head[5:], "little")
 
 
 def _chunk(body: bytes | mmap.mmap, index: _Index, chunk: int) -> bytes:
-    """The bytes of a chunk, unpacked; never more than its header says."""
+    """The decompressed bytes of a chunk, as many as its header declares."""
     start = index.starts[chunk]
     _, packed, scheme, size = _header(body, start)
     data = body[start + _CHUNK : start + _CHUNK + packed]
     if scheme != _NONE:
         data = _decompressed(data, size)
     if len(data) != size:
-        raise XetError(f"chunk {chunk} unpacks to {len(data)} bytes; its header says {size}")
+        raise XetError(f"chunk {chunk} has {len(data)} bytes; its header declares {size}")
     return _ungrouped(data) if scheme == _BG4_LZ4 else data
 
 
 def _decompressed(frame: bytes, size: int) -> bytes:
-    """An LZ4 frame's content, if it is no longer than `size`; the frame's own word is not taken."""
+    """An LZ4 frame's content, at most `size` bytes, whatever size the frame itself declares."""
     import lz4.frame
 
     decompressor = lz4.frame.LZ4FrameDecompressor()
     try:
-        # One byte more than announced shows a frame that is longer, and makes an end be seen.
+        # One byte more than declared: so a longer frame is noticed, and the end of a right one.
         data: bytes = decompressor.decompress(frame, max_length=size + 1)
     except (RuntimeError, MemoryError) as error:
-        raise XetError(f"a chunk is no LZ4 frame ({error})") from None
+        raise XetError(f"a chunk is not an LZ4 frame ({error})") from None
     if len(data) > size or not decompressor.eof or decompressor.unused_data:
         raise XetError(f"a chunk's LZ4 frame does not end with its {size} bytes")
     return data
 
 
 def _ungrouped(grouped: bytes) -> bytes:
-    """Bytes back in their order that stood grouped: all first of four, all second, and so on."""
+    """Undo the grouping of scheme BG4: all first bytes of four, then all second ones, and so on."""
     plain = bytearray(len(grouped))
     offset = 0
     for position in range(4):
@@ -243,12 +248,12 @@ def _ungrouped(grouped: bytes) -> bytes:
 
 
 def _files(body: bytes) -> list[_File]:
-    """The files that a shard declares. What follows them, its list of xorbs, is of no use here."""
+    """The files that a shard declares; the list of xorbs after them is not needed."""
     if len(body) > MOST_SHARD_BYTES:
-        raise XetError(f"a shard of {len(body)} bytes; the most is {MOST_SHARD_BYTES}")
+        raise XetError(f"a shard may have at most {MOST_SHARD_BYTES} bytes, not {len(body)}")
     head = struct.pack("<32sQ", _MAGIC, _VERSION)
     if not body.startswith(head) or len(body) < _RECORD.size:
-        raise XetError(f"no shard: it does not begin with the magic tag and version {_VERSION}")
+        raise XetError(f"not a shard: it does not begin with the magic tag and version {_VERSION}")
     files = []
     offset = _RECORD.size
 
@@ -264,13 +269,15 @@ def _files(body: bytes) -> list[_File]:
     while (header := record())[0] != _BOOKEND:
         xet_hash, flags, entries, _, _ = header
         start = offset
-        size = sum(record()[2] for _ in range(entries))  # a false count ends with the bytes
+        size = sum(
+            record()[2] for _ in range(entries)
+        )  # a false count runs into the end of the shard
         total += size
         if total > MOST_FILE_BYTES:
-            raise XetError(f"a shard with files of over {MOST_FILE_BYTES} bytes")
+            raise XetError(f"the files of a shard may have at most {MOST_FILE_BYTES} bytes")
         offset += _RECORD.size * entries if flags & _WITH_VERIFICATION else 0
         if not flags & _WITH_SHA256:
-            raise XetError(f"file {_hex(xet_hash)} comes without its SHA-256; declare it")
+            raise XetError(f"file {_hex(xet_hash)} has no SHA-256; declare it")
         sha256 = _hex(record()[0])
         files.append(
             _File(xet_hash=_hex(xet_hash), sha256=sha256, size=size, start=start, entries=entries)
@@ -285,5 +292,5 @@ def _terms(body: bytes, file: _File) -> Iterator[_Term]:
 
 
 def _hex(raw: bytes) -> str:
-    """A hash as the protocol writes it: four little-endian words of 64 bits."""
+    """A hash as the protocol writes it: four little-endian words of 64 bits, in hex."""
     return "".join(f"{word:016x}" for word in struct.unpack("<4Q", raw))

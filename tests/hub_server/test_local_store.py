@@ -130,7 +130,7 @@ def test_a_repository_s_name_may_have_96_characters_and_dots_and_dashes() -> Non
 
 @each("namespace", ["api", "datasets", "LFS", "xet"])
 def test_no_namespace_hides_the_server_s_own_addresses(namespace: str) -> None:
-    with pytest.raises(HttpError, match="server's own"):
+    with pytest.raises(HttpError, match="reserved"):
         names.repo_id(namespace, "set")
 
 
@@ -519,7 +519,7 @@ def test_rows_and_references_are_written_in_an_order_that_a_kill_may_break_off(
 
 @each("name", ["", "a b", "api", "../x", "a--b"])
 def test_no_user_is_called_so(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="cannot be a user's name"):
+    with pytest.raises(InputError, match="not a valid user name"):
         add_user(tmp_path, name)
 
 

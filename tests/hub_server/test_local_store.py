@@ -1,4 +1,4 @@
-"""What lies beneath the embedded Hub: names, git trees and merges, large objects, accounts."""
+"""The parts of the embedded Hub without HTTP: names, git, LFS objects, accounts, webhooks."""
 
 import ast
 import hashlib
@@ -390,7 +390,7 @@ LOCKING = {
 
 
 def everything(api: HfApi, repo: str) -> None:
-    """Whatever a client can do to a repository that takes its lock."""
+    """All operations of a client that take a repository's lock."""
     at: dict[str, Any] = {"repo_id": repo, "repo_type": "dataset"}
     api.create_repo(**at)
     for name in ("a.txt", "b.bin"):
@@ -447,57 +447,57 @@ def test_a_data_folder_of_an_older_potstill_goes_on_with_its_owner_and_its_users
 def test_nobody_waits_for_a_repository_while_holding_the_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two locks taken in two orders would one day block for ever: first git's, then the store's."""
-    mine = threading.local()
-    together, enter = Store.together, git.Lock.__enter__
-    took: set[str] = set()
-    wrong: set[str] = set()
+    """The order is git's lock, then the store's; with two orders, threads could deadlock."""
+    per_thread = threading.local()
+    transaction, enter = Store.transaction, git.Lock.__enter__
+    locking: set[str] = set()
+    inside_transaction: set[str] = set()
 
     @contextmanager
-    def noted(self: Store) -> Iterator[None]:
-        with together(self):
-            mine.depth = getattr(mine, "depth", 0) + 1
+    def counted(self: Store) -> Iterator[None]:
+        with transaction(self):
+            per_thread.depth = getattr(per_thread, "depth", 0) + 1
             try:
                 yield
             finally:
-                mine.depth -= 1
+                per_thread.depth -= 1
 
     def entered(self: git.Lock) -> None:
-        by = sys._getframe(1).f_code.co_name
-        took.add(by)
-        if getattr(mine, "depth", 0):
-            wrong.add(by)
+        function = sys._getframe(1).f_code.co_name
+        locking.add(function)
+        if getattr(per_thread, "depth", 0):
+            inside_transaction.add(function)
         enter(self)
 
-    monkeypatch.setattr(Store, "together", noted)
+    monkeypatch.setattr(Store, "transaction", counted)
     monkeypatch.setattr(git.Lock, "__enter__", entered)
     with here(monkeypatch, tmp_path / "hf"), serving(tmp_path / "hub") as running:
         everything(HfApi(endpoint=running.endpoint, token=running.token), "potstill/set")
-    assert wrong == set()
-    assert took == LOCKING
+    assert inside_transaction == set()
+    assert locking == LOCKING
 
 
 def test_rows_and_references_are_written_in_an_order_that_a_kill_may_break_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An object too many, or a request to merge again; never a reference to what was deleted."""
+    """A kill may leave an unused object, or a merge to repeat, never a reference to a lost object."""
     order: list[str] = []
-    refer, run, create = Store.refer, Store.run, References.create
+    record, run, create = Store.record_reference, Store.run, References.create
 
-    def referred(self: Store, *words: Any) -> None:
+    def recorded_reference(self: Store, *values: Any) -> None:
         order.append("object")
-        refer(self, *words)
+        record(self, *values)
 
     def ran(self: Store, query: str, *values: Any) -> int:
         if found := re.match(r"(insert into|update) discussion (values|set \w+)", query):
             order.append(found[0])
         return run(self, query, *values)
 
-    def created(self: References, name: str, *words: Any, **more: Any) -> Any:
+    def created(self: References, name: str, *values: Any, **named: Any) -> Any:
         order.append(name)
-        return create(self, name, *words, **more)
+        return create(self, name, *values, **named)
 
-    monkeypatch.setattr(Store, "refer", referred)
+    monkeypatch.setattr(Store, "record_reference", recorded_reference)
     monkeypatch.setattr(Store, "run", ran)
     monkeypatch.setattr(References, "create", created)
     with here(monkeypatch, tmp_path / "hf"), serving(tmp_path / "hub") as running:
@@ -527,7 +527,7 @@ def test_no_user_is_called_so(tmp_path: Path, name: str) -> None:
 
 
 class Listener(http.server.BaseHTTPRequestHandler):
-    """Refuses the first event once, then takes all."""
+    """Rejects the first event once, then accepts all."""
 
     heard: list[tuple[str | None, dict[str, Any]]]
 

@@ -480,7 +480,7 @@ def test_nobody_waits_for_a_repository_while_holding_the_database(
 def test_rows_and_references_are_written_in_an_order_that_a_kill_may_break_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kill may leave an unused object, or a merge to repeat, never a reference to a lost object."""
+    """A kill may leave an unused object or a merge to repeat, never a reference to nothing."""
     order: list[str] = []
     record, run, create = Store.record_reference, Store.run, References.create
 

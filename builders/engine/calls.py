@@ -82,8 +82,8 @@ class Question:
         about: What the step needs to know about the question later; JSON values.
         teacher: The name of one of the teachers that share the role; None means the first.
         sampling: Sampling parameters in addition to those of the role.
-        again: Sampling parameters to change when an answer could not be parsed: at temperature 0
-            the same answer would come back.
+        retry_sampling: Sampling parameters to change once an answer could not be parsed: at
+            temperature 0 the same answer would come back.
         schema: A JSON schema for the answer, where the endpoint supports one.
         sample: 0 for the first answer to the same question.
     """
@@ -92,7 +92,7 @@ class Question:
     about: Mapping[str, Any] = field(default_factory=dict)
     teacher: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    again: Mapping[str, Any] = field(default_factory=dict)
+    retry_sampling: Mapping[str, Any] = field(default_factory=dict)
     schema: Mapping[str, Any] | None = None
     sample: int = 0
 
@@ -121,7 +121,7 @@ class Failure(Exception):
     Attributes:
         cause: One or two lower-case words that group failures: `time-out`, `http 500`, ...
         fatal: No call to this teacher can succeed until a person acts.
-        again: Sending the call once more may help.
+        retryable: Sending the call once more may help.
         after_s: Seconds to wait before that, as the endpoint asked (Retry-After); None: it did not.
         status: The HTTP status, where there was one.
         attempts: How many requests were sent for the call.
@@ -133,14 +133,14 @@ class Failure(Exception):
         message: str,
         *,
         fatal: bool = False,
-        again: bool = False,
+        retryable: bool = False,
         after_s: float | None = None,
         status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.cause = cause
         self.fatal = fatal
-        self.again = again
+        self.retryable = retryable
         self.after_s = after_s
         self.status = status
         self.attempts = 1

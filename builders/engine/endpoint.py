@@ -170,14 +170,14 @@ class EndpointTeacher:
                 "time-out",
                 f"{self.name} gave no answer within {self._timeout_s:g} s; is it overloaded? "
                 "raise --timeout or lower --concurrency",
-                again=True,
+                retryable=True,
             ) from None
         except aiohttp.ClientConnectorError as error:
             raise Failure(
                 "no connection",
                 f"nothing listens at {self.name} ({error.os_error.strerror or error.os_error}); "
                 "expected an OpenAI-compatible endpoint; start it or correct --teacher",
-                again=True,
+                retryable=True,
             ) from None
         except aiohttp.InvalidURL:
             raise Failure(
@@ -187,7 +187,7 @@ class EndpointTeacher:
             raise Failure(
                 "broken off",
                 self._clean(f"{self.name} broke off the connection: {error}"),
-                again=True,
+                retryable=True,
             ) from None
 
     def _status_failure(self, status: int, headers: Any, body: bytes) -> Failure:
@@ -212,7 +212,7 @@ class EndpointTeacher:
         return Failure(
             f"http {status}",
             f"{self.name} answered {status}: {message}",
-            again=status >= 500 or status in _RETRIED,
+            retryable=status >= 500 or status in _RETRIED,
             after_s=retry_after_s(headers) or rate_limit_s(headers),
             status=status,
         )
@@ -234,7 +234,9 @@ class EndpointTeacher:
         except ValueError:
             kind = "HTML" if body.lstrip()[:1] == b"<" else "not JSON"
             raise Failure(
-                kind, f"{self.name} answered 200 with {kind}; is this the /v1 address?", again=True
+                kind,
+                f"{self.name} answered 200 with {kind}; is this the /v1 address?",
+                retryable=True,
             ) from None
         try:
             choice = given["choices"][0]
@@ -242,11 +244,15 @@ class EndpointTeacher:
             content = message["content"]
         except (KeyError, IndexError, TypeError):
             raise Failure(
-                "no content", f"{self.name} gave an answer without choices or message", again=True
+                "no content",
+                f"{self.name} gave an answer without choices or message",
+                retryable=True,
             ) from None
         tools = message.get("tool_calls")
         if not isinstance(content, str) and not tools:
-            raise Failure("no content", f"{self.name} gave an answer without content", again=True)
+            raise Failure(
+                "no content", f"{self.name} gave an answer without content", retryable=True
+            )
         usage = given.get("usage")
         usage = usage if isinstance(usage, dict) else {}
         logprobs = choice.get("logprobs")

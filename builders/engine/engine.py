@@ -1,9 +1,9 @@
-"""Runs pipelines with its teachers on one event loop: asks once, records first, stops cleanly.
+"""Runs pipelines and their teachers on one event loop: calls once, records first, stops cleanly.
 
-The loop has a thread of its own, so that a build also runs where another loop is at work, as in a
-notebook; the caller's thread waits, and takes the signals. A signal, the budget and the watchdog
-stop a build the same way: no request is sent any more, and those that are out get ten seconds to
-answer and be recorded.
+The loop has its own thread, so that a build also runs where another loop is running, as in a
+notebook; the caller's thread waits and handles signals. A signal, the budget and the watchdog stop
+a build in the same way: no more requests are sent, and those in flight have ten seconds to be
+answered and recorded.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_HOPELESS = 20  # calls that failed one after another for one cause: the next would as well
-_DRAIN_S = 10.0
-_STILL_S = 20.0  # without any movement, before the line says what is waited for
-_STUCK_S = 45.0  # without any movement and with nothing that could bring one, before giving up
+_MOST_FAILURES = 20  # in a row and for one cause; then the next call would fail as well
+_DRAIN_S = 10.0  # for requests in flight to be answered when a build stops
+_STILL_S = 20.0  # without progress, after which the line shows what the build waits for
+_STUCK_S = 45.0  # without progress and with nothing that could bring any, after which it stops
 
 
 class Engine:
-    """A recipe's teachers, started, and its ledger; use as a context manager, then call it.
+    """A recipe's started teachers and its ledger; a context manager that runs pipelines.
 
-    `used` holds the keys of the calls this build's rows rest on, and the role each was asked in.
+    `used` has the keys of the calls that this build's rows were made from, with the role of each.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Engine:
             self._wait_for(self._drain())
         finally:
             self._close()
-        if self._signal and not error:  # it came when no call was left to stop for
+        if self._signal and not error:  # it arrived when no call was left to stop
             raise self._signal
 
     async def _start(self) -> None:
@@ -113,17 +113,17 @@ class Engine:
             await one.start()
         for role in self._recipe.roles:
             many = self._pool.of(role, self._recipe).values()
-            [(who, times)] = Counter(map(address, many)).most_common(1)
+            [(repeated, times)] = Counter(map(address, many)).most_common(1)
             if times > 1:
                 raise InputError(
-                    f"{who.model!r} of {who.endpoint} is named twice for {role!r}; take one away, "
-                    "or give it another #MODEL"
+                    f"{repeated.model!r} of {repeated.endpoint} is named twice for {role!r}; "
+                    "remove one, or give it another #MODEL"
                 )
         run_limits, stopping = self._run_limits, lambda: self._stop is not None
         self._clients = teacher_clients(self._pool, run_limits, self._progress, stopping=stopping)
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Run it on the loop, whatever loop runs in this thread."""
+        """Run a coroutine on the engine's loop, even if this thread runs another one."""
         return self._thread.submit(self._runner.run, coroutine).result()
 
     def _close(self) -> None:
@@ -140,7 +140,7 @@ class Engine:
             await one.stop()
 
     def identities(self) -> dict[str, dict[str, Any]]:
-        """Who answered in which role, for the lineage."""
+        """The identity of each teacher by its name in the recipe, for the lineage."""
         return {
             name: one.identity()
             for role in self._recipe.roles
@@ -157,7 +157,7 @@ class Engine:
     def __call__(
         self, pipeline: Callable[..., Any], rows: Sequence[Raw], **wiring: Any
     ) -> list[Raw]:
-        """The pipeline's raw rows, in the order of `rows`; a failed row carries `failed`."""
+        """Run a pipeline; return its raw rows in the order of `rows`, lost ones with `failed`."""
         execution_of = _executor()
         line = pipeline(self.teach, **wiring)
         if self._recipe.candidates:
@@ -173,11 +173,11 @@ class Engine:
 
     @property
     def stopped(self) -> PotstillError | None:
-        """Why nothing more is asked; None while asking goes on."""
+        """Why no more requests are sent; None while the build goes on."""
         return self._stop
 
     def made(self, rows: int) -> None:
-        """Count what a recipe with rounds has made so far."""
+        """Set the number of rows that a recipe with rounds has made so far."""
         self._progress.rows = rows
         self._progress.moved()
 
@@ -190,7 +190,7 @@ class Engine:
     async def _unless(
         self, watch: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Result]
     ) -> Result:
-        """What `work` gives, unless `watch` raises a reason to stop before."""
+        """The result of `work`, unless `watch` raises a reason to stop first."""
         watching, working = asyncio.ensure_future(watch), asyncio.ensure_future(work)
         try:
             await asyncio.wait([watching, working], return_when=asyncio.FIRST_COMPLETED)
@@ -208,7 +208,7 @@ class Engine:
         raise self._stop
 
     async def _watch(self, execution: Execution) -> None:
-        """Say what nothing moves for; raise when asked to stop, or when nothing can move."""
+        """Show what a build without progress waits for; raise when it must stop or cannot go on."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop_asked.wait(), timeout=1.0)
@@ -216,25 +216,25 @@ class Engine:
                 raise self._stop
             still_s = time.monotonic() - self._progress.moved_at
             if still_s > _STILL_S:
-                waits = "; ".join([execution.status(), *self._waits()])
-                self._progress.note = f"nothing has moved for {still_s:.0f} s: {waits}"
+                status = "; ".join([execution.status(), *self._client_status()])
+                self._progress.note = f"nothing has moved for {still_s:.0f} s: {status}"
                 moves = any(client.can_move() for client in self._clients.values())
                 if still_s > _STUCK_S and not moves and not execution.working:
                     raise RecipeError(f"{self._progress.note}; nothing can move any more")
 
-    def _waits(self) -> list[str]:
-        """What each client with something on its way waits for."""
-        teacher_clients = [client for client in self._clients.values() if client.can_move()]
-        return [client.status() for client in teacher_clients or list(self._clients.values())[:1]]
+    def _client_status(self) -> list[str]:
+        """The status of each client with something in progress, else that of the first."""
+        busy = [client for client in self._clients.values() if client.can_move()]
+        return [client.status() for client in busy or list(self._clients.values())[:1]]
 
-    # --- asking
+    # --- calls
 
     async def answer(self, call: Call) -> Answer:
         """The answer to a call, from the ledger or the teacher; a call made twice is sent once.
 
         Raises:
-            Failure: This call has no answer.
-            PotstillError: No call will have one.
+            Failure: This call got no answer.
+            PotstillError: The build stops: no call will get one.
         """
         key = call.key
         task = self._pending.get(key)
@@ -244,48 +244,48 @@ class Engine:
                 if self._stop:
                     raise self._stop
                 task = self._pending[key] = self.loop.create_task(self._obtain(call))
-                task.add_done_callback(lambda done: self._landed(key, done))
-            # Shielded: an answer on its way is paid for and lands in the ledger, whoever gives up.
+                task.add_done_callback(lambda done: self._finished(key, done))
+            # Shielded: an answer in flight is paid for and is recorded, even if its row is lost.
             answer = await asyncio.shield(task)
         elif key not in self.used:
             self._progress.reused += 1
-        # Where two roles ask the same, one is named, whichever came first.
+        # If two roles make the same call, the same one is named whichever came first.
         self.used[key] = min(call.role, self.used.get(key, call.role))
         return answer
 
-    def _landed(self, key: bytes, task: asyncio.Task[Answer]) -> None:
+    def _finished(self, key: bytes, task: asyncio.Task[Answer]) -> None:
         del self._pending[key]
         if not task.cancelled():
-            task.exception()  # read here, so that nobody waiting for it is not a warning
+            task.exception()  # read here, as asyncio logs an exception that nobody has read
 
     async def _obtain(self, call: Call) -> Answer:
         progress = self._progress
         client = self._clients[Address(call.endpoint, call.model, call.revision)]
         if isinstance(client.teacher, RecordedTeacher):
             progress.failures += 1
-            raise self._ledger.failure(call.key) or self._stopped(
+            raise self._ledger.failure(call.key) or self._stop_for(
                 TeacherError(
-                    f"the ledger has no answer to call {call.id}; build with the teacher to have it"
+                    f"the ledger has no answer to call {call.id}; build with the teacher to get it"
                 )
             )
         try:
-            asked = await client.ask(call)
+            result = await client.ask(call)
         except Failure as failure:
             progress.failures += 1
             if failure.fatal or self._hopeless(call, failure):
-                self._stopped(TeacherError(str(failure)))
+                self._stop_for(TeacherError(str(failure)))
             await self._ledger.record_failure(call, failure, attempts=failure.attempts)
             raise self._stop or failure from None
         except OverBudget as over:
             message = (
-                f"stopped: {over}; every answer is in the ledger; a budget holds for one run: "
-                "build again, with a larger one to come further"
+                f"stopped: {over}; every answer is in the ledger; a budget applies to one run: "
+                "build again, with a larger one to get further"
             )
-            raise self._stopped(Stopped(message, 3)) from None
-        answer, cost_usd = asked.answer, asked.cost_usd
+            raise self._stop_for(Stopped(message, 3)) from None
+        answer, cost_usd = result.answer, result.cost_usd
         assert answer is not None
         await self._ledger.record(
-            call, answer, cost_usd=cost_usd, attempts=asked.requests, hedged=asked.hedged
+            call, answer, cost_usd=cost_usd, attempts=result.requests, hedged=result.hedged
         )
         self._failed[call.endpoint].clear()
         progress.calls += 1
@@ -300,41 +300,42 @@ class Engine:
     def _hopeless(self, call: Call, failure: Failure) -> bool:
         """Whether so many calls to one endpoint have failed in a row that the next would as well.
 
-        What could have helped itself by asking again is the endpoint's fault, at any time; what
-        could not may lie in some rows, once others had an answer.
+        A failure that is worth another attempt is always the endpoint's fault. Any other may be
+        caused by some rows, once other calls have been answered.
         """
         failed = self._failed[call.endpoint]
         failed[failure.cause] += 1
         untried = not self._progress.calls and not self._progress.reused
-        return failed[failure.cause] >= _HOPELESS and (failure.again or untried)
+        return failed[failure.cause] >= _MOST_FAILURES and (failure.retryable or untried)
 
     # --- stopping
 
-    def _stopped(self, why: PotstillError) -> PotstillError:
+    def _stop_for(self, why: PotstillError) -> PotstillError:
+        """Stop the build, if nothing has yet; return why it stops."""
         self._stop = self._stop or why
         self._stop_asked.set()
         return self._stop
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if self._signal:  # the second time: now; the ledger holds whatever was recorded
+        if self._signal:  # the second one ends the process now; what was recorded is safe
             with contextlib.suppress(OSError):
                 os.write(2, f"\npotstill: stopped at once by {name}\n".encode())
             os._exit(128 + number)
         self._signal = Stopped(
-            f"stopped by {name}; every answer is in the ledger; the same command goes on there",
+            f"stopped by {name}; every answer is in the ledger; run the command again to go on",
             128 + number,
         )
         self._stop = self._stop or self._signal
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
             self.loop.call_soon_threadsafe(self._stop_asked.set)
         if self._pending:
-            said = f"\n{name}: {len(self._pending)} calls may finish; once more to stop now\n"
+            notice = f"\n{name}: {len(self._pending)} calls may finish; repeat it to stop now\n"
             with contextlib.suppress(OSError):
-                os.write(2, said.encode())
+                os.write(2, notice.encode())
 
     async def _drain(self) -> None:
-        """Let what is out answer and be recorded, ten seconds at most; let nothing else start."""
+        """Let requests in flight be answered and recorded for `_DRAIN_S`; let no other start."""
         self._stop = self._stop or Stopped("the build is over", 1)
         self._progress.begin("stopping")
         pending = dict(self._pending)
@@ -349,9 +350,9 @@ class Engine:
 
 
 def _executor() -> type[Execution]:
-    """The executor, and with it distilabel, imported as fast and as quietly as it can be."""
-    hook = sys.excepthook  # distilabel's own would show a crash with all variables, keys too
-    gc.disable()  # 2,000 modules make nothing that could be freed yet: a fifth of the time
+    """The executor; its import, and that of distilabel, is made as fast and quiet as possible."""
+    hook = sys.excepthook  # distilabel replaces it by one that prints all variables, keys included
+    gc.disable()  # 2,000 modules free nothing yet; collecting takes a fifth of the time
     try:
         import builders.engine.workers  # noqa: F401 - silences a warning of distilabel's import
         from builders.engine.executor import Execution
@@ -364,7 +365,7 @@ def _executor() -> type[Execution]:
 
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Holds a folder for one build; the lock dies with its owner, however that dies.
+    """Holds a folder for one build; the lock ends with its process, however that ends.
 
     Raises:
         InputError: Another process holds it.
@@ -375,7 +376,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
             held.enter_context(file_lock(folder / ".lock"))
         except HeldElsewhere as owner:
             raise InputError(
-                f"another build is at work in {folder} ({owner}); wait for it, or name another "
+                f"another build is running in {folder} ({owner}); wait for it, or name another "
                 "folder with --work"
             ) from None
         yield

@@ -312,18 +312,15 @@ class Ledger:
             FolderError: The disk is full, `path` is not writable or the ledger is damaged; `path`
                 is unchanged.
         """
-        if path.exists() and not path.is_file():  # the rename below would replace even a device
-            raise InputError(
-                f"{path} exists and is not a regular file; expected a file to write or a new name; "
-                "give another path"
-            )
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if path.exists() and not path.is_file():  # the rename below would replace even a device
+            kind = "a folder" if path.is_dir() else "not a regular file"
+            raise InputError(f"{path} is {kind}; expected the name of a file to write; give one")
+
         kinds = [(name, kind) for kind, names in _EXPORTED.items() for name in names.split()]
         schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in kinds])
-        if path.is_dir():
-            raise FolderError(f"{path} is a folder; name a file in it")
         part = path.with_name(f".{path.name}.part")
         written = 0
         try:

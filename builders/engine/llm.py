@@ -128,7 +128,7 @@ class EngineLLM(LLM):  # type: ignore[misc]
     async def _reply(self, question: Question, parse: Parse, tries: int) -> Reply:
         reply: Reply = {"about": dict(question.about), "text": None, "parsed": None, "calls": []}
         for turn in range(tries):
-            sampling = {**question.sampling, **(question.again if turn else {})}
+            sampling = {**question.sampling, **(question.retry_sampling if turn else {})}
             # Part of the call's key: no two samples or turns of one question may share a number.
             sample = question.sample * tries + turn
             call = self._call(question.prompt, sample, question.teacher, sampling, question.schema)

@@ -118,7 +118,7 @@ class TeacherClient:
                     refusals, faults = refusals + refused, faults + (not refused)
                     down = refused and self._is_down(refusals)
                     failure.fatal = failure.fatal or down
-                    if not failure.again or down or faults >= _MOST_FAULTS or self._stopping():
+                    if not failure.retryable or down or faults >= _MOST_FAULTS or self._stopping():
                         raise
                     self.unsent.add(call.key)
                     self._progress.retries += 1

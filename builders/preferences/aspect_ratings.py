@@ -99,7 +99,7 @@ def rating_questions(raw: Raw, *, form: str, seed: int, longest: int = LONGEST) 
                     form="json" if form == "json" else "text",
                 ),
                 about={"aspect": name, "order": list(order), "labels": list(named)},
-                again=AGAIN,
+                retry_sampling=AGAIN,
                 schema=(
                     _limited(rating_schema(aspect, len(texts)), named, longest)
                     if form == "json"
@@ -145,7 +145,7 @@ def critique_questions(raw: Raw, *, form: str, longest: int = LONGEST) -> list[Q
             Question(
                 prompt=asked,
                 about={"aspect": "overall"},
-                again=AGAIN,
+                retry_sampling=AGAIN,
                 schema=schema if form == "json" else None,
             )
         )

@@ -112,7 +112,9 @@ def comparison_questions(principle: Comparison, raw: Raw, *, reasons: bool) -> l
             end = f"{shown['content']}\n\n{principle.question} Answer"
             asked = [{**system, "content": task}, {**shown, "content": end}]
         about = {"principle": principle.id, "swapped": swapped}
-        questions.append(Question(prompt=asked, about=about, again=AGAIN if reasons else {}))
+        questions.append(
+            Question(prompt=asked, about=about, retry_sampling=AGAIN if reasons else {})
+        )
     return questions
 
 

@@ -92,7 +92,7 @@ def test_waiting_before_a_retry_leaves_the_steps_their_chance(
 
     def answer(call: Call) -> str:
         if len(teacher.asked) == 1:
-            raise Failure("http 500", "no", again=True)
+            raise Failure("http 500", "no", retryable=True)
         return f"re {call.text}"
 
     teacher = Scripted(answer)

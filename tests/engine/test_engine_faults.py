@@ -139,8 +139,8 @@ def test_a_signal_lets_calls_in_flight_answer_and_the_next_build_asks_for_the_ot
         run.until(lambda: len(asks(endpoint)) >= 20)
         run.send(number)
         assert run.wait(5) == status
-        assert "calls may finish; once more to stop now" in run.stderr
-        assert "the same command goes on there" in complaint(run)
+        assert "calls may finish; repeat it to stop now" in run.stderr
+        assert "run the command again to go on" in complaint(run)
         assert 20 <= len(builds.recorded()) < 80
         assert builds.recorded() == endpoint.paid() == times_asked(endpoint)
         endpoint.set(Behaviour())
@@ -200,7 +200,7 @@ def test_a_second_signal_ends_the_build_at_once(builds: Builds) -> None:
         run = builds.start(endpoint.url)
         run.until(lambda: len(asks(endpoint)) == 8)
         run.send(signal.SIGINT)
-        run.until(lambda: "once more to stop now" in run.stderr)
+        run.until(lambda: "repeat it to stop now" in run.stderr)
         began = time.monotonic()
         run.send(signal.SIGINT)
         assert run.wait(5) == 130
@@ -256,7 +256,7 @@ def test_a_second_build_is_refused_and_the_lock_dies_with_its_owner(builds: Buil
         first.until(lambda: len(asks(endpoint)) == 8)
         second = builds.start(endpoint.url)
         assert second.wait(10) == 1
-        assert f"another build is at work in work/completions (process {first.pid})" in complaint(
+        assert f"another build is running in work/completions (process {first.pid})" in complaint(
             second
         )
         assert len(asks(endpoint)) == 8

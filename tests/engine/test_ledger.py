@@ -363,7 +363,7 @@ def test_an_export_replaces_nothing_but_a_file(tmp_path: Path) -> None:
     link.symlink_to(pipe)
     with opened(filled(tmp_path / "ledger.sqlite", 3)) as ledger:
         for path in (pipe, folder, link):
-            with pytest.raises(InputError, match=f"{path.name} exists and is not a regular file"):
+            with pytest.raises(InputError, match=f"{path.name} is (a folder|not a regular file); "):
                 ledger.export(path)
     assert pipe.is_fifo() and folder.is_dir() and link.is_symlink()
     assert len(list(tmp_path.iterdir())) == 4

@@ -248,7 +248,9 @@ def test_an_answer_that_cannot_be_read_is_asked_again_warmer_and_each_try_is_kep
                 name="judge",
                 llm=teach("judge", temperature=0.0),
                 build=lambda raw: [
-                    Question(prompt=raw["prompt"], again={"temperature": 0.7}, about={"n": n})
+                    Question(
+                        prompt=raw["prompt"], retry_sampling={"temperature": 0.7}, about={"n": n}
+                    )
                     for n in range(2)
                 ],
                 answer="judged",

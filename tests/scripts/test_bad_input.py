@@ -575,7 +575,7 @@ def test_two_builds_of_one_set_do_not_work_in_one_folder(
 ) -> None:
     with folder_lock(work / "completions"):
         said = refusal(*completions(write_prompts(tmp_path, 3), tmp_path))
-    assert f"another build is at work in {work / 'completions'} (process {os.getpid()})" in said
+    assert f"another build is running in {work / 'completions'} (process {os.getpid()})" in said
     assert "wait for it, or name another folder with --work" in said
 
 

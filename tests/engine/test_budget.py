@@ -28,7 +28,7 @@ def _call(text: str = "x" * 100, max_tokens: int | None = 50) -> Call:
 
 
 async def _spend(budget: Budget, answer: Answer, limit: str) -> list[float]:
-    """The costs of calls with that answer until the budget says stop, naming the limit."""
+    """The costs of calls with that answer until the budget stops them, naming the limit."""
     costs: list[float] = []
 
     async def spend_on() -> None:

@@ -1,4 +1,4 @@
-"""A call's key, by which a ledger finds its answer: if it changed, all would be paid again."""
+"""A call's key, by which a ledger finds its answer: a change would mean paying for all again."""
 
 from __future__ import annotations
 

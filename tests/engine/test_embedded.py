@@ -62,7 +62,7 @@ def refuses(port: int) -> bool:
 
 @dataclass
 class Run:
-    """What a real build printed, where it drafted, and the places it listened on meanwhile."""
+    """What a real build printed, where it drafted, and the ports it listened on meanwhile."""
 
     facts: Mapping[str, Any]
     errors: str
@@ -79,7 +79,7 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`potstill build instructions --rows 8`, in a process of its own.
 
-    From few seeds: the prompts show them, and this model reads 500 tokens a second at best.
+    From few seeds: the prompts show them, and this model reads 500 tokens per second at best.
     """
     folder = tmp_path_factory.mktemp("embedded")
     words = ["build", "instructions", "--rows", "8", "--work", "work", "--json"]
@@ -161,7 +161,7 @@ Ask = Callable[[Call], Answer]
 
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Ask]:
-    """Asks the embedded teacher as any endpoint is asked: by its address alone."""
+    """Calls the embedded teacher as any endpoint is called: by its address alone."""
     before = listening(os.getpid())
     embedded = EmbeddedTeacher(TeacherSpec())
     with asyncio.Runner() as runner:
@@ -221,7 +221,7 @@ def test_the_same_call_with_the_same_seed_is_answered_alike(ask: Ask, asked: Any
     assert first.output_tokens == again.output_tokens and first.finish_reason == again.finish_reason
 
 
-def test_an_answer_ends_where_it_was_told_to(ask: Ask) -> None:
+def test_an_answer_ends_at_its_stop_text(ask: Ask) -> None:
     cut = ask(call("A list of rivers: the Nile,", temperature=0.0, max_tokens=4))
     assert (cut.finish_reason, cut.output_tokens) == ("length", 4)
     stopped = ask(call("1, 2, 3, 4, 5,", temperature=0.0, stop=["8"]))

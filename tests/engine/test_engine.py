@@ -1,4 +1,4 @@
-"""How the engine answers a call: sent once, recorded before use, kept though nobody waits."""
+"""How the engine answers a call: sent once, recorded before use, kept if its caller has gone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_call_that_everybody_gave_up_on_is_recorded_and_not_sent_again(run: An
         for waiter in waiters:
             waiter.cancel()
         await asyncio.wait(waiters)
-        assert ledger.get(CALL.key) is None  # still on its way
+        assert ledger.get(CALL.key) is None  # still in flight
         assert await engine.answer(CALL) == ANSWER == ledger.get(CALL.key)
 
     assert run(check).asked == [CALL]
@@ -69,7 +69,7 @@ def test_an_answer_is_used_only_when_it_is_on_the_disk(
     async def check(engine: Engine, ledger: Ledger) -> None:
         waiter = asyncio.ensure_future(engine.answer(CALL))
         assert await asyncio.to_thread(writing.wait, 10)
-        # Who asks now waits for the same commit.
+        # A second caller waits for the same commit.
         another = asyncio.ensure_future(engine.answer(CALL))
         await asyncio.sleep(0.05)
         assert not waiter.done() and not another.done()
@@ -80,7 +80,7 @@ def test_an_answer_is_used_only_when_it_is_on_the_disk(
     assert run(check).asked == [CALL]
 
 
-def test_waiting_before_a_retry_leaves_the_steps_their_chance(
+def test_waiting_before_a_retry_leaves_the_random_numbers_of_steps_alone(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests, "_FIRST_WAIT_S", 0.01)

@@ -1,4 +1,4 @@
-"""Whatever happens to a build or its endpoint: nothing paid for is lost, nothing hangs."""
+"""No fault of a build or its endpoint loses what was paid for, or makes a build hang."""
 
 from __future__ import annotations
 
@@ -72,20 +72,20 @@ class Builds:
         return self._forks.start(verb, *options, cwd=self.folder, env=self.env)
 
     def done(self, url: str, *words: str, work: str = "work", verb: str = "build") -> Run:
-        """Build to a good end."""
+        """Build successfully."""
         run = self.start(url, *words, work=work, verb=verb)
         assert run.wait(200) == 0, run.stderr
         assert run.silence_s < 60
         return run
 
     def refused(self, url: str, *words: str, verb: str = "build") -> str:
-        """Build to an end with status 1; give the one line that says why."""
+        """Build to an end with status 1; return the one line of its error."""
         run = self.start(url, *words, verb=verb)
         assert run.wait() == 1, run.stderr
         return complaint(run)
 
     def draft(self, work: str = "work") -> dict[str, bytes]:
-        """The last draft's files by name; not what its run took."""
+        """The last draft's files by name, without the one about the run."""
         last = max((self.folder / work / "completions" / "drafts").iterdir())
         return {file.name: file.read_bytes() for file in last.iterdir() if file.name != "run.json"}
 
@@ -95,7 +95,7 @@ class Builds:
         return facts
 
     def recorded(self, work: str = "work") -> Counter[str]:
-        """How many answers the ledger has to each prompt."""
+        """The number of answers that the ledger has to each prompt."""
         path = self.folder / work / "completions" / "ledger.sqlite"
         if not path.exists():
             return Counter()
@@ -119,10 +119,10 @@ def times_asked(endpoint: Endpoint) -> Counter[str]:
 
 
 def complaint(run: Run) -> str:
-    """The one line with which a build that did not come to its end says why."""
-    said = [line for line in run.stderr.splitlines() if line.startswith("potstill: ")]
-    assert len(said) == 1 and "Traceback" not in run.stderr, run.stderr
-    return said[0]
+    """The one line of the error of a build that did not finish."""
+    lines = [line for line in run.stderr.splitlines() if line.startswith("potstill: ")]
+    assert len(lines) == 1 and "Traceback" not in run.stderr, run.stderr
+    return lines[0]
 
 
 # --- stopped by a person
@@ -147,7 +147,7 @@ def test_a_signal_lets_calls_in_flight_answer_and_the_next_build_asks_for_the_ot
         builds.done(endpoint.url)
         assert times_asked(endpoint) == Counter(prompts)  # asked twice: none
         builds.done(endpoint.url)
-        assert times_asked(endpoint) == Counter(prompts)  # nor by a build of what is complete
+        assert times_asked(endpoint) == Counter(prompts)  # nor by a build that was complete
         builds.done(endpoint.url, work="undisturbed")
     assert builds.draft() == builds.draft("undisturbed")
     assert builds.facts()["counts"]["made"] == 80
@@ -169,8 +169,8 @@ def test_the_command_as_a_person_starts_it_stops_in_the_same_way(tmp_path: Path)
             assert child.poll() is None
             time.sleep(0.05)
         child.send_signal(signal.SIGINT)
-        _, said = child.communicate(timeout=20)
-        assert child.returncode == 130 and "SIGINT: 2 calls may finish" in said
+        _, printed = child.communicate(timeout=20)
+        assert child.returncode == 130 and "SIGINT: 2 calls may finish" in printed
         assert sum(endpoint.paid().values()) == 2
     assert processes_of(child.pid) == set()
 
@@ -367,12 +367,12 @@ def test_retry_after_pauses_every_call_to_the_endpoint(tmp_path: Path) -> None:
         refused = next(request for request in asks(endpoint) if request.status == 429)
         assert refused.ended is not None
         gaps = [request.time - refused.ended for request in asks(endpoint)]
-        assert [gap for gap in gaps if 0.1 < gap < 1.4] == []  # but for what was on its way
+        assert [gap for gap in gaps if 0.1 < gap < 1.4] == []  # but for what was in flight
         assert sum(gap >= 1.4 for gap in gaps) > 10
 
 
 @pytest.mark.slow
-def test_the_concurrency_that_an_endpoint_bears_is_found_without_losing_a_row(
+def test_the_concurrency_that_an_endpoint_can_handle_is_found_without_losing_a_row(
     builds: Builds,
 ) -> None:
     prompts = builds.prompts(300)
@@ -382,11 +382,11 @@ def test_the_concurrency_that_an_endpoint_bears_is_found_without_losing_a_row(
         refused = sum(request.status == 429 for request in asks(endpoint))
         assert 28 <= refused < 150
         late = asks(endpoint)[-200:]
-        assert sum(request.status == 429 for request in late) < 60  # it has learnt
+        assert sum(request.status == 429 for request in late) < 60  # it has adapted
 
 
 @pytest.mark.slow
-def test_the_rate_that_an_endpoint_bears_is_kept_without_losing_a_row(builds: Builds) -> None:
+def test_the_rate_that_an_endpoint_can_handle_is_kept_without_losing_a_row(builds: Builds) -> None:
     prompts = builds.prompts(150)
     with Endpoint(Behaviour(most_per_second=30, tell_limits=True)) as endpoint:
         builds.done(endpoint.url, "--concurrency", "32")
@@ -468,18 +468,20 @@ def test_an_estimate_holds_the_real_use_within_its_spread(builds: Builds) -> Non
     tokens = writer["input_tokens"] + writer["output_tokens"]
     assert estimate["tokens"]["low"] <= tokens <= estimate["tokens"]["high"]
     assert estimate["usd"]["low"] <= spent["usd"] <= estimate["usd"]["high"]
-    assert estimate["tokens"]["high"] < 2 * estimate["tokens"]["expected"]  # and says something
+    assert (
+        estimate["tokens"]["high"] < 2 * estimate["tokens"]["expected"]
+    )  # and is not too wide to be of use
 
 
 @pytest.mark.slow
-def test_an_unknown_price_is_said_to_be_unknown_everywhere(builds: Builds) -> None:
+def test_an_unknown_price_is_reported_as_unknown_everywhere(builds: Builds) -> None:
     builds.prompts(12)
     with Endpoint() as endpoint:
         assert "USD     unknown" in builds.done(endpoint.url, "--estimate").stdout
         run = builds.done(endpoint.url)
         assert re.search(r"cost in USD +unknown", run.stdout)
-        said = builds.refused(endpoint.url, "--budget-usd", "1")
-        assert "price of 'scripted-model' is unknown" in said
+        error = builds.refused(endpoint.url, "--budget-usd", "1")
+        assert "price of 'scripted-model' is unknown" in error
     assert builds.facts(name="run.json")["cost_usd"] is None
     assert builds.facts()["spent"]["usd"] is None
     ledger = builds.done("", verb="ledger")
@@ -532,7 +534,7 @@ def test_a_clock_that_is_set_back_disturbs_nothing(
         assert set(endpoint.paid().values()) == {1}
 
 
-# --- standing still
+# --- no progress
 
 
 def in_process(
@@ -544,7 +546,7 @@ def in_process(
     progress: Progress | None = None,
     run_limits: RunLimits | None = None,
 ) -> list[Raw]:
-    """Ask an endpoint, at eight calls in flight, from the engine in this process."""
+    """Run the engine in this process against an endpoint, with eight calls in flight."""
     who = teacher(TeacherSpec(place=url, concurrency=8)) if isinstance(url, str) else url
     with closing(Ledger.open(folder / "ledger.sqlite")) as ledger:
         facts = progress or Progress()
@@ -553,24 +555,24 @@ def in_process(
 
 
 class Notes(Progress):
-    """Keeps what was noted; stops the build when it has been said often enough."""
+    """Keeps what was noted; stops the build after enough notes."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "note" and value:
-            said.append(value)
+            noted.append(value)
         super().__setattr__(name, value)
 
 
-said: list[str] = []
+noted: list[str] = []
 
 
 @pytest.fixture
 def notes() -> Notes:
-    said.clear()
+    noted.clear()
     return Notes()
 
 
-def test_when_nothing_moves_the_line_says_which_step_and_which_request_wait(
+def test_when_nothing_moves_the_line_shows_which_step_and_which_request_wait(
     tmp_path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "_STILL_S", 0.5)
@@ -578,9 +580,9 @@ def test_when_nothing_moves_the_line_says_which_step_and_which_request_wait(
     slow = Rule("ok", contains="say 3", latency="fixed:2.5")
     with Endpoint(Behaviour(rules=[slow])) as endpoint:
         made = in_process(tmp_path, endpoint.url, rows=6, progress=notes)
-    assert len(made) == 6  # who waits for an answer is not stuck
+    assert len(made) == 6  # waiting for an answer is not being stuck
     waited = r"nothing has moved for \d s: step writer \(rows in progress: 1, queued: 0\); "
-    assert re.match(waited + r"requests in flight: 1 \(writer [0-9a-f]{16} for \d s\)", said[0])
+    assert re.match(waited + r"requests in flight: 1 \(writer [0-9a-f]{16} for \d s\)", noted[0])
     assert notes.note == ""
 
 
@@ -638,7 +640,7 @@ KEY = "sk-planted-0123456789-äbc/def"
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Says the key it was sent wherever it can: in answers, errors, headers and names."""
+    """Repeats the key it was sent wherever it can: in answers, errors, headers and names."""
 
     protocol_version = "HTTP/1.1"
     failed: ClassVar[set[str]] = set()
@@ -679,7 +681,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
 
 def texts_in(folder: Path) -> Iterator[tuple[Path, str]]:
-    """All that was written: the bytes of each file, and the values of those that are packed."""
+    """All that was written: the bytes of each file, and the values in compressed files."""
     import pyarrow.parquet as pq
 
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -712,13 +714,13 @@ def test_a_key_is_found_nowhere_in_what_a_build_writes(builds: Builds) -> None:
     names = {file.name for file, _ in written}
     assert {"answers.parquet", "ledger.sqlite", "build.json", "dropped.parquet"} <= names
     everything = "\n".join(text for _, text in written)
-    assert "[key]" in everything  # it was echoed, and something stood in for it
+    assert "[key]" in everything  # it was echoed, and was replaced
     for part in (KEY, "sk-planted", "0123456789-"):
         assert [str(file) for file, text in written if part in text] == []
 
 
 @pytest.mark.slow
-def test_a_crash_is_told_without_the_values_of_variables(tmp_path: Path) -> None:
+def test_a_crash_is_shown_without_the_values_of_variables(tmp_path: Path) -> None:
     code = "from builders.engine.engine import _executor\nkey = 'sk-planted'\n_executor()\n1 / 0\n"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
@@ -749,8 +751,8 @@ def test_shards_that_are_merged_are_the_single_build_to_the_byte(builds: Builds)
         assert "name the folders of one division" in builds.refused("", verb="merge")
         builds.done(endpoint.url, "--shard", "2/2", "--seed", "7")
         folders = [f"work/completions/shards/00{part}-of-002" for part in (1, 2)]
-        said = builds.refused("", *folders, verb="merge")
-        assert "shard of another build" in said and "seed is 7, not 42" in said
+        error = builds.refused("", *folders, verb="merge")
+        assert "shard of another build" in error and "seed is 7, not 42" in error
         assert len(asks(endpoint)) == asked + 60
 
 
@@ -776,5 +778,5 @@ def test_a_build_is_made_again_from_its_ledger_without_a_request(builds: Builds)
         builds.done(endpoint.url, "--from-ledger")
         assert builds.draft() == whole
         assert len(endpoint.requests) == asked
-        said = builds.refused(endpoint.url, "--from-ledger", "--samples", "2")
-        assert "the ledger has no answer to call" in said
+        error = builds.refused(endpoint.url, "--from-ledger", "--samples", "2")
+        assert "the ledger has no answer to call" in error

@@ -1,4 +1,4 @@
-"""Any distilabel pipeline, run row by row: what comes out hangs on the rows, never on timing."""
+"""Any distilabel pipeline, run row by row: what comes out depends on the rows, never on timing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ Wiring = Callable[..., Any]
 
 @dataclass
 class Scripted:
-    """A teacher in this process that answers from a function, after a while if told so."""
+    """A teacher in this process that answers from a function, after `latency_s`."""
 
     answer: Callable[[Call], str] = lambda call: f"re {call.text}"
     latency_s: Callable[[Call], float] = lambda call: 0.0
@@ -128,7 +128,7 @@ def number(row: Raw) -> int:
 
 
 def lengths(call: Call) -> float:
-    """A latency that turns the order of rows around many times."""
+    """A latency that reverses the order of rows many times."""
     return int(call.id[:2], 16) / 256 * 0.02
 
 
@@ -239,7 +239,7 @@ def test_a_row_that_is_lost_names_the_calls_that_were_answered_before(run: Any) 
     assert row["llm_evol_call"] == [call.id for call in teacher.asked]
 
 
-def test_what_chance_gives_a_row_does_not_hang_on_when_its_turn_comes(run: Any) -> None:
+def test_the_random_numbers_of_a_row_do_not_depend_on_when_it_is_processed(run: Any) -> None:
     def line(teach: Any) -> Any:
         with Pipeline(name="evol") as line:
             EvolInstruct(name="evol", llm=teach("writer"), num_evolutions=2)
@@ -328,7 +328,7 @@ def test_a_step_of_batches_sees_every_row_once(run: Any) -> None:
     assert {row["words"] for row in made} == {3}
 
 
-def test_what_a_step_filters_multiplies_or_breaks_at_is_told_row_by_row(run: Any) -> None:
+def test_what_a_step_filters_multiplies_or_fails_on_is_reported_row_by_row(run: Any) -> None:
     made = run(after(one, lambda: picky(name="picky")), seeds(12), Scripted(latency_s=lengths))
     fates = [(number(row), row.get("failed"), row.get("failed_step")) for row in made]
     assert fates == [
@@ -452,7 +452,7 @@ def test_a_global_step_after_two_steps_gets_the_rows_of_both_in_one_order(run: A
     assert made == [{"pairs": [f"0.1 re say {n}", f"0.9 re say {n}"], "of": 30} for n in range(30)]
 
 
-def test_a_generator_step_stands_for_the_seeds(run: Any) -> None:
+def test_a_generator_step_replaces_the_seeds(run: Any) -> None:
     def line(teach: Any) -> Any:
         with Pipeline(name="load") as line:
             load = LoadDataFromDicts(data=seeds(120), batch_size=7)
@@ -526,7 +526,7 @@ def test_a_row_that_is_sent_nowhere_is_counted_and_a_step_that_is_not_there_is_n
 
 
 def drawing(teach: Any, name: str) -> Any:
-    """Asks for a number that it drew."""
+    """A task whose prompt has a random number."""
     return Ask(
         name=name,
         llm=teach("writer"),
@@ -546,11 +546,11 @@ def uneven(teach: Any) -> Any:
     return line
 
 
-def test_a_key_grows_only_where_a_step_made_several_rows_and_chance_follows_from_it(
+def test_a_key_grows_only_where_a_step_made_several_rows_and_seeds_random_numbers(
     run: Any,
 ) -> None:
     made = run(uneven, seeds(6), Scripted(latency_s=lengths))
-    # The numbers follow from seed, step and key: others would be other calls, paid anew.
+    # The numbers follow from seed, step and key: others would be other calls, paid for again.
     assert [(number(row), row.get("failed") or row["grouped_drawn"]) for row in made] == [
         (0, ["re 691 203", "re 451 870"]),
         (0, ["re 206 167", "re 249 586"]),
@@ -668,7 +668,7 @@ def test_where_two_branches_lose_a_row_the_earlier_step_is_named(run: Any) -> No
 # --- errors
 
 
-def test_a_step_that_breaks_at_everything_stops_the_build_and_says_why(run: Any) -> None:
+def test_a_step_that_fails_on_everything_stops_the_build_with_the_reason(run: Any) -> None:
     @step(inputs=["generation"], outputs=[])
     def hopeless(inputs: StepInput) -> Any:
         for row in inputs:
@@ -678,7 +678,7 @@ def test_a_step_that_breaks_at_everything_stops_the_build_and_says_why(run: Any)
     teacher = Scripted(concurrency=4)
     with pytest.raises(RecipeError, match=r"'hopeless' failed on its first 50 rows .* KeyError"):
         run(after(one, lambda: hopeless(name="hopeless")), seeds(500), teacher)
-    assert len(teacher.asked) < 150  # and no more is paid for
+    assert len(teacher.asked) < 150  # and no more calls are paid for
 
 
 def test_a_step_that_filters_everything_does_not_stop_the_build(run: Any) -> None:
@@ -700,7 +700,7 @@ def test_calls_that_all_fail_for_one_cause_stop_the_build(run: Any) -> None:
     assert len(teacher.asked) < 30
 
 
-def test_an_answer_that_a_task_cannot_read_costs_its_row_and_shows_the_error(run: Any) -> None:
+def test_an_answer_that_a_task_cannot_parse_costs_its_row_and_shows_the_error(run: Any) -> None:
     def answer(call: Call) -> str:
         unreadable = call.role == "judge" and "say 3" in call.text
         return rating(call).replace("Rating: ", "Rating: good") if unreadable else rating(call)
@@ -712,13 +712,13 @@ def test_an_answer_that_a_task_cannot_read_costs_its_row_and_shows_the_error(run
 
 
 class Choosy(TextGeneration):
-    """Reads no answer with an odd sample's number."""
+    """Cannot parse an answer of an odd sample number."""
 
     def format_output(self, output: Any, input: Any = None) -> dict[str, Any]:  # noqa: A002
         return {"generation": {"0": "zero", "2": "two"}[str(output)]}
 
 
-def test_of_several_answers_those_that_cannot_be_read_are_lost_alone(run: Any) -> None:
+def test_of_several_answers_only_those_that_cannot_be_parsed_are_lost(run: Any) -> None:
     def line(teach: Any, **options: Any) -> Any:
         with Pipeline(name="choosy") as line:
             Choosy(name="choosy", llm=teach("writer"), num_generations=3, **options)
@@ -806,7 +806,7 @@ def test_a_step_asleep_in_its_thread_does_not_hold_up_the_end(run: Any) -> None:
 
 
 class Heavy(Step):
-    """Work for a process of its own: squares; told a number, it does worse."""
+    """A step for worker processes: squares numbers; some numbers make it fail."""
 
     @property
     def inputs(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Synchronous code that waits on the event loop: it keeps its caller's context and its chance."""
+"""Synchronous code that waits on the event loop: its context and random numbers are kept."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_driven_code_and_its_caller_share_one_context() -> None:
     assert asyncio.run(caller()) == ["caller", "driven", "awaited", "awaited"]
 
 
-def test_chance_begins_anew_at_every_turn_also_after_an_error() -> None:
-    """Between two turns of one row others draw: what they drew must not decide."""
+def test_random_numbers_are_reseeded_at_every_switch_also_after_an_error() -> None:
+    """Other rows draw between two switches to one row; their draws must not matter."""
 
     async def broken() -> None:
         await asyncio.sleep(0)

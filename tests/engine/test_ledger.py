@@ -90,12 +90,12 @@ def start(code: str, *words: object) -> subprocess.Popen[str]:
 
 
 def complaint(path: Path, *, read_only: bool = False) -> str:
-    """What opening says, which is one line and names the file."""
+    """The error of opening a file, which is one line and names the file."""
     with pytest.raises(FolderError) as raised, opened(path, read_only=read_only):
         pass
-    said = str(raised.value)
-    assert "\n" not in said and str(path) in said
-    return said
+    message = str(raised.value)
+    assert "\n" not in message and str(path) in message
+    return message
 
 
 # --- what is recorded is given back
@@ -156,7 +156,7 @@ def test_two_samples_of_one_prompt_have_two_answers(tmp_path: Path) -> None:
         assert [ledger.get(asked.key) for asked, _ in pairs] == [given for _, given in pairs]
 
 
-def test_the_first_answer_to_a_call_stands(tmp_path: Path) -> None:
+def test_the_first_answer_to_a_call_is_kept(tmp_path: Path) -> None:
     with opened(tmp_path / "ledger.sqlite") as ledger:
         record(ledger, (call(1), answer(1)))
         record(ledger, (call(1), answer(2)))
@@ -164,7 +164,7 @@ def test_the_first_answer_to_a_call_stands(tmp_path: Path) -> None:
         assert len(ledger) == ledger.summary()["calls"] == 1
 
 
-def test_an_answer_is_known_from_the_moment_it_is_given_to_the_ledger(tmp_path: Path) -> None:
+def test_an_answer_is_known_as_soon_as_it_is_given_to_the_ledger(tmp_path: Path) -> None:
     async def check(ledger: Ledger) -> None:
         assert ledger.get(call(1).key) is None
         task = asyncio.ensure_future(
@@ -231,7 +231,7 @@ def test_an_answer_can_be_read_at_every_moment_of_its_way_to_the_disk(
         found = rows(self, *query)
         after.set()
         assert written.wait(10)
-        time.sleep(0.02)  # the writing thread lets go of what is on the disk
+        time.sleep(0.02)  # the writing thread forgets what is on the disk
         return found
 
     async def check(ledger: Ledger) -> None:
@@ -271,7 +271,7 @@ def test_answers_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
         assert [one.prompt for one, _, _ in answers] == [call(number).prompt for number in numbers]
 
 
-def test_a_key_without_an_answer_is_said_when_it_is_reached(tmp_path: Path) -> None:
+def test_a_key_without_an_answer_is_reported_when_it_is_reached(tmp_path: Path) -> None:
     with opened(filled(tmp_path / "ledger.sqlite", 1)) as ledger:
         answers = ledger.answers([call(0).key, call(1).key])
         assert next(answers)[1] == answer(0)
@@ -556,7 +556,7 @@ ledger.close()
         subprocess.run(["umount", tmp_path], check=True)
 
 
-# --- what is no ledger, or was one
+# --- files that are no ledger, or are damaged
 
 
 def test_a_file_of_another_kind_is_named_and_left_as_it_is(tmp_path: Path) -> None:
@@ -600,7 +600,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @each("bytes_kept", [-1, -5000, 0.7, 0.3, 20_000, 100, 0])
-def test_a_torn_ledger_is_named(tmp_path: Path, whole: bytes, bytes_kept: float) -> None:
+def test_a_truncated_ledger_is_named(tmp_path: Path, whole: bytes, bytes_kept: float) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(whole[: int(bytes_kept * (len(whole) if 0 < bytes_kept < 1 else 1))])
     complaint(path)
@@ -628,8 +628,8 @@ def test_a_damaged_ledger_never_gives_another_answer(
                 assert next(ledger.answers([call(number).key]))[0] == call(number)
             except FolderError as error:
                 errors.append(str(error))
-        assert all(str(path) in said and "\n" not in said for said in errors)
-        if any("is damaged at call" in said for said in errors):
+        assert all(str(path) in error and "\n" not in error for error in errors)
+        if any("is damaged at call" in error for error in errors):
             with pytest.raises(FolderError, match="is damaged at"):
                 ledger.export(tmp_path / "all.parquet")
 

@@ -154,7 +154,7 @@ def test_a_ledger_is_whole_and_on_the_disk_before_it_has_its_name(
     assert path.exists() and [one.name for one in tmp_path.glob(".*")] == []
 
 
-def test_of_two_that_make_one_ledger_the_second_keeps_the_first_s(
+def test_of_two_processes_that_create_a_ledger_the_second_keeps_the_first_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, first = tmp_path / "ledger.sqlite", tmp_path / "first.sqlite"

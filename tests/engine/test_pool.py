@@ -1,4 +1,4 @@
-"""Several teachers in one build: who is asked, with which key, at whose cost, from one budget."""
+"""Several teachers in one build: which one is called, with which key and price, in one budget."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def specs(*words: str) -> TeacherPoolSpec:
 
 
 def one_question(teach: Any) -> Any:
-    """Asks every teacher that shares the role `writer` the same question, and the judge once."""
+    """Sends every teacher of the role `writer` the same question, and the judge another."""
     from distilabel.pipeline import Pipeline
 
     with Pipeline(name="each") as line:
@@ -71,7 +71,7 @@ def ran(
     run_limits: RunLimits | None = None,
     wiring: Any = one_question,
 ) -> tuple[list[Raw], Engine]:
-    """What a pool gives for some rows, and the engine that asked it."""
+    """The rows that a pool made, and the engine that ran it."""
     prompts = [{"prompt": f"say {number}"} for number in range(rows)]
     with closing(Ledger.open(folder / "ledger.sqlite")) as ledger:
         who = pool(spec, RECIPE)
@@ -79,7 +79,7 @@ def ran(
             return engine(wiring, prompts), engine
 
 
-# --- who is named
+# --- which teachers are named
 
 
 def test_teachers_are_named_for_every_role_or_for_one_each_with_its_model() -> None:
@@ -117,7 +117,7 @@ def test_each_key_reaches_its_own_endpoint_only(
 
 
 @each(
-    ("words", "said"),
+    ("words", "error"),
     [
         (["criticiser=embedded"], "has no role 'criticiser'; there are judge, writer"),
         (["judge=embedded", f"judge={A}"], "2 teachers are named for role 'judge'"),
@@ -125,8 +125,10 @@ def test_each_key_reaches_its_own_endpoint_only(
         (["nobody"], "there is no teacher 'nobody'"),
     ],
 )
-def test_what_cannot_be_asked_is_said_before_anything_starts(words: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_teachers_that_do_not_fit_the_recipe_are_refused_before_any_starts(
+    words: list[str], error: str
+) -> None:
+    with pytest.raises(InputError, match=error):
         pool(specs(*words), RECIPE)
 
 
@@ -142,7 +144,9 @@ def test_a_teacher_in_two_roles_is_started_once() -> None:
     assert len(list(one)) == 1
 
 
-def test_two_words_for_one_model_are_found_out_when_it_tells_its_name(tmp_path: Path) -> None:
+def test_a_model_given_twice_in_other_words_is_refused_when_its_name_is_known(
+    tmp_path: Path,
+) -> None:
     with (
         Endpoint() as one,
         pytest.raises(InputError, match=r"'scripted-model' of .* is named twice for 'writer'"),
@@ -150,7 +154,7 @@ def test_two_words_for_one_model_are_found_out_when_it_tells_its_name(tmp_path: 
         ran(tmp_path, specs(one.url, f"{one.url}#scripted-model"))
 
 
-# --- who is asked
+# --- which teachers are called
 
 
 def test_every_member_is_asked_under_its_own_name_and_a_single_one_under_the_role_s(
@@ -232,7 +236,7 @@ def test_an_endpoint_that_always_fails_stops_the_build_though_others_answer(tmp_
 # --- several questions of one row
 
 
-def test_an_answer_that_cannot_be_read_is_asked_again_warmer_and_each_try_is_kept(
+def test_an_answer_that_cannot_be_parsed_is_requested_again_warmer_and_each_try_is_kept(
     tmp_path: Path,
 ) -> None:
     def asking(teach: Any) -> Any:
@@ -256,7 +260,7 @@ def test_an_answer_that_cannot_be_read_is_asked_again_warmer_and_each_try_is_kep
                 answer="judged",
                 parse=parse,
                 tries=4,
-                also={"told": "so"},
+                also={"added": "so"},
             )
         return line
 
@@ -272,7 +276,7 @@ def test_an_answer_that_cannot_be_read_is_asked_again_warmer_and_each_try_is_kep
         warmth = [r.body["temperature"] for r in one.requests if r.body and "say 1" in r.prompt]
     # Two equal questions of a row are one call, as everywhere.
     assert good["judged"][0]["text"] == "b" and len(good["judged"][0]["calls"]) == 3
-    assert good["judged"][0]["fault"] is None and good["told"] == "so"
+    assert good["judged"][0]["fault"] is None and good["added"] == "so"
     assert good["judged"][0]["parsed"] == "B" and bad["judged"][0]["parsed"] is None
     assert bad["judged"][1]["fault"] == "no b" and len(set(bad["judged"][1]["calls"])) == 4
     assert warmth == [0.0, 0.7, 0.7, 0.7]
@@ -288,7 +292,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
         ("logprobs are not supported with this model", {"logprobs", "top_logprobs"}),
     ],
 )
-def test_what_an_endpoint_does_not_know_is_left_out_from_then_on(
+def test_a_parameter_that_an_endpoint_does_not_know_is_omitted_from_then_on(
     message: str, lost: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helps = {"response_format", "logprobs", "top_logprobs"}
@@ -334,7 +338,7 @@ def written(folder: Path, *words: str) -> None:
 TEACHERS = (("", "small"), ("", "large"), ("", "third"), ("judge=", "wise"))
 
 
-def test_a_build_by_several_teachers_is_told_by_each_and_built_again_from_the_ledger(
+def test_a_build_by_several_teachers_reports_each_and_is_built_again_from_the_ledger(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written(tmp_path, "--writers", "3")

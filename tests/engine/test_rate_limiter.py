@@ -1,4 +1,4 @@
-"""One limiter an endpoint: order, bounds, pauses, pace."""
+"""One limiter per endpoint: order, limits, pauses, pace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from builders.engine.rate_limiter import RateLimiter
 
 
-def test_never_more_calls_fly_than_allowed_and_they_pass_in_the_order_they_came() -> None:
+def test_no_more_calls_are_in_flight_than_allowed_and_they_pass_in_order() -> None:
     async def drive() -> None:
         limiter, flying, passed = RateLimiter(3), [0], []
 
@@ -34,7 +34,7 @@ def test_refusals_bring_the_limit_down_once_a_round_trip_and_successes_bring_it_
         entered = [await limiter.enter() for _ in range(10)]
         for moment in entered:
             limiter.leave(moment, refused=True)
-        assert limiter.limit == 7.0  # ten refusals of one wave are one sign, not ten
+        assert limiter.limit == 7.0  # ten refusals of calls sent together count as one
         limiter.leave(await limiter.enter(), refused=True)
         assert 4.8 < limiter.limit < 5.0
         for _ in range(60):
@@ -83,7 +83,7 @@ def test_tokens_per_minute_count_what_calls_use() -> None:
         began = time.monotonic()
         for _ in range(4):
             limiter.leave(await limiter.enter(tokens=100))
-        assert time.monotonic() - began >= 0.29  # three calls of 100 tokens at 1,000 a second
+        assert time.monotonic() - began >= 0.29  # three calls of 100 tokens at 1,000 per second
 
     asyncio.run(drive())
 
@@ -111,7 +111,7 @@ def test_a_place_given_in_the_moment_of_giving_up_is_not_lost() -> None:
         quitter = asyncio.ensure_future(limiter.enter())
         await asyncio.sleep(0)
         limiter.leave(entered)  # gives the place to the waiter
-        quitter.cancel()  # which is gone before it runs
+        quitter.cancel()  # which is cancelled before it runs
         await asyncio.gather(quitter, return_exceptions=True)
         assert limiter.in_flight == 0
         limiter.leave(await asyncio.wait_for(limiter.enter(), 1))

@@ -1,4 +1,4 @@
-"""What goes to LFS and what is ignored: the answers are those of git itself."""
+"""Which files go to LFS and which are ignored: the results are compared with git's own."""
 
 import os
 import subprocess
@@ -7,10 +7,10 @@ from pathlib import Path
 from builders.hub_server import attributes
 from tests.cases import each
 
-# Lines of a .gitignore, and paths beside it. With an attribute added they are a .gitattributes.
+# Lines of a .gitignore and paths next to it; with an attribute added, lines of a .gitattributes.
 CASES = {
     "*.log\n!keep.log\n/top\n": "a.log x/a.log keep.log x/keep.log x/top top a.txt",
-    # negation, and folders that are ignored with all that is in them
+    # negation, and ignored folders with everything in them
     "build/\n!build/keep\n": "build/keep build/a",
     "build/*\n!build/keep\n": "build/keep build/a",
     "build\n!build/keep\n": "build/keep x/build",
@@ -21,7 +21,7 @@ CASES = {
     "*\n!*.py\n": "a.py x/b.py c.txt",
     "a\n!a\n": "a x/a",
     "!*\n": "a",
-    # anchored or not, folders only or not
+    # anchored or not, for folders only or not
     "doc/*.txt\n": "doc/a.txt doc/x/a.txt y/doc/a.txt",
     "/doc\n": "doc/a x/doc/a",
     "doc/frotz/\n": "doc/frotz/a a/doc/frotz/b",
@@ -84,7 +84,7 @@ CASES = {
 
 
 def of_git(folder: Path) -> dict[str, tuple[bool, bool]]:
-    """Whether git ignores each file in the folder, and whether it sends it to LFS."""
+    """By path, whether git ignores the file and whether it sends the file to LFS."""
     subprocess.run(["git", "init", "-q", folder], check=True)
     files = [path for path in folder.rglob("*") if path.is_file() and ".git" not in str(path)]
     paths = [str(path.relative_to(folder)) for path in files]
@@ -106,7 +106,7 @@ def of_git(folder: Path) -> dict[str, tuple[bool, bool]]:
     return {path: (path in ignored, values[path] == "lfs") for path in paths}
 
 
-def test_every_rule_matches_the_files_that_git_says(tmp_path: Path) -> None:
+def test_every_rule_matches_the_same_files_as_in_git(tmp_path: Path) -> None:
     cases = {}
     for number, (rules, files) in enumerate(CASES.items()):
         folder = tmp_path / str(number)
@@ -133,7 +133,7 @@ def test_parquet_goes_to_lfs_by_default_and_text_does_not() -> None:
     assert not attributes.in_lfs(attributes.DEFAULT, "data/a.parquet.txt")
 
 
-def test_the_last_attribute_that_speaks_of_a_file_counts() -> None:
+def test_the_last_attribute_of_a_file_counts() -> None:
     rules = "*.csv filter=lfs\n/small/*.csv -filter\n# *.txt filter=lfs\n*.csv text\n"
     assert attributes.in_lfs(rules, "large/a.csv")
     assert not attributes.in_lfs(rules, "small/a.csv")

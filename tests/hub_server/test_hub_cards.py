@@ -1,4 +1,4 @@
-"""Cards on the embedded Hub: what the Hub refuses is refused on every way in, words are kept."""
+"""Cards on the embedded Hub: invalid ones are refused by every route, and their text is kept."""
 
 import base64
 import json
@@ -23,8 +23,8 @@ BAD = {
 
 
 def readme(hub: Hub, repo: str) -> str:
-    got = hub.api().hf_hub_download(repo, "README.md", repo_type="dataset")
-    return Path(got).read_text("utf-8")
+    file = hub.api().hf_hub_download(repo, "README.md", repo_type="dataset")
+    return Path(file).read_text("utf-8")
 
 
 def upload(hub: Hub, repo: str, text: str, path: str = "README.md") -> Any:
@@ -43,9 +43,9 @@ def test_a_card_that_the_hub_refuses_is_refused_by_the_client_and_by_a_direct_co
     content = base64.b64encode(text.encode()).decode()
     for path in ("README.md",):
         value = {"path": path, "content": content, "encoding": "base64"}
-        status, said = hub.commit_lines(repo, {"key": "file", "value": value})
+        status, response = hub.commit_lines(repo, {"key": "file", "value": value})
         assert status == 400
-        assert "README.md" in said["error"]
+        assert "README.md" in response["error"]
     assert hub.api().dataset_info(repo).sha == head
     upload(hub, repo, text, "notes/README.md")  # no card
 
@@ -81,20 +81,20 @@ def test_a_card_is_pushed_and_read_by_the_client_s_own_class(
 
 def validate(hub: Hub, body: bytes, **headers: str) -> tuple[int, bytes]:
     given = {"Content-Type": "application/json", **headers}
-    status, _, said = hub.raw("POST", "/api/validate-yaml", body, by=None, headers=given)
-    return status, said
+    status, _, response = hub.raw("POST", "/api/validate-yaml", body, by=None, headers=given)
+    return status, response
 
 
-def test_a_card_is_judged_as_json_or_as_text(hub: Hub) -> None:
+def test_a_card_is_validated_with_a_response_in_json_or_in_text(hub: Hub) -> None:
     bad = json.dumps({"content": BAD["an unknown licence"], "repoType": "dataset"}).encode()
-    status, said = validate(hub, bad)
+    status, response = validate(hub, bad)
     assert status == 400
-    assert json.loads(said)["errors"][0]["message"].startswith('"license" must be one of')
-    status, said = validate(hub, bad, Accept="text/plain")
+    assert json.loads(response)["errors"][0]["message"].startswith('"license" must be one of')
+    status, response = validate(hub, bad, Accept="text/plain")
     assert status == 400
-    assert said.startswith(b'- Error: "license" must be one of')
-    status, said = validate(hub, json.dumps({"content": GOOD, "repoType": "dataset"}).encode())
-    assert (status, json.loads(said)) == (200, {"errors": [], "warnings": []})
+    assert response.startswith(b'- Error: "license" must be one of')
+    status, response = validate(hub, json.dumps({"content": GOOD, "repoType": "dataset"}).encode())
+    assert (status, json.loads(response)) == (200, {"errors": [], "warnings": []})
 
 
 HOSTILE = [
@@ -118,7 +118,7 @@ HOSTILE = [
 @each("text", HOSTILE)
 @each("type_", ["dataset", "model"])
 def test_a_hostile_card_costs_the_server_nothing(hub: Hub, text: str, type_: str) -> None:
-    """Whether it is refused or kept: the repository and the lists can be read, and soon."""
+    """Whether it is refused or kept, the repository and the lists can be read without delay."""
     api = hub.api()
     name = api.create_repo(f"ann/odd-card-{type_}", repo_type=type_, exist_ok=True,
                            token=hub.tokens["ann"]).repo_id  # fmt: skip
@@ -137,5 +137,5 @@ def test_a_hostile_card_costs_the_server_nothing(hub: Hub, text: str, type_: str
 @each(
     "body", [b"", b"[]", b"{}", b'{"content": 3}', b'{"content": "\\ud800"}', b"\xff", b"[" * 9999]
 )
-def test_a_question_about_a_card_that_is_none_is_refused(hub: Hub, body: bytes) -> None:
+def test_a_validation_without_a_card_is_refused(hub: Hub, body: bytes) -> None:
     assert validate(hub, body)[0] in (200, 400)

@@ -1,6 +1,6 @@
 """The unmodified `datasets`, its streams and the `hf` command on the embedded Hub, in children.
 
-Each lane is a person's own setting: large files by Xet, as the client comes, or by LFS.
+Each test runs with both settings of a user: large files by Xet, the client's default, or by LFS.
 """
 
 import json
@@ -40,21 +40,21 @@ def test_a_tag_pins_rows_and_columns_also_when_they_are_streamed(
     api.create_tag(repo, tag="v1", repo_type="dataset")
     changed.push_to_hub(repo)
     api.create_tag(repo, tag="v2", repo_type="dataset")
-    told = {{}}
+    result = {{}}
     for revision in ("v1", "v2", None):
         rows = load_dataset(repo, split="train", revision=revision)
         stream = load_dataset(repo, split="train", revision=revision, streaming=True)
         assert list(stream) == rows.to_list()
-        told[str(revision)] = [len(rows), rows.column_names]
+        result[str(revision)] = [len(rows), rows.column_names]
     api.delete_tag(repo, tag="v1", repo_type="dataset")
     api.create_tag(repo, tag="v1", revision="v2", repo_type="dataset")
-    told["moved"] = load_dataset(repo, split="train", revision="v1").column_names
-    tell(told)
+    result["moved"] = load_dataset(repo, split="train", revision="v1").column_names
+    tell(result)
     """
     before = len(hub.answers())
-    told = hub.python(BEGIN + unindented(code), tmp_path / "home", xet=xet)
+    result = hub.python(BEGIN + unindented(code), tmp_path / "home", xet=xet)
     new = ["id", "completion", "score"]
-    assert told == {
+    assert result == {
         "v1": [500, ["id", "prompt"]],
         "v2": [300, new],
         "None": [300, new],
@@ -65,14 +65,14 @@ def test_a_tag_pins_rows_and_columns_also_when_they_are_streamed(
 
 
 @LANES
-def test_configs_are_pushed_side_by_side_and_the_words_stay(
+def test_configs_are_pushed_side_by_side_and_the_card_s_text_stays(
     hub: Hub, repo: str, tmp_path: Path, xet: bool
 ) -> None:
-    words = "---\nlicense: mit\npretty_name: A set\n---\n\n# A set\n\nWords of a person.\n"
+    card = "---\nlicense: mit\npretty_name: A set\n---\n\n# A set\n\nWords of a person.\n"
     code = f"""
-    repo, words = {repo!r}, {words!r}
+    repo, card = {repo!r}, {card!r}
     api.upload_file(
-        path_or_fileobj=words.encode(), path_in_repo="README.md", repo_id=repo, repo_type="dataset"
+        path_or_fileobj=card.encode(), path_in_repo="README.md", repo_id=repo, repo_type="dataset"
     )
     first.push_to_hub(repo, config_name="one")
     first.select(range(7)).push_to_hub(repo, config_name="one", split="test")
@@ -88,16 +88,16 @@ def test_configs_are_pushed_side_by_side_and_the_words_stay(
         "same": api.dataset_info(repo).sha == before,
     }})
     """
-    told = hub.python(BEGIN + unindented(code), tmp_path / "home", xet=xet)
-    assert told["names"] == ["one", "two"]
-    assert told["one"] == {"train": 500, "test": 7}
-    assert told["two"] == {"train": 300, "test": 10}
-    assert told["card"].endswith("\n# A set\n\nWords of a person.\n")
+    result = hub.python(BEGIN + unindented(code), tmp_path / "home", xet=xet)
+    assert result["names"] == ["one", "two"]
+    assert result["one"] == {"train": 500, "test": 7}
+    assert result["two"] == {"train": 300, "test": 10}
+    assert result["card"].endswith("\n# A set\n\nWords of a person.\n")
     data = hub.api().dataset_info(repo).card_data
     assert (data.license, data.pretty_name) == ("mit", "A set")
     assert sorted(config["config_name"] for config in data.configs) == ["one", "two"]
     assert sorted(info["config_name"] for info in data.dataset_info) == ["one", "two"]
-    assert told["same"]  # the same rows again are no commit
+    assert result["same"]  # the same rows again are no commit
 
 
 @LANES
@@ -109,17 +109,17 @@ def test_a_stranger_pushes_rows_as_a_pull_request_that_can_be_loaded_and_merged(
     code = f"""
     repo = {repo!r}
     pushed = changed.push_to_hub(repo, create_pr=True)
-    told = {{"revision": pushed.pr_revision}}
-    told["there"] = load_dataset(repo, split="train", revision="refs/pr/1").column_names
-    told["main"] = load_dataset(repo, split="train").column_names
+    result = {{"revision": pushed.pr_revision}}
+    result["there"] = load_dataset(repo, split="train", revision="refs/pr/1").column_names
+    result["main"] = load_dataset(repo, split="train").column_names
     first.push_to_hub(repo, revision="refs/pr/1", config_name="more")
-    told["more"] = len(load_dataset(repo, "more", split="train", revision="refs/pr/1"))
+    result["more"] = len(load_dataset(repo, "more", split="train", revision="refs/pr/1"))
     HfApi(token={hub.tokens[OWNER]!r}).merge_pull_request(repo, 1, repo_type="dataset")
-    told["merged"] = load_dataset(repo, "default", split="train").column_names
-    tell(told)
+    result["merged"] = load_dataset(repo, "default", split="train").column_names
+    tell(result)
     """
-    told = hub.python(BEGIN + unindented(code), tmp_path / "ann", by="ann", xet=xet)
-    assert told == {
+    result = hub.python(BEGIN + unindented(code), tmp_path / "ann", by="ann", xet=xet)
+    assert result == {
         "revision": "refs/pr/1",
         "there": ["id", "completion", "score"],
         "main": ["id", "prompt"],
@@ -128,10 +128,10 @@ def test_a_stranger_pushes_rows_as_a_pull_request_that_can_be_loaded_and_merged(
     }
 
 
-def test_people_who_push_at_once_are_told_so_and_nobody_s_rows_vanish(
+def test_concurrent_pushes_are_reported_and_no_rows_are_lost(
     hub: Hub, repo: str, tmp_path: Path
 ) -> None:
-    """`datasets` names the parent of its commit; who comes second is told 412 and comes again."""
+    """`datasets` sends the parent of its commit; the second push gets a 412 and is repeated."""
     code = f"""
     import threading
     from huggingface_hub.errors import HfHubHTTPError
@@ -162,18 +162,18 @@ def test_a_private_set_is_loaded_with_the_token_only(hub: Hub, repo: str, tmp_pa
     hub.api().update_repo_settings(repo, private=True, repo_type="dataset")
     hub.python(BEGIN + f"first.push_to_hub({repo!r}, private=True)", tmp_path / "owner")
     code = f"""
-    told = []
+    result = []
     for streaming in (False, True):
         try:
-            told.append(len(list(load_dataset({repo!r}, split="train", streaming=streaming))))
+            result.append(len(list(load_dataset({repo!r}, split="train", streaming=streaming))))
         except Exception as error:
-            told.append(type(error).__name__)
-    tell(told)
+            result.append(type(error).__name__)
+    tell(result)
     """
     assert hub.python(BEGIN + unindented(code), tmp_path / "owner2") == [500, 500]
     for who in (None, "ann"):
-        told = hub.python(BEGIN + unindented(code), tmp_path / f"{who}", by=who)
-        assert told == ["DatasetNotFoundError"] * 2
+        result = hub.python(BEGIN + unindented(code), tmp_path / f"{who}", by=who)
+        assert result == ["DatasetNotFoundError"] * 2
 
 
 def test_what_was_loaded_once_is_there_offline(hub: Hub, repo: str, tmp_path: Path) -> None:
@@ -205,8 +205,8 @@ def test_a_folder_goes_up_and_comes_down_by_the_hf_command(
         "HF_HUB_DISABLE_XET": "0" if xet else "1",
     }
 
-    def hf(*words: str) -> str:
-        command = [str(Path(sys.executable).with_name("hf")), *words]
+    def hf(*arguments: str) -> str:
+        command = [str(Path(sys.executable).with_name("hf")), *arguments]
         done = subprocess.run(
             command, env=env, capture_output=True, text=True, timeout=120, check=False
         )
@@ -230,7 +230,7 @@ def test_a_new_upload_uses_chunks_that_the_client_knows_from_an_older_one(
     import hashlib, random
     chance = random.Random(5)
     base = chance.randbytes(6_000_000)
-    told = []
+    result = []
     for repo, data in (
         ({repo!r}, base),
         ({repo!r}, base[:3_000_000] + b"between" + base[3_000_000:]),
@@ -239,20 +239,20 @@ def test_a_new_upload_uses_chunks_that_the_client_knows_from_an_older_one(
         api.upload_file(
             path_or_fileobj=data, path_in_repo="a.bin", repo_id=repo, repo_type="dataset"
         )
-        got = open(hf_hub_download(repo, "a.bin", repo_type="dataset"), "rb").read()
-        told.append(hashlib.sha256(got).hexdigest() == hashlib.sha256(data).hexdigest())
-    tell(told)
+        content = open(hf_hub_download(repo, "a.bin", repo_type="dataset"), "rb").read()
+        result.append(hashlib.sha256(content).hexdigest() == hashlib.sha256(data).hexdigest())
+    tell(result)
     """
-    told = hub.python(BEGIN + unindented(code), tmp_path / "home", xet=True)
-    assert told == [True] * 3
+    result = hub.python(BEGIN + unindented(code), tmp_path / "home", xet=True)
+    assert result == [True] * 3
     kept = sum(path.stat().st_size for path in (hub.data / "xet").rglob("*") if path.is_file())
     assert kept > 6_000_000
 
 
-def test_a_server_that_lost_its_data_tells_the_xet_client_so_at_once(
+def test_a_server_that_lost_its_data_refuses_the_xet_client_at_once(
     hub: Hub, tmp_path: Path
 ) -> None:
-    """The client's cache outlives the server's store: the answer is a refusal, and no retry."""
+    """The client's cache outlives the server's store: the upload is refused, without retries."""
     repo = f"{OWNER}/set"
     data = f"""
     import random, time
@@ -267,16 +267,16 @@ def test_a_server_that_lost_its_data_tells_the_xet_client_so_at_once(
     except Exception as error:
         tell([str(error)[:500], time.monotonic() - started])
     """
-    said: list[Any] = []
+    results: list[Any] = []
     for number in range(2):
         own = Hub(tmp_path / f"own{number}").start()
         try:
-            said.append(own.python(BEGIN + unindented(data), tmp_path / "home", xet=True))
+            results.append(own.python(BEGIN + unindented(data), tmp_path / "home", xet=True))
             assert [line for line in own.answers() if line.status >= 500] == []
         finally:
             own.kill()
-    assert said[0][0] == "done"
-    assert said[1][1] < 20, json.dumps(said)
+    assert results[0][0] == "done"
+    assert results[1][1] < 20, json.dumps(results)
 
 
 def unindented(code: str) -> str:

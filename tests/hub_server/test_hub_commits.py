@@ -1,4 +1,4 @@
-"""A commit on the embedded Hub happens whole, once and on the parent it names, or not at all."""
+"""A commit on the embedded Hub is made as a whole, once and on its parent, or not at all."""
 
 import base64
 import threading
@@ -12,7 +12,7 @@ from tests.hubs import OWNER, Hub, git, refused_with, sha256
 
 
 def add(hub: Hub, repo: str, *, parent: str | None = None, by: str = OWNER, **files: bytes) -> Any:
-    """Adds files; a double underscore in a name stands for its dot."""
+    """Adds files; a double underscore in a name means a dot."""
     from huggingface_hub import CommitOperationAdd
 
     return hub.api(by).create_commit(
@@ -25,7 +25,7 @@ def add(hub: Hub, repo: str, *, parent: str | None = None, by: str = OWNER, **fi
 
 
 def state(hub: Hub, repo: str) -> tuple[Any, ...]:
-    """All that a commit could change: branches, tags, pull requests and their heads."""
+    """Everything that a commit could change: branches, tags, pull requests and their heads."""
     api = hub.api()
     refs = api.list_repo_refs(repo, repo_type="dataset", include_pull_requests=True)
     pulls = [
@@ -37,8 +37,8 @@ def state(hub: Hub, repo: str) -> tuple[Any, ...]:
 
 
 def text(hub: Hub, repo: str, path: str, revision: str = "main") -> bytes:
-    got = hub.api().hf_hub_download(repo, path, repo_type="dataset", revision=revision)
-    return Path(got).read_bytes()
+    file = hub.api().hf_hub_download(repo, path, repo_type="dataset", revision=revision)
+    return Path(file).read_bytes()
 
 
 def test_a_commit_whose_parent_is_no_longer_the_head_changes_nothing(hub: Hub, repo: str) -> None:
@@ -54,7 +54,9 @@ def test_a_commit_whose_parent_is_no_longer_the_head_changes_nothing(hub: Hub, r
     assert text(hub, repo, "a.txt") == b"1"
 
 
-def test_many_commits_at_once_all_arrive_in_one_line(hub: Hub, repo: str, tmp_path: Path) -> None:
+def test_concurrent_commits_are_all_made_in_a_linear_history(
+    hub: Hub, repo: str, tmp_path: Path
+) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     failures: list[HfHubHTTPError] = []
@@ -114,12 +116,12 @@ def large(path: str, data: bytes = b"nobody uploaded this", **more: Any) -> dict
 BAD_LINES = {
     "a large file that nobody uploaded": large("data/x.parquet"),
     "a large file with another size": large("data/x.parquet", b"held", size=5),
-    "a hash that is none": large("data/x.parquet", oid="../../x"),
+    "a hash that is not one": large("data/x.parquet", oid="../../x"),
     "another hash": large("data/x.parquet", algo="md5"),
-    "a path that climbs": put("../x.txt"),
+    "a path out of the repository": put("../x.txt"),
     "a file in a file": put("there.txt/x.txt"),
     "a file over a folder": put("folder"),
-    "content that is no base64": {
+    "content that is not base64": {
         "key": "file",
         "value": {"path": "y", "content": "*", "encoding": "base64"},
     },
@@ -130,22 +132,22 @@ BAD_LINES = {
     "a file that cannot be deleted": {"key": "deletedFile", "value": {"path": "nowhere.txt"}},
     "a folder that cannot be deleted": {"key": "deletedFolder", "value": {"path": "nowhere"}},
     "an unknown line": {"key": "chmod", "value": {"path": "there.txt"}},
-    "a card that is no YAML": put("README.md", b"---\nlicense: [mit\n---\n"),
-    "a card with no such licence": put("README.md", b"---\nlicense: my-own\n---\n"),
-    "a value that is none": {"key": "file", "value": 3},
+    "a card that is not YAML": put("README.md", b"---\nlicense: [mit\n---\n"),
+    "a card with an unknown licence": put("README.md", b"---\nlicense: my-own\n---\n"),
+    "a value that is not an object": {"key": "file", "value": 3},
     "no value": {"key": "file"},
 }
 
 
 @pytest.mark.parametrize("revision", ["main", "main?create_pr=1"])
-def test_one_bad_line_spoils_the_whole_commit(hub: Hub, repo: str, revision: str) -> None:
+def test_one_bad_line_prevents_the_whole_commit(hub: Hub, repo: str, revision: str) -> None:
     add(hub, repo, there__txt=b"1", old__txt=b"1", **{"folder/x__txt": b"2"})
     before = state(hub, repo)
     good = [put("good.txt"), {"key": "deletedFile", "value": {"path": "old.txt"}}]
     for name, line in BAD_LINES.items():
-        status, said = hub.commit_lines(repo, *good, line, put("later.txt"), revision=revision)
+        status, response = hub.commit_lines(repo, *good, line, put("later.txt"), revision=revision)
         assert status in (400, 404, 422), name
-        assert said["error"], name
+        assert response["error"], name
         assert state(hub, repo) == before, name
 
 
@@ -163,14 +165,14 @@ def test_one_bad_line_spoils_the_whole_commit(hub: Hub, repo: str, revision: str
         b"[" * 100_000,
     ],
 )
-def test_a_commit_that_is_none_is_refused(hub: Hub, repo: str, body: bytes) -> None:
+def test_an_invalid_commit_is_refused(hub: Hub, repo: str, body: bytes) -> None:
     before = state(hub, repo)
     status, _, _ = hub.raw("POST", f"/api/datasets/{repo}/commit/main", body)
     assert status in (400, 422)
     assert state(hub, repo) == before
 
 
-def test_a_commit_that_changes_nothing_is_none(hub: Hub, repo: str) -> None:
+def test_a_commit_that_changes_nothing_is_not_made(hub: Hub, repo: str) -> None:
     files = {"a__txt": b"text", "b__parquet": b"large" * 1000}
     first = add(hub, repo, **files)
     assert add(hub, repo, **files).oid == first.oid
@@ -243,9 +245,7 @@ def test_files_and_folders_are_deleted(hub: Hub, repo: str) -> None:
     ]
 
 
-def test_deleting_a_file_that_is_not_there_is_the_client_s_entry_not_found(
-    hub: Hub, repo: str
-) -> None:
+def test_deleting_a_missing_file_raises_the_client_s_entry_not_found(hub: Hub, repo: str) -> None:
     from huggingface_hub.errors import EntryNotFoundError
 
     with pytest.raises(EntryNotFoundError) as caught:
@@ -322,7 +322,7 @@ def test_branches_come_and_go_but_main_stays(hub: Hub, repo: str) -> None:
 
 
 @each("name", ["a..b", "a b", "-a", "a~1", "a.lock", "refs/heads/x", "a\\b", "@"])
-def test_a_branch_or_tag_has_a_name_that_git_takes(hub: Hub, repo: str, name: str) -> None:
+def test_a_branch_or_tag_has_a_name_that_git_accepts(hub: Hub, repo: str, name: str) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     before = state(hub, repo)
@@ -348,7 +348,9 @@ def test_a_squashed_history_holds_the_same_files(hub: Hub, repo: str) -> None:
     assert text(hub, repo, "b.parquet") == b"large"
 
 
-def test_a_folder_goes_up_without_what_it_ignores(hub: Hub, repo: str, tmp_path: Path) -> None:
+def test_a_folder_is_uploaded_without_its_ignored_files(
+    hub: Hub, repo: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "folder"
     for name, data in {
         "keep.txt": b"1",
@@ -372,7 +374,7 @@ def test_a_folder_goes_up_without_what_it_ignores(hub: Hub, repo: str, tmp_path:
     assert "sub/keep.parquet" not in api.list_repo_files(repo, repo_type="dataset")
 
 
-def test_history_says_who_wrote_what_and_when(hub: Hub, repo: str) -> None:
+def test_history_has_author_message_and_time(hub: Hub, repo: str) -> None:
     from huggingface_hub import CommitOperationAdd
 
     hub.api().create_commit(

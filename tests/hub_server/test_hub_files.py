@@ -1,4 +1,4 @@
-"""Bytes and ids: what goes to the embedded Hub comes back as itself, and git agrees."""
+"""Bytes and ids: what is uploaded to the embedded Hub is downloaded unchanged, and git agrees."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from tests.hubs import OWNER, Hub, git, here, pointer, sha256
 chance = random.Random(3)
 REGULAR = {
     "empty.txt": b"",
-    "data/empty.parquet": b"",  # nothing is never large
+    "data/empty.parquet": b"",  # an empty file is never large
     "one.txt": b"x",
     "notes/rows.jsonl": b'{"prompt": "a"}\r\n' * 3000,
     "notes/deep/er/utf8 \u00fc.md": "\u00fcber \U0001f43b\n".encode(),
@@ -45,13 +45,13 @@ def upload(hub: Hub, repo: str, files: dict[str, bytes]) -> Any:
 
 @pytest.fixture(params=["LFS", "Xet"])
 def lane(request: pytest.FixtureRequest, hub: Hub, tmp_path: Path) -> Iterator[str]:
-    """Large files go up by LFS, or by Xet as a client's own settings have it."""
+    """Large files are uploaded by LFS, or by Xet as is the client's default."""
     with pytest.MonkeyPatch.context() as patch, here(patch, tmp_path, xet=request.param == "Xet"):
         yield request.param
 
 
 @pytest.mark.parametrize("files", [REGULAR | LARGE, PARTS], ids=["files", "in parts"])
-def test_bytes_come_back_as_they_went_up(
+def test_bytes_are_downloaded_as_they_were_uploaded(
     hub: Hub, repo: str, tmp_path: Path, lane: str, files: dict[str, bytes]
 ) -> None:
     before = len(hub.answers())
@@ -62,8 +62,8 @@ def test_bytes_come_back_as_they_went_up(
     api = hub.api(None)
     infos = {info.path: info for info in api.get_paths_info(repo, [*files], repo_type="dataset")}
     for path, data in files.items():
-        got = Path(api.hf_hub_download(repo, path, repo_type="dataset")).read_bytes()
-        assert sha256(got) == sha256(data), path
+        content = Path(api.hf_hub_download(repo, path, repo_type="dataset")).read_bytes()
+        assert sha256(content) == sha256(data), path
         assert infos[path].size == len(data)
         if path in REGULAR:
             assert infos[path].lfs is None
@@ -87,8 +87,8 @@ def test_every_id_is_git_s_own(hub: Hub, repo: str, tmp_path: Path) -> None:
         entry.path: (getattr(entry, "blob_id", None) or entry.tree_id)
         for entry in api.list_repo_tree(repo, recursive=True, repo_type="dataset")
     }
-    said = git(clone, "-c", "core.quotePath=false", "ls-tree", "-r", "-t", "HEAD").splitlines()
-    assert listed == {line.split("\t")[1]: line.split()[2] for line in said}
+    lines = git(clone, "-c", "core.quotePath=false", "ls-tree", "-r", "-t", "HEAD").splitlines()
+    assert listed == {line.split("\t")[1]: line.split()[2] for line in lines}
     history = [entry.commit_id for entry in api.list_repo_commits(repo, repo_type="dataset")]
     assert history == git(clone, "rev-list", "HEAD").split()
     (tmp_path / "rows").write_bytes(REGULAR["notes/rows.jsonl"])
@@ -110,13 +110,13 @@ def test_a_part_of_a_file_can_be_read(hub: Hub, repo: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["notes/rows.jsonl", "data/train-00000-of-00001.parquet"])
-def test_ranges_are_answered_as_http_says(hub: Hub, repo: str, path: str) -> None:
+def test_ranges_are_served_as_http_specifies(hub: Hub, repo: str, path: str) -> None:
     upload(hub, repo, REGULAR | LARGE)
     data = (REGULAR | LARGE)[path]
     url = f"/datasets/{repo}/resolve/main/{path}"
 
-    def get(asked: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
-        return hub.raw(method, url, headers={"Range": asked}, by=None)
+    def get(byte_range: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+        return hub.raw(method, url, headers={"Range": byte_range}, by=None)
 
     status, headers, body = get("bytes=10-19")
     assert (status, body) == (206, data[10:20])
@@ -131,7 +131,7 @@ def test_ranges_are_answered_as_http_says(hub: Hub, repo: str, path: str) -> Non
     assert headers["accept-ranges"] == "bytes"
 
 
-def test_a_head_says_what_the_cache_needs(hub: Hub, repo: str) -> None:
+def test_a_head_gives_what_the_cache_needs(hub: Hub, repo: str) -> None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     commit = upload(hub, repo, REGULAR | LARGE)
@@ -144,7 +144,9 @@ def test_a_head_says_what_the_cache_needs(hub: Hub, repo: str) -> None:
         facts = get_hf_file_metadata(url, token=False)
         assert (facts.commit_hash, facts.etag) == (commit.oid, shas[path])
         assert facts.size == len((REGULAR | LARGE)[path])
-        assert facts.location == url  # served from here: a token never goes to another origin
+        assert (
+            facts.location == url
+        )  # served from here, so that a token is never sent to another origin
         assert facts.xet_file_data is None
 
 
@@ -189,8 +191,8 @@ def test_a_revision_may_have_slashes_and_signs(hub: Hub, repo: str, revision: st
         repo_type="dataset",
         revision=revision,
     )
-    got = api.hf_hub_download(repo, "a/b.txt", repo_type="dataset", revision=revision)
-    assert Path(got).read_bytes() == b"there"
+    file = api.hf_hub_download(repo, "a/b.txt", repo_type="dataset", revision=revision)
+    assert Path(file).read_bytes() == b"there"
     assert "a/b.txt" in api.list_repo_files(repo, repo_type="dataset", revision=revision)
     assert "a/b.txt" not in api.list_repo_files(repo, repo_type="dataset")
     names = [branch.name for branch in api.list_repo_refs(repo, repo_type="dataset").branches]
@@ -204,8 +206,8 @@ def test_a_repository_is_found_in_any_case_and_says_its_own_name(hub: Hub, repo:
     upload(hub, repo, REGULAR)
     shouted = repo.upper()
     assert hub.api().dataset_info(shouted).id == repo
-    got = hub.api(None).hf_hub_download(shouted, "one.txt", repo_type="dataset")
-    assert Path(got).read_bytes() == b"x"
+    file = hub.api(None).hf_hub_download(shouted, "one.txt", repo_type="dataset")
+    assert Path(file).read_bytes() == b"x"
     with pytest.raises(Exception, match=r"409|already"):
         hub.api().create_repo(shouted, repo_type="dataset")
 
@@ -242,7 +244,7 @@ CLIMBING = [
 
 
 @each("path", CLIMBING)
-def test_no_file_lies_outside_its_repository(hub: Hub, repo: str, path: str) -> None:
+def test_no_file_is_outside_its_repository(hub: Hub, repo: str, path: str) -> None:
     head = hub.api().dataset_info(repo).sha
     line = {"key": "file", "value": {"path": path, "content": "eA==", "encoding": "base64"}}
     status, _ = hub.commit_lines(repo, line)
@@ -289,7 +291,7 @@ def test_a_revision_and_a_repository_that_try_to_climb_are_not_there(hub: Hub, r
         assert status in (400, 401, 404), name
 
 
-def test_the_second_download_asks_once_and_the_third_may_be_offline(
+def test_the_second_download_makes_one_request_and_the_third_may_be_offline(
     hub: Hub, repo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -298,15 +300,15 @@ def test_the_second_download_asks_once_and_the_third_may_be_offline(
     upload(hub, repo, REGULAR | LARGE)
     api = hub.api(None)
 
-    def asked(path: str) -> list[str]:
+    def methods(path: str) -> list[str]:
         before = len(hub.answers())
         api.hf_hub_download(repo, path, repo_type="dataset")
         return [line.method for line in hub.answers()[before:]]
 
-    assert asked("big.txt") == ["HEAD", "GET"]
-    assert asked("big.txt") == ["HEAD"]
+    assert methods("big.txt") == ["HEAD", "GET"]
+    assert methods("big.txt") == ["HEAD"]
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert asked("big.txt") == []
+    assert methods("big.txt") == []
     with pytest.raises(LocalEntryNotFoundError):
         api.hf_hub_download(repo, "one.txt", repo_type="dataset")
 
@@ -320,7 +322,7 @@ def test_a_changed_file_under_the_same_branch_gives_a_new_snapshot(hub: Hub, rep
     assert (old.parent, new.name) == (new.parent, commit.oid)
     assert (old / "one.txt").read_bytes() == b"x"
     assert (new / "one.txt").read_bytes() == b"y"
-    assert (new / "big.txt").resolve() == (old / "big.txt").resolve()  # not fetched again
+    assert (new / "big.txt").resolve() == (old / "big.txt").resolve()  # not downloaded again
 
 
 def test_that_a_file_is_missing_is_remembered_for_its_commit(hub: Hub, repo: str) -> None:
@@ -340,8 +342,8 @@ def test_that_a_file_is_missing_is_remembered_for_its_commit(hub: Hub, repo: str
     assert (folder / api.dataset_info(repo).sha / "two.txt").exists()
 
 
-class Cable:
-    """A way to the Hub beside its own address that can be cut after some bytes of an answer."""
+class Proxy:
+    """A proxy to the Hub that can cut a response after some bytes."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -360,16 +362,16 @@ class Cable:
 
     def carry(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self.port)) as server:
-            there = threading.Thread(target=self.pump, args=(client, server, False))
-            there.start()
+            requests = threading.Thread(target=self.pump, args=(client, server, False))
+            requests.start()
             self.pump(server, client, True)
-            there.join()
+            requests.join()
 
-    def pump(self, from_: socket.socket, to: socket.socket, answers: bool) -> None:
+    def pump(self, from_: socket.socket, to: socket.socket, responses: bool) -> None:
         with contextlib.suppress(OSError):
             while data := from_.recv(65_536):
                 to.sendall(data)
-                if answers and self.left:
+                if responses and self.left:
                     self.left = max(0, self.left - len(data))
                     if not self.left:
                         break
@@ -385,25 +387,28 @@ class Cable:
 
 
 @pytest.fixture
-def cable(hub: Hub) -> Iterator[Cable]:
+def proxy(hub: Hub) -> Iterator[Proxy]:
     from huggingface_hub import close_session
 
-    cable = Cable(hub.port)
-    yield cable
+    proxy = Proxy(hub.port)
+    yield proxy
     close_session()
-    cable.close()
+    proxy.close()
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(
-    hub: Hub, repo: str, cable: Cable
+def test_an_interrupted_download_resumes_where_it_stopped(
+    hub: Hub, repo: str, proxy: Proxy
 ) -> None:
     from huggingface_hub import constants, hf_hub_download
 
     upload(hub, repo, LARGE)
     before = len(hub.answers())
-    cable.left = constants.DOWNLOAD_CHUNK_SIZE + 300_000  # less than one would begin anew
-    got = hf_hub_download(repo, "big.txt", repo_type="dataset", endpoint=cable.address, token=False)
-    assert sha256(Path(got).read_bytes()) == sha256(LARGE["big.txt"])
+    proxy.left = (
+        constants.DOWNLOAD_CHUNK_SIZE + 300_000
+    )  # the client resumes only after a whole chunk
+    url = proxy.address
+    file = hf_hub_download(repo, "big.txt", repo_type="dataset", endpoint=url, token=False)
+    assert sha256(Path(file).read_bytes()) == sha256(LARGE["big.txt"])
     gets = [line.status for line in hub.answers()[before:] if line.method == "GET"]
     assert gets == [200, 206]
 

@@ -1,4 +1,4 @@
-"""The embedded Hub's life: killed and started again, names that move, what is deleted is gone."""
+"""The life of the embedded Hub and its repositories: kills, restarts, renames and deletions."""
 
 import contextlib
 import http.client
@@ -24,7 +24,7 @@ chance = random.Random(11)
 
 
 def add(hub: Hub, repo: str, *, by: str = OWNER, **files: bytes) -> Any:
-    """Adds files; a double underscore in a name stands for its dot."""
+    """Adds files; a double underscore in a name means a dot."""
     from huggingface_hub import CommitOperationAdd
 
     return hub.api(by).create_commit(
@@ -38,37 +38,36 @@ def add(hub: Hub, repo: str, *, by: str = OWNER, **files: bytes) -> Any:
 def text(
     hub: Hub, repo: str, path: str, cache: Path | None = None, revision: str | None = None
 ) -> bytes:
-    got = hub.api().hf_hub_download(
+    file = hub.api().hf_hub_download(
         repo, path, repo_type="dataset", cache_dir=cache, revision=revision
     )
-    return Path(got).read_bytes()
+    return Path(file).read_bytes()
 
 
 @pytest.fixture
 def own(hub: Hub, tmp_path: Path) -> Iterator[Hub]:
-    """A Hub of this test's own, which may be killed."""
+    """A Hub for one test, which may kill it."""
     own = Hub(tmp_path / "own").start()
     yield own
     own.kill()
-    said = own.said.read_text()
-    assert said == ""
+    assert own.said.read_text() == ""
     assert [line for line in own.answers_read() if line.status >= 500] == []
 
 
-def again(own: Hub, cache: Path) -> None:
-    """Starts a Hub that ended; it answers at the same address and everything in it is whole."""
+def restart(own: Hub, cache: Path) -> None:
+    """Restarts a Hub and checks that its endpoint is the same and all its files are complete."""
     address = own.endpoint
     own.start()
     assert own.endpoint == address
-    for lying in (own.data / "lfs" / "objects").rglob("*"):
-        assert lying.is_dir() or sha256(lying.read_bytes()) == lying.name
+    for path in (own.data / "lfs" / "objects").rglob("*"):
+        assert path.is_dir() or sha256(path.read_bytes()) == path.name
     assert list((own.data / "lfs" / "incoming").iterdir()) == []
     assert [path for path in (own.data / "xet").rglob("*") if path.is_file()] == []
     for bare in (own.data / "git").glob("*.git"):
         git(bare, "fsck", "--strict", "--no-dangling")
 
 
-def begun(
+def unfinished(
     own: Hub, method: str, path: str, size: int, sent: bytes, **headers: str
 ) -> socket.socket:
     """A request whose body stops in the middle."""
@@ -79,7 +78,7 @@ def begun(
     return connection
 
 
-def test_a_hub_that_is_killed_amid_an_upload_keeps_its_head_and_takes_the_upload_again(
+def test_a_hub_that_is_killed_during_an_upload_keeps_its_head_and_accepts_the_upload_again(
     own: Hub, tmp_path: Path
 ) -> None:
     api = own.api()
@@ -88,24 +87,24 @@ def test_a_hub_that_is_killed_amid_an_upload_keeps_its_head_and_takes_the_upload
     old = add(own, repo, rows__parquet=b"old" * 1000, a__txt=b"1").oid
     data = chance.randbytes(3_000_000)
 
-    asked = {
+    batch = {
         "operation": "upload",
         "transfers": ["basic"],
         "objects": [{"oid": sha256(data), "size": len(data)}],
     }
     path = f"/datasets/{repo}.git/info/lfs/objects/batch"
-    _, _, said = own.raw("POST", path, json.dumps(asked).encode())
-    href = json.loads(said)["objects"][0]["actions"]["upload"]["href"]
+    _, _, response = own.raw("POST", path, json.dumps(batch).encode())
+    href = json.loads(response)["objects"][0]["actions"]["upload"]["href"]
     token = f"Bearer {own.tokens[OWNER]}"
-    _, _, said = own.raw("GET", f"/api/datasets/{repo}/xet-write-token/main")
-    xet = json.loads(said)
+    _, _, response = own.raw("GET", f"/api/datasets/{repo}/xet-write-token/main")
+    xet = json.loads(response)
     xorb = f"{xet['casUrl'].removeprefix(own.endpoint)}/v1/xorbs/default/{'a' * 64}"
     line = json.dumps({"key": "header", "value": {"summary": "half"}}).encode() + b"\n"
     commit = f"/api/datasets/{repo}/commit/main"
     half = [
-        begun(own, "PUT", href.removeprefix(own.endpoint), len(data), data[:2_000_000]),
-        begun(own, "POST", commit, 10_000, line, Authorization=token),
-        begun(own, "POST", xorb, 90_000, b"row", Authorization=f"Bearer {xet['accessToken']}"),
+        unfinished(own, "PUT", href.removeprefix(own.endpoint), len(data), data[:2_000_000]),
+        unfinished(own, "POST", commit, 10_000, line, Authorization=token),
+        unfinished(own, "POST", xorb, 90_000, b"row", Authorization=f"Bearer {xet['accessToken']}"),
     ]
     until = time.monotonic() + 10
     while not list((own.data / "lfs" / "incoming").iterdir()) and time.monotonic() < until:
@@ -114,7 +113,7 @@ def test_a_hub_that_is_killed_amid_an_upload_keeps_its_head_and_takes_the_upload
     for connection in half:
         connection.close()
 
-    again(own, tmp_path)
+    restart(own, tmp_path)
     assert api.dataset_info(repo).sha == old
     assert text(own, repo, "rows.parquet", tmp_path / "cache") == b"old" * 1000
     assert add(own, repo, rows__parquet=data, a__txt=b"2").oid != old
@@ -126,13 +125,13 @@ def test_a_hub_that_is_killed_amid_an_upload_keeps_its_head_and_takes_the_upload
 def test_a_hub_that_is_killed_at_any_moment_holds_the_old_version_or_the_new(
     own: Hub, tmp_path: Path, round_: int
 ) -> None:
-    """Commits with a large and a small file of one number arrive together or not at all."""
+    """Each commit has a large and a small file with its number, and both are there or none."""
     repo = f"{OWNER}/killed"
     own.api().create_repo(repo, repo_type="dataset")
     known, over = [-1], threading.Event()
 
     def push() -> None:
-        with contextlib.suppress(Exception):  # the client may say in any way that it is gone
+        with contextlib.suppress(Exception):  # any error of the client may follow the kill
             for number in itertools.takewhile(lambda _: not over.is_set(), itertools.count()):
                 add(own, repo, n__txt=b"%d" % number, n__parquet=(b"%d " % number) * 10_000)
                 known[0] = number
@@ -145,18 +144,18 @@ def test_a_hub_that_is_killed_at_any_moment_holds_the_old_version_or_the_new(
     over.set()
     own.kill()
     least = known[0]
-    again(own, tmp_path)
+    restart(own, tmp_path)
     head = own.api().dataset_info(repo).sha
     number = int(text(own, repo, "n.txt", tmp_path / "cache", head))
     assert number in (least, least + 1)
     assert text(own, repo, "n.parquet", tmp_path / "cache", head) == (b"%d " % number) * 10_000
-    pushing.join(120)  # the client asks again until the Hub is back
+    pushing.join(120)  # the client retries until the Hub is back
     assert not pushing.is_alive()
     add(own, repo, n__txt=b"after", n__parquet=b"after")
     assert text(own, repo, "n.parquet", tmp_path / "cache") == b"after"
 
 
-def test_what_a_killed_commit_left_locked_is_open_again(own: Hub, tmp_path: Path) -> None:
+def test_locks_of_a_killed_commit_are_removed(own: Hub, tmp_path: Path) -> None:
     repo = f"{OWNER}/locked"
     own.api().create_repo(repo, repo_type="dataset")
     own.kill()
@@ -164,14 +163,14 @@ def test_what_a_killed_commit_left_locked_is_open_again(own: Hub, tmp_path: Path
     locks = [bare / name for name in ("refs/heads/main.lock", "HEAD.lock", "packed-refs.lock")]
     for lock in locks:
         lock.write_bytes(b"")
-    again(own, tmp_path)
+    restart(own, tmp_path)
     assert [lock for lock in locks if lock.exists()] == []
     add(own, repo, a__txt=b"1")
     own.api().create_tag(repo, tag="v1", repo_type="dataset")
     own.api().delete_tag(repo, tag="v1", repo_type="dataset")
 
 
-def test_a_hub_stops_when_asked_and_goes_on_with_its_data_and_its_tokens(
+def test_a_hub_stops_on_a_signal_and_restarts_with_its_data_and_its_tokens(
     own: Hub, tmp_path: Path
 ) -> None:
     own.add_user("carol")
@@ -198,14 +197,14 @@ def test_two_hubs_do_not_share_a_folder(own: Hub) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_nobody_else_on_the_machine_reads_the_data_folder(own: Hub) -> None:
+def test_other_users_of_the_machine_cannot_read_the_data_folder(own: Hub) -> None:
     assert own.data.stat().st_mode & 0o077 == 0
     for name in ("token", "key"):
         assert (own.data / name).stat().st_mode & 0o077 == 0
 
 
-def test_a_hub_answers_this_machine_only_by_its_own_names(own: Hub) -> None:
-    """A page of somebody else's that rebinds its name to loopback gets nothing."""
+def test_a_hub_accepts_only_the_host_names_of_loopback(own: Hub) -> None:
+    """A web page that rebinds its host name to loopback gets nothing."""
     for host, status in ((f"localhost:{own.port}", 200), (f"evil.example:{own.port}", 400)):
         connection = http.client.HTTPConnection("127.0.0.1", own.port, timeout=10)
         connection.request("GET", "/api/datasets", headers={"Host": host})
@@ -213,7 +212,7 @@ def test_a_hub_answers_this_machine_only_by_its_own_names(own: Hub) -> None:
         connection.close()
 
 
-def test_an_old_name_leads_to_the_new_one_until_it_is_used_again(
+def test_an_old_name_redirects_to_the_new_one_until_it_is_used_again(
     hub: Hub, repo: str, tmp_path: Path
 ) -> None:
     api = hub.api()
@@ -226,7 +225,7 @@ def test_an_old_name_leads_to_the_new_one_until_it_is_used_again(
     assert text(hub, repo, "b.parquet", tmp_path / "1") == b"large"
     assert hub.raw("GET", f"/datasets/{repo}/resolve/main/a.txt", by=None)[0] == 307
     assert git(hub.clone(repo, tmp_path / "clone"), "rev-parse", "HEAD") == commit.oid
-    second = add(hub, repo, a__txt=b"2", b__parquet=b"larger").oid  # POST under the old name
+    second = add(hub, repo, a__txt=b"2", b__parquet=b"larger").oid  # a POST with the old name
     assert api.dataset_info(new).sha == second
     assert api.get_discussion_details(repo, 1, repo_type="dataset").title == "A question"
     assert {info.id for info in api.list_datasets(search=repo)} == {new}
@@ -237,7 +236,7 @@ def test_an_old_name_leads_to_the_new_one_until_it_is_used_again(
     assert not api.file_exists(repo, "a.txt", repo_type="dataset")
 
 
-def test_a_set_does_not_move_onto_another_nor_to_somebody_else(hub: Hub, repo: str) -> None:
+def test_a_set_is_not_moved_to_a_name_in_use_or_to_another_user(hub: Hub, repo: str) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     api = hub.api()
@@ -264,14 +263,14 @@ def test_what_is_deleted_is_gone_and_its_name_is_free(hub: Hub, repo: str, tmp_p
     add(hub, repo, mine__bin=mine, shared__bin=shared)
     add(hub, other, shared__bin=shared)
 
-    def lie() -> set[str]:
+    def stored() -> set[str]:
         files = (hub.data / "lfs" / "objects").rglob("*")
         return {path.name for path in files} & {sha256(mine), sha256(shared)}
 
-    assert lie() == {sha256(mine), sha256(shared)}
+    assert stored() == {sha256(mine), sha256(shared)}
     histories = len(list((hub.data / "git").iterdir()))
     api.delete_repo(repo, repo_type="dataset")
-    assert lie() == {sha256(shared)}
+    assert stored() == {sha256(shared)}
     assert len(list((hub.data / "git").iterdir())) == histories - 1
     assert text(hub, other, "shared.bin", tmp_path) == shared
     with pytest.raises(RepositoryNotFoundError):
@@ -343,41 +342,41 @@ def test_a_space_is_recorded_and_its_secrets_never_come_back(hub: Hub) -> None:
         assert hub.raw("GET", f"/api/spaces/{space}/secrets", by=who)[0] in (401, 403)
 
 
-def test_no_token_lies_in_the_log_or_the_database(hub: Hub, repo: str, tmp_path: Path) -> None:
+def test_no_token_is_in_the_log_or_the_database(hub: Hub, repo: str, tmp_path: Path) -> None:
     hub.clone(repo, tmp_path / "clone", by="ann")
     for name in ("hub.log", "hub.db", "hub.db-wal", "server.json"):
         kept = hub.data / name
-        said = kept.read_bytes() if kept.exists() else b""
-        assert not [who for who, token in hub.tokens.items() if token.encode() in said], name
+        content = kept.read_bytes() if kept.exists() else b""
+        assert not [who for who, token in hub.tokens.items() if token.encode() in content], name
 
 
 @pytest.fixture
-def heard() -> Iterator[tuple[str, "queue.Queue[tuple[dict[str, str], bytes]]"]]:
-    """An address on loopback that hears webhooks."""
-    got: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
+def receiver() -> Iterator[tuple[str, "queue.Queue[tuple[dict[str, str], bytes]]"]]:
+    """A URL on loopback, and the webhooks that it received."""
+    received: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
 
-    class Ear(http.server.BaseHTTPRequestHandler):
+    class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.put(({name.lower(): value for name, value in self.headers.items()}, body))
+            received.put(({name.lower(): value for name, value in self.headers.items()}, body))
             self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ear) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
         listening = threading.Thread(target=server.serve_forever)
         listening.start()
-        yield f"http://127.0.0.1:{server.server_port}/hook", got
+        yield f"http://127.0.0.1:{server.server_port}/hook", received
         server.shutdown()
         listening.join()
 
 
-def test_a_webhook_on_loopback_hears_of_a_commit_and_a_pull_request(
-    hub: Hub, repo: str, heard: tuple[str, "queue.Queue[tuple[dict[str, str], bytes]]"]
+def test_a_webhook_on_loopback_receives_a_commit_and_a_pull_request(
+    hub: Hub, repo: str, receiver: tuple[str, "queue.Queue[tuple[dict[str, str], bytes]]"]
 ) -> None:
-    address, got = heard
+    address, received = receiver
     hook = hub.api().create_webhook(
         url=address,
         watched=[{"type": "dataset", "name": repo}],
@@ -389,7 +388,7 @@ def test_a_webhook_on_loopback_hears_of_a_commit_and_a_pull_request(
     events = []
     until = time.monotonic() + 20
     while time.monotonic() < until and len({event["event"]["scope"] for event in events}) < 2:
-        headers, body = got.get(timeout=20)
+        headers, body = received.get(timeout=20)
         assert headers["x-webhook-secret"] == "shared"
         events.append(json.loads(body))
     scopes = {event["event"]["scope"]: event for event in events}
@@ -399,7 +398,7 @@ def test_a_webhook_on_loopback_hears_of_a_commit_and_a_pull_request(
     hub.api().delete_webhook(hook.id)
 
 
-def test_a_webhook_goes_nowhere_but_to_loopback(hub: Hub, repo: str) -> None:
+def test_a_webhook_is_sent_to_loopback_only(hub: Hub, repo: str) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     for url in ("http://example.com/x", "http://10.0.0.1/x", "file:/etc/passwd", "x"):
@@ -409,7 +408,7 @@ def test_a_webhook_goes_nowhere_but_to_loopback(hub: Hub, repo: str) -> None:
 
 
 @pytest.mark.parametrize("bad", ["a b", "", "../x", "x" * 97, "datasets"])
-def test_a_user_s_name_is_a_name(tmp_path: Path, bad: str) -> None:
+def test_a_user_has_a_valid_name(tmp_path: Path, bad: str) -> None:
     done = subprocess.run(
         [*POTSTILL, "hub", "--data", str(tmp_path / "data"), "--add-user", bad],
         capture_output=True,

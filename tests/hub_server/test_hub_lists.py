@@ -1,4 +1,4 @@
-"""Lists of the embedded Hub are whole however many pages they have, and in order."""
+"""Lists of the embedded Hub are complete and in order, however many pages they have."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from tests.hubs import OWNER, Hub, git
 ODD = ["with space", "hash#mark", "per%cent", "\u00fcnic\u00f6de", "plus+plus", "a&b=c", "\u732b"]
 
 
-def paged(hub: Hub, path: str, **asked: Any) -> list[list[Any]]:
-    """The pages that the client's own pagination follows, each as it comes."""
+def paged(hub: Hub, path: str, **parameters: Any) -> list[list[Any]]:
+    """The pages of a list, as the client's own pagination follows them."""
     from huggingface_hub.utils import get_session
 
-    pages, url, query = [], f"{hub.endpoint}{path}", asked
+    pages, url, query = [], f"{hub.endpoint}{path}", parameters
     while url:
         answer = get_session().get(url, params=query or None)
         answer.raise_for_status()
@@ -110,8 +110,8 @@ def test_sets_of_more_than_a_page_are_listed_once_each(hub: Hub) -> None:
         api.create_repo(name, repo_type="dataset", private=name.endswith("7"))
     seen = {name for name in names if not name.endswith("7")}
     for sort in (None, "lastModified", "createdAt"):
-        asked = {"author": OWNER, "search": "listed-", "limit": 4}
-        pages = paged(hub, "/api/datasets", **asked, **({"sort": sort} if sort else {}))
+        query = {"author": OWNER, "search": "listed-", "limit": 4}
+        pages = paged(hub, "/api/datasets", **query, **({"sort": sort} if sort else {}))
         found = [info["id"] for page in pages for info in page]
         assert len(found) == len(set(found))
         assert set(found) == seen
@@ -120,7 +120,7 @@ def test_sets_of_more_than_a_page_are_listed_once_each(hub: Hub) -> None:
     assert len(list(api.list_datasets(search="listed-"))) == 25
 
 
-def test_sets_are_found_by_author_word_tag_and_what_they_are(hub: Hub, repo: str) -> None:
+def test_sets_are_found_by_author_word_tag_and_gate(hub: Hub, repo: str) -> None:
     api = hub.api()
     api.create_repo("ann/tagged", repo_type="dataset", exist_ok=True, token=hub.tokens["ann"])
     card = b"---\nlicense: mit\nlanguage: [en]\ntags: [odd-tag]\n---\n# A set\n"
@@ -128,8 +128,8 @@ def test_sets_are_found_by_author_word_tag_and_what_they_are(hub: Hub, repo: str
         path_or_fileobj=card, path_in_repo="README.md", repo_id=repo, repo_type="dataset"
     )
 
-    def ids(**asked: Any) -> set[str]:
-        return {info.id for info in api.list_datasets(**asked)}
+    def ids(**query: Any) -> set[str]:
+        return {info.id for info in api.list_datasets(**query)}
 
     assert repo in ids(filter="odd-tag")
     assert ids(filter=["odd-tag", "license:mit"], author=OWNER) == {repo}
@@ -142,7 +142,7 @@ def test_sets_are_found_by_author_word_tag_and_what_they_are(hub: Hub, repo: str
     assert repo not in {info.id for info in api.list_models(author=OWNER)}
 
 
-def test_only_known_facts_can_be_asked_for(hub: Hub, repo: str) -> None:
+def test_only_known_keys_can_be_expanded(hub: Hub, repo: str) -> None:
     from huggingface_hub.errors import BadRequestError
 
     info = hub.api().dataset_info(repo, expand=["sha", "createdAt"])

@@ -12,7 +12,7 @@ from tests.hubs import OWNER, Hub, git, refused_with
 def push(
     hub: Hub, repo: str, files: Mapping[str, bytes | None], *, by: str = OWNER, **more: Any
 ) -> Any:
-    """Adds files, or deletes those that are None."""
+    """Adds files, or deletes those whose content is None."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     return hub.api(by).create_commit(
@@ -33,8 +33,8 @@ def listed(hub: Hub, repo: str, revision: str = "main") -> set[str]:
 
 
 def text(hub: Hub, repo: str, path: str, revision: str = "main") -> bytes:
-    got = hub.api(None).hf_hub_download(repo, path, repo_type="dataset", revision=revision)
-    return Path(got).read_bytes()
+    file = hub.api(None).hf_hub_download(repo, path, repo_type="dataset", revision=revision)
+    return Path(file).read_bytes()
 
 
 def details(hub: Hub, repo: str, number: int) -> Any:
@@ -94,7 +94,7 @@ def test_a_merge_brings_exactly_the_difference(hub: Hub, repo: str, tmp_path: Pa
 def test_more_commits_go_to_an_open_pull_request(hub: Hub, repo: str) -> None:
     push(hub, repo, {"a.txt": b"1"}, by="ann", create_pr=True)
     second = push(hub, repo, {"b.txt": b"2"}, by="ann", revision="refs/pr/1")
-    push(hub, repo, {"c.txt": b"3"}, by=OWNER, revision="refs/pr/1")  # the owner helps
+    push(hub, repo, {"c.txt": b"3"}, by=OWNER, revision="refs/pr/1")  # an owner may push too
     assert listed(hub, repo, "refs/pr/1") == {"a.txt", "b.txt", "c.txt"}
     commits = [event for event in details(hub, repo, 1).events if event.type == "commit"]
     assert second.oid in {event.oid for event in commits}
@@ -103,7 +103,9 @@ def test_more_commits_go_to_an_open_pull_request(hub: Hub, repo: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["closed", "merged"])
-def test_nothing_goes_to_a_pull_request_that_is_over(hub: Hub, repo: str, end: str) -> None:
+def test_nothing_is_pushed_to_a_closed_or_merged_pull_request(
+    hub: Hub, repo: str, end: str
+) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     push(hub, repo, {"a.txt": b"1"}, by="ann", create_pr=True)
@@ -143,7 +145,7 @@ def test_a_conflict_is_named_and_keeps_main_as_it_is(hub: Hub, repo: str, name: 
     assert hub.api().dataset_info(repo).sha == head
     assert text(hub, repo, name) == b"ours\n"
     assert details(hub, repo, 1).status == "open"
-    push(hub, repo, {name: b"ours\n"}, by="ann", revision="refs/pr/1")  # settled
+    push(hub, repo, {name: b"ours\n"}, by="ann", revision="refs/pr/1")  # the conflict is resolved
     hub.api().merge_pull_request(repo, 1, repo_type="dataset")
     assert text(hub, repo, "calm.txt") == b"2"
 
@@ -168,15 +170,19 @@ def test_a_discussion_is_commented_edited_renamed_hidden_and_closed(hub: Hub, re
         repo, "A question", description="What is *this*?", repo_type="dataset"
     )
     assert (opened.num, opened.is_pull_request, opened.git_reference) == (1, False, None)
-    said = api.comment_discussion(repo, 1, "<b>That</b> \U0001f43b", repo_type="dataset")
-    assert (said.content, said.author, said.edited) == ("<b>That</b> \U0001f43b", OWNER, False)
-    assert "<b>" not in said.rendered
-    changed = api.edit_discussion_comment(repo, 1, said.id, "Those", repo_type="dataset")
+    comment = api.comment_discussion(repo, 1, "<b>That</b> \U0001f43b", repo_type="dataset")
+    assert (comment.content, comment.author, comment.edited) == (
+        "<b>That</b> \U0001f43b",
+        OWNER,
+        False,
+    )
+    assert "<b>" not in comment.rendered
+    changed = api.edit_discussion_comment(repo, 1, comment.id, "Those", repo_type="dataset")
     assert (changed.content, changed.edited, changed.number_of_edits) == ("Those", True, 1)
     renamed = ann.rename_discussion(repo, 1, "A better question", repo_type="dataset")
     assert (renamed.old_title, renamed.new_title) == ("A question", "A better question")
     with pytest.warns(UserWarning, match="irreversible"):
-        hidden = api.hide_discussion_comment(repo, 1, said.id, repo_type="dataset")
+        hidden = api.hide_discussion_comment(repo, 1, comment.id, repo_type="dataset")
     assert hidden.hidden
     ann.change_discussion_status(repo, 1, "closed", repo_type="dataset")
     found = details(hub, repo, 1)
@@ -191,16 +197,16 @@ def test_a_discussion_is_commented_edited_renamed_hidden_and_closed(hub: Hub, re
 
 
 @pytest.mark.filterwarnings("ignore:Hidden comments:UserWarning")
-def test_only_its_author_or_an_owner_changes_what_was_said(hub: Hub, repo: str) -> None:
+def test_only_its_author_or_an_owner_changes_a_comment(hub: Hub, repo: str) -> None:
     ann, bob = hub.api("ann"), hub.api("bob")
     ann.create_discussion(repo, "A question", description="mine", repo_type="dataset")
-    said = details(hub, repo, 1).events[0]
+    comment = details(hub, repo, 1).events[0]
     for change in (
-        lambda: bob.edit_discussion_comment(repo, 1, said.id, "yours", repo_type="dataset"),
-        lambda: bob.hide_discussion_comment(repo, 1, said.id, repo_type="dataset"),
+        lambda: bob.edit_discussion_comment(repo, 1, comment.id, "yours", repo_type="dataset"),
+        lambda: bob.hide_discussion_comment(repo, 1, comment.id, repo_type="dataset"),
         lambda: bob.rename_discussion(repo, 1, "Not yours", repo_type="dataset"),
         lambda: bob.change_discussion_status(repo, 1, "closed", repo_type="dataset"),
-        lambda: hub.api().edit_discussion_comment(repo, 1, said.id, "his", repo_type="dataset"),
+        lambda: hub.api().edit_discussion_comment(repo, 1, comment.id, "his", repo_type="dataset"),
     ):
         with pytest.raises(Exception, match="403"):
             change()
@@ -208,7 +214,7 @@ def test_only_its_author_or_an_owner_changes_what_was_said(hub: Hub, repo: str) 
     assert (found.title, found.status, found.events[0].content) == ("A question", "open", "mine")
 
 
-def test_what_is_not_there_cannot_be_discussed_or_merged(hub: Hub, repo: str) -> None:
+def test_what_does_not_exist_cannot_be_discussed_or_merged(hub: Hub, repo: str) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     hub.api().create_discussion(repo, "A question", repo_type="dataset")
@@ -229,9 +235,9 @@ def test_discussions_are_found_by_kind_status_and_author(hub: Hub, repo: str) ->
     hub.api("ann").create_pull_request(repo, "Third of ann", repo_type="dataset")
     hub.api("ann").change_discussion_status(repo, 1, "closed", repo_type="dataset")
 
-    def found(**asked: str) -> list[int]:
-        got = hub.api(None).get_repo_discussions(repo, repo_type="dataset", **asked)
-        return sorted(discussion.num for discussion in got)
+    def found(**filters: str) -> list[int]:
+        discussions = hub.api(None).get_repo_discussions(repo, repo_type="dataset", **filters)
+        return sorted(discussion.num for discussion in discussions)
 
     assert found() == [1, 2, 3]
     assert found(author="ann") == [1, 3]

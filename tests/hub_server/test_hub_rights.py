@@ -1,4 +1,4 @@
-"""Who may do what on the embedded Hub, by the client's exception and its status; nothing leaks."""
+"""Who may do what on the embedded Hub, by the client's exceptions and their status; no leaks."""
 
 import itertools
 import json
@@ -42,13 +42,13 @@ LOOKS: dict[str, Act] = {
     "discussions": lambda api, repo: list(api.get_repo_discussions(repo, repo_type="dataset")),
     "a discussion": lambda api, repo: api.get_discussion_details(repo, 1, repo_type="dataset"),
 }
-OFFERS: dict[str, Act] = {
+PROPOSALS: dict[str, Act] = {
     "a pull request": lambda api, repo: add(api, repo, create_pr=True),
     "an empty pull request": lambda api, repo: api.create_pull_request(
         repo, "A draft", repo_type="dataset"
     ),
 }
-SAYS: dict[str, Act] = {
+COMMENTS: dict[str, Act] = {
     "a discussion opened": lambda api, repo: api.create_discussion(
         repo, "A question", repo_type="dataset"
     ),
@@ -71,12 +71,12 @@ WRITES: dict[str, Act] = {
     "its end": lambda api, repo: api.delete_repo(repo, repo_type="dataset"),
 }
 
-# By visibility and by person: what happens when they look, read, say, offer and write. None: it is
-# done. `bob` has been let in to the gated set; nobody has no token at all.
+# By visibility and user, the exception and status of each group of actions; OK means success.
+# `bob` has access to the gated set; the user None sends no token.
 OK = None
 TABLE: dict[str, dict[str | None, tuple[tuple[str, int] | None, ...]]] = {
     "public": {
-        #      look read say          offer        write
+        #      look read comment      propose      write
         None: (OK, OK, (HTTP, 401), (HTTP, 401), (HTTP, 401)),
         "ann": (OK, OK, OK, OK, (HTTP, 403)),
         "bob": (OK, OK, OK, OK, (HTTP, 403)),
@@ -95,9 +95,9 @@ TABLE: dict[str, dict[str | None, tuple[tuple[str, int] | None, ...]]] = {
         OWNER: (OK, OK, OK, OK, OK),
     },
 }
-GROUPS = (LOOKS, READS, SAYS, OFFERS, WRITES)
-# What names its repository in the body is refused to nobody before any repository is looked for;
-# a commit asks first what is there, which a gate keeps from strangers.
+GROUPS = (LOOKS, READS, COMMENTS, PROPOSALS, WRITES)
+# Routes with the repository's name in the body refuse anonymous requests before they look it up;
+# a commit first reads what exists, which a gate forbids.
 OTHERWISE = {
     ("private", None, "its name"): (HTTP, 401),
     ("private", None, "its end"): (HTTP, 401),
@@ -144,13 +144,13 @@ _own = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def sets(running_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A set of each visibility, for all that leaves them as they are."""
+    """A set of each visibility, for tests that do not change it."""
     with pytest.MonkeyPatch.context() as patch, here(patch, tmp_path_factory.mktemp("rights")):
         yield {visibility: make(running_hub, "rights", visibility) for visibility in TABLE}
 
 
 @each(("visibility", "who", "name", "act", "expected"), CELLS)
-def test_a_person_may_do_this_to_such_a_set_or_is_told_so(
+def test_each_action_succeeds_or_is_refused_by_visibility_and_user(
     hub: Hub,
     sets: dict[str, str],
     visibility: str,
@@ -177,10 +177,10 @@ def test_a_person_may_do_this_to_such_a_set_or_is_told_so(
 
 
 @pytest.mark.parametrize("who", [None, "ann"])
-def test_a_private_set_is_answered_like_one_that_is_not_there(
+def test_a_private_set_gives_the_same_responses_as_a_missing_one(
     hub: Hub, sets: dict[str, str], who: str | None
 ) -> None:
-    """Each route gives the same status, headers and body, but for the name."""
+    """Each route gives the same status, headers and body, except for the name."""
     private, missing = sets["private"], f"{OWNER}/is-not-there"
     routes = [
         ("GET", "/api/datasets/{}"),
@@ -212,16 +212,16 @@ def test_a_private_set_is_answered_like_one_that_is_not_there(
         ("GET", "/api/datasets/{}/no-such-route"),
     ]
 
-    def answer(method: str, route: str, repo: str) -> tuple[Any, ...]:
+    def response(method: str, route: str, repo: str) -> tuple[Any, ...]:
         status, headers, body = hub.raw(method, route.format(repo), b"{}", by=who)
         for name in ("date", "x-request-id", "content-length"):
             headers.pop(name, None)
         return status, str(headers).replace(repo, "*"), body.decode().replace(repo, "*")
 
     for method, route in routes:
-        told = answer(method, route, private)
-        assert told == answer(method, route, missing), route
-        assert told[0] in (401, 403, 404), route
+        refusal = response(method, route, private)
+        assert refusal == response(method, route, missing), route
+        assert refusal[0] in (401, 403, 404), route
 
 
 @pytest.mark.parametrize("who", [None, "ann"])
@@ -229,16 +229,16 @@ def test_a_private_set_is_in_no_list(hub: Hub, sets: dict[str, str], who: str | 
     private = sets["private"]
     name = private.split("/")[1]
     api = hub.api(who)
-    for asked in ({}, {"author": OWNER}, {"search": name}, {"full": True}):
-        found = [info.id for info in api.list_datasets(**asked)]
+    for query in ({}, {"author": OWNER}, {"search": name}, {"full": True}):
+        found = [info.id for info in api.list_datasets(**query)]
         assert private not in found
-        if asked.get("search") is None:
+        if query.get("search") is None:
             assert sets["public"] in found
     assert private in [info.id for info in hub.api().list_datasets(author=OWNER)]
 
 
 def lfs_batch(hub: Hub, repo: str, who: str | None, operation: str, data: bytes) -> Any:
-    asked = {
+    batch = {
         "operation": operation,
         "transfers": ["basic"],
         "objects": [{"oid": sha256(data), "size": len(data)}],
@@ -247,25 +247,25 @@ def lfs_batch(hub: Hub, repo: str, who: str | None, operation: str, data: bytes)
     status, _, body = hub.raw(
         "POST",
         f"/datasets/{repo}.git/info/lfs/objects/batch",
-        json.dumps(asked).encode(),
+        json.dumps(batch).encode(),
         by=who,
         headers={"Content-Type": "application/vnd.git-lfs+json"},
     )
     return status, json.loads(body)
 
 
-def test_whoever_knows_only_the_hash_of_a_private_file_gets_no_byte_of_it(
+def test_the_hash_of_a_private_file_gives_no_byte_of_it(
     hub: Hub, sets: dict[str, str], repo: str
 ) -> None:
-    """Neither by LFS, nor by naming it in a commit to a set of one's own."""
+    """Neither by LFS, nor by a commit that refers to it in a set of the user's own."""
     mine = "ann/own"
     hub.api("ann").create_repo(mine, repo_type="dataset", exist_ok=True)
     for who, where in (("ann", mine), (None, repo), ("ann", repo)):
-        status, said = lfs_batch(hub, where, who, "download", LARGE_SECRET)
-        assert status != 200 or "actions" not in said["objects"][0]
-    status, said = lfs_batch(hub, mine, "ann", "upload", LARGE_SECRET)
+        status, response = lfs_batch(hub, where, who, "download", LARGE_SECRET)
+        assert status != 200 or "actions" not in response["objects"][0]
+    status, response = lfs_batch(hub, mine, "ann", "upload", LARGE_SECRET)
     assert status == 200
-    assert "upload" in said["objects"][0]["actions"]  # it has to bring the bytes itself
+    assert "upload" in response["objects"][0]["actions"]  # the client must upload the bytes itself
     line = {
         "key": "lfsFile",
         "value": {
@@ -280,14 +280,14 @@ def test_whoever_knows_only_the_hash_of_a_private_file_gets_no_byte_of_it(
     assert not hub.api("ann").file_exists(mine, "stolen.bin", repo_type="dataset")
 
 
-def test_an_upload_address_is_good_for_its_object_only_and_cannot_be_made_up(
+def test_an_upload_url_is_valid_for_its_object_only_and_cannot_be_forged(
     hub: Hub, repo: str
 ) -> None:
     from urllib.parse import urlsplit
 
     data = b"rows" * 1000
-    _, said = lfs_batch(hub, repo, OWNER, "upload", data)
-    at = urlsplit(said["objects"][0]["actions"]["upload"]["href"])
+    _, response = lfs_batch(hub, repo, OWNER, "upload", data)
+    at = urlsplit(response["objects"][0]["actions"]["upload"]["href"])
     path = f"{at.path}?{at.query}" if at.query else at.path
     for body in (b"", data[:-1], data + b"x", b"x" * len(data)):
         status, _, _ = hub.raw("PUT", path, body, by=None)
@@ -299,11 +299,11 @@ def test_an_upload_address_is_good_for_its_object_only_and_cannot_be_made_up(
 
 
 def xet_token(hub: Hub, repo: str, who: str) -> tuple[str, str]:
-    """Where a user's Xet client sends chunks, and with which token."""
+    """The path to which a user's Xet client sends chunks, and its token."""
     status, _, body = hub.raw("GET", f"/api/datasets/{repo}/xet-write-token/main", by=who)
     assert status == 200
-    said = json.loads(body)
-    return said["casUrl"].removeprefix(hub.endpoint), said["accessToken"]
+    response = json.loads(body)
+    return response["casUrl"].removeprefix(hub.endpoint), response["accessToken"]
 
 
 def test_a_xet_store_takes_chunks_from_its_user_only_and_only_good_ones(
@@ -332,7 +332,7 @@ def test_a_xet_store_takes_chunks_from_its_user_only_and_only_good_ones(
 
 
 @pytest.mark.parametrize("token", ["hf_wrong", "", "x" * 5000, "\u00fc".encode().decode("latin-1")])
-def test_a_wrong_token_is_said_to_be_wrong_and_opens_nothing(
+def test_a_wrong_token_is_reported_and_gives_no_access(
     hub: Hub, sets: dict[str, str], token: str
 ) -> None:
     for path in (
@@ -348,7 +348,7 @@ def test_a_wrong_token_is_said_to_be_wrong_and_opens_nothing(
             assert "Invalid credentials" in headers["x-error-message"] + body.decode()
 
 
-def test_who_asks_is_known_by_the_token(hub: Hub) -> None:
+def test_the_user_is_known_by_the_token(hub: Hub) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     assert hub.api().whoami()["name"] == OWNER
@@ -377,8 +377,8 @@ def test_a_person_creates_in_their_own_namespace_and_the_owner_in_a_free_one(hub
     assert hub.api("ann").create_repo("ann/hers", repo_type="dataset", exist_ok=True)
 
 
-def test_what_is_missing_is_told_by_the_client_s_own_errors(hub: Hub, repo: str) -> None:
-    """Over plain http, where the client cannot guess from the address; for GET and for HEAD."""
+def test_what_is_missing_raises_the_client_s_own_errors(hub: Hub, repo: str) -> None:
+    """Over plain http, where the client cannot derive it from the URL; for GET and for HEAD."""
     from huggingface_hub import get_hf_file_metadata
     from huggingface_hub.errors import (
         RemoteEntryNotFoundError,
@@ -410,7 +410,7 @@ def test_what_is_missing_is_told_by_the_client_s_own_errors(hub: Hub, repo: str)
     assert not hub.api().repo_exists(repo, repo_type="model")
 
 
-def test_people_ask_for_access_and_are_let_in_or_not(hub: Hub, repo: str, tmp_path: Path) -> None:
+def test_access_is_requested_and_accepted_or_rejected(hub: Hub, repo: str, tmp_path: Path) -> None:
     from huggingface_hub.errors import GatedRepoError
 
     api = hub.api()
@@ -432,8 +432,8 @@ def test_people_ask_for_access_and_are_let_in_or_not(hub: Hub, repo: str, tmp_pa
     assert [may_read(who) for who in ("ann", "bob", OWNER)] == [False, False, True]
     assert hub.raw("POST", f"/datasets/{repo}/ask-access", b"", by="ann")[0] == 200
     assert not may_read("ann")
-    (asked,) = api.list_pending_access_requests(repo, repo_type="dataset")
-    assert asked.username == "ann"
+    (pending,) = api.list_pending_access_requests(repo, repo_type="dataset")
+    assert pending.username == "ann"
     api.accept_access_request(repo, "ann", repo_type="dataset")
     assert may_read("ann")
     api.reject_access_request(repo, "ann", repo_type="dataset", rejection_reason=None)
@@ -457,7 +457,7 @@ def test_a_set_that_becomes_private_is_gone_for_others_at_once(hub: Hub, repo: s
     assert hub.api("ann").dataset_info(repo).private is False
 
 
-def test_may_i_is_answered_before_the_work(hub: Hub, sets: dict[str, str]) -> None:
+def test_rights_can_be_checked_in_advance(hub: Hub, sets: dict[str, str]) -> None:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     hub.api("ann").auth_check(sets["public"], repo_type="dataset")

@@ -104,12 +104,12 @@ def changed(repo: Any, parent: Any, files: dict[str, bytes | None]) -> Any:
         *("a/.GIT/hooks", ".git. /x", "GIT~1/x", "\ud800", "x" * 256, "x/" * 600 + "y"),
     ],
 )
-def test_no_file_lies_outside_its_repository_or_within_git_s_own_folder(path: str) -> None:
+def test_no_path_leaves_its_repository_or_enters_git_s_folder(path: str) -> None:
     assert names.path_problem(path) is not None
 
 
 @each("path", ["a b#%+.txt", "ünï/コード.json", ".gitattributes", "...", "a..b/c"])
-def test_odd_paths_are_paths(path: str) -> None:
+def test_unusual_paths_are_valid(path: str) -> None:
     assert names.path_problem(path) is None
 
 
@@ -120,7 +120,7 @@ def test_odd_paths_are_paths(path: str) -> None:
         *("a b", "a\0", "ä", "x" * 97, "a\n"),
     ],
 )
-def test_no_repository_is_called_so(name: str) -> None:
+def test_a_repository_cannot_have_this_name(name: str) -> None:
     assert not names.is_name(name)
 
 
@@ -129,7 +129,7 @@ def test_a_repository_s_name_may_have_96_characters_and_dots_and_dashes() -> Non
 
 
 @each("namespace", ["api", "datasets", "LFS", "xet"])
-def test_no_namespace_hides_the_server_s_own_addresses(namespace: str) -> None:
+def test_no_namespace_hides_the_server_s_own_routes(namespace: str) -> None:
     with pytest.raises(HttpError, match="reserved"):
         names.repo_id(namespace, "set")
 
@@ -141,7 +141,7 @@ def test_no_namespace_hides_the_server_s_own_addresses(namespace: str) -> None:
         *("HEAD", "@", "@{u}", "refs/heads/a", "a\\b", "a\0", "0" * 40),
     ],
 )
-def test_no_branch_is_called_so(ref: str) -> None:
+def test_a_branch_cannot_have_this_name(ref: str) -> None:
     assert not names.is_ref(ref)
 
 
@@ -157,7 +157,7 @@ def test_a_tree_that_is_not_edited_keeps_its_id(repo: Any) -> None:
     assert tree.write() == before
 
 
-def test_a_file_and_a_folder_cannot_have_one_name_unless_the_first_goes(repo: Any) -> None:
+def test_a_file_and_a_folder_cannot_have_the_same_name(repo: Any) -> None:
     blob = repo.create_blob(b"x")
     tree = Tree(repo, git.find(repo, "main").tree.id)
     assert not tree.put("folder", blob)
@@ -166,7 +166,7 @@ def test_a_file_and_a_folder_cannot_have_one_name_unless_the_first_goes(repo: An
     assert tree.put("folder", blob)
 
 
-def test_a_folder_goes_with_its_last_file(repo: Any) -> None:
+def test_a_folder_is_removed_with_its_last_file(repo: Any) -> None:
     tree = Tree(repo, git.find(repo, "main").tree.id)
     assert tree.remove("folder/b.txt")
     assert not tree.remove("folder")
@@ -230,14 +230,14 @@ def test_a_revision_is_found_by_branch_tag_reference_and_id(repo: Any) -> None:
     assert {git.find(repo, revision).id for revision in known} == {at}
 
 
-def test_the_id_of_a_tree_or_a_blob_is_no_revision(repo: Any) -> None:
+def test_the_id_of_a_tree_or_a_blob_is_not_a_revision(repo: Any) -> None:
     tree = git.find(repo, "main").tree
     for oid in (tree.id, tree["a.txt"].id):
         with pytest.raises(HttpError):
             git.find(repo, str(oid))
 
 
-def test_a_pointer_is_told_from_a_text_about_pointers() -> None:
+def test_a_pointer_is_distinguished_from_text_about_pointers() -> None:
     pointer = git.pointer("a" * 64, 12)
     assert git.parse_pointer(pointer) == ("a" * 64, 12)
     assert git.parse_pointer(pointer + b"more\n") is None
@@ -254,19 +254,19 @@ def test_an_object_is_kept_under_its_sha256(lfs: Lfs) -> None:
 
 
 @each("content", [b"ab", b"abd", b"abcd", b""])
-def test_other_bytes_than_announced_leave_nothing(lfs: Lfs, tmp_path: Path, content: bytes) -> None:
+def test_bytes_other_than_expected_leave_nothing(lfs: Lfs, tmp_path: Path, content: bytes) -> None:
     with pytest.raises(HttpError):
         lfs.put(sha(b"abc"), [content], 3)
     assert lfs.size(sha(b"abc")) is None
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_what_a_kill_left_half_written_is_gone_at_the_next_start(tmp_path: Path) -> None:
+def test_unfinished_files_of_a_killed_server_are_removed_at_the_next_start(tmp_path: Path) -> None:
     first = Lfs(tmp_path)
     first.put(sha(b"whole"), [b"whole"])
     half = first.incoming(sha(b"half"), 4)
     half.write(b"ha" * 1)
-    half._file.close()  # as a kill would
+    half._file.close()  # as if the server was killed
     assert any((tmp_path / "incoming").iterdir())
     again = Lfs(tmp_path)
     assert not any((tmp_path / "incoming").iterdir())
@@ -274,7 +274,7 @@ def test_what_a_kill_left_half_written_is_gone_at_the_next_start(tmp_path: Path)
     assert again.put(sha(b"half"), [b"half"], 4) == 4
 
 
-def test_parts_make_the_object_only_when_all_are_there_and_right(lfs: Lfs) -> None:
+def test_an_object_is_assembled_only_from_all_its_parts(lfs: Lfs) -> None:
     content = bytes(PART) + b"end"
     parts = {1: content[:PART], 2: content[PART:]}
 
@@ -300,7 +300,7 @@ def test_parts_make_the_object_only_when_all_are_there_and_right(lfs: Lfs) -> No
     assert lfs.size(sha(content)) == len(content)
 
 
-def test_a_seal_opens_for_its_purpose_and_time_only() -> None:
+def test_a_token_is_valid_for_its_purpose_and_time_only() -> None:
     signer = Signer(b"key")
     token = signer.sign("upload", 60, sha="x")
     assert signer.verify("upload", token)["sha"] == "x"
@@ -320,13 +320,13 @@ def test_a_seal_opens_for_its_purpose_and_time_only() -> None:
 # Accounts and rights.
 
 
-def test_a_token_is_stored_nowhere_as_it_is(store: Store, tmp_path: Path) -> None:
+def test_a_user_s_token_is_stored_only_as_a_hash(store: Store, tmp_path: Path) -> None:
     token = store.add_user("cy")
     assert token is not None
     assert store.user_of(token) == "cy"
     store.close()
-    held = b"".join(path.read_bytes() for path in tmp_path.glob("hub.db*"))
-    assert token.encode() not in held
+    content = b"".join(path.read_bytes() for path in tmp_path.glob("hub.db*"))
+    assert token.encode() not in content
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_knowing_a_sha256_gives_no_right_to_the_object(store: Store) -> None:
     assert store.object_size(public.id, "a" * 64) is None
 
 
-def test_an_object_that_was_brought_but_not_committed_is_its_bringer_s(store: Store) -> None:
+def test_an_object_that_is_not_committed_belongs_to_its_uploader(store: Store) -> None:
     public = recorded(store, "bob/public")
     store.record_upload(public.id, "a" * 64, "bob", 5)
     assert store.referable_size(public, "a" * 64, "bob") == 5
@@ -369,7 +369,7 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     assert store.repo("datasets", "ann/set") is None
 
 
-def test_a_repository_is_found_whatever_the_case_and_under_its_old_name(store: Store) -> None:
+def test_a_repository_is_found_in_any_case_and_by_its_old_name(store: Store) -> None:
     repo = recorded(store, "Ann/Set")
     store.run("insert into moved values ('datasets', 'ann/old', ?)", repo.id)
     assert store.repo("datasets", "ann/SET") == repo
@@ -380,7 +380,7 @@ def test_a_repository_is_found_whatever_the_case_and_under_its_old_name(store: S
 # Serving.
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-# All functions of the server that take a repository's lock.
+# The names of the server's functions that take a repository's lock.
 LOCKING = {
     function.name
     for path in Path(git.__file__).parent.glob("*.py")
@@ -420,7 +420,7 @@ def test_a_second_server_of_a_folder_joins_the_first(tmp_path: Path) -> None:
         assert again == first
 
 
-def test_a_data_folder_of_an_older_potstill_goes_on_with_its_owner_and_its_users(
+def test_a_data_folder_of_an_older_potstill_keeps_its_owner_and_its_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "hub"
@@ -444,7 +444,7 @@ def test_a_data_folder_of_an_older_potstill_goes_on_with_its_owner_and_its_users
             ann.create_repo("another/set", repo_type="dataset")
 
 
-def test_nobody_waits_for_a_repository_while_holding_the_database(
+def test_no_repository_lock_is_taken_inside_a_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The order is git's lock, then the store's; with two orders, threads could deadlock."""
@@ -477,7 +477,7 @@ def test_nobody_waits_for_a_repository_while_holding_the_database(
     assert locking == LOCKING
 
 
-def test_rows_and_references_are_written_in_an_order_that_a_kill_may_break_off(
+def test_rows_and_references_are_written_in_an_order_that_survives_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill may leave an unused object or a merge to repeat, never a reference to nothing."""
@@ -518,7 +518,7 @@ def test_rows_and_references_are_written_in_an_order_that_a_kill_may_break_off(
 
 
 @each("name", ["", "a b", "api", "../x", "a--b"])
-def test_no_user_is_called_so(tmp_path: Path, name: str) -> None:
+def test_a_user_cannot_have_this_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="not a valid user name"):
         add_user(tmp_path, name)
 
@@ -542,9 +542,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_an_event_reaches_who_watches_with_the_secret_and_is_tried_again(
-    store: Store, histories: Git
-) -> None:
+def test_an_event_is_sent_with_the_secret_and_retried(store: Store, histories: Git) -> None:
     heard: list[tuple[str | None, dict[str, Any]]] = []
     listener = type("Heard", (Listener,), {"heard": heard})
     webhooks = Webhooks(store, histories, "http://127.0.0.1:1")
@@ -569,7 +567,7 @@ def test_an_event_reaches_who_watches_with_the_secret_and_is_tried_again(
         server.shutdown()
     assert [secret for secret, _ in heard] == ["s3cret", "s3cret"]
     assert heard[0][1] == heard[1][1]
-    said = heard[1][1]
-    assert said["event"] == {"action": "update", "scope": "repo.content"}
-    assert said["repo"]["name"] == "ann/set"
-    assert said["updatedRefs"] == [change]
+    payload = heard[1][1]
+    assert payload["event"] == {"action": "update", "scope": "repo.content"}
+    assert payload["repo"]["name"] == "ann/set"
+    assert payload["updatedRefs"] == [change]

@@ -144,9 +144,8 @@ def test_a_head_gives_what_the_cache_needs(hub: Hub, repo: str) -> None:
         facts = get_hf_file_metadata(url, token=False)
         assert (facts.commit_hash, facts.etag) == (commit.oid, shas[path])
         assert facts.size == len((REGULAR | LARGE)[path])
-        assert (
-            facts.location == url
-        )  # served from here, so that a token is never sent to another origin
+        # Served from here, so that a token is never sent to another origin.
+        assert facts.location == url
         assert facts.xet_file_data is None
 
 

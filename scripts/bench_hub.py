@@ -76,7 +76,7 @@ print(json.dumps({"seconds": time.perf_counter() - start, **figures, "peak_mb": 
 @contextlib.contextmanager
 def _hub(folder: Path) -> Iterator[tuple[dict[str, str], int]]:
     """An embedded Hub in a process of its own: the environment of its clients, and its id."""
-    words = [sys.executable, "-m", "scripts.main", "hub", "--data", str(folder), "--json"]
+    words = [sys.executable, "-m", "scripts.main", "hub", "--hub-data", str(folder), "--json"]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

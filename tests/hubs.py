@@ -52,7 +52,7 @@ class Hub:
         """Starts it; with the port of a Hub that was stopped, at its address."""
         with self.said.open("a") as said_by_it:
             self.process = subprocess.Popen(
-                [*POTSTILL, "hub", "--port", str(port), "--data", str(self.data), "--json"],
+                [*POTSTILL, "hub", "--port", str(port), "--hub-data", str(self.data), "--json"],
                 stdout=subprocess.PIPE,
                 stderr=said_by_it,
                 text=True,
@@ -72,7 +72,7 @@ class Hub:
 
     def add_user(self, name: str) -> str:
         done = subprocess.run(
-            [*POTSTILL, "hub", "--data", str(self.data), "--add-user", name, "--json"],
+            [*POTSTILL, "hub", "--hub-data", str(self.data), "--add-user", name, "--json"],
             capture_output=True,
             text=True,
             env=clean_environment(),

@@ -33,8 +33,8 @@ def table(draft: Draft) -> str:
     usd, row_usd = (_usd(spent[name]) for name in ("usd", "usd_a_kept_row"))
     lines += [
         f"{'cost in USD':<28}{usd:>8}  per kept row {row_usd}",
-        f"{'time':<28}{run['seconds']:>8,.0f}  seconds: {run['calls']:,} calls, "
-        f"{run['reused']:,} from the ledger, {run['failures']} failed",
+        f"{'time in seconds':<28}{run['seconds']:>8,.0f}  {run['calls']:,} calls, "
+        f"{run['reused']:,} answers from the ledger, {run['failures']} failed",
         f"{'draft':<28}{draft.folder}",
     ]
     return "\n".join(lines)

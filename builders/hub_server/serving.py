@@ -72,7 +72,7 @@ def serving(data: Path, port: int = 0) -> Iterator[Serving]:
         except OSError as error:
             raise FolderError(
                 f"the data folder {data} cannot be written ({error.strerror}); give another "
-                "with --data"
+                "with --hub-data"
             ) from None
         else:
             running = held.enter_context(_start(data, port))
@@ -108,7 +108,8 @@ def _create_folder(data: Path) -> None:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise FolderError(
-            f"the data folder {data} cannot be created ({error.strerror}); give another with --data"
+            f"the data folder {data} cannot be created ({error.strerror}); give another with "
+            "--hub-data"
         ) from None
 
 
@@ -124,7 +125,7 @@ def _join(data: Path) -> Serving:
         except (OSError, ValueError, KeyError):
             time.sleep(0.05)
     raise FolderError(
-        f"another process locks {data} but serves no Hub; stop it, or give another with --data"
+        f"another process locks {data} but serves no Hub; stop it, or give another with --hub-data"
     )
 
 

@@ -185,7 +185,7 @@ def test_a_hub_stops_on_a_signal_and_restarts_with_its_data_and_its_tokens(
 
 def test_two_hubs_do_not_share_a_folder(own: Hub) -> None:
     done = subprocess.run(
-        [*POTSTILL, "hub", "--data", str(own.data), "--json"],
+        [*POTSTILL, "hub", "--hub-data", str(own.data), "--json"],
         capture_output=True,
         text=True,
         env=clean_environment(),
@@ -410,7 +410,7 @@ def test_a_webhook_is_sent_to_loopback_only(hub: Hub, repo: str) -> None:
 @pytest.mark.parametrize("bad", ["a b", "", "../x", "x" * 97, "datasets"])
 def test_a_user_has_a_valid_name(tmp_path: Path, bad: str) -> None:
     done = subprocess.run(
-        [*POTSTILL, "hub", "--data", str(tmp_path / "data"), "--add-user", bad],
+        [*POTSTILL, "hub", "--hub-data", str(tmp_path / "data"), "--add-user", bad],
         capture_output=True,
         text=True,
         env={**clean_environment(), "HOME": os.devnull},

@@ -739,7 +739,7 @@ def test_shards_that_are_merged_are_the_single_build_to_the_byte(builds: Builds)
         builds.done(endpoint.url, work="single")
         for part in (1, 2):
             run = builds.done(endpoint.url, "--shard", f"{part}/3")
-            assert "candidates recorded" in run.stdout
+            assert f"shard {part}/3: the answers to" in run.stdout
         assert "3/3 is missing" in builds.refused("", verb="merge")
         builds.done(endpoint.url, "--shard", "3/3")
         assert times_asked(endpoint) == Counter(prompts) + Counter(prompts)

@@ -1,7 +1,7 @@
-"""One base error and a few kinds, named by whose turn it is to act.
+"""One base error and a few kinds, named after what has to be fixed.
 
 A message has three parts: what is wrong with which value, what was expected, what to do.
-The command line prints it as one line; a traceback means a bug in the house.
+The command line prints it as one line; a traceback means a bug in potstill.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 
 
 class PotstillError(Exception):
-    """Something a person can put right; the message says how, `status` is the exit's."""
+    """An error that a person can fix, as the message explains; `status` is the exit status."""
 
     status = 1
 
 
 class InputError(PotstillError):
-    """The turn of whoever typed the command or wrote the file it names."""
+    """A value that was given, or a file that it names, is wrong."""
 
 
 class UsageError(InputError):
@@ -29,15 +29,15 @@ class UsageError(InputError):
 
 
 class RecipeError(PotstillError):
-    """The turn of the recipe's author: its module or its pipeline does not hold together."""
+    """The module of a recipe, or its pipeline, is wrong."""
 
 
 class TeacherError(PotstillError):
-    """The turn of whoever runs the endpoint, or of whoever gave its address and key."""
+    """An endpoint does not answer, or refuses: it is down, or its address or key is wrong."""
 
 
 class Stopped(PotstillError):
-    """Nobody's turn: the build was asked to stop, or reached its budget, and kept everything."""
+    """The build was asked to stop, or reached its budget; every answer is kept."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -45,21 +45,21 @@ class Stopped(PotstillError):
 
 
 class HubError(PotstillError):
-    """The turn of whoever owns the repository or the token, or of the Hub; nothing was lost."""
+    """The Hub does not answer, or refuses what the token asks of a repository; nothing was lost."""
 
 
 class FolderError(PotstillError):
-    """The turn of the disk: no room, no right, or something else already there."""
+    """A folder has no room or no permission, or holds something else already."""
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str:
-    """The words with which an error offers what exists: all names, then the nearest."""
+    """What an error says about the names that exist: all of them, then the nearest."""
     known = sorted(names)
     return (", ".join(known) if known else "none") + did_you_mean(name, known)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The words that offer the nearest name alone, where there are too many to list."""
+    """The end of an error that offers the nearest name, where the names are too many to list."""
     close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -75,13 +75,14 @@ def printable(text: str) -> str:
 
 
 def folder_error(error: OSError, folder: Path) -> FolderError:
-    """What a failed write means to the person who named the folder."""
+    """The error for a failed write in a folder that the user named."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FolderError(
             f"no room left in {folder}; nothing was changed; make room or name another folder"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return FolderError(
-            f"no right to write in {folder}; nothing was changed; get it or name another folder"
+            f"no permission to write in {folder}; nothing was changed; change that or name another "
+            "folder"
         )
     return FolderError(f"cannot write in {folder} ({error.strerror or error}); name another folder")

@@ -23,7 +23,7 @@ Json = str | int | float | bool | None | list[Any] | dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Drop:
-    """A candidate that is not kept: the reason (one or two lower-case words) and what it rests on.
+    """Why a candidate is not kept: the reason, one or two lower-case words, and its evidence.
 
     `evidence` holds JSON values only; it is shown to people and released as data.
     """
@@ -106,7 +106,7 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What was asked of one build: how many, from which random seed, with which options."""
+    """The settings of one build: how many rows, which random seed, which options."""
 
     rows: int
     seed: int
@@ -114,24 +114,24 @@ class Settings:
 
 
 class Run(Protocol):
-    """Runs one distilabel pipeline over rows and gives its raw rows, in the rows' order."""
+    """Runs one distilabel pipeline over rows and gives its raw rows, in the order of the rows."""
 
     def __call__(
         self, pipeline: Callable[..., Any], rows: Sequence[Raw], **wiring: Any
     ) -> list[Raw]:
-        """Give the rows that came through; a row that failed comes with its key `failed`."""
+        """Give the raw rows; one that failed has the key `failed`."""
         ...
 
     def made(self, rows: int) -> None:
-        """Say how many of the wanted rows there are by now, for whoever watches."""
+        """Report how many of the requested rows there are by now, for the line of progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtraConfig:
     """A further config of a set: the same candidates in another shape.
 
-    `rows` gets every raw row with the kept row it became, or None, and gives rows with an `id`
-    that is unique in the config.
+    `rows` takes every raw row with the kept row that it became, or None, and gives rows with an
+    `id` that is unique in the config.
     """
 
     schema: Schema
@@ -142,7 +142,7 @@ Configs = Callable[[str], Iterable[Row]]  # the rows of a config, by its name
 
 
 def no_measures(_: Configs) -> dict[str, Json]:
-    """Of a recipe that reports nothing beside what every set does."""
+    """The measures of a recipe that has none of its own."""
     return {}
 
 
@@ -151,27 +151,27 @@ class Recipe:
     """What makes one set.
 
     Attributes:
-        name: The module's name in pipelines/ and the set's name.
-        makes: One line for `potstill list`.
-        schema: The shape of the `default` config.
-        seeds: What it starts from unless another source is given.
+        name: The name of its module, and of the set.
+        makes: What it makes, in one line for `potstill list`.
+        schema: The schema of the config `default`.
+        seeds: What it starts from where no other source is given.
         roles: What each teacher is for, by role.
         pools: The roles that several teachers may share.
-        rows: How many rows a build makes unless told otherwise, and of what.
+        rows: How many rows a build makes where no number is given.
         rows_of: What `rows` counts, in words.
-        pipeline: Wires the distilabel steps: `pipeline(teach, **wiring) -> Pipeline`.
-        row: The pure function from a raw row to a kept row or a reason.
-        candidates: For a recipe that runs its pipeline more than once (a pool that grows); gives
-            every raw row once. None: the pipeline runs once over all seeds.
-        gates: Reasons to keep one row out, after `row`, in order.
+        pipeline: Wires the distilabel steps: `pipeline(teach, **options) -> Pipeline`.
+        row: A pure function from a raw row to a kept row or a drop.
+        candidates: Every raw row, each once, of a recipe that runs its pipeline more than once, as
+            with a pool that grows. None runs the pipeline once over the source.
+        gates: Reasons to drop one row, tried in order after `row`.
         draft_gates: Reasons that need all rows: from the raw rows and the rows that they became to
             drops by position.
-        options: What may be chosen for a build.
-        views: Further configs, by name, made from the same candidates.
-        measures: What the set reports of itself beside what every set does, by name in words: from
-            the rows of its configs alone, so that a reader can compute it again.
-        source: The paper or specification it follows.
-        file: Its module's file; None where `load_recipe` did not load it.
+        options: What the user may choose for a build.
+        views: Further configs by name, made from the same candidates.
+        measures: What the set reports beside the figures of every set, by name in words: computed
+            from the rows of its configs alone, so that a reader can compute it again.
+        source: The paper or specification that it follows.
+        file: The file of its module; None where `load_recipe` did not load it.
     """
 
     name: str
@@ -195,7 +195,7 @@ class Recipe:
 
     @property
     def schemas(self) -> dict[str, Schema]:
-        """The configs of its drafts and releases and their shapes; `default` first."""
+        """The schemas of its drafts and releases by config, `default` first."""
         views = {name: view.schema for name, view in self.views.items()}
         return {"default": self.schema, **views, "calls": CALLS, "dropped": DROPPED}
 
@@ -209,10 +209,10 @@ class Recipe:
     ) -> Settings:
         """The settings of a build, checked, with the default of every option that is not given.
 
-        `beside` holds what the caller takes beside options, to offer where a name is misspelt.
+        `beside` are further names that the caller takes; they are offered for a misspelt one.
 
         Raises:
-            InputError: There is no such option, or a value is of no use.
+            InputError: There is no such option, or a value is wrong.
         """
         given, known = dict(options or {}), {option.name: option for option in self.options}
         if strange := next((name for name in given if name not in known), None):
@@ -231,7 +231,7 @@ class Recipe:
         return Settings(rows=rows, seed=seed, options=values)
 
     def all_candidates(self, run: Run, seeds: Sequence[Raw], settings: Settings) -> Iterator[Raw]:
-        """Every raw row of a build, each once."""
+        """Every raw row of a build, once."""
         if self.candidates:
             yield from self.candidates(run, seeds, settings)
         else:
@@ -239,18 +239,18 @@ class Recipe:
 
 
 def normalised(text: str) -> str:
-    """The form in which two prompts are the same: NFC, lower case, white space collapsed."""
+    """The form in which equal prompts are compared: NFC, lower case, white space collapsed."""
     return " ".join(unicodedata.normalize("NFC", text).lower().split())
 
 
 def short_hash(*parts: str) -> str:
-    """The first 16 hex digits of the sha256 of the parts, which cannot run into one another."""
+    """The first 16 hex digits of the sha256 of the parts and of the bounds between them."""
     apart = (part.replace("\x1e", "\x1e0").replace("\x1f", "\x1e1") for part in parts)
     return hashlib.sha256("\x1f".join(apart).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def row_id(prompt: str | Sequence[Mapping[str, str]]) -> str:
-    """A row's id: from its normalised prompt, so that it survives a better answer."""
+    """A row's id: from its normalised prompt, so that a better answer does not change it."""
     if isinstance(prompt, str):
         return short_hash(normalised(prompt))
     if len(prompt) == 1:

@@ -1,4 +1,4 @@
-"""The row shapes: TRL's column names, one frozen Arrow schema a config, and what a row satisfies.
+"""The schemas of rows: TRL's column names, one frozen Arrow schema per config, and its checks.
 
 Source: TRL's dataset formats (https://huggingface.co/docs/trl/dataset_formats).
 """
@@ -25,8 +25,8 @@ ID_PATTERN = r"[0-9a-f]{16}"
 class Column:
     """One column of a config.
 
-    `json` is a free-form object kept as a JSON string: Arrow would otherwise invent None keys
-    in every row for the keys of every other row.
+    `json` is a free-form object, kept as a JSON string: Arrow would otherwise give every row the
+    keys of all other rows, with None.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Schema:
 
     @cached_property
     def arrow(self) -> pa.Schema:
-        """The declared Arrow schema, without metadata: every file of the config has exactly it."""
+        """The declared Arrow schema, without metadata: exactly that of every file of the config."""
         import pyarrow as pa
 
         types = {
@@ -66,7 +66,7 @@ class Schema:
         given: list[dict[str, Any]] = []
         for column in self.columns:
             if column.type == "messages":
-                # Each with its own parts: `datasets` takes apart what it reads.
+                # Each with parts of its own: `datasets` changes the ones that it reads.
                 given.append({"name": column.name, "list": [dict(part) for part in message]})
             elif column.type == "strings":
                 given.append({"name": column.name, "list": "string"})
@@ -75,7 +75,7 @@ class Schema:
         return given
 
     def problem(self, row: Mapping[str, Any]) -> str | None:
-        """The first way in which a row does not fit, as a sentence without a subject, or None."""
+        """The first reason why a row does not fit, as a sentence without its subject, or None."""
         names = [column.name for column in self.columns]
         if extra := set(row) - set(names):
             return f"has the undeclared columns {sorted(extra)}"
@@ -175,7 +175,7 @@ def assistant(content: str) -> list[dict[str, str]]:
 
 
 _ID = Column(name="id", type="string", meaning="16 hex digits, from the row's prompt; stable")
-_PROMPT = Column(name="prompt", type="messages", meaning="what is asked, ends with the user's turn")
+_PROMPT = Column(name="prompt", type="messages", meaning="the messages; the last is the user's")
 _COMPLETION = Column(name="completion", type="messages", meaning="the assistant's answer, one turn")
 
 PROMPT_COMPLETION = Schema(
@@ -187,8 +187,8 @@ CALLS = Schema(
     name="calls",
     columns=(
         Column(name="id", type="string", meaning="16 hex digits of the call's key"),
-        Column(name="row_ids", type="strings", meaning="the kept and dropped rows it went into"),
-        Column(name="role", type="string", meaning="what the teacher was for in the recipe"),
+        Column(name="row_ids", type="strings", meaning="the kept and dropped rows made from it"),
+        Column(name="role", type="string", meaning="the role of the teacher in the recipe"),
         Column(name="model", type="string", meaning="the model, as the endpoint names it"),
         Column(name="revision", type="string", nullable=True, meaning="its revision or sha256"),
         Column(name="asked", type="json", meaning="the messages, or the text to continue"),
@@ -206,7 +206,7 @@ DROPPED = Schema(
     columns=(
         Column(name="id", type="string", meaning="16 hex digits, unique among the dropped"),
         Column(name="reason", type="string", meaning="one or two words; counted on the card"),
-        Column(name="evidence", type="json", meaning="the text, and what the reason rests on"),
+        Column(name="evidence", type="json", meaning="its texts, and what the reason is based on"),
     ),
 )
 
@@ -242,7 +242,7 @@ UNPAIRED = Schema(
     ),
 )
 
-_RATING = "1 to 5; null where it does not apply or was not readable"
+_RATING = "1 to 5; null where it does not apply or could not be parsed"
 
 RATED = Schema(
     name="rated",
@@ -252,14 +252,14 @@ RATED = Schema(
         _PROMPT,
         _COMPLETION,
         Column(name="model", type="string", nullable=True, meaning="who wrote the answer"),
-        Column(name="principle", type="string", nullable=True, meaning="what it was to hold to"),
+        Column(name="principle", type="string", nullable=True, meaning="what it should follow"),
         Column(name="instruction_following", type="int", nullable=True, meaning=_RATING),
         Column(name="honesty", type="int", nullable=True, meaning=_RATING),
         Column(name="truthfulness", type="int", nullable=True, meaning=_RATING),
         Column(name="helpfulness", type="int", nullable=True, meaning=_RATING),
-        Column(name="mean", type="float", nullable=True, meaning="of the ratings that there are"),
-        Column(name="overall", type="int", nullable=True, meaning="the critique's, 1 to 10"),
+        Column(name="mean", type="float", nullable=True, meaning="of the ratings given"),
+        Column(name="overall", type="int", nullable=True, meaning="the critique's score, 1 to 10"),
         Column(name="critique", type="string", nullable=True, meaning="what could be better"),
-        Column(name="rationales", type="json", meaning="by aspect, the judge's reasons"),
+        Column(name="rationales", type="json", meaning="the judge's reasons, by aspect"),
     ),
 )

@@ -558,7 +558,7 @@ def test_a_release_without_the_right_to_write_says_so(
     closed_folder: Path, work: Path, refusal: Refusal
 ) -> None:
     said = refusal("release", "instructions", "--to", str(closed_folder / "released"))
-    assert f"no right to write in {closed_folder}; nothing was changed" in said
+    assert f"no permission to write in {closed_folder}; nothing was changed" in said
     assert list(closed_folder.iterdir()) == []
 
 

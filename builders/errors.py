@@ -82,7 +82,7 @@ def folder_error(error: OSError, folder: Path) -> FolderError:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return FolderError(
-            f"no permission to write in {folder}; nothing was changed; change that or name another "
-            "folder"
+            f"no permission to write in {folder}; nothing was changed; change its mode, or name "
+            "another folder"
         )
     return FolderError(f"cannot write in {folder} ({error.strerror or error}); name another folder")

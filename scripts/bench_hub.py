@@ -169,9 +169,9 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
                 "completion": assistant(noise),
             }
 
-    others = {config: made.rows(config) for config in schemas if config != "default"}
+    others = {config: made.stream(config) for config in schemas if config != "default"}
     draft = write_draft(
-        here / "large", schemas, {"default": rows(), **others}, made.facts, made.run
+        here / "large", schemas, {"default": rows(), **others}, lambda: made.facts, made.run
     )
     size = -(-draft.file("default").stat().st_size // shards)
     what = ReleasePlan(

@@ -1,4 +1,4 @@
-"""Recipes are found by their file's name, and a row's id is its prompt's."""
+"""A row's id is that of its prompt; an error offers the nearest name."""
 
 import re
 import unicodedata
@@ -87,7 +87,7 @@ def test_an_id_never_changes_from_version_to_version() -> None:
     }
 
 
-def test_every_turn_and_who_said_it_counts_for_the_id_of_a_dialogue() -> None:
+def test_every_turn_and_its_role_count_for_the_id_of_a_dialogue() -> None:
     first, answer, last = turn("user", "Hello"), turn("assistant", "Hi."), turn("user", "Why?")
     dialogues = [
         [first, answer, last],
@@ -117,7 +117,7 @@ def test_the_same_dialogue_in_other_case_and_spacing_has_the_same_id(words: list
 @example(["a\x1fb"], ["a", "b"])
 @example(["a\x1e1b"], ["a", "b"])
 @example(["a\x1e1b"], ["a\x1fb"])
-def test_the_parts_of_a_hash_do_not_run_into_one_another(a: list[str], b: list[str]) -> None:
+def test_a_hash_depends_on_the_bounds_between_its_parts(a: list[str], b: list[str]) -> None:
     assert (short_hash(*a) == short_hash(*b)) == (a == b)
 
 
@@ -128,6 +128,6 @@ def test_a_misspelt_name_is_offered_the_nearest() -> None:
     )
 
 
-def test_a_name_like_none_is_told_all_and_offered_none() -> None:
+def test_where_no_name_is_near_all_are_listed() -> None:
     assert nearest_name("zzz", ["b", "a"]) == "a, b"
     assert nearest_name("zzz", []) == "none"

@@ -1,4 +1,4 @@
-"""What a row must satisfy, and the one shape that Arrow, the card and trainers are told."""
+"""What a row must satisfy, and the one schema that Arrow, the card and trainers share."""
 
 import json
 from collections.abc import Callable
@@ -88,7 +88,7 @@ OF_NO_TYPE: dict[ColumnType, list[Any]] = {
 
 @st.composite
 def dialogues(draw: st.DrawFn) -> list[dict[str, str]]:
-    """A prompt as a trainer wants it: perhaps a system turn, then turns by turns, the user last."""
+    """A prompt as a trainer expects it: perhaps a system turn, then both in turn, the user last."""
     texts = draw(st.lists(SPOKEN, min_size=1, max_size=7).filter(lambda texts: len(texts) % 2))
     turns = [
         {"role": ("user", "assistant")[place % 2], "content": text}
@@ -160,7 +160,7 @@ def test_a_value_of_another_type_is_named_with_its_column(kind: ColumnType, valu
         problem = EVERYTHING.problem({**row, name: value})
         assert problem is not None
         assert problem.startswith(f"has in {name!r} ") and problem.endswith(f"not of type {kind}")
-        problem.encode()  # a lone surrogate is told without being one
+        problem.encode()  # a lone surrogate is shown as an escape
 
 
 def test_a_column_that_nobody_declared_is_named() -> None:
@@ -220,7 +220,7 @@ def test_an_answer_that_no_trainer_could_take_is_named(name: str, spoil: Spoil, 
 
 @quick
 @given(fitting_rows(PREFERENCE), st.data())
-def test_whatever_a_row_says_one_fault_in_it_is_found(row: Row, data: st.DataObject) -> None:
+def test_one_fault_in_any_row_is_found(row: Row, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["prompt", "chosen", "rejected"]))
     spoilt = SPOILT_PROMPTS if name == "prompt" else SPOILT_ANSWERS
     spoil, fault = data.draw(st.sampled_from(spoilt))
@@ -229,19 +229,21 @@ def test_whatever_a_row_says_one_fault_in_it_is_found(row: Row, data: st.DataObj
 
 @quick
 @given(fitting_rows(PREFERENCE))
-def test_a_pair_of_which_both_are_the_same_teaches_nothing_and_is_named(row: Row) -> None:
+def test_a_pair_of_equal_answers_is_named(row: Row) -> None:
     assert PREFERENCE.problem({**row, "rejected": [dict(turn) for turn in row["chosen"]]}) == (
         "has the same text as 'chosen' and 'rejected'"
     )
 
 
 @each("schema", SCHEMAS)
-def test_the_card_tells_datasets_the_columns_that_arrow_holds(schema: Schema) -> None:
+def test_the_card_declares_the_columns_that_arrow_holds(schema: Schema) -> None:
     import datasets
 
-    told = datasets.Features._from_yaml_list(schema.features).arrow_schema
-    assert told.names == schema.arrow.names
-    assert [_small(kind) for kind in told.types] == [_small(kind) for kind in schema.arrow.types]
+    declared = datasets.Features._from_yaml_list(schema.features).arrow_schema
+    assert declared.names == schema.arrow.names
+    assert [_small(kind) for kind in declared.types] == [
+        _small(kind) for kind in schema.arrow.types
+    ]
 
 
 def _small(kind: Any) -> str:
@@ -249,7 +251,7 @@ def _small(kind: Any) -> str:
 
 
 @each("schema", SCHEMAS)
-def test_the_features_of_a_card_are_plain_values_of_which_none_is_shared(schema: Schema) -> None:
+def test_the_features_of_a_card_are_plain_values_and_share_nothing(schema: Schema) -> None:
     given = schema.features
     assert json.loads(json.dumps(given)) == given
     inner = [

@@ -1,7 +1,7 @@
-"""What people gave to a set by pull requests: kept as data, taken into every later draft.
+"""What people gave to a set by pull requests: kept as data, and part of every later draft.
 
-A contribution replaces, adds or removes one row of `default`. It stays in the set's config
-`contributed`, with the name of who gave it, so that no later build writes over it.
+A contribution replaces, adds or removes one row of `default`. It is kept in the set's config
+`contributed` with the name of its contributor, so that no later build overwrites it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ CONTRIBUTED = Schema(
     name=CONFIG,
     columns=(
         Column(name="id", type="string", meaning="16 hex digits, from all the other columns"),
-        Column(name="row_id", type="string", meaning="the row of `default` that it is about"),
+        Column(name="row_id", type="string", meaning="the row of `default` that is changed"),
         Column(name="action", type="string", meaning="added, changed or removed"),
-        Column(name="row", type="json", meaning="the row as accepted; of a removed one, null"),
-        Column(name="contributor", type="string", meaning="who gave it, by name on the Hub"),
+        Column(name="row", type="json", meaning="the accepted row; null where it is removed"),
+        Column(name="contributor", type="string", meaning="the name of the contributor on the Hub"),
         Column(name="pull_request", type="int", meaning="its number in the set's repository"),
         Column(name="commit", type="string", meaning="the commit that was reviewed"),
     ),
@@ -38,7 +38,7 @@ CONTRIBUTED = Schema(
 def contribution(
     action: Action, row: Row, *, contributor: str, pull_request: int, commit: str
 ) -> Row:
-    """A row of `contributed`; of a removed row only the id is kept."""
+    """A row of `contributed`; only the id of a removed row is kept."""
     given = json_text(None if action == "removed" else row)
     facts = (row["id"], action, given, contributor, str(pull_request), commit)
     return {
@@ -53,7 +53,7 @@ def contribution(
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of `contributed` in the folder of a set or of a draft; none is no fault."""
+    """The files of `contributed` in the folder of a set or of a draft; there may be none."""
     return sorted((folder / "data" / CONFIG).glob("*.parquet")) or [
         path for path in [folder / f"{CONFIG}.parquet"] if path.is_file()
     ]
@@ -63,7 +63,7 @@ def read_contributions(place: Path, schema: Schema) -> list[Row]:
     """The contributions in a set's folder or in one parquet file, oldest first.
 
     Raises:
-        InputError: Unreadable, or a row that does not fit `schema`, the set's `default`.
+        InputError: A file is not parquet, or a row does not fit `schema`, that of `default`.
     """
     import pyarrow as pa
 
@@ -89,16 +89,17 @@ def read_contributions(place: Path, schema: Schema) -> list[Row]:
 
 
 def take_in(candidates: MutableSequence[CandidateRow], contributions: Iterable[Row]) -> None:
-    """Let contributions stand where the build made a row of the same id; the last one counts.
+    """Put contributions in the place of the build's rows of the same id; the last one counts.
 
-    Every row that gives way is dropped with who replaced or removed it; counts still add up.
+    Every row that is replaced or removed is dropped with the contributor as evidence, so that the
+    counts still add up.
     """
     last = {given["row_id"]: given for given in contributions}
     for candidate in candidates:
         if candidate.row is not None and (given := last.get(candidate.row["id"])):
             reason = "removed" if given["action"] == "removed" else "replaced"
-            by = {"by": given["contributor"], "pull_request": given["pull_request"]}
-            reject(candidate, Drop(reason=reason, evidence=by))
+            evidence = {"by": given["contributor"], "pull_request": given["pull_request"]}
+            reject(candidate, Drop(reason=reason, evidence=evidence))
     candidates.extend(
         CandidateRow(raw={}, row=json.loads(given["row"]))
         for given in last.values()

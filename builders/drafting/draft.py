@@ -1,11 +1,11 @@
-"""A draft: rows nobody has released yet, kept and dropped, in a folder that is whole or absent."""
+"""A draft: kept and dropped rows before they are released, in a folder that is whole or absent."""
 
 from __future__ import annotations
 
 import filecmp
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -121,7 +121,7 @@ class Draft:
 
 
 def counts(kept: int, dropped: Sequence[Row]) -> dict[str, Any]:
-    """Made, kept and dropped by reason, most frequent first; they add up."""
+    """Made, kept, and dropped by reason, most frequent first; made is the sum of the others."""
     reasons = by_frequency(Counter(row["reason"] for row in dropped))
     return {"made": kept + len(dropped), "kept": kept, "dropped": reasons}
 
@@ -135,22 +135,24 @@ def write_draft(
     home: Path,
     schemas: Mapping[str, Schema],
     rows: Mapping[str, Iterable[Row]],
-    facts: Mapping[str, Any],
+    facts: Callable[[], Mapping[str, Any]],
     run: Mapping[str, Any],
 ) -> Draft:
     """Write a draft as the next number under home/drafts, by one rename.
 
-    A draft equal to the last one to the byte is that one; there is no second. `facts` follow from
-    recipe, seeds and answers alone; `run` says what making it took this time.
+    A draft with the same bytes as the last one is that one; there is no second. `facts` follow
+    from the recipe, the source and the answers alone, and are computed once the rows are written;
+    `run` is what making it took this time.
 
     Raises:
-        FolderError: No room or no right to write; nothing is left behind.
+        FolderError: No room or no permission to write; nothing is left behind.
     """
     drafts = home / "drafts"
     with whole_folder(drafts) as made:
         for config, shape in schemas.items():
             write_parquet(made / f"{config}.parquet", shape, rows[config])
-        (made / FACTS).write_text(canonical_json(facts), encoding="utf-8")
+        known = facts()
+        (made / FACTS).write_text(canonical_json(known), encoding="utf-8")
         (made / RUN).write_text(canonical_json(run), encoding="utf-8")
         earlier = _numbered(drafts)
         folder = drafts / f"{int(earlier[-1].name) + 1 if earlier else 1:04d}"
@@ -158,7 +160,7 @@ def write_draft(
             folder = earlier[-1]
         else:
             made.rename(folder)
-    return Draft(folder=folder, facts=facts, run=run)
+    return Draft(folder=folder, facts=known, run=run)
 
 
 def load_draft(recipe: Recipe | str | Path, work: str | Path = "work") -> Draft:

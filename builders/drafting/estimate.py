@@ -1,4 +1,4 @@
-"""What a build will take, from a small sample that is asked for real and kept in the ledger."""
+"""What a build will take, from a small sample that is made in full and kept in the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from builders.drafting.run import BuildSpec, asked, at_work
+from builders.drafting.run import BuildSpec, answer_calls, open_build
 from builders.engine.progress import Progress
 
 _SAMPLE_ROWS = 8
@@ -17,7 +17,7 @@ _SAMPLE_ROWS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A figure for the whole build with the bounds of two standard errors."""
+    """A figure of the whole build, with bounds of two standard errors."""
 
     expected: float
     low: float
@@ -25,7 +25,7 @@ class Span:
 
     @classmethod
     def of(cls, sample: Sequence[float], factor: float) -> Span:
-        """From one value a question, scaled up by `factor`; a sample of all has no error."""
+        """From one value per question, scaled by `factor`; a sample of all has no error."""
         total = math.fsum(sample) * factor
         spread = stdev(sample) if len(sample) > 1 else fmean(sample or [0.0])
         error = 2 * spread * math.sqrt(len(sample) * factor * (factor - 1))
@@ -36,31 +36,31 @@ class Span:
         return {name: round(getattr(self, name), 6) for name in ("expected", "low", "high")}
 
 
-def estimate(order: BuildSpec, progress: Progress) -> dict[str, Any]:
+def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
     """Calls, tokens and USD (None: a price is unknown) of the whole build.
 
-    The sample's answers stay in the ledger, so the build does not pay for them again.
+    The answers of the sample are in the ledger, so the build does not pay for them again.
     """
-    wanted = order.settings.rows
-    sample = replace(order, settings=replace(order.settings, rows=min(wanted, _SAMPLE_ROWS)))
-    with at_work(order) as ledger:
-        made = asked(sample, ledger, progress)
-        answers = list(ledger.answers([*made.used]))
-    # By question: several answers to one are alike in length, so they are not several samples.
+    rows = spec.settings.rows
+    sample = replace(spec, settings=replace(spec.settings, rows=min(rows, _SAMPLE_ROWS)))
+    with open_build(spec) as ledger:
+        answered = answer_calls(sample, ledger, progress)
+        answers = list(ledger.answers([*answered.used]))
+    # By question: several answers to one have similar lengths, so they are one sample.
     tokens: dict[str, float] = defaultdict(float)
     costs: dict[str, float] = defaultdict(float)
     for call, answer, cost_usd in answers:
         tokens[str(call.prompt)] += (answer.input_tokens or 0) + (answer.output_tokens or 0)
         costs[str(call.prompt)] += math.nan if cost_usd is None else cost_usd
     known = not any(map(math.isnan, costs.values()))
-    if order.recipe.candidates is None:  # a row a seed
-        wanted = min(wanted, made.origin.rows)
-    rows = min(wanted, _SAMPLE_ROWS)
-    factor = wanted / rows
+    if spec.recipe.candidates is None:  # one row of the source gives one row
+        rows = min(rows, answered.origin.rows)
+    sampled = min(rows, _SAMPLE_ROWS)
+    factor = rows / sampled
     return {
-        "rows": wanted,
-        "rows_of": order.recipe.rows_of,
-        "sampled_rows": rows,
+        "rows": rows,
+        "rows_of": spec.recipe.rows_of,
+        "sampled_rows": sampled,
         "sampled_calls": len(answers),
         "calls": round(len(answers) * factor),
         "tokens": Span.of([*tokens.values()], factor).facts(),

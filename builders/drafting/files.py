@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and the same bytes for the same rows."""
+"""Folders that are whole or absent, and files with the same bytes for the same rows."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP = 1000
-ROW_GROUP_BYTES = 64_000_000  # in memory; the Hub's viewer takes up to 300 MB, and likes 100
+ROW_GROUP_BYTES = 64_000_000  # in memory; the Hub's viewer takes 300 MB, and prefers 100
 OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_index": True, "store_schema": False}
-_AT_ONCE = 50  # rows turned into Arrow between two looks at their size
+_AT_ONCE = 50  # rows that are converted to Arrow before their size is checked
 
 
 @contextlib.contextmanager
 def whole_folder(parent: Path) -> Iterator[Path]:
-    """A new hidden folder beside where its content will stand; gone at the end unless renamed.
+    """A new hidden folder in `parent`, which is deleted at the end unless it was renamed.
 
     Raises:
-        FolderError: For every way in which the disk says no.
+        FolderError: For every OSError inside the block.
     """
     made = None
     try:
@@ -45,10 +45,10 @@ def whole_folder(parent: Path) -> Iterator[Path]:
 
 
 def write_parquet(path: Path, schema: Schema, rows: Iterable[Row]) -> None:
-    """Rows as one file with the declared schema and nothing else in its metadata.
+    """Write rows as one file with the declared schema and no other metadata.
 
-    Row groups of 1,000 rows, fewer where these are long, and a page index, as the Hub's viewer
-    likes them. The same rows give the same bytes; only a row group is held in memory.
+    It has row groups of 1,000 rows, fewer where rows are long, and a page index, which suits the
+    Hub's viewer. The same rows give the same bytes; only one row group is held in memory.
     """
     import pyarrow.parquet as pq
 
@@ -90,5 +90,5 @@ def read_parquet(path: Path) -> Iterator[Row]:
 
 
 def canonical_json(value: object) -> str:
-    """JSON as potstill writes it everywhere: readable, UTF-8, the same text for the same value."""
+    """JSON in the form of all files of potstill: readable, UTF-8, one text for one value."""
     return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

@@ -1,11 +1,11 @@
-"""The licence of a set: the strictest of its seeds' and its teachers'."""
+"""The licence of a set: the strictest of those of its source and its teachers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# From the laxest to the strictest. A licence that is not here binds in a way nobody has looked at
+# From the laxest to the strictest. A licence that is not here has terms that nobody has looked at
 # yet, so it counts as the strictest.
 _LAXEST_FIRST = (
     "cc0-1.0",
@@ -25,13 +25,13 @@ _LAXEST_FIRST = (
 
 
 def strictness(licence: str) -> int:
-    """The place of a licence in the order from lax to strict; of an unlisted one, the last."""
+    """The place of a licence in the order from lax to strict; unlisted ones are at its end."""
     known = licence.lower()
     return _LAXEST_FIRST.index(known) if known in _LAXEST_FIRST else len(_LAXEST_FIRST)
 
 
 def rolled_up(licences: Iterable[str]) -> str:
-    """The strictest licence of those given; `other` where unlisted ones differ."""
+    """The strictest of some licences; `other` where several unlisted ones differ."""
     given = sorted({licence.lower() for licence in licences})
     most = max(map(strictness, given))
     strictest = [licence for licence in given if strictness(licence) == most]
@@ -41,11 +41,11 @@ def rolled_up(licences: Iterable[str]) -> str:
 
 
 def licence_of(lineage: Mapping[str, Any]) -> str:
-    """The strictest of the seeds' and the teachers' licences."""
+    """The strictest of the licences of the source and the teachers."""
     return rolled_up(licences_by_source(lineage).values())
 
 
 def licences_by_source(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """The licence of the seeds and of each role's teacher, by whose it is."""
+    """The licences of the source and of the teacher of each role, by owner."""
     teachers = {f"teacher {role}": who["licence"] for role, who in lineage["teachers"].items()}
     return {"seeds": lineage["seeds"]["licence"], **teachers}

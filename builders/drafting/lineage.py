@@ -1,4 +1,4 @@
-"""What made a draft: recipe, settings, seeds, teachers and tools; no path, no clock, no secret."""
+"""What a draft was made from: recipe, settings, source, teachers, tools; no path and no time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lineage(
     seeds: Mapping[str, Any],
     teachers: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The lineage as JSON values, in the order in which a person reads it."""
+    """The lineage as JSON values, in the order of reading."""
     return {
         "recipe": recipe.name,
         "follows": recipe.source,
@@ -71,11 +71,11 @@ def _digest(module: Path) -> str:
 
 
 def _choices(recipe: Recipe, settings: Settings) -> dict[str, Any]:
-    """The options as they were chosen; of a file its name and its content's sha256, no path."""
-    said = dict(settings.options)
+    """The chosen options; a file by its name and the sha256 of its content, without its path."""
+    chosen = dict(settings.options)
     for option in recipe.options:
-        given = said.get(option.name)
-        if option.file and given is not None and given != option.default:
-            sha256 = hashlib.sha256(Path(given).read_bytes()).hexdigest()
-            said[option.name] = f"{Path(given).name}, sha256:{sha256}"
-    return said
+        file = chosen.get(option.name)
+        if option.file and file is not None and file != option.default:
+            sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+            chosen[option.name] = f"{Path(file).name}, sha256:{sha256}"
+    return chosen

@@ -1,4 +1,4 @@
-"""What becomes of every candidate: kept as a row, or dropped with a reason; none is lost."""
+"""The outcome of every candidate: kept as a row, or dropped with a reason; none is lost."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from builders.schema import Row
 
 @dataclass(slots=True)
 class CandidateRow:
-    """One raw row and what became of it: a row that is kept so far, or a drop."""
+    """One raw row and its outcome: a row that is kept so far, or a drop."""
 
     raw: Raw
     row: Row | None = None
     drop: Drop | None = None
 
     def calls(self) -> Iterator[str]:
-        """The ids of the calls it came from, as the tasks left them in its columns."""
+        """The ids of the calls that it was made from, as the tasks put them in its columns."""
         for name, value in self.raw.items():
             if name.startswith("llm_") and name.endswith("_call"):
                 yield from [value] if isinstance(value, str) else value or ()
 
 
 def decide(recipe: Recipe, settings: Settings, candidates: Sequence[CandidateRow]) -> None:
-    """Give every candidate its row or its drop: `row`, schema, gates, draft gates, duplicates."""
+    """Give every candidate its outcome: by `row`, schema, gates, draft gates, then duplicates."""
     for candidate in candidates:
-        _judge_one(recipe, candidate)
+        _decide_one(recipe, candidate)
     for gate in recipe.draft_gates(settings):
         alive = [candidate for candidate in candidates if candidate.row is not None]
         rows = [candidate.row for candidate in alive if candidate.row is not None]
@@ -47,17 +47,17 @@ def decide(recipe: Recipe, settings: Settings, candidates: Sequence[CandidateRow
                 first.add(candidate.row["id"])
 
 
-def _judge_one(recipe: Recipe, candidate: CandidateRow) -> None:
+def _decide_one(recipe: Recipe, candidate: CandidateRow) -> None:
     raw = candidate.raw
     if "failed" in raw:
-        evidence = {"step": raw["failed_step"], "why": raw["failed_why"], **_shown(raw)}
+        evidence = {"step": raw["failed_step"], "why": raw["failed_why"], **_texts(raw)}
         candidate.drop = Drop(reason=raw["failed"], evidence=evidence)
         return
-    verdict = recipe.row(raw)
-    if isinstance(verdict, Drop):
-        candidate.drop = verdict
+    row = recipe.row(raw)
+    if isinstance(row, Drop):
+        candidate.drop = row
         return
-    candidate.row = {"id": row_id(verdict["prompt"]), **verdict}
+    candidate.row = {"id": row_id(row["prompt"]), **row}
     if problem := recipe.schema.problem(candidate.row):
         reject(candidate, Drop(reason="schema", evidence={"problem": problem}))
         return
@@ -68,13 +68,13 @@ def _judge_one(recipe: Recipe, candidate: CandidateRow) -> None:
 
 
 def reject(candidate: CandidateRow, drop: Drop) -> None:
-    """Turn a kept candidate into a dropped one; its texts join the evidence."""
-    candidate.drop = replace(drop, evidence={**drop.evidence, **_shown(candidate.row or {})})
+    """Drop a kept candidate; its texts are added to the evidence."""
+    candidate.drop = replace(drop, evidence={**drop.evidence, **_texts(candidate.row or {})})
     candidate.row = None
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, Json]:
-    """What of a row a person wants to see: its texts, without the engine's own columns."""
+def _texts(row: Mapping[str, Any]) -> dict[str, Json]:
+    """The columns of a row that a person reads, without those of the engine."""
     hidden = ("llm_", "failed", "distilabel_metadata", "model_name")
     return {
         name: value
@@ -86,16 +86,16 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Json]:
 
 
 def outcomes(candidates: Iterable[CandidateRow]) -> tuple[list[Row], dict[str, list[str]]]:
-    """The rows of `dropped`, and for each call the ids of all rows that came from it."""
+    """The rows of `dropped`, and for each call the ids of all rows that were made from it."""
     dropped: list[Row] = []
     row_ids: dict[str, list[str]] = defaultdict(list)
     seen: Counter[str] = Counter()
     for candidate in candidates:
         if candidate.drop is not None:
             reason, evidence = candidate.drop.reason, json_text(candidate.drop.evidence)
-            once = short_hash(reason, evidence)
-            identity = short_hash(reason, evidence, str(seen[once]))
-            seen[once] += 1
+            content = short_hash(reason, evidence)
+            identity = short_hash(reason, evidence, str(seen[content]))
+            seen[content] += 1
             dropped.append({"id": identity, "reason": reason, "evidence": evidence})
         else:
             assert candidate.row is not None
@@ -107,10 +107,10 @@ def outcomes(candidates: Iterable[CandidateRow]) -> tuple[list[Row], dict[str, l
 
 
 def call_rows(
-    answers: Iterable[tuple[Call, Answer, float | None]], row_ids: Mapping[str, list[str]]
+    calls: Iterable[tuple[Call, Answer, float | None]], row_ids: Mapping[str, list[str]]
 ) -> Iterator[Row]:
     """The rows of the config `calls`, one per call."""
-    for call, answer, _ in answers:
+    for call, answer, _ in calls:
         yield {
             "id": call.id,
             "row_ids": row_ids.get(call.id, []),

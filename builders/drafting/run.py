@@ -1,4 +1,4 @@
-"""The straight line: seeds, pipeline, raw rows, `row`, schema, gates, draft."""
+"""The straight line: source, pipeline, raw rows, `row`, schema, gates, draft."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from builders.drafting.draft import Draft, counts, last_draft, write_draft
 from builders.drafting.files import canonical_json
 from builders.drafting.lineage import lineage
 from builders.drafting.outcomes import CandidateRow, call_rows, decide, outcomes
-from builders.drafting.statistics import spending
+from builders.drafting.statistics import Spending
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine, folder_lock
 from builders.engine.ledger import Ledger
@@ -35,14 +35,14 @@ NOTES = "build.json"
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSpec:
-    """What one build is to make and where it runs.
+    """What one build makes, and where it runs.
 
     Attributes:
-        source: None takes the recipe's own seeds; `licence` is that of a source given.
-        shard: (i, n): only the seeds of the i-th of n parts, counted from 1.
-        from_ledger: Ask nobody; every answer is recorded already.
-        judge_reports: What was measured of judges (`builders.judging.reports`), by their names.
-        contributed: What people gave to the set; it stands where the build makes the same row.
+        source: None means the recipe's own; `licence` is that of another one.
+        shard: (i, n) takes only the i-th of n parts of the source, counted from 1.
+        from_ledger: No teacher is asked: every answer is recorded already.
+        judge_reports: How reliable the judges were measured to be (`builders.judging.reports`).
+        contributed: The rows that people gave to the set; they replace the build's own.
     """
 
     recipe: Recipe
@@ -64,11 +64,12 @@ class BuildSpec:
         return home / "shards" / "{:03d}-of-{:03d}".format(*self.shard) if self.shard else home
 
 
-@dataclass
-class Made:
-    """What the teachers gave: the candidates, and on which calls they rest, in the keys' order.
+@dataclass(frozen=True)
+class Answered:
+    """The candidates of a build once every call has been made, before any row is checked.
 
-    `used` gives the role in which each call was made: the ledger knows the first role ever.
+    `used` are the keys of the calls that they are based on, in order, and the role of each in this
+    build; the ledger knows the role in which a call was made first.
     """
 
     candidates: list[CandidateRow]
@@ -76,196 +77,201 @@ class Made:
     origin: Origin
     identities: Mapping[str, Mapping[str, Any]]
 
+    def calls(self, ledger: Ledger) -> Iterator[tuple[Call, Answer, float | None]]:
+        """The calls in their roles in this build, with the answer and the cost in USD of each."""
+        for call, answer, cost_usd in ledger.answers([*self.used]):
+            role = self.used[call.key]
+            yield (call if call.role == role else replace(call, role=role)), answer, cost_usd
 
-def build_draft(order: BuildSpec, progress: Progress) -> Draft:
+
+def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
     """Run a recipe and write its draft.
 
     Raises:
-        PotstillError: With what to do; no draft was written, none was lost, every answer is kept.
+        PotstillError: With what to do; no draft was written or lost, and every answer is kept.
     """
-    recipe, settings = order.recipe, order.settings
-    with at_work(order) as ledger:
-        made = asked(order, ledger, progress)
-        progress.begin("sorting out")
-        decide(recipe, settings, made.candidates)
-        take_in(made.candidates, order.contributed)
-        kept = [candidate.row for candidate in made.candidates if candidate.row is not None]
-        dropped, row_ids = outcomes(made.candidates)
-        facts: dict[str, Any] = {
-            "recipe": recipe.name,
-            "counts": counts(len(kept), dropped),
-            "lineage": lineage(recipe, settings, made.origin.facts(), made.identities),
-            "spent": spending(answers(made, ledger), len(kept)),
-        }
-        calls = call_rows(answers(made, ledger), row_ids)
+    recipe = spec.recipe
+    with open_build(spec) as ledger:
+        answered = answer_calls(spec, ledger, progress)
+        candidates = answered.candidates
+        progress.begin("checking rows")
+        decide(recipe, spec.settings, candidates)
+        take_in(candidates, spec.contributed)
+        dropped, row_ids = outcomes(candidates)
+        kept = [*_config(spec, "default", candidates)]
+        spending, schemas = Spending(), recipe.schemas
+        calls = call_rows(spending.of(answered.calls(ledger)), row_ids)
         rows: dict[str, Iterable[Row]] = {"default": kept, "dropped": dropped, "calls": calls}
-        rows |= {name: _viewed(order, name, made.candidates) for name in recipe.views}
-        judges = [who["model"] for role, who in made.identities.items() if _judged(made, role)]
-        if judges:
-            facts["lineage"]["judges"] = judges_facts(order.judge_reports, judges)
-        if measures := recipe.measures(lambda name: _config(order, name, made.candidates)):
-            facts["measures"] = dict(measures)
-        schemas = recipe.schemas
-        if order.contributed:
-            rows[CONFIG], schemas[CONFIG] = order.contributed, CONTRIBUTED
-            facts["lineage"][CONFIG] = contributors(order.contributed)
-        draft = write_draft(order.home, schemas, rows, facts, progress.facts())
+        rows |= {name: _config(spec, name, candidates) for name in recipe.views}
+        if spec.contributed:
+            rows[CONFIG], schemas[CONFIG] = spec.contributed, CONTRIBUTED
+
+        def facts() -> dict[str, Any]:
+            measures = recipe.measures(lambda name: _config(spec, name, candidates))
+            return {
+                "recipe": recipe.name,
+                "counts": counts(len(kept), dropped),
+                "lineage": _lineage(spec, answered),
+                "spent": spending.facts(len(kept)),
+                **({"measures": dict(measures)} if measures else {}),
+            }
+
+        draft = write_draft(spec.home, schemas, rows, facts, progress.facts())
         return replace(draft, recipe=recipe)
 
 
-def answers(made: Made, ledger: Ledger) -> Iterator[tuple[Call, Answer, float | None]]:
-    """The calls that a build rests on, in the role it made them in, with answer and cost in USD."""
-    for call, answer, cost_usd in ledger.answers([*made.used]):
-        role = made.used[call.key]
-        yield (call if call.role == role else replace(call, role=role)), answer, cost_usd
+def _lineage(spec: BuildSpec, answered: Answered) -> dict[str, Any]:
+    facts = lineage(spec.recipe, spec.settings, answered.origin.facts(), answered.identities)
+    roles = {*answered.used.values()}
+    judges = [
+        identity["model"]
+        for role, identity in answered.identities.items()
+        if role.startswith("judge") and role in roles
+    ]
+    if judges:
+        facts["judges"] = judges_facts(spec.judge_reports, judges)
+    if spec.contributed:
+        facts[CONFIG] = contributors(spec.contributed)
+    return facts
 
 
-def _judged(made: Made, role: str) -> bool:
-    return role.startswith("judge") and role in made.used.values()
-
-
-def _config(order: BuildSpec, name: str, candidates: Sequence[CandidateRow]) -> Iterable[Row]:
-    """The rows of `default` or of a view."""
+def _config(spec: BuildSpec, name: str, candidates: Sequence[CandidateRow]) -> Iterator[Row]:
+    """The rows of `default` or of a view, each with its schema and an id of its own."""
     if name == "default":
-        return (candidate.row for candidate in candidates if candidate.row is not None)
-    return _viewed(order, name, candidates)
-
-
-def _viewed(order: BuildSpec, name: str, candidates: Sequence[CandidateRow]) -> Iterator[Row]:
-    """The rows of one of the recipe's views, each fit and with an id of its own."""
-    view = order.recipe.views[name]
-    seen: set[str] = set()
+        yield from (candidate.row for candidate in candidates if candidate.row is not None)
+        return
+    view, seen = spec.recipe.views[name], set[str]()
     pairs = ((candidate.raw, candidate.row) for candidate in candidates if candidate.raw)
-    for row in view.rows(pairs, order.settings):
+    for row in view.rows(pairs, spec.settings):
         problem = view.schema.problem(row)
         if problem or row["id"] in seen:
             raise RecipeError(
-                f"{order.recipe.name}.py, view {name!r}: row {row.get('id')!r} "
+                f"{spec.recipe.name}.py, view {name!r}: row {row.get('id')!r} "
                 f"{problem or 'comes twice'}; fix the view"
             )
         seen.add(row["id"])
         yield row
 
 
-def ask_shard(order: BuildSpec, progress: Progress) -> int:
-    """Ask for one shard's part of the seeds and record it; give the number of its candidates.
+def ask_shard(spec: BuildSpec, progress: Progress) -> int:
+    """Make the calls of one shard and record their answers; return the number of candidates.
 
     Raises:
         PotstillError: As `build_draft`, or the recipe cannot be sharded.
     """
-    if order.recipe.candidates:
+    if spec.recipe.candidates:
         raise InputError(
-            f"{order.recipe.name} cannot be sharded: its pool grows from all rows; build it whole"
+            f"{spec.recipe.name} cannot be sharded: its pool grows from all rows; build it whole"
         )
-    with at_work(order) as ledger:
-        made = asked(order, ledger, progress)
-        note(order.home, {**noted(order.home), "finished": True})
-        return len(made.candidates)
+    with open_build(spec) as ledger:
+        answered = answer_calls(spec, ledger, progress)
+        write_notes(spec.home, {**read_notes(spec.home), "finished": True})
+        return len(answered.candidates)
 
 
 @contextmanager
-def at_work(order: BuildSpec) -> Iterator[Ledger]:
-    """The build's folder, locked and tidied, and its ledger."""
+def open_build(spec: BuildSpec) -> Iterator[Ledger]:
+    """The ledger of a build, whose folder is locked meanwhile and rid of unfinished drafts."""
     with ExitStack() as held:
         try:
-            held.enter_context(folder_lock(order.home))
+            held.enter_context(folder_lock(spec.home))
         except OSError as error:
-            raise folder_error(error, order.home) from None
-        ledger = held.enter_context(closing(Ledger.open(order.home / LEDGER)))
-        for left in (order.home / "drafts").glob(".making-*"):  # of a killed build
+            raise folder_error(error, spec.home) from None
+        ledger = held.enter_context(closing(Ledger.open(spec.home / LEDGER)))
+        for left in (spec.home / "drafts").glob(".making-*"):  # of a killed build
             shutil.rmtree(left, ignore_errors=True)
         yield ledger
 
 
-def asked(order: BuildSpec, ledger: Ledger, progress: Progress) -> Made:
-    """Everything the teachers give to an order, recorded in the ledger."""
-    recipe, settings = order.recipe, order.settings
+def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answered:
+    """Make all calls of a build that the ledger has no answer to, and record the answers."""
+    recipe, settings = spec.recipe, spec.settings
     progress.rows_wanted = settings.rows
-    progress.begin("reading seeds")
-    seeds, origin = _seeds(order)
+    progress.begin("reading the source")
+    seeds, origin = _read_source(spec)
     if recipe.candidates is None:
         progress.rows_wanted = min(settings.rows, len(seeds))
-    if order.from_ledger:
-        who = recorded_pool(noted(order.home)["teachers"])
+    if spec.from_ledger:
+        teachers = recorded_pool(read_notes(spec.home)["teachers"])
     else:
-        who = pool(order.teachers, recipe)
+        teachers = pool(spec.teachers, recipe)
     progress.begin("starting the teacher")
     with Engine(
-        recipe, who, ledger, progress, seed=settings.seed, run_limits=order.run_limits
+        recipe, teachers, ledger, progress, seed=settings.seed, run_limits=spec.run_limits
     ) as engine:
-        note(order.home, {"teachers": who.recorded(), "order": _order_facts(order, origin)})
+        notes = {"teachers": teachers.recorded(), "order": _spec_facts(spec, origin)}
+        write_notes(spec.home, notes)
         progress.begin(f"building {recipe.name}")
-        candidates = [
-            CandidateRow(raw=raw) for raw in recipe.all_candidates(engine, seeds, settings)
-        ]
+        raws = recipe.all_candidates(engine, seeds, settings)
+        candidates = [CandidateRow(raw=raw) for raw in raws]
         identities = engine.identities()
     failed = [one.raw for one in candidates if "failed" in one.raw]
     if failed and not engine.used:
         raise TeacherError(f"no call was answered: {failed[0]['failed_why']}")
-    return Made(candidates, dict(sorted(engine.used.items())), origin, identities)
+    return Answered(candidates, dict(sorted(engine.used.items())), origin, identities)
 
 
-def note(home: Path, facts: Mapping[str, Any]) -> None:
-    """Write down beside the ledger whose answers it holds and what was ordered.
+def write_notes(home: Path, notes: Mapping[str, Any]) -> None:
+    """Write beside a ledger which build it belongs to, and whose answers it holds.
 
     Raises:
-        FolderError: No room or no right; what was noted before stands.
+        FolderError: No room or no permission; earlier notes are unchanged.
     """
     new = home / f".{NOTES}"
     try:
-        new.write_text(canonical_json(facts), encoding="utf-8")
+        new.write_text(canonical_json(notes), encoding="utf-8")
         new.replace(home / NOTES)
     except OSError as error:
         raise folder_error(error, home) from None
 
 
-def noted(home: Path) -> dict[str, Any]:
-    """What `note` wrote.
+def read_notes(home: Path) -> dict[str, Any]:
+    """The notes beside a ledger.
 
     Raises:
         InputError: No build was ever started there.
     """
     try:
-        facts: dict[str, Any] = json.loads((home / NOTES).read_text(encoding="utf-8"))
+        notes: dict[str, Any] = json.loads((home / NOTES).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"{home} holds no build; build with a teacher first, or name the right folder"
         ) from None
-    return facts
+    return notes
 
 
-def _order_facts(order: BuildSpec, origin: Origin) -> dict[str, Any]:
-    """What a ledger says of its build, so that only shards of one build are merged."""
+def _spec_facts(spec: BuildSpec, origin: Origin) -> dict[str, Any]:
+    """What the shards of one build have in common, but for `shard`."""
     return {
-        "recipe": order.recipe.name,
-        "rows": order.settings.rows,
-        "seed": order.settings.seed,
-        "options": dict(order.settings.options),
-        "source": asdict(order.source or Source(place=order.recipe.seeds.source)),
-        "licence": order.licence,
+        "recipe": spec.recipe.name,
+        "rows": spec.settings.rows,
+        "seed": spec.settings.seed,
+        "options": dict(spec.settings.options),
+        "source": asdict(spec.source or Source(place=spec.recipe.seeds.source)),
+        "licence": spec.licence,
         "seeds": origin.facts(),
-        "shard": order.shard,
-        "judge_reports": [dict(one) for one in order.judge_reports],
+        "shard": spec.shard,
+        "judge_reports": [dict(one) for one in spec.judge_reports],
     }
 
 
-def _seeds(order: BuildSpec) -> tuple[list[Raw], Origin]:
-    """The seeds of a build (of a shard: its part), and where they came from."""
-    ours = order.recipe.seeds
-    source = order.source or Source(place=ours.source)
-    licence, written_by = order.licence, "unknown"
-    if source.place == ours.source:
-        licence, written_by = ours.licence, ours.written_by
+def _read_source(spec: BuildSpec) -> tuple[list[Raw], Origin]:
+    """The tasks or prompts of a build, of a shard its part, and where they came from."""
+    seeds = spec.recipe.seeds
+    source = spec.source or Source(place=seeds.source)
+    licence, written_by = spec.licence, "unknown"
+    if source.place == seeds.source:
+        licence, written_by = seeds.licence, seeds.written_by
     name = source.place
-    if ours.form == "prompts" and name.isidentifier() and not Path(name).exists():
+    if seeds.form == "prompts" and name.isidentifier() and not Path(name).exists():
         # Another recipe's set: its newest draft in the same work folder.
-        draft = last_draft(order.work / name)
-        source = replace(source, place=str(draft.folder / "default.parquet"))
+        draft = last_draft(spec.work / name)
+        source = replace(source, place=str(draft.file("default")))
         licence = draft.licence
-    if ours.form == "tasks":
+    if seeds.form == "tasks":
         rows, revision, left_out = read_tasks(source)
     else:
-        rows, revision, left_out = read_prompts(source, ours.keeps)
+        rows, revision, left_out = read_prompts(source, seeds.keeps)
     origin = Origin(
         name=name if "/" in name and not Path(name).exists() else Path(name).name,
         revision=revision,
@@ -274,9 +280,8 @@ def _seeds(order: BuildSpec) -> tuple[list[Raw], Origin]:
         licence=licence,
         written_by=written_by,
     )
-    if order.shard:
-        part, parts = order.shard
-        rows = [
-            row for row in rows[: order.settings.rows] if int(row["id"], 16) % parts == part - 1
-        ]
+    if spec.shard:
+        part, parts = spec.shard
+        used = rows[: spec.settings.rows]
+        rows = [row for row in used if int(row["id"], 16) % parts == part - 1]
     return rows, origin

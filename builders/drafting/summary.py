@@ -12,7 +12,7 @@ from builders.schema import Row
 
 
 def report(draft: Draft) -> str:
-    """The draft's facts, what its run took and where it lies, as one JSON object on one line."""
+    """The draft's facts, what its run took, and its folder, as one JSON object on one line."""
     facts = {**draft.facts, "run": draft.run, "draft": str(draft.folder)}
     return json.dumps(facts)
 
@@ -41,10 +41,10 @@ def table(draft: Draft) -> str:
 
 
 def _measures(draft: Draft) -> dict[str, object]:
-    """What the recipe reports, and of each judge how far it can be trusted."""
+    """The recipe's own measures, and how far each judge can be trusted."""
     judges = draft.facts["lineage"].get("judges", [])
-    said = {f"judge {one['judge']}": one["verdict"] for one in judges}
-    return {**draft.facts.get("measures", {}), **said}
+    verdicts = {f"judge {one['judge']}": one["verdict"] for one in judges}
+    return {**draft.facts.get("measures", {}), **verdicts}
 
 
 def _measure(value: object) -> str:
@@ -64,12 +64,13 @@ def _share(name: str, rows: int, made: int) -> str:
 def samples(draft: Draft, most: int) -> str:
     """The first kept and the first dropped rows of each reason, in turn, in 80 columns."""
     lines = []
-    for row in itertools.islice(draft.rows("default"), most):
+    for row in itertools.islice(draft.stream(), most):
         lines.append(f"\nkept {row['id']}")
         lines += [_shown(name, value) for name, value in row.items() if name != "id"]
     by_reason: dict[str, list[Row]] = {}
-    for row in draft.rows("dropped"):
-        by_reason.setdefault(row["reason"], []).append(row)
+    for row in draft.stream("dropped"):
+        if len(first := by_reason.setdefault(row["reason"], [])) < most:
+            first.append(row)
     turns = [row for group in itertools.zip_longest(*by_reason.values()) for row in group if row]
     for row in turns[:most]:
         lines.append(f"\ndropped {row['id']}: {row['reason']}")
@@ -78,7 +79,7 @@ def samples(draft: Draft, most: int) -> str:
 
 
 def _shown(name: str, value: object) -> str:
-    """One column of a row, indented, cut to three lines; a terminal's control codes do not pass."""
+    """One column of a row, indented, in three lines at most."""
     if isinstance(value, list):
         value = " / ".join(
             str(turn["content"]) if isinstance(turn, dict) else str(turn) for turn in value

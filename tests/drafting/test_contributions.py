@@ -1,4 +1,4 @@
-"""Contributions: accepted rows stand in every later draft, with the names of who gave them."""
+"""Contributions: accepted rows are part of every later draft, with their contributors' names."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def fate_of(candidates: list[CandidateRow]) -> list[tuple[str, Any]]:
     ]
 
 
-def test_a_contributed_row_stands_where_the_build_makes_the_same_row() -> None:
+def test_a_contributed_row_replaces_the_row_that_the_build_makes() -> None:
     made = [CandidateRow(raw={"x": 1}, row=row("What is 1?", "Made.")) for _ in range(1)]
     made.append(CandidateRow(raw={"x": 2}, row=row("What is 2?", "Made.")))
     take_in(made, [contribution("changed", row("What is 1?", "Given."), **GIVEN)])
@@ -70,7 +70,7 @@ def test_of_two_contributions_to_a_row_the_later_counts() -> None:
     assert contributors(given) == {"ann": 2}
 
 
-def test_a_later_build_keeps_contributed_rows_with_the_names_of_who_gave_them(
+def test_a_later_build_keeps_contributed_rows_and_names_their_contributors(
     tmp_path: Path,
 ) -> None:
     words = build_words(tmp_path, name="completions", rows=12)

@@ -1,4 +1,4 @@
-"""A file of rows: how it is laid out is part of its sha256, and what the Hub's viewer reads."""
+"""The layout of a file of rows is part of its sha256, and what the Hub's viewer reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from builders.drafting.files import write_parquet
 from builders.schema import PROMPT_COMPLETION, assistant, user
 
 
-def test_rows_are_laid_out_alike_for_ever(tmp_path: Path) -> None:
+def test_the_layout_of_a_file_never_changes(tmp_path: Path) -> None:
     path = tmp_path / "default.parquet"
     rows = (
         {"completion": assistant(f"{n}."), "prompt": user(f"Say {n}."), "id": f"{n:016x}"}

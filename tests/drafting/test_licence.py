@@ -1,4 +1,4 @@
-"""The licence of a set: the strictest of its seeds' and its teachers'."""
+"""The licence of a set: the strictest of those of its source and its teachers."""
 
 from itertools import pairwise
 
@@ -34,7 +34,7 @@ def test_a_licence_is_the_same_in_capitals() -> None:
 
 
 @each("known", LAX_TO_STRICT)
-def test_a_licence_nobody_has_looked_at_binds_more_than_any_known_one(known: str) -> None:
+def test_an_unlisted_licence_is_stricter_than_any_listed_one(known: str) -> None:
     assert rolled_up([known, "llama3.1"]) == "llama3.1"
     assert rolled_up([known, "unknown"]) == "unknown"
 
@@ -43,5 +43,5 @@ def test_two_licences_that_nobody_can_compare_make_another() -> None:
     assert rolled_up(["gemma", "llama3.1"]) == "other"
 
 
-def test_an_unknown_licence_leaves_the_set_s_unknown_whatever_else_binds_it() -> None:
+def test_one_unknown_licence_makes_the_licence_of_the_set_unknown() -> None:
     assert rolled_up(["unknown", "gemma", "mit"]) == "unknown"

@@ -1,4 +1,4 @@
-"""The lineage tells two drafts apart whose recipes differ, wherever the recipe's files are."""
+"""The lineages of two drafts differ where their recipes differ, wherever the files are."""
 
 from __future__ import annotations
 

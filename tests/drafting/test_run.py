@@ -95,7 +95,7 @@ def write_script(folder: Path, rules: Sequence[Mapping[str, Any]] = RULES) -> Pa
 
 
 def write_prompts(folder: Path, rows: int) -> Path:
-    """A text file of prompts, one a line."""
+    """A text file of prompts, one per line."""
     path = folder / "prompts.txt"
     path.write_text("".join(f"What is {n} plus {n}?\n" for n in range(rows)), encoding="utf-8")
     return path
@@ -127,7 +127,7 @@ def file_bytes(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def build(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Runs `potstill build ... --json` in this process; gives what it printed."""
+    """Runs `potstill build ... --json` in this process and returns what it printed."""
 
     def run(*words: str) -> dict[str, Any]:
         assert main([*words, "--json"]) == 0
@@ -156,7 +156,7 @@ def test_every_candidate_is_kept_or_dropped_for_a_reason_and_they_add_up(
     assert facts["spent"]["roles"]["writer"]["calls"] == len(rows_of(draft, "calls"))
 
 
-def test_every_kept_and_every_dropped_row_stands_at_the_calls_it_came_from(
+def test_every_kept_and_every_dropped_row_is_named_by_the_calls_it_was_made_from(
     tmp_path: Path, build: Callable[..., dict[str, Any]]
 ) -> None:
     draft = Path(build(*build_words(tmp_path))["draft"])
@@ -201,7 +201,7 @@ FAILED = st.fixed_dictionaries(
 def completions_raws(choose: str) -> st.SearchStrategy[list[Raw]]:
     roles = st.sampled_from(["user", "assistant", "tool", ""])
     turns = st.lists(st.fixed_dictionaries({"role": roles, "content": TEXT}), max_size=3)
-    asked = st.fixed_dictionaries({"prompt": FEW.map(user) | turns})
+    prompts = st.fixed_dictionaries({"prompt": FEW.map(user) | turns})
     answered = st.fixed_dictionaries(
         {
             "answer": TEXT,
@@ -215,8 +215,8 @@ def completions_raws(choose: str) -> st.SearchStrategy[list[Raw]]:
     judgement = st.none() | TEXT | st.sampled_from(["[[7]]", "[[0]]", "[[3]] [[9.5]]"])
     judged = judgement.map(lambda text: {"judgement": text, "score": completions.score(text)})
     extra = judged if choose == "judged" else st.just({})
-    answer = st.tuples(asked, answered | unanswered, extra)
-    return st.lists(merged(answer) | merged(st.tuples(asked, FAILED)), max_size=25)
+    answer = st.tuples(prompts, answered | unanswered, extra)
+    return st.lists(merged(answer) | merged(st.tuples(prompts, FAILED)), max_size=25)
 
 
 def instructions_raws() -> st.SearchStrategy[list[Raw]]:
@@ -246,9 +246,9 @@ def merged(parts: st.SearchStrategy[tuple[Raw, ...]]) -> st.SearchStrategy[Raw]:
     return parts.map(lambda raws: {name: value for raw in raws for name, value in raw.items()})
 
 
-def assert_conserved(recipe: Recipe, asked: Settings, raws: list[Raw]) -> None:
+def assert_conserved(recipe: Recipe, settings: Settings, raws: list[Raw]) -> None:
     candidates = [CandidateRow(raw=raw) for raw in raws]
-    decide(recipe, asked, candidates)
+    decide(recipe, settings, candidates)
     kept = [candidate.row for candidate in candidates if candidate.row is not None]
     dropped, row_ids = outcomes(candidates)
     assert all((one.row is None) != (one.drop is None) for one in candidates)
@@ -268,19 +268,19 @@ def as_written(schema: Schema, rows: list[Row]) -> list[Row]:
 
 
 @pytest.mark.parametrize("choose", ["first", "longest", "judged"])
-def test_whatever_the_teacher_says_an_answer_is_kept_or_dropped_never_lost(choose: str) -> None:
+def test_every_answer_is_kept_or_dropped_and_never_lost(choose: str) -> None:
     @settings(deadline=None)
     @given(completions_raws(choose))
     def holds(raws: list[Raw]) -> None:
-        asked = Settings(rows=len(raws), seed=0, options={"choose": choose})
-        assert_conserved(completions.RECIPE, asked, raws)
+        chosen = Settings(rows=len(raws), seed=0, options={"choose": choose})
+        assert_conserved(completions.RECIPE, chosen, raws)
 
     holds()
 
 
 @settings(deadline=None)
 @given(instructions_raws())
-def test_whatever_the_teacher_says_an_instruction_is_kept_or_dropped_never_lost(
+def test_every_instruction_is_kept_or_dropped_and_never_lost(
     raws: list[Raw],
 ) -> None:
     assert_conserved(instructions.RECIPE, Settings(rows=len(raws), seed=0), raws)
@@ -339,9 +339,9 @@ def test_completions_are_made_for_the_prompts_of_the_last_instructions(
     teacher = words[words.index("--teacher") + 1]
     again = ("build", "completions", "--teacher", teacher, "--work", str(tmp_path / "work"))
     facts = build(*again, "--rows", "5")
-    asked = [row["prompt"] for row in rows_of(first, "default")][:5]
-    given = [row["prompt"] for row in rows_of(Path(facts["draft"]), "default")]
-    assert given and all(prompt in asked for prompt in given)
+    source = [row["prompt"] for row in rows_of(first, "default")][:5]
+    prompts = [row["prompt"] for row in rows_of(Path(facts["draft"]), "default")]
+    assert prompts and all(prompt in source for prompt in prompts)
 
 
 # --- the same input gives the same bytes
@@ -381,11 +381,11 @@ def test_another_seed_draws_other_lists_of_tasks(
     tmp_path: Path, build: Callable[..., dict[str, Any]]
 ) -> None:
     words = build_words(tmp_path)
-    asked = [
+    sent = [
         {call["asked"] for call in rows_of(Path(build(*words, "--seed", seed)["draft"]), "calls")}
         for seed in ("1", "2")
     ]
-    lists = [{text for text in texts if "Think of a series" in text} for texts in asked]
+    lists = [{text for text in texts if "Think of a series" in text} for texts in sent]
     assert lists[0] and not lists[0] & lists[1]
 
 
@@ -475,7 +475,7 @@ def read_or_end(terminal: int) -> bytes:
 # --- a draft is whole or absent
 
 
-def test_the_same_build_again_is_the_same_draft_and_asks_nobody(
+def test_the_same_build_again_is_the_same_draft_and_makes_no_call(
     tmp_path: Path, build: Callable[..., dict[str, Any]]
 ) -> None:
     words = build_words(tmp_path)
@@ -487,7 +487,7 @@ def test_the_same_build_again_is_the_same_draft_and_asks_nobody(
     assert again["run"]["calls"] == 0 and again["run"]["reused"] == len(rows_of(first, "calls"))
 
 
-def test_what_a_killed_build_left_lying_disturbs_nobody(
+def test_what_a_killed_build_left_changes_nothing(
     tmp_path: Path, build: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = build_words(tmp_path)

@@ -52,7 +52,7 @@ def bottle(
         **(words or {}),
     }
     return ReleasePlan(
-        draft=write_draft(home, schemas, held, draft.facts, draft.run),
+        draft=write_draft(home, schemas, held, lambda: draft.facts, draft.run),
         schemas=schemas,
         words=replace(said, sections=sections, version=version),
         repository=repository,

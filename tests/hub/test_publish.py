@@ -276,7 +276,11 @@ def test_rows_that_people_gave_are_in_the_next_version_or_there_is_none(
     schemas = {**second.schemas, CONFIG: CONTRIBUTED}
     rows = {config: second.draft.rows(config) for config in second.schemas}
     draft = write_draft(
-        tmp_path / "next", schemas, {**rows, CONFIG: given}, second.draft.facts, second.draft.run
+        tmp_path / "next",
+        schemas,
+        {**rows, CONFIG: given},
+        lambda: second.draft.facts,
+        second.draft.run,
     )
     publish(spoken_to(hub), replace(second, draft=draft, schemas=schemas))
     assert "data/contributed/train-00000-of-00001.parquet" in tree_of(hub, repo, "v0.2.0")
@@ -596,7 +600,7 @@ def test_without_a_token_the_set_lies_on_a_hub_in_the_box_that_anybody_reads(
         home,
         bottle(draft, tmp_path / "x", "0.1.0", "a/b").schemas,
         {path.stem: draft.rows(path.stem) for path in draft.folder.glob("*.parquet")},
-        draft.facts,
+        lambda: draft.facts,
         draft.run,
     )
     env = {**clean_environment(), "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}

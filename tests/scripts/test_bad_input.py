@@ -550,7 +550,7 @@ def test_a_build_without_the_right_to_write_says_so(
 ) -> None:
     words = completions(write_prompts(tmp_path, 3), tmp_path)
     said = refusal(*words, "--work", str(closed_folder / "work"), work=closed_folder)
-    assert "right" in said and str(closed_folder) in said and "another folder" in said
+    assert "permission" in said and str(closed_folder) in said and "another folder" in said
     assert list(closed_folder.iterdir()) == []
 
 

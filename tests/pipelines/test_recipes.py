@@ -109,7 +109,7 @@ def answer(call):
             for place, label in enumerate(labels)
         ]
         return json.dumps({"ratings": ratings})
-    if "[[4]]" in str(call.asked):
+    if "[[4]]" in str(call.prompt):
         return f"It is good.\\n[[{number % 10 + 1}]]"
     return f"It is good.\\n[[{'AB'[number % 2]}]]"
 """

@@ -153,7 +153,7 @@ def critique_questions(raw: Raw, *, form: str, longest: int = LONGEST) -> list[Q
 
 
 def parse(question: Question, answer: Answer) -> Json:
-    """Of a critique its text and score; else the ratings and rationales in the order of `answers`.
+    """Of a critique its text and score; else `ratings` and `rationales`, in the order of `answers`.
 
     Raises:
         Unreadable: The answer was cut off, or leaves a doubt.
@@ -165,25 +165,28 @@ def parse(question: Question, answer: Answer) -> Json:
         critique = parse_critique(answer.text)
         return {"critique": critique.text, "score": critique.score}
     shown = parse_ratings(answer.text, about["labels"], ASPECTS[about["aspect"]])
-    return [
-        {"rating": one.value, "rationale": one.rationale} for one in put_back(shown, about["order"])
-    ]
+    found = put_back(shown, about["order"])
+    return {
+        "ratings": [one.value for one in found],
+        "rationales": [one.rationale for one in found],
+    }
 
 
 def rated_answers(raw: Raw) -> Iterator[tuple[Reply, RatedAnswer, dict[str, str], str | None]]:
     """Each answer: its reply, its ratings, the rationales by aspect, and the critique."""
-    by_aspect = {reply["about"]["aspect"]: reply["parsed"] for reply in raw["ratings"]}
+    by_aspect = {
+        reply["about"]["aspect"]: reply["parsed"] for reply in raw["ratings"] if reply["parsed"]
+    }
     for place, (one, reply) in enumerate(zip(answers(raw), raw["critiques"], strict=True)):
-        rated_as = {name: each[place] for name, each in by_aspect.items() if each is not None}
         critique = reply["parsed"] or {"critique": None, "score": None}
         answer = RatedAnswer(
             text=one["text"],
             writer=one["model"],
             principle=one["about"].get("principle"),
-            ratings={name: each["rating"] for name, each in rated_as.items()},
+            ratings={name: each["ratings"][place] for name, each in by_aspect.items()},
             score=None if critique["score"] is None else float(critique["score"]),
         )
-        rationales = {name: each["rationale"] for name, each in rated_as.items()}
+        rationales = {name: each["rationales"][place] for name, each in by_aspect.items()}
         yield one, answer, rationales, critique["critique"]
 
 

@@ -154,7 +154,7 @@ def test_an_answer_that_was_cut_off_gives_no_rating_however_well_it_reads() -> N
 def test_absent_is_not_zero_and_an_unread_aspect_is_left_out_of_the_mean() -> None:
     raw = judged(raw_of(["a", "b"]), {"a": 2, "b": 3})
     honesty = raw["ratings"][1]
-    honesty["parsed"][0] |= {"rating": None}
+    honesty["parsed"]["ratings"][0] = None
     raw["ratings"][3] |= {"fault": "no rating", "text": "?", "parsed": None}
     rows = list(rated_rows([raw]))
     assert sorted(row["mean"] for row in rows) == [2.0, 3.0]

@@ -50,7 +50,7 @@ def rated(prompt: str, texts: Sequence[str], answers: dict[str, str]) -> RatedPr
             ratings[text][name] = rating.value
     return RatedPrompt(
         prompt=[{"role": "user", "content": prompt}],
-        candidates=[
+        answers=[
             RatedAnswer(text=text, ratings=given)
             for text, given in zip(texts, ratings, strict=True)
         ],

@@ -1,1 +1,1 @@
-"""Judges: what they are asked, what they said, and how far they can be trusted."""
+"""Judges: what they are asked, how their answers are parsed, how far they can be trusted."""

@@ -15,15 +15,15 @@ from builders.judging.figures import (
     share,
     unknown,
 )
-from builders.judging.verdicts import ABSENT, FAILED, Codes, Judged, decided, said
+from builders.judging.verdicts import ABSENT, FAILED, Codes, Judged, decided, has_verdict
 
 _MOST_NAMED = 5  # annotators whose kappas are each a figure; a crowd has one for all
 
 
 def agreement_figures(judged: Judged) -> dict[str, Figure]:
-    """Agreement and kappas with people; nothing but the judge's own orders without labels.
+    """Agreement and kappas with people; without labels only the judge's own two orders.
 
-    A verdict that could not be read counts as one that people did not give.
+    An unreadable verdict counts as one that people did not give.
     """
     figures: dict[str, Figure] = {}
     if judged.people is not None:
@@ -48,13 +48,13 @@ def agreement_figures(judged: Judged) -> dict[str, Figure]:
 
 
 def chance(judged: Judged) -> float:
-    """The agreement with people that a judge with this one's habits would have by luck.
+    """The agreement with people that a judge with this one's habits would have by chance.
 
-    Which text is called a is arbitrary, so the luck of one that knows only how often to say tie is
-    a floor: where people's labels are all alike (chosen texts all stand in a), habits say nothing.
+    Which text is called a is arbitrary, so a judge that knows only how often to give a tie sets a
+    floor: where people's labels are all equal (the chosen texts are all a), habits show nothing.
     """
     people, final = judged.majority, judged.final
-    both = said(people) & (final != ABSENT)
+    both = has_verdict(people) & (final != ABSENT)
     if not both.any():
         return 1.0
     x, y = final[both], people[both]
@@ -66,7 +66,7 @@ def chance(judged: Judged) -> float:
 
 
 def _agreement(verdicts: Codes, people: Codes) -> Figure:
-    both = said(people) & (verdicts != ABSENT)
+    both = has_verdict(people) & (verdicts != ABSENT)
     return share(verdicts[both] == people[both])
 
 
@@ -79,7 +79,7 @@ def _among_people(people: Codes, final: Codes) -> dict[str, Figure]:
         for i, j in pairs:
             name = f"kappa_of_annotators_{i + 1}_and_{j + 1}"
             figures[name] = cohen_kappa(people[:, i], people[:, j])
-    whole = people[said(people).all(axis=1)]
+    whole = people[has_verdict(people).all(axis=1)]
     figures["people_unanimous"] = share(_alike(whole))
     figures["fleiss_kappa_of_people"] = fleiss_kappa(people)
     figures["krippendorff_alpha_of_people"] = krippendorff_alpha(people)

@@ -1,6 +1,6 @@
-"""What a judge is asked: the aspects of a text, their scales, and how texts are shown to be rated.
+"""The questions of a rating judge: the aspects of a text, their scales, and how texts are shown.
 
-Everything that somebody else wrote is quoted line by line, so that no text can end its own part.
+All text from others is quoted line by line, so that no text can end its own part.
 Source: Cui et al. 2023, UltraFeedback (arXiv 2310.01377), for the structure; the words are ours.
 """
 
@@ -23,12 +23,12 @@ class RatedAspect:
     """One thing for which texts are rated from 1 to 5.
 
     Attributes:
-        name: As a column is named.
-        question: What the judge looks at, and at nothing else.
-        scale: What 1, 2, 3, 4 and 5 mean.
-        kinds: What the numbers of a `Type` stand for, in one line.
+        name: The name of its column.
+        question: The only thing that the judge considers.
+        scale: The meanings of 1, 2, 3, 4 and 5.
+        kinds: What the numbers of a `Type` mean, in one line.
         types: The kinds that the judge names by number before it rates; none for most aspects.
-        absent: When there is nothing to rate and N/A is said; empty where that may not be.
+        absent: When N/A is the answer, as there is nothing to rate; empty where it never is.
     """
 
     name: str
@@ -40,7 +40,7 @@ class RatedAspect:
 
     @property
     def may_be_absent(self) -> bool:
-        """Whether N/A is an answer."""
+        """Whether N/A is a valid answer."""
         return bool(self.absent)
 
 
@@ -126,7 +126,7 @@ _MATERIAL = (
 
 
 def quoted(text: str, nonces: Sequence[str] = ()) -> str:
-    """A text of which every line is marked as quoted and in which no nonce stands."""
+    """A text with every line marked as quoted, and without the nonces."""
     for nonce in nonces:
         text = re.sub(re.escape(nonce), f"{nonce[0]}…", text, flags=re.IGNORECASE)
     return "\n".join(_QUOTE + line for line in text.splitlines() or [""])
@@ -148,10 +148,10 @@ def rating_request(
         aspect: What they are rated for.
         prompt: The messages that the texts answer.
         texts: The texts, in their own order.
-        order: At each place, which text is shown there.
+        order: At each place, the number of the text that is shown there.
         labels: The label at each place.
         knowledge: What is known to be true or false of the matter; may be empty.
-        form: Whether the answer is asked for as text in sections or as JSON of `rating_schema`.
+        form: Whether the answer is text in sections or JSON of `rating_schema`.
     """
     nonces = [nonce for label in labels for nonce in _IN_BRACKETS.findall(label)]
     shown = [
@@ -208,9 +208,9 @@ def _asked_json(aspect: RatedAspect, labels: Sequence[str], value: str) -> str:
 
 
 def rating_schema(aspect: RatedAspect, texts: int) -> dict[str, Any]:
-    """The JSON schema of an answer about so many texts, for endpoints that can hold a judge to it.
+    """The JSON schema of an answer about so many texts, for endpoints that can enforce it.
 
-    Which labels there are it cannot say: it is one schema for all prompts.
+    It does not name the labels: it is one schema for all prompts.
     """
     values: list[int | str] = [1, 2, 3, 4, 5]
     kinds = {"type": "array", "items": {"enum": list(range(1, len(aspect.types) + 1))}}
@@ -230,9 +230,9 @@ def rating_schema(aspect: RatedAspect, texts: int) -> dict[str, Any]:
 def critique_request(
     prompt: Sequence[Message], text: str, *, principle: str = "", form: Form = "text"
 ) -> list[dict[str, str]]:
-    """The judge's messages: say what could be better in one text, and score it from 1 to 10.
+    """The judge's messages: criticise one text, and score it from 1 to 10.
 
-    `principle` is what the writer was told to hold to, if anything.
+    `principle` is the writer's instruction, if there was one.
     """
     last = (
         'Give one JSON object with the keys "critique" and "score", a whole number from 1 to 10.'

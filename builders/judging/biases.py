@@ -1,4 +1,4 @@
-"""What sways a judge besides what a text is worth: its place, its length, its writer, chance."""
+"""What sways a judge apart from a text's worth: its place, its length, its writer, chance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from builders.judging.verdicts import (
     Judged,
     Numbers,
     decided,
-    said,
+    has_verdict,
 )
 
 _FEWEST_FOR_LENGTH = 30  # pairs for a regression with three coefficients
@@ -30,10 +30,10 @@ _STEEPEST = 15.0  # a coefficient beyond it means that length or people decide e
 def bias_figures(judged: Judged) -> dict[str, Figure]:
     """Consistency, repeatability, failures, and the pulls of place, length and writer."""
     figures = {"parse_failures": share(_asked(judged) == FAILED)}
-    valid = judged.first[said(judged.first)]
+    valid = judged.first[has_verdict(judged.first)]
     if len(valid):
         place = int(np.argmax([(valid == value).sum() for value in (A, B, TIE)]))
-        people = judged.majority[said(judged.majority)]
+        people = judged.majority[has_verdict(judged.majority)]
         figures["commonest_verdict"] = share(
             valid == (A, B, TIE)[place],
             verdict=("a", "b", "tie")[place],
@@ -43,7 +43,7 @@ def bias_figures(judged: Judged) -> dict[str, Figure]:
         commonest = _commonest(scores)
         figures["commonest_score"] = share(scores == commonest, score=float(commonest))
     if judged.second is not None:
-        both = said(judged.first) & said(judged.second)
+        both = has_verdict(judged.first) & has_verdict(judged.second)
         figures["both_order_consistency"] = share(judged.first[both] == judged.second[both])
     if judged.repeats is not None:
         figures["repeatability"] = _repeatability(judged)
@@ -76,25 +76,25 @@ def _commonest(values: Numbers) -> float:
 
 
 def _repeatability(judged: Judged) -> Figure:
-    """How many items had the same verdict at every asking; those asked once do not count."""
+    """The share of items with the same verdict each time; those judged once do not count."""
     assert judged.repeats is not None
-    askings = np.column_stack([judged.first, judged.repeats])
-    there = said(askings)
+    votes = np.column_stack([judged.first, judged.repeats])
+    there = has_verdict(votes)
     several = there.sum(axis=1) > 1
-    high = np.where(there, askings, -2).max(axis=1)
-    low = np.where(there, askings, 2).min(axis=1)
+    high = np.where(there, votes, -2).max(axis=1)
+    low = np.where(there, votes, 2).min(axis=1)
     return share((high == low)[several])
 
 
 def _position(judged: Judged) -> Figure:
-    """Whether the text shown first is preferred, where something else than worth decided.
+    """Whether the text shown first is preferred, in pairs that were not decided by worth.
 
     With both orders these are the pairs whose verdict changed with the order. With one order they
     are the pairs in which judge and people chose different texts; without people, all pairs.
     """
     shown = np.ones(len(judged), np.int8) if judged.shown is None else judged.shown
     if judged.second is not None:
-        both = said(judged.first) & said(judged.second)
+        both = has_verdict(judged.first) & has_verdict(judged.second)
         toward = ((judged.first - judged.second) * shown)[both]
         basis = "pairs whose verdict changed with the order"
     elif judged.people is not None:
@@ -102,14 +102,15 @@ def _position(judged: Judged) -> Figure:
     else:
         toward, basis = (judged.first * shown)[decided(judged.first)], "all pairs, in one order"
     if not len(toward):
-        return unknown("no verdict can be held against another")
+        return unknown("no verdict can be compared with another")
     return {**lean(int((toward > 0).sum()), int((toward < 0).sum()), len(toward)), "basis": basis}
 
 
 def _against_people(judged: Judged, side: Codes) -> Codes:
-    """+1 where judge and people chose different texts and the judge that of the side, -1 the other.
+    """For each pair that judge and people both decided: 0 where they chose the same text.
 
-    One for each pair on which both decided, 0 where they chose alike; `side` is A, B or neither.
+    Else +1 where the judge chose the text on the side, -1 where it chose the other; `side` is A, B
+    or neither.
     """
     final, people = judged.final, judged.majority
     clear = decided(final) & decided(people) & (side != 0)
@@ -140,15 +141,16 @@ def _length(judged: Judged) -> dict[str, Figure]:
 
 
 def _length_odds(judged: Judged, ratio: npt.NDArray[np.float64], longer: Codes) -> Figure:
-    """The odds of being preferred at twice the length, people's label held equal.
+    """The odds of being preferred at twice the length, controlled for people's label.
 
-    `effect` is how much oftener the longer text is preferred than it would be at equal length; `p`
-    that the odds are one. Where length or people's label decide every verdict, no odds fit, and the
-    pairs are counted on which judge and people chose different texts.
+    `effect` is how much more often the longer text is preferred than at equal length; `p` is that
+    of the hypothesis that the odds are 1. Where length or people's label decides every verdict, no
+    odds can be fitted: then `effect` and `p` are of the pairs in which judge and people chose
+    different texts.
     """
     people, final = judged.majority, judged.final
     control = "people's label" if judged.people is not None else "none"
-    clear = decided(final) & (longer != 0) & (said(people) if control != "none" else True)
+    clear = decided(final) & (longer != 0) & (has_verdict(people) if control != "none" else True)
     if clear.sum() < _FEWEST_FOR_LENGTH:
         return unknown(f"it needs {_FEWEST_FOR_LENGTH} decided pairs", int(clear.sum()))
     columns = [np.ones(int(clear.sum())), ratio[clear]]
@@ -203,7 +205,7 @@ def _logit(chosen: npt.NDArray[np.bool_], inputs: npt.NDArray[np.float64]) -> An
 
 
 def _own_texts(judged: Judged) -> dict[str, Figure]:
-    """How often a judge prefers the one text it wrote, and how much oftener than people."""
+    """How often a judge prefers a text of its own, and how much more often than people."""
     if judged.writer_a is None or judged.writer_b is None:
         return {}
     own_a, own_b = (
@@ -223,7 +225,7 @@ def _own_texts(judged: Judged) -> dict[str, Figure]:
 
 
 def same_model(judge: str, writer: str | None) -> bool:
-    """Whether two names are of one model: alike without owner and case, or a dated version."""
+    """Whether two names are of one model: equal without owner and case, or a dated version."""
     one, other = (name.rsplit("/", 1)[-1].casefold() for name in (judge, writer or ""))
     return bool(one and other) and (
         one == other or one.startswith(f"{other}-") or other.startswith(f"{one}-")

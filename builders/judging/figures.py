@@ -1,8 +1,8 @@
 """Figures with a 95 % interval and what they rest on, as plain JSON values.
 
-A figure is a dict: `value`, `low`, `high` (None where they cannot be had; `note` says why), `n`
-(what it rests on) and `interval` (how it was made), with facts of its own besides. Numbers are
-rounded to six digits, so that the same verdicts give the same bytes.
+A figure is a dict: `value`, `low`, `high` (None where they are unknown; `note` gives the reason),
+`n` (the number of cases) and `interval` (the method), and facts of its own. Numbers are rounded to
+six digits, so that the same verdicts give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from builders.judging.verdicts import TIE, A, B, Codes, Numbers, said
+from builders.judging.verdicts import TIE, A, B, Codes, Numbers, has_verdict
 
 Figure = dict[str, Any]
 Level = Literal["nominal", "ordinal"]
@@ -22,7 +22,7 @@ RESAMPLES = 1000  # of a bootstrap: the ends of the interval then move by about 
 _SEED = 20231206
 _VALUES = np.array([A, B, TIE], np.int8)
 _Z = 1.959963984540054
-_NOTHING = 1e-300  # a p-value may be small; what is smaller still is nought
+_LEAST = 1e-300  # p-values may be small; anything smaller is rounding, and 0
 
 
 def figure(
@@ -39,26 +39,26 @@ def figure(
 
 
 def unknown(why: str, n: int = 0) -> Figure:
-    """A figure that cannot be had from what there is."""
+    """A figure that the data does not allow, and why."""
     return figure(None, None, None, n, "none", note=why)
 
 
 def share(hits: npt.NDArray[np.bool_], **facts: Any) -> Figure:
-    """The share of what is true, with Wilson's interval."""
+    """The share of hits, with Wilson's interval."""
     from statsmodels.stats.proportion import proportion_confint
 
     if not len(hits):
         return {**unknown("there is nothing to count"), **facts}
     count = int(hits.sum())
     low, high = proportion_confint(count, len(hits), method="wilson")
-    low, high = round(float(low), 12), round(float(high), 12)  # 4e-19 is nought, badly rounded
+    low, high = round(float(low), 12), round(float(high), 12)  # 4e-19 is 0, badly rounded
     return figure(count / len(hits), low, high, len(hits), "Wilson", count=count, **facts)
 
 
 def lean(first: int, second: int, of: int) -> Figure:
-    """How often chance was on one side: `first` times against `second` times.
+    """How often something was on one side: `first` times against `second` times.
 
-    `effect` is the difference as a share of all `of` items; `p` that of the exact binomial test
+    `effect` is the difference as a share of all `of` items; `p` is that of the exact binomial test
     against one half.
     """
     from scipy.stats import binomtest
@@ -91,21 +91,21 @@ def mean(values: Numbers) -> Figure:
 
 
 def cohen_kappa(one: Codes, other: Codes) -> Figure:
-    """Cohen's kappa of two raters over what both said, with its asymptotic interval."""
+    """Cohen's kappa of two raters over the items that both rated; asymptotic interval."""
     from statsmodels.stats.inter_rater import cohens_kappa
 
-    both = said(one) & said(other)
+    both = has_verdict(one) & has_verdict(other)
     x, y = one[both], other[both]
     table = np.array([[((x == i) & (y == j)).sum() for j in _VALUES] for i in _VALUES])
     used = (table.sum(axis=0) + table.sum(axis=1)) > 0
     table = table[np.ix_(used, used)]
     if len(table) < 2:
-        return unknown("all said one and the same, so chance explains all", len(x))
+        return unknown("all labels are the same, so chance explains all", len(x))
     if (table.sum(axis=0) > 0).sum() < 2 or (table.sum(axis=1) > 0).sum() < 2:
         constant = figure(0.0, None, None, len(x), "none")
         return {**constant, "note": "one of the two gave one label only"}
     if table.trace() == len(x):
-        # The asymptotic interval of a whole agreement has no width, however few the items.
+        # The asymptotic interval of full agreement has no width, however few the items.
         luck = float(((table.sum(axis=0) / len(x)) ** 2).sum())
         least = float(share(x == y)["low"])
         return figure(1.0, (least - luck) / (1 - luck), 1.0, len(x), "Wilson of the agreement")
@@ -162,8 +162,8 @@ def _resampled(
 ) -> tuple[float | None, float | None]:
     """The bootstrap's 2.5 % and 97.5 % points of a statistic of sums over items.
 
-    Items with the same counts are alike, and there are few kinds: a resample is a draw of how
-    often each kind comes, and costs the same for 100 items and for 100,000.
+    Items with the same counts are interchangeable, and there are few kinds: a resample draws how
+    often each kind occurs, and costs the same for 100 items and for 100,000.
     """
     dice = np.random.default_rng(_SEED)
     drawn = dice.multinomial(int(often.sum()), often / often.sum(), size=RESAMPLES)
@@ -191,7 +191,7 @@ def _alpha(drawn: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64], level: Le
     seen = np.tensordot(drawn, pairs, axes=1)
     values = drawn @ kinds
     by_chance = values[:, :, None] * values[:, None, :] / (values.sum(axis=1) - 1)[:, None, None]
-    # Equal values are 0 apart, so that seen and by_chance may hold what they like of those.
+    # Equal values are 0 apart, so that seen and by_chance may hold any number for those.
     apart: Any = 1 - np.eye(kinds.shape[1])
     if level == "ordinal":
         middle = values.cumsum(axis=1) - values / 2
@@ -207,4 +207,4 @@ def _plain(value: Any) -> Any:
     number = float(value)
     if not math.isfinite(number):
         return None
-    return float(f"{number:.6g}") if abs(number) > _NOTHING else 0.0
+    return float(f"{number:.6g}") if abs(number) > _LEAST else 0.0

@@ -1,4 +1,4 @@
-"""Reads labelled judge data: files of known shapes, recognised by their columns, or told ones."""
+"""Reads labelled judge data: known shapes, recognised by their columns, or columns named."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ NAMES = {
     "id": "the item's id",
     "judge": "the judge's name",
     "verdict": "its verdict",
-    "swapped": "its verdict with the texts in the other order, about the same texts",
+    "swapped": "its verdict with the texts in the other order, still about a and b",
     "repeat": "its verdict when asked again (several columns with +)",
     "preference": "its preference for a, from 0 to 1",
-    "label": "what people said (several columns with +, one an annotator)",
+    "label": "people's label (several columns with +, one per annotator)",
     "prompt": "what both texts answer, for a judge that is asked now",
     "reference": "the correct answer, for a judge that is asked now",
     "text_a": "the first text",
@@ -71,7 +71,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shape:
-    """A published form: the columns that give it away, and how its rows are read."""
+    """A published form: the columns by which it is known, and how its rows are read."""
 
     name: str
     columns: frozenset[str]
@@ -86,7 +86,7 @@ def read_judged(path: Path, columns: Mapping[str, str] | None = None) -> list[Ju
         columns: From names of NAMES to the file's; None recognises the shape.
 
     Raises:
-        InputError: It cannot be read, or its columns are of no known shape.
+        InputError: It cannot be read, or its columns are those of no known shape.
     """
     if columns and not {"verdict", "preference", "score_a"} & set(columns):
         raise InputError("--columns names no verdict, preference or score_a; name what is judged")
@@ -94,7 +94,7 @@ def read_judged(path: Path, columns: Mapping[str, str] | None = None) -> list[Ju
 
 
 def read_pairs(path: Path, columns: Mapping[str, str] | None = None) -> tuple[list[Pair], Judged]:
-    """The pairs to ask a judge about, and what people said of them; verdicts there are left.
+    """The pairs to ask a judge about, and their labels; any verdicts in the file are ignored.
 
     Raises:
         InputError: As `read_judged`, or there are no texts.
@@ -103,8 +103,8 @@ def read_pairs(path: Path, columns: Mapping[str, str] | None = None) -> tuple[li
     if "judge" in rows[0]:  # the same pairs come again with the next judge
         rows = [row for row in rows if row.get("judge") == rows[0]["judge"]]
     labelled = shaped(rows, path, columns, (*_SHAPES, _PAIRS))[0]
-    told = [(columns or {}).get(name, name) for name in ("prompt", "text_a", "text_b")]
-    for prompt, a, b in (told, *_TEXTS):
+    named = [(columns or {}).get(name, name) for name in ("prompt", "text_a", "text_b")]
+    for prompt, a, b in (named, *_TEXTS):
         if {prompt, a, b} <= set(rows[0]):
             reference = (columns or {}).get("reference", "reference")
             return [_pair(row, prompt, a, b, reference) for row in rows], labelled
@@ -120,25 +120,25 @@ def shaped(
     columns: Mapping[str, str] | None,
     shapes: Sequence[_Shape],
 ) -> list[Judged]:
-    """The judges of rows of the first shape that fits, or with columns told."""
+    """The judges of rows: by the columns named, or else by the first shape that fits."""
     if columns:
-        return _told(rows, columns, path)
+        return _named(rows, columns, path)
     there = set(rows[0])
     for shape in shapes:
         if shape.columns <= there:
             return shape.read(rows, path.stem)
     known = "; ".join(f"{one.name}: {', '.join(sorted(one.columns))}" for one in shapes)
     raise InputError(
-        f"{path.name} has the columns {', '.join(sorted(there))}, which are of no known shape "
+        f"{path.name} has the columns {', '.join(sorted(there))}, which fit no known shape "
         f"({known}); name them with --columns verdict=...,label=..."
     )
 
 
 def column_names(text: str) -> dict[str, str]:
-    """What `--columns verdict=x,label=y+z` says.
+    """The columns by name in `--columns verdict=x,label=y+z`.
 
     Raises:
-        InputError: A part is no `name=column`, or the name is not one of NAMES.
+        InputError: A part is not `name=column`, or the name is not one of NAMES.
     """
     named = {}
     for part in text.split(","):
@@ -179,7 +179,7 @@ def _pandalm(rows: Sequence[Row], name: str) -> list[Judged]:
 
 
 def _llmbar(rows: Sequence[Row], name: str) -> list[Judged]:
-    """One judge in both orders; `label` says which text is the better one for certain."""
+    """One judge in both orders; `label` is the text that is certainly the better one."""
     return [
         Judged(
             judge=str(rows[0].get("judge", name)),
@@ -221,7 +221,7 @@ def _alpacaeval(rows: Sequence[Row], name: str) -> list[Judged]:
 
 
 def _ours(rows: Sequence[Row], name: str) -> list[Judged]:
-    """The own shape: `first`, `second`, `people` (a list), and what else is there by its name."""
+    """Our own shape: `first`, `second`, `people` (a list), and other columns by their names."""
     by_judge: dict[str, list[Row]] = {}
     for row in rows:
         by_judge.setdefault(str(row.get("judge") or name), []).append(row)
@@ -263,13 +263,13 @@ def _of_one(judge: str, rows: Sequence[Row], name: str) -> Judged:
 
 
 def _wide(lists: Sequence[Any], where: str, *, people: bool) -> Codes:
-    """One column an annotator or asking, from a list a row; short lists end in gaps."""
+    """One column per annotator or repetition, from one list per row; short lists end in gaps."""
     rows = [one if isinstance(one, list) else [one] for one in lists]
     made = np.full((len(rows), max(map(len, rows))), ABSENT, np.int8)
-    for asking in range(made.shape[1]):
-        has = [place for place, row in enumerate(rows) if len(row) > asking]
-        values = [rows[place][asking] for place in has]
-        made[has, asking] = verdicts(values, where, people=people)
+    for time in range(made.shape[1]):
+        has = [place for place, row in enumerate(rows) if len(row) > time]
+        values = [rows[place][time] for place in has]
+        made[has, time] = verdicts(values, where, people=people)
     return made
 
 
@@ -280,7 +280,7 @@ def _pair(row: Row, prompt: str, a: str, b: str, reference: str) -> Pair:
     return Pair(prompt=asked, a=text(row[a]), b=text(row[b]), reference=row.get(reference))
 
 
-def _told(rows: Sequence[Row], columns: Mapping[str, str], path: Path) -> list[Judged]:
+def _named(rows: Sequence[Row], columns: Mapping[str, str], path: Path) -> list[Judged]:
     there = set().union(*rows)
     renamed: list[dict[str, Any]] = [{} for _ in rows]
     new = {"verdict": "first", "swapped": "second", "label": "people", "repeat": "repeats"}
@@ -301,7 +301,7 @@ def _told(rows: Sequence[Row], columns: Mapping[str, str], path: Path) -> list[J
 
 
 def _unambiguous(rows: Sequence[Row], path: Path) -> None:
-    """Raise where numbers may count from 0: then 0 is a, but here 0 is a tie."""
+    """Raise where numbers may count from 0: then 0 means a, but here 0 means a tie."""
     seen = {
         str(value)
         for row in rows

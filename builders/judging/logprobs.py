@@ -1,8 +1,8 @@
 """A judge's preference from the log-probabilities of its first token, and win rates from those.
 
-The judge names the better of two texts with one token; what it would have said besides tells how
-sure it is. Preferences are stored as AlpacaEval 2 stores them: from 1 (the first output for
-certain) to 2 (the second), 1.5 for identical outputs.
+The judge names the better of two texts with one token; the probabilities of the other tokens show
+how sure it is. Preferences are stored as AlpacaEval 2 stores them: from 1 (certainly the first
+output) to 2 (certainly the second), 1.5 for identical outputs.
 
 Source: AlpacaEval 2's weighted win rate (Dubois et al. 2024, arXiv 2404.04475).
 """
@@ -23,7 +23,7 @@ _LEAST_SHARE = 0.01
 
 
 def second_probability(top: Sequence[Sequence[Any]], first: str, second: str) -> float:
-    """How likely the token `second` is against `first`; NaN where neither is among the top ones.
+    """The probability of the token `second` against `first`; NaN where neither is at the top.
 
     `top` holds pairs of a token and its natural log-probability; a token that is not among them
     counts as impossible.
@@ -72,18 +72,18 @@ def win_rate(preferences: Numbers | Sequence[float]) -> Mapping[str, float | int
 
 
 def letter_probability(tokens: object, first: str, second: str) -> float | None:
-    """How likely a judge that answers with one letter holds `first` against `second`; None: unsaid.
+    """The probability of the letter `first` against `second`; None where it is not known.
 
     `tokens` is what an OpenAI-compatible endpoint gives as an answer's `logprobs.content`. The
     token that counts is the first that is one of the letters, or else the very first; " A" and "(A"
-    are A. Letters that share less than a hundredth of all probability say nothing.
+    are A. Letters that share less than a hundredth of all probability do not count.
     """
     given = [one for one in tokens if isinstance(one, Mapping)] if isinstance(tokens, list) else []
-    wanted = (first, second)
-    said = next((one for one in given if _letter(one.get("token")) in wanted), None)
-    if not (place := said or next(iter(given), None)):
+    letters = (first, second)
+    letter_token = next((one for one in given if _letter(one.get("token")) in letters), None)
+    if not (place := letter_token or next(iter(given), None)):
         return None
-    shares = dict.fromkeys(wanted, 0.0)
+    shares = dict.fromkeys(letters, 0.0)
     top = place.get("top_logprobs")
     for one in top if isinstance(top, list) else ():
         if isinstance(one, Mapping) and (letter := _letter(one.get("token"))) in shares:

@@ -1,6 +1,6 @@
 """Asks a judge about pairs that people labelled, in both orders, so that it can be measured.
 
-Every call goes through a ledger of its own: what a judge said once is not paid for again.
+Every call goes through a ledger of its own: an answer that was paid for is not asked for again.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from builders.schema import PROMPT_COMPLETION
 LEDGER = "ledger.sqlite"
 _SAMPLING = {"temperature": 0.0, "max_tokens": 512}  # MT-bench's temperature for judges
 _LOOK_S = 0.2
-_AHEAD = 4  # calls made ready for each that may be in flight
+_AHEAD = 4  # calls prepared for each that may be in flight
 
 
 def _no_pipeline(*_: object) -> object:
-    raise RecipeError("a judge that is measured has no pipeline; nothing should ask for one")
+    raise RecipeError("a judge that is measured has no pipeline")
 
 
 # An engine belongs to a recipe; of this one it needs the role.
@@ -74,7 +74,7 @@ def asked_judge(
 
     Args:
         pairs: The texts, in the order of `labelled`.
-        labelled: What people said, and facts about the texts; its own verdicts are left out.
+        labelled: People's labels, and facts about the texts; its own verdicts are ignored.
         spec: The judge.
         home: The folder of its ledger.
         progress: Counts what happens.
@@ -96,7 +96,7 @@ def asked_judge(
     except OSError as error:
         raise folder_error(error, home) from None
     if pairs and all(one.word == "absent" for one in verdicts):
-        raise TeacherError(f"{who.model!r} answered no call; ask it something by hand first")
+        raise TeacherError(f"{who.model!r} answered no call; check it with one question by hand")
     starts = range(0, len(verdicts), len(pairs) or 1)
     first, second, *again = (verdicts[start : start + len(pairs)] for start in starts)
     return replace(

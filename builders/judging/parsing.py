@@ -1,4 +1,4 @@
-"""Numbers and JSON in a judge's answer: read where they are plain, else a reason to doubt."""
+"""Numbers and JSON in a judge's answer: parsed where they are plain, else Unreadable."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import Any
 
 from builders.engine.calls import Unreadable
 
-LEAST = 1
-
 _VALUE = re.compile(r"(0|[1-9][0-9]{0,8})(?:\s*(?:/|out of)\s*([1-9][0-9]{0,8}))?", re.IGNORECASE)
 _BELOW = re.compile(r"[-−–][0-9]+(?:\s*/\s*[0-9]+)?")
 _FRACTION = re.compile(r"[-−]?[0-9]*[.,][0-9]+(?:\s*(?:/|out of)\s*[0-9.,]+)?", re.IGNORECASE)
-# A judge who writes Chinese or Japanese uses the wide forms of the same ten digits and the stroke.
+# In Chinese or Japanese a judge uses the wide forms of the ten digits, the stroke and the point.
 _WIDE = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF0F: "/", 0xFF0E: "."}
 
 
-def whole_number(said: str, most: int) -> int:
+def whole_number(text: str, most: int) -> int:
     """A whole number from 1 to `most`; "4/5" is one, where 5 is the most."""
-    bare = said.translate(_WIDE).lstrip(" \t\xa0\u3000*_`\"'").rstrip(" \t\xa0\u3000*_`\"'.;|")
+    bare = text.translate(_WIDE).lstrip(" \t\xa0\u3000*_`\"'").rstrip(" \t\xa0\u3000*_`\"'.;|")
     found = _VALUE.fullmatch(bare)
     if not found:
         if not bare:
@@ -33,26 +31,26 @@ def whole_number(said: str, most: int) -> int:
 
 
 def _in_range(value: int, most: int) -> int:
-    if not LEAST <= value <= most:
+    if not 1 <= value <= most:
         raise Unreadable("rating out of range")
     return value
 
 
-def json_number(said: object, most: int) -> int:
-    """A JSON number is whole only when it is written so: 4.0 and true are not."""
-    if said is None:
+def json_number(value: object, most: int) -> int:
+    """A whole number from 1 to `most` as JSON has it; 4.0 and true are none, "4/5" is one."""
+    if value is None:
         raise Unreadable("no rating")
-    if isinstance(said, str):
-        return whole_number(said, most)
-    if isinstance(said, bool) or not isinstance(said, int | float):
+    if isinstance(value, str):
+        return whole_number(value, most)
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unreadable("unclear rating")
-    if isinstance(said, float):
+    if isinstance(value, float):
         raise Unreadable("rating not whole")
-    return _in_range(said, most)
+    return _in_range(value, most)
 
 
 def document_in(answer: str, opening: re.Pattern[str]) -> tuple[dict[str, Any] | None, str]:
-    """The one JSON object that begins so, and the answer without it."""
+    """The one JSON object that begins with `opening`, and the answer without it."""
     start = opening.search(answer)
     if not start:
         return None, answer
@@ -68,12 +66,12 @@ def document_in(answer: str, opening: re.Pattern[str]) -> tuple[dict[str, Any] |
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key is repeated")
     return dict(pairs)
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_unrepeated, parse_constant=_no_constant)

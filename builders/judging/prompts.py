@@ -1,8 +1,8 @@
-"""What a judge is asked, in each of the published forms, and strict readers of what it says.
+"""The questions of a comparing judge, in each of the published forms, and strict parsers.
 
-A judged text can plead, but it cannot speak for the judge: it stands between fences that carry a
-mark made from the very texts, marks of ours inside it lose their form, and a verdict is only what
-stands alone in double brackets on the last line of the judge's answer.
+A judged text can plead, but it cannot answer for the judge: it is between fences that carry a mark
+made from the texts themselves, marks of ours inside it lose their form, and a verdict is only what
+is alone in double brackets on the last line of the judge's answer.
 
 Source: the forms of MT-bench (Zheng et al. 2023, arXiv 2306.05685), in our own words.
 """
@@ -22,7 +22,7 @@ T = TypeVar("T")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LEAST_SCORE, MOST_SCORE = 1, 10
 
-# What means something to our readers, or to the chat templates of common models.
+# What means something to our parsers, or to the chat templates of common models.
 _OURS = re.compile(r"\[(?=\[\s*(?:[A-Z](?:\s*[>=]\s*[A-Z])*|[\d.]+)\s*\]\])|<(?=<<)")
 _TEMPLATE = re.compile(
     r"<(?=\|[\w-]{1,40}\|>)|\[(?=/?INST\])|<(?=/?s>|</?SYS>>|(?:start|end)_of_turn>)", re.IGNORECASE
@@ -67,9 +67,9 @@ def comparing(
     swapped: bool = False,
     reference: str | None = None,
 ) -> JudgeQuestion[str]:
-    """Two texts: `[[A]]`, `[[B]]`, or `[[C]]` for a tie; read as `a`, `b` or `tie`.
+    """Two texts: `[[A]]`, `[[B]]`, or `[[C]]` for a tie; parsed as `a`, `b` or `tie`.
 
-    `swapped` shows b first; what is read is about the texts a and b all the same.
+    `swapped` shows b first; the parsed verdict is still about the texts a and b.
     """
     task = (
         "Judge which of two answers to the task is better: which of them does what was asked, is "
@@ -96,7 +96,7 @@ def ranking(
     *,
     reference: str | None = None,
 ) -> JudgeQuestion[tuple[int, ...]]:
-    """Up to 26 texts, best first: `[[B > A = C]]`; read as one rank a text, 1 the best."""
+    """Up to 26 texts, best first: `[[B > A = C]]`; parsed as one rank per text, 1 the best."""
     letters = LETTERS[: len(texts)]
     example = " > ".join(reversed(letters))
     task = (
@@ -137,7 +137,7 @@ def parse_ranks(answer: str, texts: int) -> tuple[int, ...]:
 
 
 def harmless(text: str) -> str:
-    """A judged text whose verdicts, fences and template marks are taken apart by a space.
+    """A judged text with its verdicts, fences and template marks broken by a space.
 
     In code such a space changes nothing: `x[[0]]` becomes `x[ [0]]`.
     """
@@ -147,7 +147,7 @@ def harmless(text: str) -> str:
 def mark_of(*texts: str) -> str:
     """12 hex digits made from the texts and found in none of them.
 
-    To write its mark, a text would have to hold its own hash.
+    To contain its mark, a text would have to contain its own hash.
     """
     turn = 0
     while any((mark := short_hash(str(turn), *texts)[:12]) in text for text in texts):

@@ -1,14 +1,13 @@
-"""Rating by aspect: all texts of a prompt in one shuffled order, read back strictly by label.
+"""Rating by aspect: all texts of a prompt in one shuffled order, parsed strictly by label.
 
-A judge's answer gives one rating to each text, or it gives none: what is doubtful is a reason,
-never a guess. builders/judging/aspects.py says what is asked.
+A judge's answer gives one rating to each text, or none at all: where there is a doubt, its reason
+is raised and nothing is guessed. builders/judging/aspects.py has the questions.
 
 Source: Cui et al. 2023, UltraFeedback (arXiv 2310.01377), for the structure.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ _LINE = re.compile(
     rf"{_START}(?:(?P<heading>{_NUMBER}(?:{_NONCE}(?:[:：–—-]|(?=$|rating\b))|(?:[:：]|$)))"
     rf"|(?P<of>rating{_ORNAMENT}(?:for|of)\b)"
     rf"|(?:overall |final )?rating{_ORNAMENT}{_SCALE}(?:[:：=]|[–—-](?=\s))(?P<rating>[^\n]*)"
-    rf"|types?{_ORNAMENT}[:：](?P<types>[^\n]*)"
+    rf"|types?{_ORNAMENT}[:：][^\n]*"
     rf"|rationale(?: for(?: the)? rating)?{_ORNAMENT}[:：]{_ORNAMENT})",
     _FLAGS,
 )
@@ -55,34 +54,29 @@ _FENCE = re.compile(r"```\w*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rating:
-    """One text's rating for one aspect: 1 to 5, or None where the judge said it does not apply.
+    """One text's rating for one aspect: 1 to 5, or None where the judge answered N/A."""
 
-    `types` are the numbers of the aspect's kinds that the judge named.
-    """
-
-    label: str
     value: int | None
     rationale: str = ""
-    types: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Critique:
-    """What a judge says of one text, and its overall score from 1 to 10."""
+    """What a judge wrote about one text, and its overall score from 1 to 10."""
 
     text: str
     score: int
 
 
 def shown_order(seed_text: str, texts: int) -> tuple[int, ...]:
-    """The order in which texts are shown: at each place, which text stands there."""
+    """The order in which texts are shown: at each place, the number of the text."""
     return tuple(sorted(range(texts), key=lambda text: _digest("order", seed_text, text)))
 
 
 def labels(seed_text: str, texts: int) -> tuple[str, ...]:
     """The label at each place, such as `Text 1 <kqzfb>`, which no rated text can guess.
 
-    Whoever must not guess it may know everything but `seed_text`: put all that is asked into it.
+    Nobody can guess it without `seed_text`: put the whole question into that.
     """
     nonces: dict[str, None] = {}
     for block in count():
@@ -183,7 +177,7 @@ def _one_each(found: Iterable[tuple[int, list[Rating]]], labels: Sequence[str]) 
 def _ratings(
     answer: str, asked: Sequence[_Label], aspect: RatedAspect
 ) -> Iterator[tuple[int, list[Rating]]]:
-    """Each section or object: whose place it is, and the ratings in it."""
+    """The place of each section or object, and the ratings in it."""
     document, rest = document_in(answer, _RATINGS_KEY)
     text = "\n".join(rest.removeprefix("\ufeff").splitlines())
     lines = list(_lines(text))
@@ -199,18 +193,18 @@ def _ratings(
             raise Unreadable("unclear rating")
         if line["heading"]:
             if place is not None:
-                yield place, _section(text, section, line.start(), asked, place, aspect)
+                yield place, _section(text, section, line.start(), aspect)
             place, section = _place(line["place"], line["nonce"], asked), [line]
         elif place is None and line["rating"] is not None:
             raise Unreadable("stray rating")
         else:
             section.append(line)
     if place is not None:
-        yield place, _section(text, section, len(text), asked, place, aspect)
+        yield place, _section(text, section, len(text), aspect)
 
 
 def _lines(text: str) -> Iterator[re.Match[str]]:
-    """The lines that say something to us; what follows a heading in its line is one more."""
+    """The lines that mean something here; what follows a heading in its line is one more."""
     start = 0
     while True:
         found = _LINE.match(text, start)
@@ -233,55 +227,34 @@ def _place(number: str | int, nonce: str | None, asked: Sequence[_Label]) -> int
     raise Unreadable("mixed labels" if label[1] in known else "unknown label")
 
 
-def _label(asked: _Label) -> str:
-    return f"Text {asked[0]} <{asked[1]}>"
-
-
 def _section(
-    text: str,
-    lines: Sequence[re.Match[str]],
-    end: int,
-    asked: Sequence[_Label],
-    place: int,
-    aspect: RatedAspect,
+    text: str, lines: Sequence[re.Match[str]], end: int, aspect: RatedAspect
 ) -> list[Rating]:
-    """The ratings said in one section: between its heading and the next."""
+    """The ratings in one section: between its heading and the next."""
     ends = [line.start() for line in lines[1:]] + [end]
     rationale: list[str] = []
     values: list[int | None] = []
-    types: tuple[int, ...] = ()
     for line, until in zip(lines, ends, strict=True):
         after = text[line.end() : until].strip()
-        said = line["rating"]
-        if said is not None:
-            if not said.strip(" \t*_`"):  # the value stands on the next line
-                said, _, after = after.partition("\n")
-            value, *why = _NEXT_FIELD.split(said, maxsplit=1)
+        rating = line["rating"]
+        if rating is not None:
+            if not rating.strip(" \t*_`"):  # the value is on the next line
+                rating, _, after = after.partition("\n")
+            value, *why = _NEXT_FIELD.split(rating, maxsplit=1)
             values.append(_rated(value.rstrip(" \t*_`,;|–—-") if why else value, aspect))
             after = "\n".join([*(one.lstrip(" \t:：*_`") for one in why), after]).strip()
-        elif line["types"]:
-            types = _types(line["types"], aspect)
         if after:
             rationale.append(after)
-    whole = "\n".join(rationale)
-    return [
-        Rating(label=_label(asked[place]), value=value, rationale=whole, types=types)
-        for value in values
-    ]
+    return [Rating(value=value, rationale="\n".join(rationale)) for value in values]
 
 
-def _types(said: str, aspect: RatedAspect) -> tuple[int, ...]:
-    named = {int(number) for number in re.findall(r"\b[1-9]\b", said)}
-    return tuple(sorted(named)) if all(number <= len(aspect.types) for number in named) else ()
-
-
-def _rated(said: str, aspect: RatedAspect) -> int | None:
-    """The rating that stands where one is expected, and nothing beside it."""
-    if _ABSENT.fullmatch(said.strip(" \t*_`\"'.,;|")):
+def _rated(text: str, aspect: RatedAspect) -> int | None:
+    """The rating in a text that holds it and nothing else."""
+    if _ABSENT.fullmatch(text.strip(" \t*_`\"'.,;|")):
         if aspect.may_be_absent:
             return None
         raise Unreadable("rating absent")
-    return whole_number(said, MOST)
+    return whole_number(text, MOST)
 
 
 def _only(values: Sequence[int]) -> int:
@@ -295,7 +268,7 @@ def _only(values: Sequence[int]) -> int:
 
 
 def _critique_of(document: Mapping[str, Any], rest: str) -> Critique:
-    """The critique of an answer that is one JSON object and nothing else, which may be a quote."""
+    """The critique of an answer that is one JSON object and nothing else; it could be a quote."""
     if _FENCE.sub("", rest).strip() or set(document) != {"critique", "score"}:
         raise Unreadable("faulty json")
     critique, value = document["critique"], json_number(document["score"], MOST_SCORE)
@@ -313,14 +286,10 @@ def _from_json(
     for entry in entries:
         if not isinstance(entry, dict) or set(entry) - {"label", "types", "rationale", "rating"}:
             raise Unreadable("faulty json")
-        label, said = entry.get("label"), entry.get("rating")
-        rationale, types = entry.get("rationale", ""), entry.get("types", [])
+        label, rating = entry.get("label"), entry.get("rating")
+        rationale = entry.get("rationale", "")
         if not isinstance(label, str) or not isinstance(rationale, str):
             raise Unreadable("faulty json")
         place = _place(*_parts(label), asked)
-        value = _rated(said, aspect) if isinstance(said, str) else json_number(said, MOST)
-        named = _types(json.dumps(types), aspect)
-        yield (
-            place,
-            [Rating(label=_label(asked[place]), value=value, rationale=rationale, types=named)],
-        )
+        value = _rated(rating, aspect) if isinstance(rating, str) else json_number(rating, MOST)
+        yield place, [Rating(value=value, rationale=rationale)]

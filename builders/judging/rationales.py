@@ -1,8 +1,8 @@
-"""Whether what a judge says in words agrees with the score or verdict it gives.
+"""Whether a judge's rationale agrees with the score or verdict that it gives.
 
 No model reads the rationale: a sentence that names a winner counts ("Output (a) is better"), else
-words of praise and of fault, by the lexicon below, in sentences about one text. What has neither,
-or as much of both, says nothing; `coverage` tells how many rationales said something.
+words of praise and of fault, by the lexicon below, in sentences about one text. A rationale with
+neither, or with as much of both, is unclear; `coverage` is the share of the clear ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builders.judging.figures import Figure, share
-from builders.judging.verdicts import ABSENT, TIE, A, B, Judged, said
+from builders.judging.verdicts import ABSENT, TIE, A, B, Judged, has_verdict
 
 PRAISE = (
     "accurate accurately appropriate clear clearly coherent complete comprehensive concise correct "
@@ -57,8 +57,8 @@ _PLACES = {"a": A, "1": A, "b": B, "2": B}
 def rationale_figures(judged: Judged) -> dict[str, Figure]:
     """`rationale_agrees` (with the verdict, or with the score's side of the scale's middle).
 
-    `fault_found_at_top_score`: rationales that find fault, among those of the highest score that
-    say anything; a reader that takes 1 for 10 shows here first.
+    `fault_found_at_top_score` is the share of rationales that find fault among the clear ones of
+    the highest score: a parser that takes 1 for 10 shows here first.
     """
     figures: dict[str, Figure] = {}
     if judged.rationale is not None:
@@ -66,7 +66,7 @@ def rationale_figures(judged: Judged) -> dict[str, Figure]:
         stated = stated_winners(judged.rationale)
         # A rationale names places; its verdict names texts.
         texts = np.where((stated == A) | (stated == B), stated * shown, stated)
-        with_verdict = said(judged.first) & np.array([bool(one) for one in judged.rationale])
+        with_verdict = has_verdict(judged.first) & np.array([bool(one) for one in judged.rationale])
         clear = with_verdict & (stated != ABSENT)
         figures["rationale_agrees"] = share(
             texts[clear] == judged.first[clear], coverage=_covered(clear, with_verdict)
@@ -85,12 +85,12 @@ def rationale_figures(judged: Judged) -> dict[str, Figure]:
 
 
 def stated_winners(rationales: Iterable[str | None]) -> npt.NDArray[np.int8]:
-    """The place a rationale says is better: A the first, B the second, TIE, ABSENT: none."""
+    """The place that a rationale calls better: A the first, B the second, TIE, or ABSENT."""
     return np.array([_winner(one) if one else ABSENT for one in rationales], np.int8)
 
 
 def tone(rationale: str | None) -> int:
-    """1 for more praise than fault, -1 for more fault, 0 for as much of both or neither."""
+    """1 for more praise than fault, -1 for more fault, 0 for as much of both."""
     words = _WORD.findall((rationale or "").lower().replace("’", "'"))
     balance = 0
     for place, word in enumerate(words):

@@ -1,7 +1,8 @@
 """How far a judge can be trusted: figures with intervals, and a verdict with its reasons.
 
 A judge is reliable only when that has been shown: against people's labels, in both orders, on
-enough pairs. What was not measured makes it "not shown", what was measured and is bad "unreliable".
+enough pairs. It is "not shown" where something was not measured, "unreliable" where something
+measured is bad.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from builders.judging.rationales import rationale_figures
 from builders.judging.verdicts import Judged
 
 # Preferring the longer text agrees 0.62 with people where chance is 0.5 (AlpacaEval's table of
-# evaluators, people among themselves 0.66): with the interval's lower end a judge must reach near
-# what counting letters reaches by its middle.
+# evaluators, people among themselves 0.66): the lower end of a judge's interval must come near
+# the value that counting characters has.
 LEAST_OVER_CHANCE = 0.10
 # GPT-4 kept its verdict in 0.65 of MT-bench's pairs when their order changed, 0.775 with examples
-# in the prompt (Zheng et al. 2023): below, every fourth verdict is one of places.
+# in the prompt (Zheng et al. 2023): below, every fourth verdict is one about places.
 LEAST_CONSISTENCY = 0.75
-MOST_P = 0.01  # a bias is only said where chance would show it once in a hundred judges
+MOST_P = 0.01  # a bias is reported only where chance would show it once in a hundred judges
 MOST_EFFECT = 0.10  # and where it decides more than every tenth pair
-MOST_FAILURES = 0.05  # what cannot be read is not missing at random: long and hard answers fail
-LEAST_RATIONALE = 0.75  # below, score and reasons come from different places, or the reader errs
-MOST_FAULT_AT_TOP = 0.10  # UltraFeedback's reader took scores of 1 for 10; this is where it shows
+MOST_FAILURES = 0.05  # unreadable verdicts are not missing at random: hard pairs have more
+LEAST_RATIONALE = 0.75  # below, score and reasons come from different places, or the parser errs
+MOST_FAULT_AT_TOP = 0.10  # UltraFeedback's parser took scores of 1 for 10; this is where it shows
 FEWEST_LABELLED = 50  # with fewer pairs the interval of a share is wider than 0.14 to each side
-FEWEST_OF_A_KIND = 20  # pairs, rationales or verdicts of one kind, before they can condemn
+FEWEST_OF_A_KIND = 20  # pairs, rationales or verdicts of one kind that can count as a fault
 
 RELIABLE, UNRELIABLE, NOT_SHOWN = "reliable", "unreliable", "not shown to be reliable"
 
@@ -37,7 +38,7 @@ def report(judged: Judged) -> dict[str, Any]:
     """Everything measured of a judge, as JSON values that are the same for the same verdicts.
 
     `figures` by name (see builders.judging.figures), `verdict` in words with its `reasons`, and
-    `reliable`, true only for the verdict "reliable".
+    `reliable`, which is true only for the verdict "reliable".
     """
     figures = agreement_figures(judged) | bias_figures(judged) | rationale_figures(judged)
     if judged.people is not None:
@@ -85,7 +86,7 @@ def _faults(figures: Mapping[str, Figure]) -> list[str]:
     ):
         found.append(
             f"agreement with people may be as low as {agrees['low']:.3f}, where chance gives "
-            f"{luck['value']:.3f} and {LEAST_OVER_CHANCE:g} more is asked"
+            f"{luck['value']:.3f} and {LEAST_OVER_CHANCE:g} more is required"
         )
     hard = figures.get("agreement_on_adversarial")
     if hard and hard["n"] >= FEWEST_OF_A_KIND and hard["low"] <= 0.5:
@@ -95,11 +96,11 @@ def _faults(figures: Mapping[str, Figure]) -> list[str]:
         )
     for name, least, words in (
         ("both_order_consistency", LEAST_CONSISTENCY, "the same verdict in both orders in only"),
-        ("repeatability", LEAST_CONSISTENCY, "the same verdict when asked again in only"),
+        ("repeatability", LEAST_CONSISTENCY, "the same verdict when repeated in only"),
     ):
         share = figures.get(name)
         if share and share["n"] >= FEWEST_OF_A_KIND and share["value"] < least:
-            found.append(f"{words} {share['value']:.3f} of the pairs, {least:g} is asked")
+            found.append(f"{words} {share['value']:.3f} of the pairs, {least:g} is required")
     for name, words in (
         ("first_shown_preferred", "position bias: the text shown {} is preferred"),
         ("length_odds_ratio", "length bias: the {} text is preferred"),
@@ -109,13 +110,13 @@ def _faults(figures: Mapping[str, Figure]) -> list[str]:
     failed = figures["parse_failures"]
     if failed["n"] >= FEWEST_OF_A_KIND and failed["value"] > MOST_FAILURES:
         found.append(
-            f"{failed['value']:.3f} of the verdicts cannot be read, at most {MOST_FAILURES:g}"
+            f"{failed['value']:.3f} of the verdicts are unreadable, at most {MOST_FAILURES:g}"
         )
     if _one_verdict(figures):
-        found.append("it gives one and the same verdict on everything")
+        found.append("it gives the same verdict on everything")
     same = figures.get("commonest_score")
     if same and same["n"] >= FEWEST_OF_A_KIND and same["value"] == 1.0:
-        found.append(f"it gives one and the same score, {same['score']:g}, to everything")
+        found.append(f"it gives the same score, {same['score']:g}, to everything")
     return found + _rationale_faults(figures)
 
 

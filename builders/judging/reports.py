@@ -19,7 +19,7 @@ _PARTS = {"judge": str, "verdict": str, "reliable": bool, "reasons": list, "figu
 
 
 def read_reports(path: Path) -> list[dict[str, Any]]:
-    """The reports in what `potstill judge --json` printed.
+    """The reports in the output of `potstill judge --json`.
 
     Raises:
         InputError: There is no such file, or it holds something else.
@@ -29,14 +29,14 @@ def read_reports(path: Path) -> list[dict[str, Any]]:
         whole = all(isinstance(one[name], kind) for one in found for name, kind in _PARTS.items())
     except OSError as error:
         raise InputError(
-            f"{path.name} cannot be read ({error.strerror}); give what `potstill judge --json` "
-            "printed"
+            f"{path.name} cannot be read ({error.strerror}); give the output of "
+            "`potstill judge --json`"
         ) from None
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
         raise InputError(
-            f"{path.name} is no report of a judge; expected what `potstill judge --json` printed; "
+            f"{path.name} is no report on a judge; expected the output of `potstill judge --json`; "
             "make one with it"
         )
     return list(found)
@@ -45,15 +45,15 @@ def read_reports(path: Path) -> list[dict[str, Any]]:
 def judges_facts(
     reports: Sequence[Mapping[str, Any]], models: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """For each judge of a build its report, or that it was never measured.
+    """For each judge of a build its report, or the statement that it was never measured.
 
     Raises:
-        InputError: A report is given, and it is of another judge.
+        InputError: The reports given are all about other judges.
     """
     known = {str(one["judge"]): dict(one) for one in reports}
     if known and not set(known) & set(models):
         raise InputError(
-            f"the judge's report is about {nearest_name(models[0], known)}, and this build's judge "
-            f"is {models[0]!r}; give a report of that one (its name in the labelled file counts)"
+            f"the judge's report is about {nearest_name(models[0], known)}, but this build's judge "
+            f"is {models[0]!r}; give a report on that one (its name in the labelled file counts)"
         )
     return [known.get(model) or {"judge": model, **NEVER_MEASURED} for model in models]

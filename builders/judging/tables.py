@@ -1,4 +1,4 @@
-"""Rows of files, and columns of rows: verdicts and labels as people and programs write them."""
+"""Rows of files, and columns of rows: verdicts and labels in the ways they are written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file, or of the files of a folder that hold verdicts.
 
     Raises:
-        InputError: There is nothing there, or it is broken.
+        InputError: There is no such file, it holds no row, or it is broken.
     """
     if path.is_dir():
         files = _files(path)
@@ -38,12 +38,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{bad[0]} is neither .jsonl, .json nor .parquet; convert it")
     rows = [row for file in files for _, row in file_records(file)]
     if not rows:
-        raise InputError(f"{path.name} holds no row; expected one for each judged pair")
+        raise InputError(f"{path.name} holds no row; expected one per judged pair")
     return rows
 
 
 def _files(folder: Path) -> list[Path]:
-    """A set's verdicts, or its default config, or whatever files lie in the folder."""
+    """A set's verdicts, or its default config, or else all .parquet or .jsonl files."""
     patterns = (
         *("data/verdicts/*.parquet", "verdicts.parquet", "data/default/*.parquet"),
         *("default.parquet", "*.parquet", "*.jsonl"),
@@ -58,7 +58,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def verdicts(values: Iterable[Any], where: str, *, people: bool = False) -> Codes:
-    """Codes of verdicts as written; unreadable ones FAILED, or an error where people wrote them."""
+    """Codes of written verdicts; an unreadable one is FAILED, or an error where people wrote it."""
     found = []
     for place, value in enumerate(values):
         if value is None or value == "":
@@ -68,7 +68,7 @@ def verdicts(values: Iterable[Any], where: str, *, people: bool = False) -> Code
         code = _AS_WRITTEN.get(str(int(value) if whole else value).strip().lower())
         if code is None and people:
             raise InputError(
-                f"{where}, row {place + 1}: {value!r} is no label; expected {LABELS}; mend it, or "
+                f"{where}, row {place + 1}: {value!r} is no label; expected {LABELS}; fix it, or "
                 "leave it out where nobody labelled the pair"
             )
         found.append(FAILED if code is None else code)
@@ -80,11 +80,11 @@ def numbers(values: Iterable[Any], where: str) -> Numbers:
     try:
         return np.array([np.nan if one is None else float(one) for one in values], np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{where} holds something else than numbers ({error}); mend it") from None
+        raise InputError(f"{where} holds something other than numbers ({error}); fix it") from None
 
 
 def texts(values: Iterable[Any]) -> Texts:
-    """A column of texts; None stays one."""
+    """A column of texts; None stays None."""
     given = [None if one is None else text(one) for one in values]
     made = np.empty(len(given), np.object_)
     made[:] = given
@@ -92,7 +92,7 @@ def texts(values: Iterable[Any]) -> Texts:
 
 
 def text(value: Any) -> str:
-    """A text as it is, or what the turns of a dialogue say."""
+    """A text as it is, or the contents of a dialogue's turns."""
     if isinstance(value, list):
         return "\n".join(
             str(turn.get("content", "")) if isinstance(turn, dict) else str(turn) for turn in value
@@ -101,7 +101,7 @@ def text(value: Any) -> str:
 
 
 def lengths(values: Iterable[Any]) -> Numbers:
-    """The letters of each text; None is NaN."""
+    """The characters of each text; None is NaN."""
     return np.array([np.nan if one is None else len(text(one)) for one in values], np.float64)
 
 
@@ -111,6 +111,6 @@ def column(rows: Sequence[Row], name: str) -> list[Any]:
 
 
 def ids(rows: Sequence[Row], *names: str) -> list[str]:
-    """The ids of rows by the first of the names there is, else their places."""
+    """The ids of rows in the first of these columns that there is, else their places."""
     name = next((one for one in names if one in rows[0]), None)
     return [str(row.get(name) if name else place) for place, row in enumerate(rows)]

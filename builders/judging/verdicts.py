@@ -1,6 +1,6 @@
-"""What judges and people said of pairs of texts, in columns, and how verdicts are combined.
+"""Verdicts of judges and people on pairs of texts, in columns, and how they are combined.
 
-A verdict is about the texts a and b, never about the places they stood in.
+A verdict is about the texts a and b, never about the places at which they were shown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from builders.errors import InputError
 
 A, B, TIE = 1, -1, 0
-FAILED, ABSENT = -8, -9  # asked and not readable; never asked or not known
+FAILED, ABSENT = -8, -9  # unreadable; never given, or unknown
 TIE_DELTA = 0.1  # scores this near to one another are a tie, as in MT-bench
 
 Codes = npt.NDArray[np.int8]
@@ -26,20 +26,20 @@ _WORDS = {"a": A, "b": B, "tie": TIE, None: FAILED}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judged:
-    """One judge's verdicts on pairs of texts: one row an item, columns of equal length.
+    """One judge's verdicts on pairs of texts: one row per item, columns of equal length.
 
-    A column that nobody filled is None; in one that is there, ABSENT, NaN and None are gaps.
+    A missing column is None; in the others ABSENT, NaN and None are gaps.
 
     Attributes:
         judge: The judge's name.
         ids: The items' ids.
         first: The verdicts in the first order.
         second: The verdicts with the two texts in the other order.
-        repeats: Further verdicts in the first order, one column an asking.
-        shown: Which text stood first in the first order, A or B; None: always a.
-        preference: How far the judge prefers a, from 0 (b for certain) to 1.
-        people: People's labels, one column an annotator.
-        length_a: Letters of text a; `length_b` of b.
+        repeats: Further verdicts in the first order, one column per repetition.
+        shown: The text shown first in the first order, A or B; None: always a.
+        preference: How far the judge prefers a, from 0 (certainly b) to 1.
+        people: People's labels, one column per annotator.
+        length_a: Characters of text a; `length_b` of b.
         writer_a: Who wrote a; `writer_b` b.
         score_a: The judge's score of a by itself; `score_b` of b.
         rationale: Why the judge gave its first verdict; it may name the texts by their places.
@@ -72,7 +72,7 @@ class Judged:
             if column is not None and len(column) != len(self.ids):
                 raise InputError(
                     f"column {one.name!r} of judge {self.judge!r} has {len(column)} rows, expected "
-                    f"{len(self.ids)}; give every item one"
+                    f"{len(self.ids)}; give one value per item"
                 )
 
     def __len__(self) -> int:
@@ -80,16 +80,16 @@ class Judged:
 
     def upto(self, rows: int) -> Judged:
         """The first rows only."""
-        cut: dict[str, Any] = {
+        first_rows: dict[str, Any] = {
             one.name: column[:rows]
             for one in fields(self)[1:]
             if (column := getattr(self, one.name)) is not None
         }
-        return Judged(judge=self.judge, **cut)
+        return Judged(judge=self.judge, **first_rows)
 
     @property
     def final(self) -> Codes:
-        """The verdict that counts: of both orders, else the majority of all askings."""
+        """The verdict that counts: of both orders, else the majority of all repetitions."""
         first = self.first
         if self.repeats is not None:
             first = majority(np.column_stack([first, self.repeats]))
@@ -97,19 +97,19 @@ class Judged:
 
     @property
     def majority(self) -> Codes:
-        """What most people said; all ABSENT where nobody was asked."""
+        """Most people's label; all ABSENT where nobody was asked."""
         if self.people is None:
             return np.full(len(self), ABSENT, np.int8)
         return majority(self.people)
 
 
 def codes(words: Sequence[str | None]) -> Codes:
-    """Verdicts from the words `a`, `b`, `tie` and None, which is a verdict nobody could read."""
+    """Verdicts from the words `a`, `b`, `tie`, and None for an unreadable one."""
     return np.array([_WORDS[word] for word in words], np.int8)
 
 
-def said(verdicts: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Where there is a verdict, a tie or not."""
+def has_verdict(verdicts: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Where there is a verdict, a tie included."""
     there: npt.NDArray[np.bool_] = verdicts > FAILED
     return there
 
@@ -123,13 +123,15 @@ def decided(verdicts: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 def both_orders(first: Codes, second: Codes) -> Codes:
     """A win only where both orders agree, else a tie; a gap or a failure in either stays one."""
     whole = np.where(first == second, first, TIE)
-    return np.where(said(first) & said(second), whole, np.minimum(first, second)).astype(np.int8)
+    return np.where(
+        has_verdict(first) & has_verdict(second), whole, np.minimum(first, second)
+    ).astype(np.int8)
 
 
 def majority(votes: Codes) -> Codes:
-    """What most votes of a row say; a tie where no verdict has more than every other.
+    """The verdict with the most votes of a row; a tie where two have as many.
 
-    Votes that failed or are absent do not count; a row of nothing else failed if one of it did.
+    FAILED and ABSENT votes do not count; a row without others is FAILED if one vote is.
     """
     counts = np.stack([(votes == verdict).sum(axis=1) for verdict in (A, B, TIE)])
     most = counts.max(axis=0)
@@ -141,7 +143,7 @@ def majority(votes: Codes) -> Codes:
 
 def mean_preference(votes: Codes) -> Numbers:
     """The mean of a row's votes as a preference for a: 1 for a, 0.5 for a tie, 0 for b."""
-    there = said(votes)
+    there = has_verdict(votes)
     counted = there.sum(axis=1)
     total = np.where(there, (votes + 1) / 2, 0.0).sum(axis=1)
     return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
@@ -160,36 +162,36 @@ def preferred(preference: Numbers, least_margin: float = 0.0) -> Codes:
 
 
 def better_scored(score_a: Numbers, score_b: Numbers, delta: float = TIE_DELTA) -> Codes:
-    """The verdict of two scores; a tie where they lie no further apart than `delta`."""
+    """The verdict of two scores; a tie where they are no further apart than `delta`."""
     apart = np.where(np.isnan(score_a) | np.isnan(score_b), np.nan, score_a - score_b)
     verdict = np.where(np.abs(np.nan_to_num(apart)) <= delta, TIE, np.sign(np.nan_to_num(apart)))
     return np.where(np.isnan(apart), FAILED, verdict).astype(np.int8)
 
 
 def panel(judges: Sequence[Judged], rule: Literal["majority", "mean"] = "majority") -> Judged:
-    """Several judges of the same items as one; what people said is taken from the first.
+    """Several judges of the same items as one; people's labels are taken from the first.
 
-    `majority` votes in each order for itself; `mean` takes the mean preference, each judge's own
+    `majority` votes in each order by itself; `mean` takes the mean preference, each judge's own
     where it has one and else that of its verdicts in both orders.
 
     Raises:
-        InputError: They did not judge the same items in the same succession.
+        InputError: They did not judge the same items in the same order.
     """
     lead = judges[0]
-    if strangers := [one.judge for one in judges if list(one.ids) != list(lead.ids)]:
+    if other := [one.judge for one in judges if list(one.ids) != list(lead.ids)]:
         raise InputError(
-            f"judge {strangers[0]!r} has other items than {lead.judge!r}; a panel needs verdicts "
+            f"judge {other[0]!r} has other items than {lead.judge!r}; a panel needs verdicts "
             "on the same ids in the same order"
         )
     alike = {
         one.name: getattr(lead, one.name)
         for one in fields(Judged)
-        if one.name in _OF_ITEMS  # what a judge said for itself is no panel's
+        if one.name in _OF_ITEMS  # the others are one judge's own
     }
     name = f"{rule} of {', '.join(one.judge for one in judges)}"
     if rule == "mean":
-        wanted = mean_of(*(_preference(one) for one in judges))
-        return Judged(judge=name, first=preferred(wanted), preference=wanted, **alike)
+        preference = mean_of(*(_preference(one) for one in judges))
+        return Judged(judge=name, first=preferred(preference), preference=preference, **alike)
     seconds = [one.second for one in judges if one.second is not None]
     return Judged(
         judge=name,

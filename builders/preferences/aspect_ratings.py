@@ -192,7 +192,7 @@ def rated_answers(raw: Raw) -> Iterator[tuple[Reply, RatedAnswer, dict[str, str]
 
 def rated(raw: Raw) -> RatedPrompt:
     """A prompt with its answers and their ratings, as strategies take it."""
-    return RatedPrompt(prompt=raw["prompt"], candidates=[each[1] for each in rated_answers(raw)])
+    return RatedPrompt(prompt=raw["prompt"], answers=[each[1] for each in rated_answers(raw)])
 
 
 def rated_rows(raws: Iterable[Raw]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Two answers compared by a principle in both orders: the questions, the verdicts, one soft label.
+"""Two answers compared by a principle in both orders: the questions, the verdicts, a soft label.
 
 A raw row holds the replies of up to three steps: two `answers`, `sure` where the judge named a
 letter whose probability counts, `reasoned` where it gave reasons first. What is parsed of a
@@ -31,7 +31,7 @@ COMPARED = Schema(
         Column(name="prompt", type="messages", meaning="what is asked"),
         Column(name="chosen", type="messages", meaning="the answer that the principle favours"),
         Column(name="rejected", type="messages", meaning="the other answer"),
-        Column(name="soft_label", type="float", meaning="how likely `chosen` is the better"),
+        Column(name="soft_label", type="float", meaning="the probability that `chosen` is better"),
         Column(name="principle", type="string", meaning="the comparison's, by its id"),
         Column(name="decided_by", type="string", meaning="probabilities of tokens, or reasons"),
     ),
@@ -81,7 +81,7 @@ def compare_in_both_orders(
 
 
 def unpairable(raw: Raw) -> str | None:
-    """Why two answers are no pair whatever a judge decides; None where they may be one."""
+    """Why two answers make no pair, before any judgement; None where they may be one."""
     for reply in raw["answers"]:
         if reply["text"] is None:
             return str(reply["fault"])

@@ -1,8 +1,8 @@
 """Pairs from rated answers: which answer is chosen, which is rejected, and why some make no pair.
 
-Sources: Tunstall et al. 2023, Zephyr (arXiv 2310.16944), for the best against a random other;
+Source: Tunstall et al. 2023, Zephyr (arXiv 2310.16944), for the best against a random other;
 Argilla's Notus for the mean of the aspects; Ethayarajh et al. 2024, KTO (arXiv 2402.01306), for
-rows without a partner.
+single answers with a label.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from builders.schema import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RatedAnswer:
-    """One answer and what was said of it.
+    """One answer and its ratings.
 
     Attributes:
         text: The answer.
-        writer: The model that wrote it; None where nobody knows.
-        principle: What it was told to hold to.
+        writer: The model that wrote it; None where it is unknown.
+        principle: The principle that the writer was given.
         ratings: By aspect; None where the aspect does not apply.
         score: One score for the whole answer.
         verdict: Whether it is right, where that can be checked.
@@ -51,24 +51,24 @@ class RatedAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RatedPrompt:
-    """A prompt and its rated answers, in any order: no outcome depends on it."""
+    """A prompt and its rated answers; no outcome depends on their order."""
 
     prompt: Sequence[Message]
-    candidates: Sequence[RatedAnswer]
+    answers: Sequence[RatedAnswer]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What makes a pair. A tie makes none, whatever the policy says.
+    """What makes a pair. A tie makes none under any policy.
 
     Attributes:
         by: What answers are compared by: `overall` (the score), `mean` (of the ratings),
             `verdict` (right is 1, wrong 0), or the name of one aspect.
-        least_margin: How far apart the scores of a pair are at least; `margin` alone asks for it.
-        least_score: From which score on an answer is one to learn from; `unpaired` alone asks
-            for it, and not where verdicts are compared.
-        most_alike: From which share of common text on (0 to 1, rapidfuzz's ratio of the normalised
-            texts) two answers are the same text; None: only where they are equal once normalised.
+        least_margin: The least difference between the scores of a pair; for `margin` only.
+        least_score: The least score of an answer to learn from; for `unpaired` only, and not where
+            verdicts are compared.
+        most_alike: The share of common text (0 to 1, rapidfuzz's ratio of the normalised texts)
+            from which two answers are the same text; None: only if they are equal once normalised.
         one_model: Whether a pair may hold two answers of one model.
     """
 
@@ -86,14 +86,14 @@ class Policy:
             )
         if not self.least_margin > 0:
             raise RecipeError(
-                f"least_margin is {self.least_margin!r}; a chosen answer stands above the rejected "
-                "one, so give a number above 0"
+                f"least_margin is {self.least_margin!r}; a chosen answer scores higher than the "
+                "rejected one, so give a number above 0"
             )
 
 
-# Of several reasons for no pair the first is told.
+# Of several reasons for no pair the first is given.
 _REASONS = ("tie", "small margin", "one model", "no rating", "same text", "empty")
-_ROUNDING = 1e-9  # means of whole numbers are a whole number apart only to so much
+_ROUNDING = 1e-9  # means that differ by a whole number do so only up to this
 
 RowOrDrop = Row | Drop
 Outcomes = Callable[[RatedPrompt, Policy], Iterator[RowOrDrop]]
@@ -101,7 +101,7 @@ Outcomes = Callable[[RatedPrompt, Policy], Iterator[RowOrDrop]]
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """A way to make rows of a rated prompt: their shape, and each outcome, a row or a reason."""
+    """A way to make rows of a rated prompt: their schema, and each outcome, a row or a drop."""
 
     schema: Schema
     outcomes: Outcomes
@@ -109,30 +109,30 @@ class Strategy:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A candidate in the running: its score, its normalised text, its lot in every draw."""
+    """An answer that may be in a pair: its score, its normalised text, its lot in every draw."""
 
-    candidate: RatedAnswer
+    answer: RatedAnswer
     score: float
     text: str
     lot: bytes
 
 
-def score(candidate: RatedAnswer, by: str) -> float | None:
-    """What a candidate is compared by, as a finite number; None where it was not rated."""
+def score(answer: RatedAnswer, by: str) -> float | None:
+    """What an answer is compared by, as a finite number; None where it was not rated."""
     value: float | None
     if by == "overall":
-        value = candidate.score
+        value = answer.score
     elif by == "mean":
-        value = mean_rating(candidate.ratings.values())
+        value = mean_rating(answer.ratings.values())
     elif by == "verdict":
-        value = candidate.verdict
+        value = answer.verdict
     else:
-        value = candidate.ratings.get(by)
+        value = answer.ratings.get(by)
     return None if value is None or not math.isfinite(value) else float(value)
 
 
 def zephyr(rated: RatedPrompt, policy: Policy) -> Iterator[RowOrDrop]:
-    """The best against one of the others drawn at random; a draw that ties is drawn again."""
+    """The best against a random other; a draw that ties with it is repeated."""
     yield _one_pair(rated, policy, policy.by)
 
 
@@ -147,7 +147,7 @@ def max_min(rated: RatedPrompt, policy: Policy) -> Iterator[RowOrDrop]:
 
 
 def margin(rated: RatedPrompt, policy: Policy) -> Iterator[RowOrDrop]:
-    """The best against a random one that is at least `least_margin` lower, with the difference."""
+    """The best against a random one lower by `least_margin` or more, with the difference."""
     outcome = _one_pair(rated, policy, policy.by, least_margin=policy.least_margin)
     if not isinstance(outcome, Drop):
         outcome["margin"] = outcome["score_chosen"] - outcome["score_rejected"]
@@ -155,22 +155,22 @@ def margin(rated: RatedPrompt, policy: Policy) -> Iterator[RowOrDrop]:
 
 
 def all_pairs(rated: RatedPrompt, policy: Policy) -> Iterator[RowOrDrop]:
-    """Each two answers, the better against the worse: n answers have n (n - 1) / 2 outcomes."""
+    """Every two answers, the better against the worse: n answers have n (n - 1) / 2 outcomes."""
     prompt = row_id(rated.prompt)
     entries, aside = _entries(rated, policy.by, prompt)
-    if len(rated.candidates) < 2:
+    if len(rated.answers) < 2:
         yield _drop(prompt, rated, "no pair")
     for better, worse in combinations(entries, 2):
         fault = _fault(better, worse, policy)
         if fault:
-            yield _drop(prompt, rated, fault, texts=[better.candidate.text, worse.candidate.text])
+            yield _drop(prompt, rated, fault, texts=[better.answer.text, worse.answer.text])
         else:
-            pair = short_hash(prompt, better.candidate.text, worse.candidate.text)
+            pair = short_hash(prompt, better.answer.text, worse.answer.text)
             yield _pair(rated, better, worse, pair)
-    # The pairs of those set aside: with each in the running, and among themselves.
-    for place, (candidate, reason) in enumerate(aside):
-        for other in [*(entry.candidate for entry in entries), *(one for one, _ in aside[:place])]:
-            yield _drop(prompt, rated, reason, texts=[candidate.text, other.text])
+    # The pairs with those set aside: with each entry, and among themselves.
+    for place, (answer, reason) in enumerate(aside):
+        for other in [*(entry.answer for entry in entries), *(one for one, _ in aside[:place])]:
+            yield _drop(prompt, rated, reason, texts=[answer.text, other.text])
 
 
 def unpaired(rated: RatedPrompt, policy: Policy) -> Iterator[RowOrDrop]:
@@ -178,26 +178,26 @@ def unpaired(rated: RatedPrompt, policy: Policy) -> Iterator[RowOrDrop]:
     prompt = row_id(rated.prompt)
     least = 1.0 if policy.by == "verdict" else policy.least_score
     entries, aside = _entries(rated, policy.by, prompt)
-    if not rated.candidates:
+    if not rated.answers:
         yield _drop(prompt, rated, "no answer")
-    scored = [(score(candidate, policy.by), candidate.text) for candidate, _ in aside]
+    scored = [(score(answer, policy.by), answer.text) for answer, _ in aside]
     for entry in entries:
         good = entry.score >= least
-        # An answer that was given twice, once rated good and once not, is not known to be either.
+        # An answer that was given twice, once rated good and once not, is neither for certain.
         twins = [
             value for value, text in scored if value is not None and normalised(text) == entry.text
         ]
         if any((value >= least) != good for value in twins):
-            yield _drop(prompt, rated, "contradictory ratings", texts=[entry.candidate.text])
+            yield _drop(prompt, rated, "contradictory ratings", texts=[entry.answer.text])
             continue
         yield {
-            "id": short_hash(prompt, entry.candidate.text),
+            "id": short_hash(prompt, entry.answer.text),
             "prompt": [dict(turn) for turn in rated.prompt],
-            "completion": assistant(entry.candidate.text),
+            "completion": assistant(entry.answer.text),
             "label": good,
         }
-    for candidate, reason in aside:
-        yield _drop(prompt, rated, reason, texts=[candidate.text])
+    for answer, reason in aside:
+        yield _drop(prompt, rated, reason, texts=[answer.text])
 
 
 STRATEGIES: Mapping[str, Strategy] = {
@@ -213,43 +213,43 @@ STRATEGIES: Mapping[str, Strategy] = {
 def _entries(
     rated: RatedPrompt, by: str, prompt: str
 ) -> tuple[list[_Entry], list[tuple[RatedAnswer, str]]]:
-    """The candidates in the running, best first, and those set aside, with the reason.
+    """The answers that may be in a pair, best first, and those set aside, with the reason.
 
-    The order is one of contents: equal scores stand in the order of their lots. Of equal texts
-    the best rated is in the running.
+    The order depends on contents alone: equal scores are in the order of their lots. Of equal texts
+    the best rated is an entry.
     """
     entries: list[_Entry] = []
     aside: list[tuple[RatedAnswer, str]] = []
-    for candidate in rated.candidates:
-        value = score(candidate, by)
-        text = normalised(candidate.text)
+    for answer in rated.answers:
+        value = score(answer, by)
+        text = normalised(answer.text)
         if not text:
-            aside.append((candidate, "empty"))
+            aside.append((answer, "empty"))
         elif value is None:
-            aside.append((candidate, "no rating"))
+            aside.append((answer, "no rating"))
         else:
-            own = f"{prompt}\x1f{candidate.text}\x1f{candidate.writer}\x1f{candidate.principle}"
+            own = f"{prompt}\x1f{answer.text}\x1f{answer.writer}\x1f{answer.principle}"
             lot = sha256(own.encode("utf-8", "surrogatepass")).digest()
-            entries.append(_Entry(candidate, value, text, lot))
+            entries.append(_Entry(answer, value, text, lot))
     entries.sort(key=lambda entry: (-entry.score, entry.lot))
     seen: set[str] = set()
-    running: list[_Entry] = []
+    distinct: list[_Entry] = []
     for entry in entries:
         if entry.text in seen:
-            aside.append((entry.candidate, "same text"))
+            aside.append((entry.answer, "same text"))
         else:
             seen.add(entry.text)
-            running.append(entry)
+            distinct.append(entry)
     aside.sort(key=lambda one: (one[1], one[0].text, one[0].writer or ""))
-    return running, aside
+    return distinct, aside
 
 
 def _one_pair(
     rated: RatedPrompt, policy: Policy, by: str, *, worst: bool = False, least_margin: float = 0.0
 ) -> RowOrDrop:
-    """The best and the first of the lower ones, in the order of the draw, that may stand by it.
+    """The best and the first lower one, in the order of the draw, that makes a pair with it.
 
-    Where several are best, the first of them that makes a pair.
+    Of several best ones, the first that makes a pair.
     """
     prompt = row_id(rated.prompt)
     entries, aside = _entries(rated, by, prompt)
@@ -273,8 +273,8 @@ def _fault(better: _Entry, worse: _Entry, policy: Policy, least_margin: float = 
         return "tie"
     if better.score - worse.score < least_margin - _ROUNDING:
         return "small margin"
-    writer = better.candidate.writer
-    if policy.one_model == "drop" and writer is not None and writer == worse.candidate.writer:
+    writer = better.answer.writer
+    if policy.one_model == "drop" and writer is not None and writer == worse.answer.writer:
         return "one model"
     if policy.most_alike is not None:
         from rapidfuzz.fuzz import ratio
@@ -289,22 +289,22 @@ def _pair(rated: RatedPrompt, better: _Entry, worse: _Entry, pair_id: str) -> Ro
     return {
         "id": pair_id,
         "prompt": [dict(turn) for turn in rated.prompt],
-        "chosen": assistant(better.candidate.text),
-        "rejected": assistant(worse.candidate.text),
+        "chosen": assistant(better.answer.text),
+        "rejected": assistant(worse.answer.text),
         "score_chosen": better.score,
         "score_rejected": worse.score,
-        "chosen_model": better.candidate.writer,
-        "rejected_model": worse.candidate.writer,
+        "chosen_model": better.answer.writer,
+        "rejected_model": worse.answer.writer,
     }
 
 
 def _drop(prompt: str, rated: RatedPrompt, reason: str, texts: Sequence[str] | None = None) -> Drop:
-    """The reason, with the prompt and the texts it is about: all of the prompt's, unless told."""
+    """The reason, with the prompt and the texts that it is about; None: all of the prompt's."""
     return Drop(
         reason=reason,
         evidence={
             "row_id": prompt,
             "prompt": [dict(turn) for turn in rated.prompt],
-            "texts": list(texts or sorted(candidate.text for candidate in rated.candidates)),
+            "texts": list(texts or sorted(answer.text for answer in rated.answers)),
         },
     )

@@ -1,7 +1,7 @@
 """A constitution: a TOML file of principles by which answers are revised and compared.
 
-`[[revisions]]` hold `id`, `harms`, `critique` and `revision`; `[[comparisons]]` hold `id`, `harms`
-and `question`.
+Each of `[[revisions]]` has `id`, `harms`, `critique` and `revision`; each of `[[comparisons]]` has
+`id`, `harms` and `question`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Principle = TypeVar("Principle", bound="Revision | Comparison")
 
 @dataclass(frozen=True, kw_only=True)
 class Revision:
-    """A principle to revise by: what to ask of an answer, and what to make of it."""
+    """A principle to revise by: the request for a critique, and the one for a better answer."""
 
     id: str
     harms: tuple[str, ...]
@@ -31,7 +31,7 @@ class Revision:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A principle to compare by: which of two answers is better."""
+    """A principle to compare by: the question which of two answers is better."""
 
     id: str
     harms: tuple[str, ...]
@@ -68,7 +68,7 @@ def read_constitution(path: Path) -> Constitution:
             "the form of pipelines/constitution.toml"
         ) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path.name} is not TOML ({error}); mend the file") from None
+        raise InputError(f"{path.name} is not TOML ({error}); fix the file") from None
     return Constitution(
         revisions=_all(path, given, "revisions", Revision),
         comparisons=_all(path, given, "comparisons", Comparison),
@@ -78,22 +78,22 @@ def read_constitution(path: Path) -> Constitution:
 def _all(
     path: Path, given: Mapping[str, Any], table: str, kind: type[Principle]
 ) -> tuple[Principle, ...]:
-    wanted = [name for name in kind.__dataclass_fields__ if name != "harms"]
+    fields = [name for name in kind.__dataclass_fields__ if name != "harms"]
     found: dict[str, Principle] = {}
     entries = given.get(table)
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path.name} has no [[{table}]]; write at least one principle")
     for number, entry in enumerate(entries, 1):
         where = f"{path.name}, [[{table}]] {number}"
-        fits = isinstance(entry, dict) and set(entry) == {*wanted, "harms"}
+        fits = isinstance(entry, dict) and set(entry) == {*fields, "harms"}
         if not fits or not all(
-            isinstance(entry[one], str) and entry[one].strip() for one in wanted
+            isinstance(entry[one], str) and entry[one].strip() for one in fields
         ):
-            raise InputError(f"{where}: expected harms and the texts {', '.join(wanted)}; mend it")
+            raise InputError(f"{where}: expected harms and the texts {', '.join(fields)}; fix it")
         harms = entry["harms"]
         if not isinstance(harms, list) or not all(isinstance(one, str) for one in harms):
-            raise InputError(f"{where}: 'harms' is {harms!r}, expected a list of texts; mend it")
+            raise InputError(f"{where}: 'harms' is {harms!r}, expected a list of texts; fix it")
         if entry["id"] in found:
-            raise InputError(f"{where}: the id {entry['id']!r} was given before; give it another")
+            raise InputError(f"{where}: the id {entry['id']!r} is given twice; choose another one")
         found[entry["id"]] = kind(**{**entry, "harms": tuple(harms)})
     return tuple(found.values())

@@ -29,14 +29,16 @@ CHAINS = Schema(
         Column(name="source", type="string", nullable=True, meaning="the kind of harm, if known"),
         Column(name="prompt", type="messages", meaning="what is asked"),
         Column(name="answers", type="strings", meaning="the two answers; the first is revised"),
-        Column(name="principles", type="strings", meaning="one a round, by id"),
-        Column(name="critiques", type="strings", meaning="one a round, as far as there are any"),
-        Column(name="revisions", type="strings", meaning="one a round, as far as there are any"),
+        Column(name="principles", type="strings", meaning="one per round, by id"),
+        Column(name="critiques", type="strings", meaning="one per round, as far as there are any"),
+        Column(name="revisions", type="strings", meaning="one per round, as far as there are any"),
         Column(name="ended", type="string", meaning="good, or why the last revision is no row"),
         Column(name="comparison", type="string", nullable=True, meaning="the verdict's, by id"),
         Column(name="decided_by", type="string", nullable=True, meaning="probabilities or reasons"),
-        Column(name="first_shown_first", type="float", nullable=True, meaning="for the first"),
-        Column(name="first_shown_second", type="float", nullable=True, meaning="swapped, as well"),
+        Column(
+            name="first_shown_first", type="float", nullable=True, meaning="the first's probability"
+        ),
+        Column(name="first_shown_second", type="float", nullable=True, meaning="the same, swapped"),
     ),
 )
 

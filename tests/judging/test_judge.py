@@ -153,7 +153,7 @@ def test_a_judge_asked_now_is_measured_in_both_orders(judge: Run, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("script", "reason"),
-    [(FIRST, "position bias: the text shown first"), (SILENT, "cannot be read")],
+    [(FIRST, "position bias: the text shown first"), (SILENT, "are unreadable")],
 )
 def test_a_bad_judge_asked_now_is_found_out(
     judge: Run, tmp_path: Path, script: str, reason: str

@@ -136,7 +136,7 @@ def test_scores_become_verdicts(tmp_path: Path) -> None:
         ([{"a": 1}], {"verdict": "b"}, "no column 'b'; there are a"),
         ([{"a": 1, "p": "x"}], {"verdict": "a", "label": "p"}, "row 1: 'x' is no label"),
         ([{"a": 1}, {"a": 0}], {"verdict": "a"}, "0 could be a tie or the first text"),
-        ([{"a": "x", "s": "much"}], {"verdict": "a", "score_a": "s"}, "else than numbers"),
+        ([{"a": "x", "s": "much"}], {"verdict": "a", "score_a": "s"}, "other than numbers"),
         ([], {"verdict": "a"}, "holds no row"),
     ],
 )

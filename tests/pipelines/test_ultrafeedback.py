@@ -258,4 +258,4 @@ def test_a_judge_that_was_never_measured_is_named_and_a_report_of_it_travels(
     file.write_text("{}")
     with pytest.raises(AssertionError):
         built(tmp_path, "--judge-report", str(file))
-    assert "report.json is no report of a judge" in capsys.readouterr().err
+    assert "report.json is no report on a judge" in capsys.readouterr().err

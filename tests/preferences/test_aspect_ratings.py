@@ -102,7 +102,7 @@ def test_each_text_gets_its_own_rating_in_whatever_order_it_is_shown_and_answere
 ) -> None:
     by_text = {f"text {place} {seed}": value for place, value in enumerate(worth)}
     raw = judged(raw_of(list(by_text)), by_text, form=form, seed=seed)
-    found = rated(raw).candidates
+    found = rated(raw).answers
     assert [dict(one.ratings) for one in found] == [dict.fromkeys(ASPECTS, one) for one in worth]
     assert {one.text: one.score for one in found} == by_text
 

@@ -43,7 +43,7 @@ def scored(*scores: float | None, **same: Any) -> RatedPrompt:
     """Answers a, b, c... with these scores."""
     texts = (f"answer {chr(97 + place)}" for place in range(len(scores)))
     given = [RatedAnswer(text=t, score=s, **same) for t, s in zip(texts, scores, strict=True)]
-    return RatedPrompt(prompt=user("p"), candidates=given)
+    return RatedPrompt(prompt=user("p"), answers=given)
 
 
 def text(row: Row, side: str) -> str:
@@ -53,7 +53,7 @@ def text(row: Row, side: str) -> str:
 WORDS = st.sampled_from(["yes", "Yes", "no", " no ", "perhaps", "", " \n", "yes and no"]) | st.text(
     st.characters(codec="utf-8"), max_size=8
 )
-CANDIDATES = st.builds(
+ANSWERS = st.builds(
     RatedAnswer,
     text=WORDS,
     writer=st.none() | st.sampled_from(MODELS),
@@ -66,7 +66,7 @@ RATED_PROMPTS = st.builds(
     prompt=st.text(st.characters(codec="utf-8"), min_size=1)
     .filter(lambda text: bool(text.strip()))
     .map(user),
-    candidates=st.lists(CANDIDATES, max_size=5),
+    answers=st.lists(ANSWERS, max_size=5),
 )
 POLICIES = st.builds(
     Policy,
@@ -94,7 +94,7 @@ def test_the_better_rated_answer_is_chosen_whoever_wrote_it(
         for side in ("chosen", "rejected"):
             assert [
                 one
-                for one in rated.candidates
+                for one in rated.answers
                 if (one.text, one.writer) == (text(row, side), row[f"{side}_model"])
                 and score(one, by) == row[f"score_{side}"]
             ]
@@ -104,7 +104,7 @@ def test_the_better_rated_answer_is_chosen_whoever_wrote_it(
             assert row["margin"] == row["score_chosen"] - row["score_rejected"]
             assert row["margin"] >= policy.least_margin - 1e-9
         if name in ONE_PAIR:
-            scores = [score(one, by) for one in rated.candidates if one.text.strip()]
+            scores = [score(one, by) for one in rated.answers if one.text.strip()]
             assert row["score_chosen"] == max(one for one in scores if one is not None)
 
 
@@ -113,7 +113,7 @@ def test_the_better_rated_answer_is_chosen_whoever_wrote_it(
 def test_the_order_of_the_candidates_does_not_matter(
     rated: RatedPrompt, policy: Policy, name: str, dice: Any
 ) -> None:
-    shuffled = list(rated.candidates)
+    shuffled = list(rated.answers)
     dice.shuffle(shuffled)
 
     def contents(rated: RatedPrompt) -> list[str]:
@@ -126,7 +126,7 @@ def test_the_order_of_the_candidates_does_not_matter(
             for outcome in STRATEGIES[name].outcomes(rated, policy)
         )
 
-    assert contents(replace(rated, candidates=shuffled)) == contents(rated)
+    assert contents(replace(rated, answers=shuffled)) == contents(rated)
 
 
 @quick
@@ -135,7 +135,7 @@ def test_every_prompt_pair_and_answer_is_a_row_or_has_a_reason(
     rated: RatedPrompt, policy: Policy, name: str
 ) -> None:
     rows, drops = made(rated, name, policy)
-    answers = len(rated.candidates)
+    answers = len(rated.answers)
     of = {"all_pairs": answers * (answers - 1) // 2, "unpaired": answers}
     assert len(rows) + len(drops) == (of.get(name) or 1)
     ids = [row["id"] for row in rows]
@@ -159,7 +159,7 @@ def test_an_unpaired_answer_is_labelled_by_its_own_score(
         assert UNPAIRED.problem(row) is None
         same = {
             value >= least
-            for one in rated.candidates
+            for one in rated.answers
             if normalised(one.text) == normalised(text(row, "completion"))
             and (value := score(one, policy.by)) is not None
         }
@@ -204,8 +204,8 @@ def test_equal_scores_make_no_pair(name: str) -> None:
         (scored(float("nan"), 3), EXACT, "no rating"),
         (scored(3, 1, writer="m"), Policy(most_alike=None, one_model="drop"), "one model"),
         (scored(3, 1), Policy(most_alike=0.8), "same text"),
-        (replace(scored(3), candidates=[RatedAnswer(text=" ", score=1)] * 2), EXACT, "empty"),
-        (replace(scored(3), candidates=[RatedAnswer(text=t, score=s) for t, s in
+        (replace(scored(3), answers=[RatedAnswer(text=" ", score=1)] * 2), EXACT, "empty"),
+        (replace(scored(3), answers=[RatedAnswer(text=t, score=s) for t, s in
                                         (("A  b", 3), ("a B", 1))]), EXACT, "same text"),
     ],
 )  # fmt: skip
@@ -220,7 +220,7 @@ def test_an_unrated_or_like_answer_is_passed_over_for_another() -> None:
     long = "The Nile is the longest river of Africa, with 6,650 km"
     rated = RatedPrompt(
         prompt=user("p"),
-        candidates=[
+        answers=[
             RatedAnswer(text=long + ".", score=9),
             RatedAnswer(text=long + "!", score=1),
             RatedAnswer(text="The Congo.", score=5),
@@ -243,7 +243,7 @@ def test_a_mean_skips_what_does_not_apply() -> None:
     better = {**cairo, "honesty": None, "helpfulness": 4}
     rated = RatedPrompt(
         prompt=user("p"),
-        candidates=[
+        answers=[
             RatedAnswer(text="worse", score=10.0, ratings=cairo),
             RatedAnswer(text="better", score=1.0, ratings=better),
             RatedAnswer(text="unrated", score=9.0, ratings={"honesty": None}),
@@ -280,7 +280,7 @@ def test_all_pairs_are_all_that_are_strictly_ordered() -> None:
 
 def test_an_answer_given_twice_and_rated_both_good_and_bad_teaches_nothing() -> None:
     twice = [RatedAnswer(text=t, score=s) for t, s in (("Yes.", 9.0), ("yes.", 2.0), ("No.", 0.0))]
-    rows, drops = made(RatedPrompt(prompt=user("p"), candidates=twice), "unpaired")
+    rows, drops = made(RatedPrompt(prompt=user("p"), answers=twice), "unpaired")
     assert [(text(row, "completion"), row["label"]) for row in rows] == [("No.", False)]
     assert sorted(drop.reason for drop in drops) == ["contradictory ratings", "same text"]
 
@@ -289,9 +289,7 @@ def test_an_answer_given_twice_and_rated_both_good_and_bad_teaches_nothing() -> 
 def test_unpaired_labels_follow_a_verdict_an_aspect_or_the_mean(by: str) -> None:
     good = RatedAnswer(text="good", verdict=True, ratings={"honesty": 5})
     poor = RatedAnswer(text="poor", verdict=False, ratings={"honesty": 4})
-    rows, _ = made(
-        RatedPrompt(prompt=user("p"), candidates=[poor, good]), "unpaired", Policy(by=by)
-    )
+    rows, _ = made(RatedPrompt(prompt=user("p"), answers=[poor, good]), "unpaired", Policy(by=by))
     assert {text(row, "completion"): row["label"] for row in rows} == {"good": True, "poor": False}
 
 
@@ -319,8 +317,8 @@ def test_a_strategy_s_rows_come_back_from_arrow_as_they_were(name: str) -> None:
     import pyarrow as pa
 
     rated = scored(6, 3, ratings={"honesty": 3})
-    rated = replace(rated, candidates=[
-        replace(one, ratings={"honesty": int(one.score or 0) // 2}) for one in rated.candidates
+    rated = replace(rated, answers=[
+        replace(one, ratings={"honesty": int(one.score or 0) // 2}) for one in rated.answers
     ])  # fmt: skip
     rows, _ = made(rated, name)
     schema = STRATEGIES[name].schema
@@ -355,7 +353,7 @@ def solved(data: Path) -> list[RatedPrompt]:
     return [
         RatedPrompt(
             prompt=user(questions[row["idx"]]),
-            candidates=[
+            answers=[
                 RatedAnswer(
                     text=row[solver]["solution"], writer=solver, verdict=row[solver]["is_correct"]
                 )
@@ -367,7 +365,7 @@ def solved(data: Path) -> list[RatedPrompt]:
 
 
 def verdicts(rated: RatedPrompt) -> set[bool | None]:
-    return {candidate.verdict for candidate in rated.candidates}
+    return {one.verdict for one in rated.answers}
 
 
 @pytest.mark.parametrize("name", ["zephyr", "max_min", "margin"])
@@ -382,7 +380,7 @@ def test_the_mixed_rows_of_gsm8k_are_the_353_usable_pairs(
         reasons.update(drop.reason for drop in drops)
         assert bool(rows) == (verdicts(rated) == {True, False})
         for row in rows:
-            right = {one.text for one in rated.candidates if one.verdict}
+            right = {one.text for one in rated.answers if one.verdict}
             assert text(row, "chosen") in right and text(row, "rejected") not in right
     assert kept == 353
     assert reasons == {"tie": 660 - 353}
@@ -394,7 +392,7 @@ def test_every_right_solution_of_gsm8k_is_paired_with_every_wrong_one(
     policy = Policy(by="verdict", most_alike=None)
     for rated in solved:
         texts: dict[bool, set[str]] = {True: set(), False: set()}
-        for one in rated.candidates:
+        for one in rated.answers:
             texts[bool(one.verdict)].add(normalised(one.text))
         rows, drops = made(rated, "all_pairs", policy)
         assert len(rows) == len(texts[True]) * len(texts[False])
@@ -404,10 +402,10 @@ def test_every_right_solution_of_gsm8k_is_paired_with_every_wrong_one(
 def test_the_labels_of_gsm8k_are_the_official_verdicts(solved: list[RatedPrompt]) -> None:
     policy = Policy(by="verdict")
     rows = [row for rated in solved for row in made(rated, "unpaired", policy)[0]]
-    official = Counter(one.verdict for rated in solved for one in rated.candidates)
+    official = Counter(one.verdict for rated in solved for one in rated.answers)
     assert official[True] == 146 + 266 + 225 + 371  # KA-05
     repeated = sum(
-        len(rated.candidates) - len({normalised(one.text) for one in rated.candidates})
+        len(rated.answers) - len({normalised(one.text) for one in rated.answers})
         for rated in solved
     )
     assert len(rows) == sum(official.values()) - repeated
@@ -421,7 +419,7 @@ def pool(data: Path) -> list[RatedPrompt]:
     return [
         RatedPrompt(
             prompt=user(row["instruction"]),
-            candidates=[
+            answers=[
                 RatedAnswer(
                     text=one["response"] or "",  # a model gave none
                     writer=one["model"],
@@ -448,14 +446,14 @@ CHECKS: dict[str, Check] = {
 def overall(rated: RatedPrompt) -> list[float]:
     """The scores of a prompt's different texts: of equal texts the best rated is in the running."""
     best: dict[str, float] = {}
-    for one in rated.candidates:
+    for one in rated.answers:
         if own := normalised(one.text):
             best[own] = max(best.get(own, 0.0), one.score or 0.0)
     return list(best.values())
 
 
 def means(rated: RatedPrompt) -> Iterable[float]:
-    given = (mean_rating(one.ratings.values()) for one in rated.candidates if one.text.strip())
+    given = (mean_rating(one.ratings.values()) for one in rated.answers if one.text.strip())
     return [one for one in given if one is not None]
 
 
@@ -475,7 +473,7 @@ def test_a_real_pool_of_six_models_is_paired_as_the_strategy_says(
             assert holds(rated, row), row
             writers[row["chosen_model"]] += 1
     assert kept > (1800 if name == "all_pairs" else 140)
-    assert set(writers) == {one.writer for one in pool[0].candidates}
+    assert set(writers) == {one.writer for one in pool[0].answers}
 
 
 def test_near_texts_of_a_real_pool_make_no_pair(pool: list[RatedPrompt]) -> None:

@@ -34,7 +34,7 @@ question = "Which is kinder?"
         (GOOD.replace('critique = "Is it kind?"\n', ""), r"\[\[revisions\]\] 1: expected harms"),
         (GOOD.replace('"Is it kind?"', '" "'), r"\[\[revisions\]\] 1: expected harms"),
         (GOOD.replace('["any"]', '"any"'), "'harms' is 'any', expected a list"),
-        (GOOD + GOOD.split("[[comparisons]]")[0], "the id 'kind' was given before"),
+        (GOOD + GOOD.split("[[comparisons]]")[0], "the id 'kind' is given twice"),
         (GOOD.split("[[comparisons]]")[0], r"no \[\[comparisons\]\]"),
         (GOOD + "\n[[comparisons]]\nid = 3\n", r"\[\[comparisons\]\] 2"),
     ],

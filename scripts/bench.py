@@ -1,8 +1,8 @@
-"""Measures what potstill costs: `python scripts/bench.py engine --rows 2000 --in-flight 64`.
+"""Measures the speed and memory of potstill: `python scripts/bench.py engine --rows 2000`.
 
-What is compared runs in turns, every client in a process of its own and its endpoint in another,
-and medians are compared, so that a busy machine slows all alike. scripts/bench_rivals.sh makes the
-environments of the rivals that `--against` can name.
+Clients that are compared run in turns, each in a process of its own and its endpoint in another,
+and their medians are compared, so that a busy machine slows all alike. scripts/bench_rivals.sh
+makes the environments of the rivals that `--against` can name.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ OPENINGS = (
     "Write a", "Given a", "Create a", "Explain the", "Describe the", "Generate a list of",
     "What is the", "Rewrite the following sentence", "Classify the following",
 )  # fmt: skip
-REFERENCE_PAIRS = 2000  # rouge_score takes a good 50 us for one, so a repetition is a short wait
+REFERENCE_PAIRS = 2000  # rouge_score takes about 50 us for each
 
 
 def instructions(rows: int, seed: int) -> list[str]:
-    """Synthetic instructions of 5 to 30 words: a common opening, then words as Zipf has them."""
+    """Synthetic instructions of 5 to 30 words: a common opening, then words by Zipf's law."""
     dice = random.Random(seed)
     words = [f"word{rank}" for rank in range(4000)]
     weights = list(accumulate(1 / (rank + 2) for rank in range(len(words))))
@@ -64,7 +64,7 @@ def cpu_s(work: Callable[[], object], repetitions: int) -> float:
 
 
 def bench_novelty(args: argparse.Namespace) -> dict[str, int | float]:
-    """CPU time of one candidate against a pool, and how much longer rouge_score takes for it."""
+    """CPU time of comparing one candidate to a pool, and how much longer rouge_score takes."""
     from rouge_score.rouge_scorer import RougeScorer
 
     texts, candidates = instructions(args.pool, seed=1), instructions(args.candidates, seed=2)
@@ -95,7 +95,7 @@ def bench_novelty(args: argparse.Namespace) -> dict[str, int | float]:
 
 
 def asked(client: str, url: str, rows: int, in_flight: int, args: Any) -> dict[str, float]:
-    """What one run of a client of bench_engine.py took."""
+    """The figures of one run of a client of bench_engine.py."""
     python = sys.executable
     if client in RIVALS:
         python = str(args.rivals.absolute() / client / "bin" / "python")
@@ -107,24 +107,24 @@ def asked(client: str, url: str, rows: int, in_flight: int, args: Any) -> dict[s
             command, stdout=-1, stderr=-1, text=True, cwd=ROOT, start_new_session=True
         ) as process:
             try:
-                said, erred = process.communicate(timeout=PATIENCE_S)
+                out, err = process.communicate(timeout=PATIENCE_S)
             except BaseException as error:
                 os.killpg(process.pid, signal.SIGKILL)  # with the workers of distilabel's runner
                 if not isinstance(error, subprocess.TimeoutExpired):
                     raise
-                raise SystemExit(f"{client} stands still after {PATIENCE_S} s") from None
+                raise SystemExit(f"{client} has not finished after {PATIENCE_S} s") from None
     except FileNotFoundError:
         raise SystemExit(f"{client} is not in {args.rivals}; run scripts/bench_rivals.sh") from None
     if process.returncode:
-        raise SystemExit(f"{client} failed:\n{erred[-2000:]}")
-    took: dict[str, float] = json.loads(said.splitlines()[-1])
+        raise SystemExit(f"{client} failed:\n{err[-2000:]}")
+    took: dict[str, float] = json.loads(out.splitlines()[-1])
     return took
 
 
 def in_turns(
     clients: Iterable[str], repetitions: int, run: Callable[[str, int], dict[str, float]]
 ) -> dict[str, list[dict[str, float]]]:
-    """What `run(client, repetition)` gave, by client: one of each, then one of each again."""
+    """The results of `run(client, repetition)` by client, which take turns."""
     runs = defaultdict(list)
     for repetition in range(repetitions):
         for client in clients:
@@ -138,7 +138,7 @@ def middle(runs: Sequence[dict[str, float]], over: str, under: str = "seconds") 
 
 
 def bench_engine(args: argparse.Namespace) -> dict[str, Any]:
-    """Rows a second through our engine and through others, at one endpoint."""
+    """Rows per second through our engine and through others, at one endpoint."""
     against = args.against or (["bare"] if args.dag == "one" else ["stock"])
     if args.dag != "one" and set(against) - {"stock"}:
         raise SystemExit("only stock runs the ultrafeedback DAG; give --against stock")
@@ -157,10 +157,10 @@ def bench_engine(args: argparse.Namespace) -> dict[str, Any]:
         "dag": args.dag,
         "repetitions": args.repetitions,
         "load": load,
-        "rows_a_second": rates,
+        "rows_per_second": rates,
         "times_faster_than": {name: rates["potstill"] / rates[name] for name in against},
-        "cpu_ms_a_row": 1e3 * middle(runs["potstill"], "cpu_s", "rows"),
-        "cpu_ms_a_row_of": {name: 1e3 * middle(runs[name], "cpu_s", "rows") for name in against},
+        "cpu_ms_per_row": 1e3 * middle(runs["potstill"], "cpu_s", "rows"),
+        "cpu_ms_per_row_of": {name: 1e3 * middle(runs[name], "cpu_s", "rows") for name in against},
         "peak_mb": max(run["peak_mb"] for run in runs["potstill"]),
         "seconds": {name: [run["seconds"] for run in ran] for name, ran in runs.items()},
     }
@@ -170,7 +170,7 @@ def bench_engine(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def bench_embedded(args: argparse.Namespace) -> dict[str, Any]:
-    """Tokens a second of the embedded teacher: through our engine, and straight at its server."""
+    """Tokens per second of the embedded teacher: through our engine, and directly at its server."""
     load = os.getloadavg()[0]
     runs = in_turns(
         ["llama", "embedded"],
@@ -183,10 +183,10 @@ def bench_embedded(args: argparse.Namespace) -> dict[str, Any]:
         "rows": args.rows,
         "in_flight": args.in_flight,
         "load": load,
-        "tokens_a_second": rates,
+        "tokens_per_second": rates,
         "tokens": {client: [run["tokens"] for run in ran] for client, ran in runs.items()},
         "seconds": {client: [run["seconds"] for run in ran] for client, ran in runs.items()},
-        "cpu_ms_a_token": {
+        "cpu_ms_per_token": {
             client: 1e3 * middle(ran, "cpu_s", "tokens") for client, ran in runs.items()
         },
     }
@@ -216,7 +216,7 @@ print(json.dumps({**figures, "peak_rss_mb": int(peak) / 1024}))
 
 
 def bench_ledger(args: argparse.Namespace) -> dict[str, Any]:
-    """CPU time of recording a call, time of a look-up, and the memory of a process that does it."""
+    """CPU time of recording a call, time of a look-up, and memory of a process that looks up."""
     from builders.engine.calls import Answer, Call
     from builders.engine.ledger import Ledger
 
@@ -263,22 +263,22 @@ def bench_ledger(args: argparse.Namespace) -> dict[str, Any]:
         return {
             "entries": args.entries,
             **json.loads(run.stdout),
-            "write_ms_a_call_64": median(writes[64]),
-            "write_ms_a_call_256": median(writes[256]),
+            "write_ms_per_call_64": median(writes[64]),
+            "write_ms_per_call_256": median(writes[256]),
             "file_mb": path.stat().st_size / 1e6,
             "load": os.getloadavg()[0],
         }
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on, read from the command line."""
+    """A whole number from 1 on."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return int(text)
 
 
 def flat(figures: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Figures with the names of what they stand in, one a line."""
+    """Nested figures as a flat series, each with the names of what it is in."""
     for name, value in figures.items():
         if isinstance(value, dict):
             yield from flat(value, f"{before}{name} ")
@@ -289,55 +289,83 @@ def flat(figures: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]
 def main() -> None:
     """Run one benchmark and print its figures as a table, or as one JSON object."""
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--json", action="store_true", help="print one JSON object")
+    shared.add_argument("--json", action="store_true", help="Print one JSON object.")
     shared.add_argument(
-        "--repetitions", type=positive, default=3, help="the median of so many is taken"
+        "--repetitions",
+        type=positive,
+        default=3,
+        metavar="N",
+        help="Repetitions, of which the median is taken (default: %(default)s).",
     )
     parser = argparse.ArgumentParser(description=__doc__)
     benchmarks = parser.add_subparsers(required=True, metavar="benchmark")
 
     novelty = benchmarks.add_parser("novelty", parents=[shared], help=bench_novelty.__doc__)
-    novelty.add_argument("--pool", type=positive, default=20_000, help="instructions in the pool")
     novelty.add_argument(
-        "--candidates", type=positive, default=100, help="instructions compared to it"
+        "--pool", type=positive, default=20_000, metavar="N", help="Instructions in the pool."
+    )
+    novelty.add_argument(
+        "--candidates", type=positive, default=100, metavar="N", help="Instructions to compare."
     )
     novelty.set_defaults(bench=bench_novelty)
 
     flight = argparse.ArgumentParser(add_help=False)
-    flight.add_argument("--in-flight", type=positive, default=64, help="requests at once")
-    flight.add_argument("--tokens", type=positive, default=100, help="words of an answer")
+    flight.add_argument(
+        "--in-flight", type=positive, default=64, metavar="N", help="Requests in flight at once."
+    )
+    flight.add_argument(
+        "--tokens", type=positive, default=100, metavar="N", help="Words of an answer."
+    )
 
     engine = benchmarks.add_parser("engine", parents=[shared, flight], help=bench_engine.__doc__)
-    engine.add_argument("--rows", type=positive, default=2000)
     engine.add_argument(
-        "--latency", default="fixed:0.2", help="of the endpoint: fixed:S or lognormal:MEAN:SIGMA"
+        "--rows", type=positive, default=2000, metavar="N", help="Requests of each client."
     )
-    engine.add_argument("--dag", choices=("one", "ultrafeedback"), default="one")
+    engine.add_argument(
+        "--latency",
+        default="fixed:0.2",
+        metavar="FORM",
+        help="Latency of the endpoint: fixed:S or lognormal:MEAN:SIGMA (default: %(default)s).",
+    )
+    engine.add_argument(
+        "--dag",
+        choices=("one", "ultrafeedback"),
+        default="one",
+        help="Steps to run: one task, or two writers and a judge (default: %(default)s).",
+    )
     engine.add_argument(
         "--against",
         type=lambda text: text.split(","),
-        help=f"of bare, {', '.join(RIVALS)}, with commas between",
+        metavar="CLIENT,...",
+        help=f"Clients to compare with: bare, {', '.join(RIVALS)}.",
     )
     engine.add_argument(
         "--rivals",
         type=Path,
         default=ROOT / "work" / "rivals",
-        help="where bench_rivals.sh put them",
+        metavar="DIR",
+        help="Folder in which bench_rivals.sh made them.",
     )
     engine.set_defaults(bench=bench_engine)
 
     start = benchmarks.add_parser("start", parents=[shared], help=bench_start.__doc__)
-    start.add_argument("--rows", type=positive, default=20)
+    start.add_argument("--rows", type=positive, default=20, metavar="N", help="Rows to build.")
     start.set_defaults(bench=bench_start)
 
     memory = benchmarks.add_parser("memory", parents=[shared, flight], help=bench_memory.__doc__)
-    memory.add_argument("--few", type=positive, default=2000, help="rows")
-    memory.add_argument("--many", type=positive, default=20_000, help="rows")
+    memory.add_argument(
+        "--few", type=positive, default=2000, metavar="N", help="Rows of the small build."
+    )
+    memory.add_argument(
+        "--many", type=positive, default=20_000, metavar="N", help="Rows of the large build."
+    )
     memory.set_defaults(bench=bench_memory)
 
     embedded = benchmarks.add_parser("embedded", parents=[shared], help=bench_embedded.__doc__)
-    embedded.add_argument("--rows", type=positive, default=40)
-    embedded.add_argument("--in-flight", type=positive, default=4, help="requests at once")
+    embedded.add_argument("--rows", type=positive, default=40, metavar="N", help="Requests.")
+    embedded.add_argument(
+        "--in-flight", type=positive, default=4, metavar="N", help="Requests in flight at once."
+    )
     embedded.set_defaults(bench=bench_embedded)
 
     ledger = benchmarks.add_parser("ledger", parents=[shared], help=bench_ledger.__doc__)

@@ -1,4 +1,4 @@
-"""Measures whole builds for bench.py: what they start with, and how much memory they take."""
+"""Benchmarks of whole builds: their start, and how much memory they take."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def endpoint(latency: str, tokens: int, seed: int, log: Path | None = None) -> I
 
 
 def build_command(folder: Path, rows: int, teacher: str, *options: str) -> list[str]:
-    """The command that answers as many prompts once, in a work folder that is not there yet."""
+    """The command that answers so many prompts once, in a new work folder."""
     prompts = folder / f"{rows}.jsonl"
     if not prompts.exists():
-        lines = (json.dumps({"prompt": f"Tell in a few words about {row}."}) for row in range(rows))
+        lines = (json.dumps({"prompt": f"Describe {row} in a few words."}) for row in range(rows))
         prompts.write_text("\n".join(lines), encoding="utf-8")
     words = ["-m", "scripts.main", "build", "completions", "--samples", "1", "--rows", str(rows)]
     words += ["--prompts", str(prompts), "--work", tempfile.mkdtemp(dir=folder)]
@@ -46,7 +46,7 @@ def build_command(folder: Path, rows: int, teacher: str, *options: str) -> list[
 
 
 def bench_memory(args: argparse.Namespace) -> dict[str, Any]:
-    """Peak memory of `potstill build completions`, of many rows against few."""
+    """Peak memory of `potstill build completions`, for many rows against few."""
     peaks: dict[int, list[float]] = defaultdict(list)
     with (
         tempfile.TemporaryDirectory() as temporary,
@@ -67,7 +67,7 @@ def bench_memory(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def bench_start(args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds from the start of `potstill build` to its first question, and where they go."""
+    """Seconds from the start of `potstill build` to its first request, and where they go."""
     began: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -78,7 +78,7 @@ def bench_start(args: argparse.Namespace) -> dict[str, Any]:
             "    return 'It is a thing like others.'\n"
         )
 
-        def seconds(teacher: str, asks: Callable[[], float], *python: str) -> tuple[float, str]:
+        def seconds(teacher: str, began_at: Callable[[], float], *python: str) -> tuple[float, str]:
             first.write_text("")
             if log.exists():
                 os.truncate(log, 0)
@@ -88,7 +88,7 @@ def bench_start(args: argparse.Namespace) -> dict[str, Any]:
             run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             if run.returncode:
                 raise SystemExit(f"the build failed:\n{run.stderr[-2000:]}")
-            return asks() - start, run.stderr
+            return began_at() - start, run.stderr
 
         def scripted() -> float:
             return float(first.read_text().split()[0])
@@ -105,7 +105,7 @@ def bench_start(args: argparse.Namespace) -> dict[str, Any]:
                 began["endpoint"].append(seconds(url, posted)[0])
         timed = seconds(place, scripted, "-X", "importtime")[1]
     return {
-        "first_question_s": {kind: median(all_) for kind, all_ in began.items()},
+        "first_request_s": {kind: median(all_) for kind, all_ in began.items()},
         "load": os.getloadavg()[0],
         "imports_s": imports_s(timed),
     }

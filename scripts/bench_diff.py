@@ -1,4 +1,4 @@
-"""Measures for bench.py what the diff of two large snapshots costs, and what a release holds.
+"""Benchmarks of the diff of two large snapshots, and of reading a release back.
 
 A row is about 1 kB: an id, a prompt and two answers as messages, two scores, two models.
 """
@@ -20,7 +20,7 @@ from builders.drafting.files import write_parquet
 from builders.schema import PREFERENCE, Row, assistant, user
 
 ROOT = Path(__file__).resolve().parents[1]
-EACH_CHANGE = 1_000  # one row in so many is gone, one is new, one is changed
+EACH_CHANGE = 1_000  # of so many rows one is removed, one added, one changed
 _VARIED = 20_000
 
 MEASURED = """
@@ -49,7 +49,7 @@ print(json.dumps({**figures, "peak_mb": peak_mb()}))
 
 
 def written(folder: Path, rows: int, *, edited: bool) -> float:
-    """A snapshot of so many rows in a folder, edited or not; its file's size in MB."""
+    """Write a snapshot of so many rows, edited or not; give the size of its file in MB."""
     path = folder / "data" / "default" / "train-00000-of-00001.parquet"
     path.parent.mkdir(parents=True)
     write_parquet(path, PREFERENCE, _rows(rows, edited=edited))
@@ -95,7 +95,7 @@ def bench_diff(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def register(benchmarks: Any, parents: Any) -> None:
-    """Give bench.py the word `diff`."""
+    """Add the benchmark `diff`."""
     diffs = benchmarks.add_parser("diff", parents=parents, help=bench_diff.__doc__)
-    diffs.add_argument("--rows", type=int, default=1_000_000, help="in each snapshot")
+    diffs.add_argument("--rows", type=int, default=1_000_000, metavar="N", help="Rows of each.")
     diffs.set_defaults(bench=bench_diff)

@@ -2,9 +2,9 @@
 
     python scripts/bench_engine.py CLIENT --url URL --rows N --in-flight N
 
-prints one JSON object as its last line: rows, seconds and CPU seconds of the asking (imports and
-start left out), and the process's peak memory. Rivals run in environments of their own, which
-scripts/bench_rivals.sh makes, so only the standard library is imported before a client begins.
+prints one JSON object as its last line: rows, seconds and CPU seconds of the requests (without
+imports and start), and the peak memory of the process. Rivals run in environments of their own,
+which scripts/bench_rivals.sh makes, so a client starts with the standard library only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _used() -> tuple[float, float, float]:
 
 @contextmanager
 def _measured(rows: int) -> Iterator[dict[str, float]]:
-    """Prints what the block took; the facts it gives itself stand."""
+    """Print what the block took; facts that the block sets itself win."""
     facts: dict[str, float] = {}
     wall, cpu, others = _used()
     yield facts
@@ -52,7 +52,7 @@ def _prompts(rows: int) -> list[str]:
 
 
 async def _loop(url: str, bodies: Sequence[Any], in_flight: int) -> list[Any]:
-    """Ask with as many workers as may be in flight; what the endpoint gave, in no order."""
+    """The answers of the endpoint, in no order, with a worker for each request in flight."""
     import aiohttp
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -76,7 +76,7 @@ async def _loop(url: str, bodies: Sequence[Any], in_flight: int) -> list[Any]:
 
 
 def bare(url: str, rows: int, in_flight: int, _: str) -> None:
-    """A bare aiohttp loop: as many workers as may be in flight, answers kept in a list."""
+    """A bare aiohttp loop: a worker for each request in flight, answers kept in a list."""
     bodies = [
         {"model": "m", "messages": [{"role": "user", "content": prompt}]}
         for prompt in _prompts(rows)
@@ -88,7 +88,7 @@ def bare(url: str, rows: int, in_flight: int, _: str) -> None:
 def potstill(url: str, rows: int, in_flight: int, dag: str) -> None:
     """Our engine: ledger, limiter, budget, distilabel tasks.
 
-    With several tasks at one endpoint it may have as many requests in flight as stock has, whose
+    With several tasks at one endpoint it may have as many requests in flight as stock, in which
     every task has a batch of its own.
     """
     from builders.engine.engine import Engine
@@ -164,11 +164,11 @@ def _ultrafeedback(teach: Callable[..., Any]) -> Any:
 
 
 _DAGS = {"one": _one_task, "ultrafeedback": _ultrafeedback}
-_TASKS = {"one": 1, "ultrafeedback": 3}  # that ask
+_TASKS = {"one": 1, "ultrafeedback": 3}  # the tasks that send requests
 
 
 def embedded(_: str, rows: int, in_flight: int, __: str) -> None:
-    """Our engine with the embedded teacher; greedy, so that both ways give the same texts."""
+    """Our engine with the embedded teacher; greedy, so that both clients get the same texts."""
     from builders.engine.engine import Engine
     from builders.engine.ledger import Ledger
     from builders.engine.progress import Progress
@@ -199,7 +199,7 @@ def embedded(_: str, rows: int, in_flight: int, __: str) -> None:
 
 
 def llama(_: str, rows: int, in_flight: int, __: str) -> None:
-    """The bare loop at the llama-server of the embedded teacher, in this process as with us."""
+    """The bare loop at the llama-server of the embedded teacher, also in this process."""
     from builders.engine.embedded import MODEL, EmbeddedTeacher
     from builders.engine.teacher import TeacherSpec
 
@@ -222,7 +222,7 @@ def llama(_: str, rows: int, in_flight: int, __: str) -> None:
 _GREEDY = {"temperature": 0.0, "max_tokens": 64}
 
 
-# --- rivals, set up as their own pages say, without telemetry
+# --- rivals, set up as their documentation shows, without telemetry
 
 
 def data_designer(url: str, rows: int, in_flight: int, _: str) -> None:
@@ -261,7 +261,7 @@ def data_designer(url: str, rows: int, in_flight: int, _: str) -> None:
 
 
 def curator(url: str, rows: int, in_flight: int, _: str) -> None:
-    """Bespoke Labs' curator: its OpenAI client, rate limits out of the way, an empty cache."""
+    """Bespoke Labs' curator: its OpenAI client without rate limits, an empty cache."""
     os.environ |= {"TELEMETRY_ENABLED": "false", "CURATOR_DISABLE_RICH_DISPLAY": "1"}
     rival = import_module("bespokelabs.curator")
     litellm = import_module("litellm")
@@ -287,7 +287,7 @@ def curator(url: str, rows: int, in_flight: int, _: str) -> None:
 
 
 def datatrove(url: str, rows: int, in_flight: int, _: str) -> None:
-    """Hugging Face's datatrove: its InferenceRunner, without checkpoints, which it runs faster."""
+    """Hugging Face's datatrove: its InferenceRunner without checkpoints, which is faster."""
     import_module("httpx")  # which it would import when it starts
     data = import_module("datatrove.data")
     inference = import_module("datatrove.pipeline.inference.run_inference")

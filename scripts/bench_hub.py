@@ -1,6 +1,6 @@
-"""Measures for bench.py what a release costs beside a bare upload, and what the embedded Hub takes.
+"""Benchmarks of the Hub: a release against a bare upload, and the speed of the embedded Hub.
 
-The Hub runs in a process of its own; so does each client, with Xet as it comes.
+The Hub runs in a process of its own, and so does each client, with Xet by default.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
-ROWS_A_SHARD = 1_000  # a row group's
+ROWS_PER_SHARD = 1_000  # those of one row group
 
 MEASURED = """
 import json, pickle, sys, time
@@ -80,12 +80,12 @@ def _hub(folder: Path) -> Iterator[tuple[dict[str, str], int]]:
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            said = json.loads(process.stdout.readline())
+            hub = json.loads(process.stdout.readline())
             yield (
                 {
                     **os.environ,
-                    "HF_ENDPOINT": said["endpoint"],
-                    "HF_TOKEN": said["token"],
+                    "HF_ENDPOINT": hub["endpoint"],
+                    "HF_TOKEN": hub["token"],
                     "HF_HUB_OFFLINE": "0",
                     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                 },
@@ -123,7 +123,7 @@ def bench_publish(args: argparse.Namespace) -> dict[str, Any]:
 def _asked(
     env: dict[str, str], here: Path, way: str, name: str, shard_bytes: int, repetition: int
 ) -> dict[str, float]:
-    home = here / f"home-{way}-{repetition}"  # so that no client remembers what was sent before
+    home = here / f"home-{way}-{repetition}"  # so that no client knows what was sent before
     run = subprocess.run(
         [sys.executable, "-c", MEASURED, way, name, str(here), str(shard_bytes)],
         cwd=ROOT,
@@ -136,9 +136,9 @@ def _asked(
 
 
 def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
-    """A draft of so many shards and its release folder; the shard size to ask for, and the files.
+    """Make a draft of so many shards and its release folder; give the shard size and the files.
 
-    The text is what zstd cannot shorten much, so that a shard has the size that is asked for.
+    The text is one that zstd cannot compress much, so that a shard has the requested size.
     """
     import pickle
 
@@ -161,8 +161,8 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
     dice = random.Random(7)
 
     def rows() -> Iterator[dict[str, Any]]:
-        for number in range(shards * ROWS_A_SHARD):
-            noise = base64.b85encode(dice.randbytes(shard_bytes // ROWS_A_SHARD)).decode()
+        for number in range(shards * ROWS_PER_SHARD):
+            noise = base64.b85encode(dice.randbytes(shard_bytes // ROWS_PER_SHARD)).decode()
             yield {
                 "id": f"{number:016x}",
                 "prompt": user(f"Repeat number {number}."),
@@ -190,10 +190,10 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
 
 
 def bench_hub(args: argparse.Namespace) -> dict[str, Any]:
-    """Small reads a second and a commit's time of the embedded Hub, and its memory after them."""
+    """Small reads per second, time of a commit, and memory after both, of the embedded Hub."""
     with tempfile.TemporaryDirectory() as temporary, _hub(Path(temporary)) as (env, process):
         at = urlsplit(env["HF_ENDPOINT"])
-        said = {"Authorization": f"Bearer {env['HF_TOKEN']}"}
+        headers = {"Authorization": f"Bearer {env['HF_TOKEN']}"}
 
         def connected() -> http.client.HTTPConnection:
             return http.client.HTTPConnection(str(at.hostname), at.port, timeout=60)
@@ -201,7 +201,7 @@ def bench_hub(args: argparse.Namespace) -> dict[str, Any]:
         def ask(
             line: http.client.HTTPConnection, method: str, path: str, body: str | None = None
         ) -> None:
-            line.request(method, path, body, said)
+            line.request(method, path, body, headers)
             answer = line.getresponse()
             content = answer.read()
             if answer.status >= 300:
@@ -233,7 +233,7 @@ def bench_hub(args: argparse.Namespace) -> dict[str, Any]:
         line.close()
         return {
             "requests": each * args.in_flight + args.commits,
-            "reads_a_second": each * args.in_flight / seconds,
+            "reads_per_second": each * args.in_flight / seconds,
             "commit_ms": 1e3 * median(commits),
             "rss_mb": _memory_mb(process, "VmRSS"),
             "peak_mb": _memory_mb(process, "VmHWM"),
@@ -258,13 +258,17 @@ def _memory_mb(process: int, which: str) -> float:
 
 
 def register(benchmarks: Any, parents: Any) -> None:
-    """Give bench.py the words `publish` and `hub`."""
+    """Add the benchmarks `publish` and `hub`."""
     publishes = benchmarks.add_parser("publish", parents=parents, help=bench_publish.__doc__)
-    publishes.add_argument("--shards", type=int, default=50)
-    publishes.add_argument("--mb", type=int, default=10, help="of a shard")
+    publishes.add_argument("--shards", type=int, default=50, metavar="N", help="Shards to send.")
+    publishes.add_argument("--mb", type=int, default=10, metavar="N", help="MB per shard.")
     publishes.set_defaults(bench=bench_publish)
     hubs = benchmarks.add_parser("hub", parents=parents, help=bench_hub.__doc__)
-    hubs.add_argument("--requests", type=int, default=10_000)
-    hubs.add_argument("--commits", type=int, default=200, help="of the requests")
-    hubs.add_argument("--in-flight", type=int, default=8, help="connections that read at once")
+    hubs.add_argument("--requests", type=int, default=10_000, metavar="N", help="Requests in all.")
+    hubs.add_argument(
+        "--commits", type=int, default=200, metavar="N", help="How many of them are commits."
+    )
+    hubs.add_argument(
+        "--in-flight", type=int, default=8, metavar="N", help="Connections that read at once."
+    )
     hubs.set_defaults(bench=bench_hub)

@@ -1,4 +1,4 @@
-"""What reading and measuring a judge's verdicts costs: one part of scripts/bench.py."""
+"""Benchmark of reading and measuring the verdicts of a judge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORDS = ("Output (a) is clear and correct. Output (b) is wrong.", "So Output ({
 
 
 def report_on(verdicts: int, seed: int = 1) -> dict[str, int | float]:
-    """Seconds for so many synthetic verdicts with every column there is, file to report.
+    """Seconds from a file of so many synthetic verdicts, with every column, to the report.
 
     Three annotators, both orders, one repetition, scores and rationales.
     """
@@ -76,7 +76,9 @@ def bench_judging(args: argparse.Namespace) -> dict[str, int | float]:
 
 
 def register(benchmarks: Any, parents: list[argparse.ArgumentParser]) -> None:
-    """The benchmark `judging`."""
+    """Add the benchmark `judging`."""
     judging = benchmarks.add_parser("judging", parents=parents, help=bench_judging.__doc__)
-    judging.add_argument("--verdicts", type=int, default=100_000)
+    judging.add_argument(
+        "--verdicts", type=int, default=100_000, metavar="N", help="Verdicts in the file."
+    )
     judging.set_defaults(bench=bench_judging)

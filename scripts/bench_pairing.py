@@ -1,4 +1,4 @@
-"""Measures for bench.py what reading judges' answers and pairing by them costs."""
+"""Benchmark of parsing the ratings of judges, and of pairing by them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from builders.preferences.pairing import STRATEGIES, Policy, RatedAnswer, RatedP
 from builders.recipe import Drop
 
 TEXTS = 4
-WORDS_OF_A_TEXT = 200
-WORDS_OF_A_RATIONALE = 40
+WORDS_PER_TEXT = 200
+WORDS_PER_RATIONALE = 40
 
 
 def judged(prompts: int, dice: random.Random) -> Iterator[tuple[str, list[str], dict[str, str]]]:
-    """Prompts, four texts each, and a judge's answer for each aspect: made as they are read."""
+    """Prompts with four texts and a judge's answer for each aspect, made as they are read."""
     words = [f"word{number}" for number in range(997)]
     for number in range(prompts):
-        texts = [" ".join(dice.choices(words, k=WORDS_OF_A_TEXT)) for _ in range(TEXTS)]
-        why = " ".join(dice.choices(words, k=WORDS_OF_A_RATIONALE))
+        texts = [" ".join(dice.choices(words, k=WORDS_PER_TEXT)) for _ in range(TEXTS)]
+        why = " ".join(dice.choices(words, k=WORDS_PER_RATIONALE))
         yield (
             f"Prompt {number}",
             texts,
@@ -58,7 +58,7 @@ def rated(prompt: str, texts: Sequence[str], answers: dict[str, str]) -> RatedPr
 
 
 def bench_pairing(args: argparse.Namespace) -> dict[str, Any]:
-    """CPU time of reading and pairing judged prompts of 4 texts and 4 aspects, and the memory."""
+    """CPU time and memory of parsing and pairing judged prompts of 4 texts and 4 aspects."""
     outcomes = STRATEGIES[args.strategy].outcomes
     policy, reasons = Policy(by="mean"), Counter[str]()
     spent: list[dict[str, float]] = []
@@ -82,7 +82,7 @@ def bench_pairing(args: argparse.Namespace) -> dict[str, Any]:
         "repetitions": args.repetitions,
         **best,
         "cpu_s": sum(best.values()),
-        "cpu_us_a_prompt": 1e6 * sum(best.values()) / args.prompts,
+        "cpu_us_per_prompt": 1e6 * sum(best.values()) / args.prompts,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "peak_mb_at_a_tenth": early_kb / 1024,
         "outcomes": dict(reasons),
@@ -90,8 +90,13 @@ def bench_pairing(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def register(benchmarks: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
-    """Give bench.py the word `pairing`."""
+    """Add the benchmark `pairing`."""
     pairing = benchmarks.add_parser("pairing", parents=parents, help=bench_pairing.__doc__)
-    pairing.add_argument("--prompts", type=int, default=100_000, help="judged prompts")
-    pairing.add_argument("--strategy", choices=sorted(STRATEGIES), default="mean_of_aspects")
+    pairing.add_argument("--prompts", type=int, default=100_000, metavar="N", help="Prompts.")
+    pairing.add_argument(
+        "--strategy",
+        choices=sorted(STRATEGIES),
+        default="mean_of_aspects",
+        help="How to pair (default: %(default)s).",
+    )
     pairing.set_defaults(bench=bench_pairing)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `scripts/bench.py engine --against` compares us with, each from PyPI into an
-# environment of its own: distilabel's own runner (`stock`), data-designer, curator, datatrove.
+# Installs the clients of `scripts/bench.py engine --against`, each from PyPI into an environment of
+# its own: distilabel's own runner (`stock`), data-designer, curator, datatrove.
 #
 #     bash scripts/bench_rivals.sh           # under work/rivals, where bench.py looks
 #     bash scripts/bench_rivals.sh FOLDER    # elsewhere; then give bench.py --rivals FOLDER

@@ -1,4 +1,4 @@
-"""The house: who imports whom, a home for each outside world, a recipe's files, cheap start."""
+"""The house: which imports are allowed, the files of a recipe, a cheap start, clean files."""
 
 import ast
 import re
@@ -42,7 +42,7 @@ TIERS = (
     ("hub", "review", "feedback"),
 )
 TIER = {room: tier for tier, rooms in enumerate(TIERS) for room in rooms}
-# The Hub in a box is a program of its own: what is asked of a card is all that it shares.
+# The Hub in a box is a program of its own: it shares only the rules for cards.
 HUB_SERVER_MAY_IMPORT = {"builders.errors", "builders.file_lock", "builders.release.card_lint"}
 
 HOMES = {
@@ -57,7 +57,7 @@ LINES_OF_A_PAGE = 130
 
 
 def imports(file: str, tree: ast.AST) -> Iterator[str]:
-    """The dotted name of all that a file imports, wherever and however it says so.
+    """The dotted name of all that a file imports, anywhere and in any form.
 
     `from a.b import c` gives `a.b.c`, since c may be a module.
     """
@@ -70,8 +70,7 @@ def imports(file: str, tree: ast.AST) -> Iterator[str]:
                 ".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names
             )
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            said = ast.unparse(node.args[0]).lstrip("f").strip("'\"")
-            yield said
+            yield ast.unparse(node.args[0]).lstrip("f").strip("'\"")
 
 
 def package(module: str) -> str:
@@ -84,7 +83,7 @@ def room(name: str) -> str:
 
 
 def split_at_pipeline(tree: ast.Module) -> tuple[ast.Module, ast.Module]:
-    """What stands in a recipe's function pipeline(), and all else."""
+    """The function pipeline() of a recipe, and everything else."""
 
     def is_pipeline(node: ast.stmt) -> bool:
         return isinstance(node, ast.FunctionDef) and node.name == "pipeline"
@@ -94,7 +93,7 @@ def split_at_pipeline(tree: ast.Module) -> tuple[ast.Module, ast.Module]:
     return ast.Module(inside, type_ignores=[]), ast.Module(outside, type_ignores=[])
 
 
-def test_an_import_is_seen_wherever_and_however_it_is_written() -> None:
+def test_an_import_is_found_in_any_place_and_form() -> None:
     tree = ast.parse(
         "def f():\n    import a.b as c\n    from . import d\n    from ..e import f\n"
         "    importlib.import_module('g.h')\n    import_module(f'scripts.{i}')\n"
@@ -103,7 +102,7 @@ def test_an_import_is_seen_wherever_and_however_it_is_written() -> None:
     assert found == ["a.b", "builders.release.d", "builders.e.f", "g.h", "scripts.{i}"]
 
 
-def test_scripts_import_pipelines_and_these_builders_and_nothing_the_other_way() -> None:
+def test_scripts_import_pipelines_and_these_import_builders() -> None:
     house = {*MAY_IMPORT, "tests"}
     against = [
         f"{file} imports {module}"
@@ -243,7 +242,7 @@ def test_a_recipe_is_three_files_with_one_name(name: str) -> None:
     assert (ROOT / "tests" / "pipelines" / f"test_{name}.py").is_file()
 
 
-def test_a_card_without_a_recipe_is_a_left_over() -> None:
+def test_every_card_has_a_recipe() -> None:
     cards = {path.stem for path in (ROOT / "cards").iterdir()} - {"template"}
     assert cards == set(RECIPES)
 
@@ -260,7 +259,7 @@ def test_cards_hold_no_python() -> None:
     assert {path.suffix for path in (ROOT / "cards").rglob("*")} == {".md"}
 
 
-def test_every_module_says_its_one_thought() -> None:
+def test_every_module_has_a_docstring() -> None:
     assert [file for file, tree in trees().items() if not ast.get_docstring(tree)] == []
 
 
@@ -275,7 +274,7 @@ def test_no_module_grows_over_400_lines() -> None:
 
 
 def committed() -> dict[str, str]:
-    """The text files that git holds or is about to be given, and what they say."""
+    """The text files that are committed or about to be, by path."""
     try:
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -300,7 +299,7 @@ def found(pattern: str, texts: dict[str, str]) -> list[str]:
     ]
 
 
-# Composed, so that this file does not hold what it looks for.
+# Composed, so that this file does not contain what it looks for.
 HOMES_OF_PEOPLE = "|".join(["home", "root", "work", "workspace", "Users", "mnt", "srv", "opt"])
 LOCAL_PATH = rf"(?<![\w.~}}$\])-])/(?:{HOMES_OF_PEOPLE})/[\w.-]*"
 REGISTRIES = (
@@ -311,13 +310,13 @@ REGISTRY_HOST = rf"\b(?:[\w-]+\.)*(?:{'|'.join(REGISTRIES)})\.(?:org|io|com)\b"
 INDEX = r"https?://\S+/simple\b|file:/{2,3}\w\S*"
 
 
-def test_nothing_committed_names_a_path_of_somebody_s_machine() -> None:
+def test_no_committed_file_has_a_path_of_a_machine() -> None:
     texts = committed()
     texts.pop(".gitignore")  # a leading slash there is the clone itself
     assert found(LOCAL_PATH, texts) == []
 
 
-def test_nothing_committed_names_a_registry_s_host() -> None:
+def test_no_committed_file_names_the_host_of_a_registry() -> None:
     assert found(REGISTRY_HOST, committed()) == []
     assert found(INDEX, committed()) == []
 

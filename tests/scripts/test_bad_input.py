@@ -1,4 +1,4 @@
-"""Whatever is wrong with what was given: one clear line, the right exit code, nothing lost."""
+"""Bad input of every kind: one clear line, the right exit status, nothing lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GOOD_TASK = {
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `datasets` makes of a folder goes into the test's own."""
+    """The cache of `datasets` is in the folder of the test."""
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
@@ -53,13 +53,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     assert main(build_words(folder, rows=10)) == 0
     work = folder / "work"
-    assert main(["release", "instructions", "--work", str(work), "--to", str(folder / "to")]) == 0
+    assert (
+        main(["release", "instructions", "--work", str(work), "--to-folder", str(folder / "to")])
+        == 0
+    )
     return work
 
 
 @pytest.fixture
 def work(finished: Path, tmp_path: Path) -> Path:
-    """A copy of it, for a command that is to change nothing there."""
+    """A copy of it, for a command that must change nothing there."""
     return Path(shutil.copytree(finished, tmp_path / "work"))
 
 
@@ -87,7 +90,7 @@ def refusal(work: Path, capsys: pytest.CaptureFixture[str]) -> Refusal:
 
 
 def drafts(work: Path) -> dict[str, bytes]:
-    """Every file of every draft, also of one half made."""
+    """Every file of every draft, also of an unfinished one."""
     return {
         f"{folder.parent.name}/{name}": content
         for folder in sorted(work.glob("*/drafts"))
@@ -189,16 +192,16 @@ def test_bad_seeds_are_named_by_file_and_line(case: str, tmp_path: Path, refusal
     content, wrong, todo = BAD_SEEDS[case]
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes(content)
-    said = refusal(*instructions(seeds, tmp_path))
-    assert wrong in said and todo in said
+    message = refusal(*instructions(seeds, tmp_path))
+    assert wrong in message and todo in message
 
 
-def test_a_seeds_file_that_is_not_there_is_named(tmp_path: Path, refusal: Refusal) -> None:
-    said = refusal(*instructions(tmp_path / "seedz.jsonl", tmp_path))
-    assert "there is no file" in said and "seedz.jsonl" in said and ".jsonl" in said
+def test_a_missing_file_of_seeds_is_named(tmp_path: Path, refusal: Refusal) -> None:
+    message = refusal(*instructions(tmp_path / "seedz.jsonl", tmp_path))
+    assert "there is no file" in message and "seedz.jsonl" in message and ".jsonl" in message
 
 
-def test_a_teacher_is_not_started_for_seeds_that_are_bad(tmp_path: Path, refusal: Refusal) -> None:
+def test_no_teacher_is_started_for_bad_seeds(tmp_path: Path, refusal: Refusal) -> None:
     with Endpoint() as endpoint:
         empty = tmp_path / "seeds.jsonl"
         empty.touch()
@@ -215,15 +218,15 @@ def parquet(path: Path, columns: dict[str, Any]) -> Path:
     return path
 
 
-def test_a_column_that_is_not_there_is_refused_and_what_is_there_offered(
+def test_a_missing_column_is_refused_and_the_columns_are_listed(
     tmp_path: Path, refusal: Refusal
 ) -> None:
     file = parquet(tmp_path / "set.parquet", {"ask": ["Why?"], "score": [1]})
-    said = refusal(*completions(file, tmp_path, "--column", "question"))
-    assert "set.parquet, row 1: no column 'question'; there are ask, score" in said
-    assert "--column" in said
-    said = refusal(*completions(file, tmp_path))
-    assert "with prompts" in said and "there are ask, score" in said
+    message = refusal(*completions(file, tmp_path, "--column", "question"))
+    assert "set.parquet, row 1: no column 'question'; there are ask, score" in message
+    assert "--column" in message
+    message = refusal(*completions(file, tmp_path))
+    assert "with prompts" in message and "there are ask, score" in message
 
 
 @each(
@@ -238,9 +241,9 @@ def test_a_column_of_the_wrong_type_is_refused_with_its_value(
     column: list[Any], shown: str, tmp_path: Path, refusal: Refusal
 ) -> None:
     file = parquet(tmp_path / "set.parquet", {"prompt": column})
-    said = refusal(*completions(file, tmp_path))
-    assert "column 'prompt'" in said and shown in said
-    assert "expected a text or a list of messages" in said and "--column" in said
+    message = refusal(*completions(file, tmp_path))
+    assert "column 'prompt'" in message and shown in message
+    assert "expected a text or a list of messages" in message and "--column" in message
 
 
 def test_an_empty_split_is_refused_by_name(tmp_path: Path, refusal: Refusal) -> None:
@@ -248,8 +251,8 @@ def test_an_empty_split_is_refused_by_name(tmp_path: Path, refusal: Refusal) -> 
     parquet(folder / "train.parquet", {"prompt": ["Why?"]})
     with pq.ParquetWriter(folder / "test.parquet", pa.schema([("prompt", pa.string())])):
         pass
-    said = refusal(*completions(folder, tmp_path, "--split", "test"))
-    assert "set, split 'test': 0 prompts left" in said
+    message = refusal(*completions(folder, tmp_path, "--split", "test"))
+    assert "set, split 'test': 0 prompts left" in message
     alone = folder / "test.parquet"
     assert "test.parquet: 0 prompts left" in refusal(*completions(alone, tmp_path))
 
@@ -259,19 +262,19 @@ def test_a_set_that_datasets_cannot_read_is_refused_with_the_reason(
 ) -> None:
     nothing = pa.array([], type=pa.string())
     parquet(tmp_path / "set" / "train.parquet", {"prompt": nothing})  # a row group of no rows
-    said = refusal(*completions(tmp_path / "set", tmp_path))
-    assert "set' could not be loaded: BatchSize must be greater than 0, got 0" in said
+    message = refusal(*completions(tmp_path / "set", tmp_path))
+    assert "set' could not be loaded: BatchSize must be greater than 0, got 0" in message
 
 
-def test_a_split_that_is_not_there_is_refused_and_what_is_there_offered(
+def test_a_missing_split_is_refused_and_the_splits_are_listed(
     tmp_path: Path, refusal: Refusal
 ) -> None:
     parquet(tmp_path / "set" / "train.parquet", {"prompt": ["Why?"]})
-    said = refusal(*completions(tmp_path / "set", tmp_path, "--split", "validation"))
-    assert "has no split 'validation'; there are train; name one with --split" in said
+    message = refusal(*completions(tmp_path / "set", tmp_path, "--split", "validation"))
+    assert "has no split 'validation'; there are train; name one with --split" in message
 
 
-def test_blank_prompts_only_are_no_prompts(tmp_path: Path, refusal: Refusal) -> None:
+def test_a_file_of_blank_prompts_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     file = tmp_path / "blank.txt"
     file.write_text("\n \n\t\n", encoding="utf-8")
     assert "blank.txt: 0 prompts left" in refusal(*completions(file, tmp_path))
@@ -289,14 +292,14 @@ BAD_FILES = {
 def test_a_broken_file_of_prompts_is_named(name: str, tmp_path: Path, refusal: Refusal) -> None:
     content, wrong = BAD_FILES[name]
     (tmp_path / name).write_bytes(content)
-    said = refusal(*completions(tmp_path / name, tmp_path))
-    assert name in said and wrong in said
+    message = refusal(*completions(tmp_path / name, tmp_path))
+    assert name in message and wrong in message
 
 
-def test_a_folder_that_holds_no_data_is_refused(tmp_path: Path, refusal: Refusal) -> None:
+def test_a_folder_without_data_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     (tmp_path / "nothing").mkdir()
-    said = refusal(*completions(tmp_path / "nothing", tmp_path))
-    assert "nothing' could not be loaded" in said
+    message = refusal(*completions(tmp_path / "nothing", tmp_path))
+    assert "nothing' could not be loaded" in message
 
 
 # --- the teacher
@@ -304,7 +307,7 @@ def test_a_folder_that_holds_no_data_is_refused(tmp_path: Path, refusal: Refusal
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked again is asked again at once: patience has tests of its own."""
+    """Requests are repeated at once: the waiting times have tests of their own."""
     monkeypatch.setattr("builders.engine.requests._LONGEST_WAIT_S", 0.001)
 
 
@@ -313,14 +316,14 @@ def asking(address: str, folder: Path, rows: int = 3) -> list[str]:
     return ["build", "completions", "--prompts", str(prompts), "--teacher", address]
 
 
-def test_a_teacher_that_nobody_runs_is_named_by_its_address(
+def test_a_teacher_that_does_not_run_is_named_by_its_address(
     tmp_path: Path, refusal: Refusal
 ) -> None:
     with Endpoint() as endpoint:
         address = endpoint.url
-    said = refusal(*asking(address, tmp_path))
-    assert f"nothing listens at {address}" in said
-    assert "expected an OpenAI-compatible endpoint" in said and "--teacher" in said
+    message = refusal(*asking(address, tmp_path))
+    assert f"nothing listens at {address}" in message
+    assert "expected an OpenAI-compatible endpoint" in message and "--teacher" in message
 
 
 BAD_ANSWERS: dict[Kind, tuple[str, str]] = {
@@ -337,13 +340,13 @@ BAD_ANSWERS: dict[Kind, tuple[str, str]] = {
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("kind", BAD_ANSWERS)
-def test_a_teacher_that_answers_nothing_of_use_is_named_with_what_it_said(
+def test_a_teacher_with_useless_answers_is_named_with_its_answer(
     kind: Kind, tmp_path: Path, refusal: Refusal
 ) -> None:
     wrong, todo = BAD_ANSWERS[kind]
     with Endpoint(Behaviour(rules=[Rule(kind)])) as endpoint:
-        said = refusal(*asking(endpoint.url, tmp_path))
-        assert f"{endpoint.url} {wrong}" in said and todo in said
+        message = refusal(*asking(endpoint.url, tmp_path))
+        assert f"{endpoint.url} {wrong}" in message and todo in message
 
 
 @pytest.mark.usefixtures("hurried")
@@ -352,9 +355,9 @@ def test_a_teacher_that_takes_too_long_is_named_with_the_deadline(
 ) -> None:
     with Endpoint(Behaviour(rules=[Rule("hang")])) as endpoint:
         once = ("--rows", "1", "--samples", "1")
-        said = refusal(*asking(endpoint.url, tmp_path), *once, "--timeout", "0.05")
-    assert "gave no answer within 0.05 s" in said
-    assert "raise --timeout or lower --concurrency" in said
+        message = refusal(*asking(endpoint.url, tmp_path), *once, "--timeout", "0.05")
+    assert "gave no answer within 0.05 s" in message
+    assert "raise --timeout or lower --concurrency" in message
 
 
 def test_a_key_that_is_refused_is_not_printed(
@@ -362,9 +365,9 @@ def test_a_key_that_is_refused_is_not_printed(
 ) -> None:
     monkeypatch.setenv("MY_KEY", "secret-1234")
     with Endpoint(Behaviour(rules=[Rule("401")])) as endpoint:
-        said = refusal(*asking(endpoint.url, tmp_path), "--key-env", "MY_KEY")
+        message = refusal(*asking(endpoint.url, tmp_path), "--key-env", "MY_KEY")
         assert endpoint.requests[-1].headers["authorization"] == "Bearer secret-1234"
-    assert "MY_KEY: the key in it was refused" in said and "secret-1234" not in said
+    assert "MY_KEY: the key in it was refused" in message and "secret-1234" not in message
 
 
 class TwoModels(BaseHTTPRequestHandler):
@@ -384,10 +387,10 @@ def test_of_several_models_one_must_be_named(tmp_path: Path, refusal: Refusal) -
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}/v1"
-        said = refusal(*asking(address, tmp_path))
+        message = refusal(*asking(address, tmp_path))
         server.shutdown()
         thread.join()
-    assert f"{address} serves 2 models; name one with --model: small, large" in said
+    assert f"{address} serves 2 models; name one with --model: small, large" in message
 
 
 BAD_SCRIPTS: dict[str, tuple[bytes | None, str]] = {
@@ -402,13 +405,13 @@ BAD_SCRIPTS: dict[str, tuple[bytes | None, str]] = {
         b'{"when": "zzz", "answer": "x"}\n',
         "no rule of mute.jsonl matches 'What is 0 p",
     ),
-    "none.py": (b"said = 'x'\n", "none.py has no function answer(call)"),
+    "none.py": (b"message = 'x'\n", "none.py has no function answer(call)"),
     "torn.py": (b"def answer(call:\n", "torn.py"),
 }
 
 
 @each("name", [*BAD_SCRIPTS])
-def test_a_script_that_is_none_is_refused_with_its_line(
+def test_a_broken_script_is_refused_with_its_line(
     name: str, tmp_path: Path, refusal: Refusal
 ) -> None:
     content, wrong = BAD_SCRIPTS[name]
@@ -417,9 +420,11 @@ def test_a_script_that_is_none_is_refused_with_its_line(
     assert wrong in refusal(*asking(f"scripted:{tmp_path / name}", tmp_path))
 
 
-def test_a_teacher_of_no_known_kind_is_refused(tmp_path: Path, refusal: Refusal) -> None:
-    said = refusal(*asking("openai", tmp_path))
-    assert "there is no teacher 'openai'; give 'embedded', 'scripted:FILE' or the address" in said
+def test_a_teacher_of_an_unknown_kind_is_refused(tmp_path: Path, refusal: Refusal) -> None:
+    message = refusal(*asking("openai", tmp_path))
+    assert (
+        "there is no teacher 'openai'; give 'embedded', 'scripted:FILE' or the address" in message
+    )
 
 
 # --- folders
@@ -427,7 +432,7 @@ def test_a_teacher_of_no_known_kind_is_refused(tmp_path: Path, refusal: Refusal)
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own of 2 MB."""
+    """A disk of 2 MB."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
@@ -444,7 +449,7 @@ def resize(disk: Path, megabytes: int) -> None:
 
 
 def fill(disk: Path, leave: int = 0) -> None:
-    """Leave so many bytes of room on a disk."""
+    """Fill a disk up to so many bytes."""
     with (disk / "filler").open("wb", buffering=0) as file:
         with contextlib.suppress(OSError):
             while file.write(bytes(4096)):
@@ -460,18 +465,18 @@ def answer(call):
 """
 
 
-def test_a_build_on_a_small_disk_says_so_and_leaves_nothing(
+def test_a_build_on_a_full_disk_is_refused_and_leaves_nothing(
     small_disk: Path, tmp_path: Path, refusal: Refusal
 ) -> None:
     fill(small_disk)
     words = completions(write_prompts(tmp_path, 60), tmp_path, "--work", str(small_disk / "work"))
-    said = refusal(*words, work=small_disk / "work")
-    assert "room" in said and str(small_disk) in said
+    message = refusal(*words, work=small_disk / "work")
+    assert "room" in message and str(small_disk) in message
     left = {path.name for path in small_disk.rglob("*") if path.is_file()}
     assert left <= {"filler", ".lock"}
 
 
-def test_a_draft_for_which_no_room_is_left_costs_neither_the_last_one_nor_an_answer(
+def test_a_draft_without_room_loses_neither_the_last_draft_nor_an_answer(
     small_disk: Path, tmp_path: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     work = ("--work", str(small_disk / "work"))
@@ -481,41 +486,41 @@ def test_a_draft_for_which_no_room_is_left_costs_neither_the_last_one_nor_an_ans
     assert main([*words, *work, "--rows", "60"]) == 0
     fill(small_disk, leave=65536)
     capsys.readouterr()
-    said = refusal(*words, *work, "--rows", "50", work=small_disk / "work")
-    assert "no room left in" in said and "make room or name another folder" in said
+    message = refusal(*words, *work, "--rows", "50", work=small_disk / "work")
+    assert "no room left in" in message and "make room or name another folder" in message
     (small_disk / "filler").unlink()
     assert main([*words, *work, "--rows", "50", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["draft"].endswith("0002") and facts["run"]["calls"] == 0
 
 
-def test_a_build_that_outgrows_its_disk_says_so_and_what_it_asked_is_not_asked_again(
+def test_a_build_that_fills_its_disk_keeps_the_answers_it_has(
     small_disk: Path, tmp_path: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "long.py").write_text(LONG_ANSWERS, encoding="utf-8")
     words = asking(f"scripted:{tmp_path / 'long.py'}", tmp_path, rows=400)
     words += ["--rows", "400", "--concurrency", "8", "--work", str(small_disk / "work")]
-    said = refusal(*words, work=small_disk / "work")
-    assert "no room left" in said and str(small_disk) in said
+    message = refusal(*words, work=small_disk / "work")
+    assert "no room left" in message and str(small_disk) in message
     resize(small_disk, megabytes=32)
     assert main([*words, "--json"]) == 0
     run = json.loads(capsys.readouterr().out)["run"]
     assert run["reused"] > 100 and run["calls"] + run["reused"] == 1600
 
 
-def test_a_release_without_room_says_so_and_leaves_nothing(
+def test_a_release_without_room_is_refused_and_leaves_nothing(
     small_disk: Path, work: Path, refusal: Refusal
 ) -> None:
     fill(small_disk)
     before = sorted(small_disk.iterdir())
-    said = refusal("release", "instructions", "--to", str(small_disk / "released"))
-    assert f"no room left in {small_disk}" in said and "nothing was changed" in said
+    message = refusal("release", "instructions", "--to-folder", str(small_disk / "released"))
+    assert f"no room left in {small_disk}" in message and "nothing was changed" in message
     assert sorted(small_disk.iterdir()) == before
 
 
 @pytest.fixture
 def closed_folder() -> Iterator[Path]:
-    """A folder in which this process may not write; root is held to permissions like anybody."""
+    """A folder in which this process may not write, not even as root."""
     with tempfile.TemporaryDirectory(prefix="potstill-") as place:
         Path(place).chmod(0o555)
         with permissions_hold():
@@ -524,7 +529,7 @@ def closed_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def permissions_hold() -> Iterator[None]:
-    """Without the capabilities by which root reads and writes whatever it likes (capset(2)).
+    """Without the capabilities by which root reads and writes everything (capset(2)).
 
     Another user would not do: the clone may be in a folder that only root can enter.
     """
@@ -545,38 +550,38 @@ def permissions_hold() -> Iterator[None]:
         assert libc.capset(header, held) == 0
 
 
-def test_a_build_without_the_right_to_write_says_so(
+def test_a_build_without_the_right_to_write_is_refused(
     closed_folder: Path, tmp_path: Path, refusal: Refusal
 ) -> None:
     words = completions(write_prompts(tmp_path, 3), tmp_path)
-    said = refusal(*words, "--work", str(closed_folder / "work"), work=closed_folder)
-    assert "permission" in said and str(closed_folder) in said and "another folder" in said
+    message = refusal(*words, "--work", str(closed_folder / "work"), work=closed_folder)
+    assert "permission" in message and str(closed_folder) in message and "another folder" in message
     assert list(closed_folder.iterdir()) == []
 
 
-def test_a_release_without_the_right_to_write_says_so(
+def test_a_release_without_the_right_to_write_is_refused(
     closed_folder: Path, work: Path, refusal: Refusal
 ) -> None:
-    said = refusal("release", "instructions", "--to", str(closed_folder / "released"))
-    assert f"no permission to write in {closed_folder}; nothing was changed" in said
+    message = refusal("release", "instructions", "--to-folder", str(closed_folder / "released"))
+    assert f"no permission to write in {closed_folder}; nothing was changed" in message
     assert list(closed_folder.iterdir()) == []
 
 
-def test_seeds_that_may_not_be_read_are_named(tmp_path: Path, refusal: Refusal) -> None:
+def test_unreadable_seeds_are_named(tmp_path: Path, refusal: Refusal) -> None:
     seeds = write_seeds(tmp_path)
     seeds.chmod(0)
     with permissions_hold():
-        said = refusal(*instructions(seeds, tmp_path))
-    assert "seeds.jsonl cannot be read" in said
+        message = refusal(*instructions(seeds, tmp_path))
+    assert "seeds.jsonl cannot be read" in message
 
 
-def test_two_builds_of_one_set_do_not_work_in_one_folder(
+def test_a_second_build_of_a_set_in_one_folder_is_refused(
     tmp_path: Path, work: Path, refusal: Refusal
 ) -> None:
     with folder_lock(work / "completions"):
-        said = refusal(*completions(write_prompts(tmp_path, 3), tmp_path))
-    assert f"another build is running in {work / 'completions'} (process {os.getpid()})" in said
-    assert "wait for it, or name another folder with --work" in said
+        message = refusal(*completions(write_prompts(tmp_path, 3), tmp_path))
+    assert f"another build is running in {work / 'completions'} (process {os.getpid()})" in message
+    assert "wait for it, or name another folder with --work" in message
 
 
 def test_a_work_folder_that_is_a_file_is_refused(tmp_path: Path, refusal: Refusal) -> None:
@@ -586,43 +591,41 @@ def test_a_work_folder_that_is_a_file_is_refused(tmp_path: Path, refusal: Refusa
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
-def test_another_release_in_the_folder_stays_as_it_is(
+def test_another_release_in_the_folder_is_not_changed(
     tmp_path: Path, work: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    to = ("--to", str(tmp_path / "released"))
+    to = ("--to-folder", str(tmp_path / "released"))
     assert main(["release", "instructions", "--work", str(work), *to]) == 0
     before = file_bytes(tmp_path / "released")
     assert main([*build_words(tmp_path, rows=10), "--seed", "7"]) == 0
     capsys.readouterr()
-    said = refusal("release", "instructions", *to)
-    assert "holds something other than this release; nothing was changed" in said
-    assert "give another folder, or remove that one" in said
+    message = refusal("release", "instructions", *to)
+    assert "holds something other than this release; nothing was changed" in message
+    assert "give another folder, or remove that one" in message
     assert file_bytes(tmp_path / "released") == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".making-")] == []
 
 
-def test_a_folder_of_somebody_elses_files_is_no_place_for_a_release(
-    tmp_path: Path, refusal: Refusal
-) -> None:
+def test_a_release_does_not_overwrite_other_files(tmp_path: Path, refusal: Refusal) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("unsaved", encoding="utf-8")
-    said = refusal("release", "instructions", "--to", str(tmp_path / "mine"))
-    assert "holds something other" in said
+    message = refusal("release", "instructions", "--to-folder", str(tmp_path / "mine"))
+    assert "holds something other" in message
     assert file_bytes(tmp_path / "mine") == {"thesis.txt": b"unsaved"}
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     assert str(tmp_path / "file") in refusal(
-        "release", "instructions", "--to", str(tmp_path / "file")
+        "release", "instructions", "--to-folder", str(tmp_path / "file")
     )
 
 
 @pytest.mark.parametrize("verb", ["show", "release"])
-def test_a_set_that_was_never_built_is_named_with_the_command_that_builds_it(
+def test_a_set_without_a_draft_is_named_with_the_command_that_builds_it(
     verb: str, tmp_path: Path, refusal: Refusal
 ) -> None:
-    more = ("--to", str(tmp_path / "released")) if verb == "release" else ()
-    said = refusal(verb, "completions", *more)
-    assert "there is no draft of 'completions'" in said
-    assert "`potstill build completions`" in said and "--work" in said
+    more = ("--to-folder", str(tmp_path / "released")) if verb == "release" else ()
+    message = refusal(verb, "completions", *more)
+    assert "there is no draft of 'completions'" in message
+    assert "`potstill build completions`" in message and "--work" in message
     assert not (tmp_path / "released").exists()
 
 
@@ -630,13 +633,13 @@ def test_a_set_that_was_never_built_is_named_with_the_command_that_builds_it(
 
 
 @pytest.mark.parametrize("verb", ["build", "show", "release"])
-def test_a_misspelt_recipe_is_told_the_nearest_name(
+def test_the_nearest_name_is_offered_for_a_misspelt_recipe(
     verb: str, tmp_path: Path, refusal: Refusal
 ) -> None:
-    more = ("--to", str(tmp_path / "released")) if verb == "release" else ()
-    said = refusal(verb, "instrutions", *more)
+    more = ("--to-folder", str(tmp_path / "released")) if verb == "release" else ()
+    message = refusal(verb, "instrutions", *more)
     expected = "there is no recipe 'instrutions'; there are completions, constitution, "
-    assert said == f"{expected}instructions, ultrafeedback; did you mean 'instructions'?"
+    assert message == f"{expected}instructions, ultrafeedback; did you mean 'instructions'?"
 
 
 @pytest.mark.parametrize(
@@ -646,12 +649,12 @@ def test_a_misspelt_recipe_is_told_the_nearest_name(
         ["build", "--json", "complitions", "--prompts", "x.txt", "--samples", "2"],
     ],
 )
-def test_a_misspelt_recipe_is_found_wherever_it_stands(words: list[str], refusal: Refusal) -> None:
-    said = refusal(*words)
-    assert "no recipe 'complitions'" in said and "did you mean 'completions'?" in said
+def test_a_misspelt_recipe_is_named_after_flags_too(words: list[str], refusal: Refusal) -> None:
+    message = refusal(*words)
+    assert "no recipe 'complitions'" in message and "did you mean 'completions'?" in message
 
 
-def test_a_recipe_may_stand_after_its_flags(
+def test_a_recipe_may_come_after_its_flags(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verb, name, *flags = build_words(tmp_path, name="completions", rows=2)

@@ -1,4 +1,4 @@
-"""Command lines: words in any order, near names offered, and one line for whatever is wrong."""
+"""Command lines: words in any order, near names offered, one line for every error."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def test_wrong_usage_is_answered_with_one_line_and_ends_with_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for line, wrong in WRONG.items():
-        status, said = answer(line.split(), capsys)
-        assert (status, wrong in said) == (2, True), (line, said)
+        status, message = answer(line.split(), capsys)
+        assert (status, wrong in message) == (2, True), (line, message)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,7 +125,7 @@ def test_the_spellings_of_before_are_accepted() -> None:
         assert one == other, before
 
 
-# --- whatever is typed
+# --- hostile words
 
 HOSTILE = (
     *(
@@ -200,7 +200,7 @@ def hostile(line: list[str]) -> Iterator[list[str]]:
     "verb",
     [pytest.param(verb, marks=[pytest.mark.slow] if verb in SLOW else []) for verb in VERBS],
 )
-def test_nothing_that_is_typed_ends_in_a_traceback(
+def test_no_hostile_word_ends_in_a_traceback(
     verb: str, valid: dict[str, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert set(valid) == set(VERBS)

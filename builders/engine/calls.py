@@ -49,6 +49,11 @@ class Call:
         return self.key.hex()[:16]
 
     @property
+    def asked(self) -> str | list[dict[str, Any]]:
+        """The prompt, under the name by which .py files of the scripted teacher have read it."""
+        return self.prompt
+
+    @property
     def text(self) -> str:
         """The prompt as one text: the last message, or the text to continue."""
         return self.prompt if isinstance(self.prompt, str) else str(self.prompt[-1]["content"])

@@ -97,7 +97,7 @@ LABELS = re.compile(r"^(Text [0-9]+ <[a-z0-9]+>)$", re.MULTILINE)
 
 def answer(call):
     number = int(call.id[:6], 16)
-    if isinstance(call.prompt, str):
+    if isinstance(call.asked, str):
         if call.text.endswith("Is it classification?"):
             return "No"
         return f"Say {number} in words.\\n10. Explain {number}.\\nInput: {number}\\nOutput: it"

@@ -109,36 +109,36 @@ def answer(call):
             for place, label in enumerate(labels)
         ]
         return json.dumps({"ratings": ratings})
-    if "[[4]]" in str(call.prompt):
+    if "[[4]]" in str(call.asked):
         return f"It is good.\\n[[{number % 10 + 1}]]"
     return f"It is good.\\n[[{'AB'[number % 2]}]]"
 """
 
 IDS = {
     "instructions": {
-        "default": "6 8109e61e554b0821",
-        "calls": "17 10076004c81f37f2",
-        "dropped": "4 b60695653f9731b7",
+        "default": "6 1169d95b4694d531",
+        "calls": "17 6939ae90ffd81699",
+        "dropped": "4 0a337ea0a82fea00",
     },
     "completions": {
-        "default": "6 10b4b4a890884910",
-        "calls": "48 546b29372766c7ae",
-        "dropped": "18 3e6afbd7a081220f",
+        "default": "6 04295ad3a7b8bb99",
+        "calls": "48 5c0d7a0a8374867f",
+        "dropped": "18 bbef6d59d94a6190",
     },
     "constitution": {
-        "default": "3 89a1a2c8c7af0846",
+        "default": "2 de783d0ed7692860",
         "revisions": "8 e27a8cd556cbd588",
         "chains": "8 e27a8cd556cbd588",
-        "calls": "80 4f9a01db080cdfd2",
-        "dropped": "5 f3cb9e9622d17caa",
+        "calls": "80 7177db2a50521ee5",
+        "dropped": "6 85bdda2145b91ced",
     },
     "ultrafeedback": {
         "default": "8 9916d5fb55a51510",
         "rated": "32 19ad8d17e959e3dc",
-        "unpaired": "32 9c42dcc3381b38ce",
-        "all_pairs": "48 9bc884b9945f9d89",
-        "margin": "7 353a91066db9c401",
-        "calls": "192 754d94032c139261",
+        "unpaired": "32 ab9b86d80a6b6243",
+        "all_pairs": "48 5321d2a553e1183a",
+        "margin": "8 9916d5fb55a51510",
+        "calls": "192 ec6c0b5324228cca",
         "dropped": "0 e3b0c44298fc1c14",
     },
 }

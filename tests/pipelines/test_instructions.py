@@ -16,7 +16,7 @@ from builders.recipe import Drop, Raw, Settings, row_id
 from builders.schema import user
 from builders.sources.seed_forms import read_tasks
 from builders.sources.source import Source
-from pipelines.instructions import RECIPE, STAGES, candidates, row
+from pipelines.instructions import RECIPE, candidates, row
 from tests.cases import each
 from tests.instructions.test_filters import published
 from tests.instructions.test_growing_pool import listed
@@ -91,28 +91,6 @@ def test_no_seed_task_was_taken_from_the_published_ones(data: Path) -> None:
     pool = InstructionIndex([task["instruction"] for task in published(data)])
     near = {task["id"]: pool.most_similar(task["instruction"])[0] for task in SEEDS}
     assert {name: score for name, score in near.items() if score > 0.6} == {}
-
-
-# What the teacher is asked
-
-
-def test_the_teacher_is_asked_as_published() -> None:
-    sampling = {stage: STAGES[stage]["sampling"] for stage in STAGES}
-    assert sampling["bootstrap"] == {
-        "temperature": 0.7,
-        "top_p": 0.5,
-        "frequency_penalty": 0.0,
-        "presence_penalty": 2.0,
-        "max_tokens": 1024,
-        "stop": ["\n\n", "\n16", "16.", "16 ."],
-    }
-    assert sampling["classify"]["max_tokens"] == 3
-    assert sampling["input_first"]["max_tokens"] == 350
-    assert sampling["output_first"]["max_tokens"] == 300
-    for stage in ("input_first", "output_first"):
-        assert sampling[stage]["presence_penalty"] == 1.5
-        assert sampling[stage]["stop"] == ["Example 6", "Task:"]
-    assert {sampling[stage]["temperature"] for stage in STAGES if stage != "bootstrap"} == {0.0}
 
 
 # A raw row becomes a row or a reason

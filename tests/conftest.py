@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.hubs import hub, repo, running_hub  # noqa: F401 - fixtures of the embedded Hub
+from tests.hubs import hub, repo, running_hub, short_waits  # noqa: F401 - fixtures of the embedded Hub
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -23,19 +24,41 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.pop("POTSTILL_API_KEY", None)
 
 
-@pytest.fixture(autouse=True)
-def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection to anywhere but this machine fails the test that makes it."""
-    connect = socket.socket.connect
+@pytest.fixture(scope="session", autouse=True)
+def reached() -> Iterator[list[str]]:
+    """The hosts that tests tried to reach; only this machine can be."""
+    tried: list[str] = []
+    connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
 
-    def guarded(self: socket.socket, address: Any) -> None:
+    def check(host: Any) -> None:
+        host = host.decode() if isinstance(host, bytes) else str(host or "localhost")
+        with contextlib.suppress(ValueError):
+            if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+                return
+        tried.append(host)
+        raise OSError(f"a test tried to reach {host!r}; only loopback is allowed")
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
         if self.family in (socket.AF_INET, socket.AF_INET6):
-            host = address[0]
-            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-                raise AssertionError(f"a test tried to reach {host!r}; only loopback is allowed")
+            check(address[0])
         connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    def guarded_getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
+        check(host)
+        return getaddrinfo(host, *rest, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+        yield tried
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(reached: list[str]) -> Iterator[None]:
+    """A test that tries to reach anything but this machine fails, whatever caught the error."""
+    reached.clear()
+    yield
+    assert reached == [], "only loopback is allowed"
 
 
 @pytest.fixture(scope="session")

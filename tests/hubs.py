@@ -264,6 +264,15 @@ def here(patch: pytest.MonkeyPatch, home: Path, *, xet: bool = False) -> Iterato
     yield
 
 
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's waits between its own tries are short."""
+    from huggingface_hub.utils import _http
+
+    sleep = time.sleep
+    monkeypatch.setattr(_http.time, "sleep", lambda seconds: sleep(min(seconds, 0.01)))
+
+
 @pytest.fixture(scope="session")
 def running_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One Hub for the session, with its owner and two strangers; no answer of it was a 5xx."""

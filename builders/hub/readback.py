@@ -23,6 +23,9 @@ def reads_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:
     import datasets
 
     datasets.disable_progress_bars()
+    # No server but the Hub receives the set's name: neither its viewer nor what counts downloads.
+    datasets.config.USE_PARQUET_EXPORT = False
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     with client_errors(hub, repository):
         for config, files in data_files(folder).items():
             with tempfile.TemporaryDirectory(prefix="potstill-") as cache:

@@ -141,6 +141,9 @@ def dataset_records(place: str, split: str | None, revision: str | None) -> tupl
 
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it raises what matters
+    # No server but the Hub receives the name: neither its viewer nor what counts downloads.
+    datasets.config.USE_PARQUET_EXPORT = False
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     try:
         splits = datasets.get_dataset_split_names(place, revision=revision)
         split = split or ("train" if "train" in splits else splits[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -104,6 +105,7 @@ def spoken_to(hub: Any, name: str = "potstill", endpoint: str | None = None) -> 
 def reads_back_here(patch: pytest.MonkeyPatch) -> None:
     """Lets releases read back in this process, which has `datasets` loaded, not in a child."""
     import datasets
+    from huggingface_hub import hf_hub_url
 
     from builders.hub import publish, readback
 
@@ -111,6 +113,8 @@ def reads_back_here(patch: pytest.MonkeyPatch) -> None:
 
     def read_back(hub: Hub, repository: str, sha: str, folder: Path) -> None:
         patch.setattr(datasets.config, "HF_ENDPOINT", hub.endpoint)
+        url = functools.partial(hf_hub_url, repo_type="dataset", endpoint=hub.endpoint)
+        patch.setattr(datasets.load, "hf_dataset_url", url)
         patch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
         try:
             readback.reads_back(hub, repository, sha, folder)

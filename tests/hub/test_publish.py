@@ -525,9 +525,8 @@ def test_who_may_not_write_hears_so_in_a_line_without_the_token(
 
 
 def test_a_hub_that_does_not_answer_is_a_line_too(
-    make: Callable[..., ReleasePlan], hub: Any, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., ReleasePlan], hub: Any, short_waits: None
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
     nowhere = Spoken(endpoint="http://127.0.0.1:9", token="hf_none")
     with pytest.raises(HubError, match=r"http://127\.0\.0\.1:9 does not answer"):
         publish(nowhere, make("0.1.0"))
@@ -640,8 +639,8 @@ def test_without_a_token_the_set_lies_on_a_hub_in_the_box_that_anybody_reads(
         serving.stdout.close()
 
 
-def test_a_download_that_gets_no_answer_is_not_told_as_a_missing_file(
-    hub: Any, tmp_path: Path
+def test_a_download_that_gets_no_answer_is_not_reported_as_a_missing_file(
+    hub: Any, tmp_path: Path, short_waits: None
 ) -> None:
     silent = Spoken(endpoint="http://127.0.0.1:9", token=None)
     at = {"repo_id": "org/set", "repo_type": "dataset"}

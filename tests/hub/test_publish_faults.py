@@ -47,13 +47,9 @@ def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
 
 
 @pytest.fixture
-def proxy(hub: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """The way to the Hub; the client's waits between its own tries are short."""
+def proxy(hub: Any, monkeypatch: pytest.MonkeyPatch, short_waits: None) -> Iterator[Proxy]:
+    """The way to the Hub."""
     reads_back_here(monkeypatch)
-    for place in ("huggingface_hub.utils._http", "huggingface_hub.file_download"):
-        module = __import__(place, fromlist=["time"])
-        if hasattr(module, "time"):
-            monkeypatch.setattr(module.time, "sleep", lambda s: sleep(min(s, 0.01)))
     with Proxy(hub.port) as between:
         yield between
 

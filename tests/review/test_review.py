@@ -148,7 +148,7 @@ def test_what_was_accepted_is_merged_and_the_next_build_keeps_it(
     work = str(released.folder / "work")
     again = ["release", "completions", "--work", work, "--to-hub", released.repo]
     words = replace(card.read_words("completions"), version="0.2.0")
-    monkeypatch.setattr(card, "read_words", lambda name: words)
+    monkeypatch.setattr(card, "read_words", lambda *_: words)
     assert main(again) == 1
     assert f"--contributed {released.repo}" in capsys.readouterr().err
     assert main([*released.build, "--contributed", released.repo]) == 0

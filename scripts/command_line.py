@@ -1,4 +1,4 @@
-"""The words of a command line: how they are parsed and checked, and how anything is printed."""
+"""What all verbs share: parsing and checking words and flags, and printing."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _MISSING = re.compile(r"the following arguments are required: (.*)")
 
 
 def print_out(text: str) -> None:
-    """Print lines on stdout; verbs print with nothing else.
+    """Print lines on stdout; a verb prints in no other way.
 
     Raises:
-        FolderError: There is no room for them.
+        FolderError: They cannot be written.
     """
     try:
         print(_lines(text), flush=True)  # noqa: T201 - the only one
     except OSError as error:
-        # What is left in the buffer goes nowhere, else the exit would fail on it once more.
+        # The buffer still holds them: without this, the exit would fail on them again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # the reader has seen enough, as `head` does
             raise SystemExit(1) from None
@@ -39,19 +39,19 @@ def print_out(text: str) -> None:
 
 
 def print_error(program: str, error: Exception) -> None:
-    """Print one line on stderr, which names the program; of a very long one both ends."""
+    """Print an error as one line with the program's name; a very long one without its middle."""
     line = " ".join(str(error).split())
     print_err(f"{program}: {line if len(line) <= 1000 else f'{line[:700]} [...] {line[-290:]}'}")
 
 
 def print_err(text: str) -> None:
-    """Print lines on stderr: progress and errors. The work goes on if nobody can read them."""
+    """Print lines on stderr; work goes on if they cannot be written."""
     with contextlib.suppress(OSError):
         print(_lines(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _lines(text: str) -> str:
-    """Text from outside must not control a terminal."""
+    """Lines that cannot control a terminal, since they may hold text from outside."""
     return "\n".join(map(printable, text.split("\n")))
 
 
@@ -109,7 +109,7 @@ class Parser(argparse.ArgumentParser):
         return f"{flag}: {message}"
 
     def _synopsis(self) -> str:
-        """What has to be typed: the words and the required flags."""
+        """What has to be typed: the verb, its words and its required flags."""
         words = [self.prog]
         for action in self.shown():
             if not action.option_strings:
@@ -144,7 +144,7 @@ def path(value: str) -> Path:
 
 
 def count(least: int = 1, most: int = MOST) -> Callable[[str], int]:
-    """A whole number within bounds; of one that may be negative, `least` is not worth naming."""
+    """A whole number within bounds."""
     bound = f" from {least} on" if least >= 0 else ""
 
     def value(word: str) -> int:
@@ -180,7 +180,7 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def shortened(word: str) -> str:
-    """A wrong value as an error shows it."""
+    """A wrong value as an error quotes it."""
     return repr(word if len(word) <= 60 else f"{word[:60]}...")
 
 

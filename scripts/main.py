@@ -42,7 +42,10 @@ VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb. 0: done; 1: one line on stderr says what is wrong; 2: so is the usage."""
+    """Run one verb and give the exit status: 0 if done, 2 for wrong usage, else an error's.
+
+    An error is one line on stderr.
+    """
     _open_closed_streams()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -85,8 +88,8 @@ def _run(argv: Sequence[str]) -> int:
 def parsers(words: Mapping[str, Sequence[str]]) -> dict[str, Parser]:
     """The parser of `potstill` (its name is empty) and of every verb.
 
-    Only the verbs in `words` are imported and know their flags, for importing all takes a second;
-    the words given with a verb may bring further flags, as a recipe does.
+    Only the verbs in `words` are imported and have their flags, since importing all takes a second.
+    The words of a verb may add flags: a recipe adds its options.
     """
     root = Parser(prog="potstill", description=__doc__, epilog=EPILOG)
     root.add_argument("-V", "--version", action="store_true", help="Print the version of potstill.")
@@ -110,9 +113,9 @@ EPILOG = """\
 
 
 def _open_closed_streams() -> None:
-    """Give a closed stream to /dev/null, and print what an encoding lacks as an escape.
+    """Open /dev/null for a closed stream, and print what an encoding lacks as an escape.
 
-    Else the next file that is opened would be number 1 or 2, and be written into.
+    Without it the next file to be opened would get the number of stdout, and its content.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
@@ -126,7 +129,7 @@ def _open_closed_streams() -> None:
 def the_hub(
     data: Path = Path("work/hub"), *, outside: bool = True, only_reads: bool = False
 ) -> Iterator[Hub]:
-    """The Hub to speak to, chosen here and nowhere else.
+    """The Hub to use, chosen here and nowhere else.
 
     HF_ENDPOINT where it is set, huggingface.co where there is a token, else the embedded Hub with
     its data in a folder: joined if it runs, else started for the length of the block. Without

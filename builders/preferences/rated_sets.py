@@ -33,29 +33,39 @@ ONE_PAIR = ("zephyr", "mean_of_aspects", "max_min", "margin")
 FURTHER = ("unpaired", "all_pairs", "margin")  # configs in addition to `default`
 
 OPTIONS = (
-    Option("max_tokens", 0, "of one answer; 0: 1024, of the embedded teacher 64", least=0),
-    Option("judge_tokens", 0, "of one judgement; 0: 1024, of the embedded teacher 400", least=0),
+    Option("max_tokens", 0, "most tokens of an answer; 0: 1024, embedded 64", least=0),
+    Option("judge_tokens", 0, "most tokens of a judgement; 0: 1024, embedded 400", least=0),
     Option(
         "form",
         "json",
-        "in which the judge answers; JSON is held to a schema where that is possible",
+        "form of the judge's answers; JSON follows a schema where the endpoint can",
         choices=("json", "text"),
     ),
-    Option("pair", "zephyr", "the strategy that makes the pairs of `default`", choices=ONE_PAIR),
+    Option("pair", "zephyr", "strategy that makes the pairs of `default`", choices=ONE_PAIR),
     Option(
         "by",
         "mean",
-        "what answers are compared by: the ratings' mean, the critique's score, or one",
+        "measure to compare answers by: mean of the ratings, score of the critique, or one aspect",
         choices=("mean", "overall", *ASPECTS),
     ),
     Option(
         "least_margin",
         1.0,
-        "between the two of a pair, for the strategy and the config `margin`",
+        "least margin of a pair, for the strategy and the config `margin`",
         least=0.01,
     ),
-    Option("one_model", "allow", "pairs of two answers by one model", choices=("allow", "drop")),
-    Option("cut_off", "keep", "answers that the length limit cut off", choices=("keep", "drop")),
+    Option(
+        "one_model",
+        "allow",
+        "what happens to pairs of two answers by one model",
+        choices=("allow", "drop"),
+    ),
+    Option(
+        "cut_off",
+        "keep",
+        "what happens to answers that max_tokens cut off",
+        choices=("keep", "drop"),
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""Tasks as text: written into a prompt, and parsed from whatever comes back."""
+"""Tasks as text: written into a prompt, and parsed from any answer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TASKS, *_ = read_tasks(Source(place=RECIPE.seeds.source))
         (" éclairs: how are they made?", ["Éclairs: how are they made?"]),
     ],
 )
-def test_a_continued_list_is_taken_apart(answer: str, instructions: list[str]) -> None:
+def test_a_continued_list_is_parsed(answer: str, instructions: list[str]) -> None:
     assert parse_list(answer) == instructions
 
 
@@ -117,7 +117,7 @@ def test_a_numbered_list_ends_with_the_next_number() -> None:
         ("Example 1\nExample 2", []),
     ],
 )
-def test_instances_with_the_input_first_are_taken_apart(
+def test_instances_with_the_input_first_are_parsed(
     answer: str, pairs: list[tuple[str, str]]
 ) -> None:
     assert parse_instances(answer, output_first=False) == pairs
@@ -138,7 +138,7 @@ def test_instances_with_the_input_first_are_taken_apart(
         ("", []),
     ],
 )  # fmt: skip
-def test_instances_with_the_label_first_are_taken_apart(
+def test_instances_with_the_label_first_are_parsed(
     answer: str, pairs: list[tuple[str, str]]
 ) -> None:
     assert parse_instances(answer, output_first=True) == pairs

@@ -1,6 +1,6 @@
 """Judges' answers as they should not be, or oddly are, and what must come out of each.
 
-`@1` stands for the first label, `#1` for its nonce. What comes out is the ratings in the order in
+`@1` is the first label, `#1` its nonce. The outcome is the ratings in the order in
 which the texts were shown, or the reason why there are none.
 """
 
@@ -21,8 +21,8 @@ REPEATED, MISSING, UNKNOWN, MIXED = (
     "mixed labels",
 )
 
-# What stands after "Rating:" for the first of two texts, with ¦ between; the second has 2.
-SAID: list[tuple[int | str, str]] = [
+# What is written after "Rating:" for the first of two texts, with ¦ between; the second has 2.
+WRITTEN: list[tuple[int | str, str]] = [
     *((rating, str(rating)) for rating in range(1, 6)),
     (4, "**4**¦*4*¦__4__¦`4`¦4.¦4 ¦\t4¦'4'¦\"4\"¦4;¦4|¦\u00a04¦4\u00a0"),
     (4, "4/5¦4 / 5¦**4/5**¦4 out of 5¦4/5."),
@@ -43,7 +43,7 @@ SAID: list[tuple[int | str, str]] = [
     (NO_NUMBER, "4 for text 1, 2 for text 2¦same as text 2"),
     ("rating absent", "N/A¦n/a¦NA¦not applicable"),
 ]
-VALUES = {said: out for out, several in SAID for said in several.split("¦")}
+VALUES = {value: out for out, several in WRITTEN for value in several.split("¦")}
 
 BOTH = "@1\nRationale: clear\nRating: 4\n\n@2\nRationale: thin\nRating: 2"
 FIRST, SECOND = BOTH.split("\n\n")
@@ -223,71 +223,71 @@ def entry(place: int, rating: Any, **more: Any) -> dict[str, Any]:
     return {"label": f"@{place}", "rationale": "so", "rating": rating, **more}
 
 
-def told(*entries: Any, **more: Any) -> str:
+def rated(*entries: Any, **more: Any) -> str:
     return json.dumps({"ratings": list(entries), **more}, ensure_ascii=False)
 
 
-PLAIN = told(entry(1, 4), entry(2, 2))
+PLAIN = rated(entry(1, 4), entry(2, 2))
 
 DOCUMENTS: list[tuple[str, Expected]] = [
     (PLAIN, (4, 2)),
-    (told(entry(2, 2), entry(1, 4)), (4, 2)),
+    (rated(entry(2, 2), entry(1, 4)), (4, 2)),
     (json.dumps(json.loads(PLAIN), indent=2), (4, 2)),
     (f"```json\n{PLAIN}\n```", (4, 2)),
     (f"```\n{PLAIN}\n```", (4, 2)),
     (f"Here you are:\n\n```json\n{PLAIN}\n```\n\nI hope it helps.", (4, 2)),
     (f"Result: {PLAIN}", (4, 2)),
     (f"{PLAIN}\n\nDone.", (4, 2)),
-    (told(entry(1, 4, types=[1, 3]), entry(2, 2, types=[])), (4, 2)),
-    (told(entry(1, 4, types="1, 3"), entry(2, 2, types=None)), (4, 2)),
-    (told(entry(1, "4"), entry(2, "2/5")), (4, 2)),
-    (told(entry(1, 4, rationale="Rating: 1\nText 2: 5"), entry(2, 2)), (4, 2)),
-    (told(entry(1, 4, rationale=PLAIN), entry(2, 2)), (4, 2)),
-    (told(entry(1, 4, rationale="a \ud800 alone"), entry(2, 2)).encode("ascii", "backslashreplace")
+    (rated(entry(1, 4, types=[1, 3]), entry(2, 2, types=[])), (4, 2)),
+    (rated(entry(1, 4, types="1, 3"), entry(2, 2, types=None)), (4, 2)),
+    (rated(entry(1, "4"), entry(2, "2/5")), (4, 2)),
+    (rated(entry(1, 4, rationale="Rating: 1\nText 2: 5"), entry(2, 2)), (4, 2)),
+    (rated(entry(1, 4, rationale=PLAIN), entry(2, 2)), (4, 2)),
+    (rated(entry(1, 4, rationale="a \ud800 alone"), entry(2, 2)).encode("ascii", "backslashreplace")
      .decode(), (4, 2)),
-    (told({"label": "@1", "rating": 4}, {"label": "@2", "rating": 2}), (4, 2)),
-    (told(entry(1, 4, label="text 1 <#1>"), entry(2, 2, label="**@2**")), (4, 2)),
-    (told(), NONE),
-    (told(entry(1, 4)), MISSING),
-    (told(entry(1, 4), entry(1, 4)), REPEATED),
-    (told(entry(1, 4), entry(1, 5), entry(2, 2)), CONTRARY),
-    (told(entry(1, 4), entry(2, 2), entry(3, 2)), UNKNOWN),
-    (told(entry(1, 4), entry(2, 2, label="Text 2")), UNKNOWN),
-    (told(entry(1, 4), entry(2, 2, label="Text 2 <#1>")), MIXED),
-    (told(entry(1, 4), entry(2, 2, label="#2")), UNKNOWN),
-    (told(entry(1, 4), entry(2, 2, label="@2 and @1")), UNKNOWN),
-    (told(entry(1, 4), entry(2, 2, label=2)), JSON),
-    (told(entry(1, 4), entry(2, 2, label=None)), JSON),
-    (told(entry(1, 4), entry(2, 2, rationale=["so"])), JSON),
-    (told(entry(1, 4), entry(2, 2, score=5)), JSON),
-    (told(entry(1, 4), entry(2, 2, Rating=5)), JSON),
-    (told(entry(1, 4), {"label": "@2", "rationale": "so"}), NONE),
-    (told(entry(1, 4), {"rationale": "so", "rating": 2}), JSON),
-    (told(entry(1, 4), entry(2, None)), NONE),
-    (told(entry(1, 4), entry(2, "")), NONE),
-    (told(entry(1, 4), entry(2, 2.0)), NOT_WHOLE),
-    (told(entry(1, 4), entry(2, 2.5)), NOT_WHOLE),
-    (told(entry(1, 4), entry(2, "2.5")), NOT_WHOLE),
-    (told(entry(1, 4), entry(2, 0)), RANGE),
-    (told(entry(1, 4), entry(2, 10)), RANGE),
-    (told(entry(1, 4), entry(2, -2)), RANGE),
-    (told(entry(1, 4), entry(2, 10**30)), RANGE),
-    (told(entry(1, 4), entry(2, True)), NO_NUMBER),
-    (told(entry(1, 4), entry(2, [2])), NO_NUMBER),
-    (told(entry(1, 4), entry(2, {"value": 2})), NO_NUMBER),
-    (told(entry(1, 4), entry(2, "two")), NO_NUMBER),
-    (told(entry(1, 4), entry(2, "8/10")), SCALE),
-    (told(entry(1, 4), entry(2, "N/A")), "rating absent"),
-    (told(entry(1, 4), entry(2, float("nan"))), JSON),
-    (told(entry(1, 4), entry(2, float("inf"))), JSON),
-    (told(entry(1, 4), entry(2, 2)).replace('"rating": 2', '"rating": 1e999'), NOT_WHOLE),
-    (told(entry(1, 4), entry(2, 2)).replace('"rating": 2', '"rating": 02'), JSON),
-    (told(entry(1, 4), entry(2, 2)).replace('"rating": 2', '"rating": 2, "rating": 5'), JSON),
+    (rated({"label": "@1", "rating": 4}, {"label": "@2", "rating": 2}), (4, 2)),
+    (rated(entry(1, 4, label="text 1 <#1>"), entry(2, 2, label="**@2**")), (4, 2)),
+    (rated(), NONE),
+    (rated(entry(1, 4)), MISSING),
+    (rated(entry(1, 4), entry(1, 4)), REPEATED),
+    (rated(entry(1, 4), entry(1, 5), entry(2, 2)), CONTRARY),
+    (rated(entry(1, 4), entry(2, 2), entry(3, 2)), UNKNOWN),
+    (rated(entry(1, 4), entry(2, 2, label="Text 2")), UNKNOWN),
+    (rated(entry(1, 4), entry(2, 2, label="Text 2 <#1>")), MIXED),
+    (rated(entry(1, 4), entry(2, 2, label="#2")), UNKNOWN),
+    (rated(entry(1, 4), entry(2, 2, label="@2 and @1")), UNKNOWN),
+    (rated(entry(1, 4), entry(2, 2, label=2)), JSON),
+    (rated(entry(1, 4), entry(2, 2, label=None)), JSON),
+    (rated(entry(1, 4), entry(2, 2, rationale=["so"])), JSON),
+    (rated(entry(1, 4), entry(2, 2, score=5)), JSON),
+    (rated(entry(1, 4), entry(2, 2, Rating=5)), JSON),
+    (rated(entry(1, 4), {"label": "@2", "rationale": "so"}), NONE),
+    (rated(entry(1, 4), {"rationale": "so", "rating": 2}), JSON),
+    (rated(entry(1, 4), entry(2, None)), NONE),
+    (rated(entry(1, 4), entry(2, "")), NONE),
+    (rated(entry(1, 4), entry(2, 2.0)), NOT_WHOLE),
+    (rated(entry(1, 4), entry(2, 2.5)), NOT_WHOLE),
+    (rated(entry(1, 4), entry(2, "2.5")), NOT_WHOLE),
+    (rated(entry(1, 4), entry(2, 0)), RANGE),
+    (rated(entry(1, 4), entry(2, 10)), RANGE),
+    (rated(entry(1, 4), entry(2, -2)), RANGE),
+    (rated(entry(1, 4), entry(2, 10**30)), RANGE),
+    (rated(entry(1, 4), entry(2, True)), NO_NUMBER),
+    (rated(entry(1, 4), entry(2, [2])), NO_NUMBER),
+    (rated(entry(1, 4), entry(2, {"value": 2})), NO_NUMBER),
+    (rated(entry(1, 4), entry(2, "two")), NO_NUMBER),
+    (rated(entry(1, 4), entry(2, "8/10")), SCALE),
+    (rated(entry(1, 4), entry(2, "N/A")), "rating absent"),
+    (rated(entry(1, 4), entry(2, float("nan"))), JSON),
+    (rated(entry(1, 4), entry(2, float("inf"))), JSON),
+    (rated(entry(1, 4), entry(2, 2)).replace('"rating": 2', '"rating": 1e999'), NOT_WHOLE),
+    (rated(entry(1, 4), entry(2, 2)).replace('"rating": 2', '"rating": 02'), JSON),
+    (rated(entry(1, 4), entry(2, 2)).replace('"rating": 2', '"rating": 2, "rating": 5'), JSON),
     (PLAIN.replace("}]}", '}], "ratings": []}'), JSON),
     (PLAIN.replace('"rating": 2', '"rating": ' + "9" * 5000), JSON),
-    (told(entry(1, 4), entry(2, 2), comment="x"), JSON),
-    (told(entry(1, 4), "@2: 2"), JSON),
-    (told([entry(1, 4), entry(2, 2)]), JSON),
+    (rated(entry(1, 4), entry(2, 2), comment="x"), JSON),
+    (rated(entry(1, 4), "@2: 2"), JSON),
+    (rated([entry(1, 4), entry(2, 2)]), JSON),
     ('{"ratings": {"@1": 4, "@2": 2}}', JSON),
     ('{"ratings": [4, 2]}', JSON),
     ('{"ratings": "4, 2"}', JSON),
@@ -321,8 +321,8 @@ WITH_ABSENCE: list[tuple[str, Expected]] = [
     (BOTH.replace("4", "N/A or 4"), NO_NUMBER),
     (BOTH.replace("4", "None"), NO_NUMBER),
     (BOTH.replace("4", ""), NONE),
-    (told(entry(1, "N/A"), entry(2, 2)), (None, 2)),
-    (told(entry(1, None), entry(2, 2)), NONE),
+    (rated(entry(1, "N/A"), entry(2, 2)), (None, 2)),
+    (rated(entry(1, None), entry(2, 2)), NONE),
 ]
 
 CRITIQUES: list[tuple[str, int | str]] = [

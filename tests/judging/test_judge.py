@@ -44,8 +44,8 @@ def judge(
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         status = main(["judge", *words])
-        said = capsys.readouterr()
-        return subprocess.CompletedProcess(words, status, said.out, said.err)
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(words, status, printed.out, printed.err)
 
     return run
 
@@ -197,9 +197,9 @@ def test_an_interrupted_judge_stops_at_once_and_goes_on_where_it_was(
             time.sleep(0.05)
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "every answer is in the ledger" in said
+    assert "every answer is in the ledger" in errors
     assert 0 < calls() < 120
     done = potstill(*words)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Labelled judge data is read by its columns, or as told; what is neither is said in one line."""
+"""Labelled judge data is read by its columns, known or named; a fault is one clear line."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def test_columns_are_taken_as_told(tmp_path: Path) -> None:
         {"w": "model_a", "w2": "model_b", "ann": 1, "ann2": 2.0, "x": "hello", "y": "hi"},
         {"w": "garbage", "w2": "tie", "ann": 0, "ann2": None, "x": "a", "y": "b"},
     ]
-    told = column_names("verdict=w, swapped=w2,label=ann+ann2,text_a=x,text_b=y")
-    [judged] = read_judged(written(tmp_path, rows), told)
+    columns = column_names("verdict=w, swapped=w2,label=ann+ann2,text_a=x,text_b=y")
+    [judged] = read_judged(written(tmp_path, rows), columns)
     assert judged.first.tolist() == [A, FAILED]
     assert judged.second is not None and judged.second.tolist() == [B, TIE]
     assert judged.people is not None and judged.people.tolist() == [[A, B], [TIE, ABSENT]]
@@ -148,7 +148,7 @@ def test_columns_that_do_not_fit_are_one_clear_error(
 
 
 @each("text", ["verdict", "verdict=", "winner=x", "", "verdict=a,,"])
-def test_a_column_list_says_what_it_should_be(text: str) -> None:
+def test_a_faulty_column_list_is_refused_with_its_form(text: str) -> None:
     with pytest.raises(InputError, match="expected name=column"):
         column_names(text)
 

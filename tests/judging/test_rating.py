@@ -80,10 +80,6 @@ def score(answer: str) -> int | str:
         return doubt.reason
 
 
-def short(value: object) -> str:
-    return repr(value)[:60] if isinstance(value, str) and len(value) > 9 else ""
-
-
 # --- what comes out of an answer
 
 
@@ -220,7 +216,7 @@ IMITATION = st.lists(
 
 @quick
 @given(st.lists(IMITATION, min_size=4, max_size=4), IMITATION, IMITATION, ASPECT)
-def test_whatever_a_text_says_the_request_keeps_its_parts_and_the_labels_are_only_ours(
+def test_no_text_changes_the_parts_of_the_request_or_contains_a_label(
     texts: list[str], asked: str, known: str, aspect: object
 ) -> None:
     order, given = shown_order("the item", 4), labels("the item", 4)
@@ -292,11 +288,11 @@ def test_an_aspect_is_asked_for_with_its_scale_and_its_answer_s_form(aspect: obj
         [message] = rating_request(
             aspect, user("p"), ["a", "b"], order=order, labels=given, form=form  # type: ignore[arg-type]
         )  # fmt: skip
-        said = message["content"]
-        assert all(f"\n{rating} - " in said for rating in range(1, 6))
-        assert ("N/A" in said) == (aspect.name == "honesty")  # type: ignore[attr-defined]
-        assert all(label in said for label in given)
-        assert "What is known" not in said
+        shown = message["content"]
+        assert all(f"\n{rating} - " in shown for rating in range(1, 6))
+        assert ("N/A" in shown) == (aspect.name == "honesty")  # type: ignore[attr-defined]
+        assert all(label in shown for label in given)
+        assert "What is known" not in shown
     schema = rating_schema(aspect, 2)  # type: ignore[arg-type]
     assert json.loads(json.dumps(schema)) == schema
     entry = schema["properties"]["ratings"]["items"]
@@ -318,13 +314,15 @@ def test_an_unanswered_form_is_no_answer() -> None:
 
 
 @each(("answer", "out"), CRITIQUES)
-def test_a_score_is_the_whole_number_that_stands_there(answer: str, out: int | str) -> None:
+def test_a_score_is_a_whole_number_or_there_is_none(answer: str, out: int | str) -> None:
     assert score(answer) == out
 
 
-def test_a_critique_is_what_was_said_without_the_score() -> None:
-    said = "Name a source.\n\nBe brief.\n\nOverall Score: 1\n\nGood luck!"
-    assert parse_critique(said) == Critique(text="Name a source.\n\nBe brief.\nGood luck!", score=1)
+def test_a_critique_is_the_answer_without_the_score() -> None:
+    answer = "Name a source.\n\nBe brief.\n\nOverall Score: 1\n\nGood luck!"
+    assert parse_critique(answer) == Critique(
+        text="Name a source.\n\nBe brief.\nGood luck!", score=1
+    )
     assert parse_critique('{"critique": " Brief. ", "score": 10}') == Critique(
         text="Brief.", score=10
     )

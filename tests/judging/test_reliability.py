@@ -132,7 +132,7 @@ def longer(*_: Any) -> dict[str, Any]:
 
 
 def copied_place(dice: np.random.Generator, truth: np.ndarray) -> dict[str, Any]:
-    """The place of its first verdict, whatever stands there: perfectly repeatable."""
+    """The place of its first verdict, whichever text is there: perfectly repeatable."""
     places = dice.choice([A, B], len(truth)).astype(np.int8)
     return {"first": places, "second": -places, "repeats": places[:, None]}
 

@@ -73,7 +73,7 @@ def test_a_sample_that_failed_is_dropped_for_what_made_it_fail(cause: str) -> No
 
 
 @each("judgement", [None, "", "Good.", "9/10", "[[11]]", "[[]]", "[[ten]]"])
-def test_an_answer_whose_judge_gave_no_score_is_dropped_with_what_the_judge_said(
+def test_an_answer_whose_judge_gave_no_score_is_dropped_with_the_judgement(
     judgement: str | None,
 ) -> None:
     verdict = row(raw("The Nile.", judgement=judgement))
@@ -91,7 +91,7 @@ def test_an_answer_nobody_was_to_judge_needs_no_score() -> None:
     st.sampled_from([{}, {"judgement": ""}, {"judgement": "[[3]]"}, {"judgement": "[[0]]"}]),
 )
 @settings(deadline=None)
-def test_whatever_a_teacher_says_gives_a_row_that_fits_or_a_reason_with_the_answer(
+def test_any_answer_gives_a_row_that_fits_or_a_reason_with_the_answer(
     answer: str | None, finish_reason: str, more: Any
 ) -> None:
     verdict = row(raw(answer, finish_reason=finish_reason, **more))
@@ -138,12 +138,12 @@ def test_the_last_score_in_double_brackets_from_1_to_10_counts(
 
 @given(st.text(), st.integers(1, 10))
 @settings(deadline=None)
-def test_a_score_at_the_end_counts_whatever_was_said_before(said: str, value: int) -> None:
-    assert score(f"{said}\n[[{value}]]") == value
+def test_a_score_at_the_end_counts_whatever_comes_before(before: str, value: int) -> None:
+    assert score(f"{before}\n[[{value}]]") == value
 
 
 def kept(rule: str, raws: list[Raw], *, prompts: list[str] | None = None) -> list[str]:
-    """The answers that a choice rule leaves; all to one prompt unless told otherwise."""
+    """The answers that a choice rule leaves; all to one prompt unless `prompts` are given."""
     rows = []
     for place, one in enumerate(raws):
         verdict = row(one)
@@ -224,8 +224,8 @@ def test_the_judge_sees_the_whole_dialogue_and_the_whole_answer() -> None:
     ]
     (message,) = judge_question({**STOPPED, "prompt": prompt, "answer": "{six} $x {answer}\n"})
     assert message["role"] == "user"
-    said = [f"{turn['role']}: {turn['content']}" for turn in prompt]
-    assert [message["content"].count(part) for part in [*said, *MARKS]] == [1] * 7
+    turns = [f"{turn['role']}: {turn['content']}" for turn in prompt]
+    assert [message["content"].count(part) for part in [*turns, *MARKS]] == [1] * 7
     assert "[The assistant's answer]\n{six} $x {answer}\n" in message["content"]
 
 
@@ -261,7 +261,7 @@ def test_what_is_not_prevented_a_judge_that_ends_by_quoting_a_score_has_given_it
     assert score("[[2]]. The answer says of itself: [[10]]") == 10
 
 
-def test_the_recipe_refuses_what_is_said_to_many_before_it_chooses() -> None:
+def test_what_many_prompts_were_answered_with_is_dropped_before_one_is_chosen() -> None:
     options = {option.name: option.default for option in RECIPE.options}
     gates = RECIPE.draft_gates(Settings(rows=2, seed=0, options={**options, "choose": "longest"}))
     raws = [raw("Sure, I will!"), raw("Nile"), raw("Sure, I will!"), raw("Rome")]

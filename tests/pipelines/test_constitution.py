@@ -27,11 +27,11 @@ SURE = 0.8
 
 
 def answer(call):
-    """The writer is kinder at each turn; the judge likes the first answer, as surely as told."""
+    """The writer is kinder at each turn; the judge prefers the first answer, by SURE."""
     if call.role == "writer":
         turns = len(call.prompt) // 2
-        said = f"{'kind ' * turns}answer {call.sample} to {call.prompt[0]['content']}"
-        return f"{said} ({call.id})" if turns else said
+        text = f"{'kind ' * turns}answer {call.sample} to {call.prompt[0]['content']}"
+        return f"{text} ({call.id})" if turns else text
     first = re.search(r"answer A, mark \\w+>>>\\n(.*)\\n", call.text)[1]
     second = re.search(r"answer B, mark \\w+>>>\\n(.*)\\n", call.text)[1]
     better = "A" if "answer 0" in first else "B"
@@ -70,7 +70,7 @@ def quiet(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 # --- the constitution
 
 
-def test_the_shipped_constitution_holds_sixteen_of_each_and_says_what_they_cover() -> None:
+def test_the_shipped_constitution_holds_sixteen_of_each_with_the_harms_they_cover() -> None:
     shipped = read_constitution(constitution_file(SHIPPED))
     assert len(shipped.revisions) >= 16 and len(shipped.comparisons) >= 16
     texts = [one.critique for one in shipped.revisions] + [
@@ -92,8 +92,8 @@ def test_a_constitution_of_one_s_own_is_named_without_its_path(
     file = tmp_path / "mine.toml"
     file.write_text(GOOD)
     facts = built(tmp_path, "--constitution", str(file), rows=3)
-    said = facts["lineage"]["settings"]["constitution"]
-    assert said.startswith("mine.toml, sha256:") and str(tmp_path) not in json.dumps(
+    file_fact = facts["lineage"]["settings"]["constitution"]
+    assert file_fact.startswith("mine.toml, sha256:") and str(tmp_path) not in json.dumps(
         facts["lineage"]
     )
     assert facts["measures"]["principles of revision"] == {"kind": 6}
@@ -171,7 +171,7 @@ def test_without_probabilities_the_judge_gives_reasons_first(
     assert only["counts"]["dropped"] == {"no verdict": 10}
 
 
-def test_a_revision_that_failed_ends_the_chain_and_the_pair_stands(
+def test_a_revision_that_failed_ends_the_chain_and_the_pair_is_kept(
     tmp_path: Path, quiet: pytest.CaptureFixture[str]
 ) -> None:
     broken = """

@@ -157,7 +157,7 @@ def test_a_rejected_instance_shows_itself_and_not_the_whole_answer() -> None:
     }
 
 
-def test_a_task_without_an_instance_shows_what_the_teacher_said() -> None:
+def test_a_task_without_an_instance_shows_the_teacher_s_answer() -> None:
     raw = {name: value for name, value in KEPT.items() if name not in ("input", "output")}
     verdict = row({**raw, "reject": "no instance"})
     assert isinstance(verdict, Drop) and verdict.evidence["answer"] == "Example 1 ..."
@@ -183,8 +183,8 @@ class Teacher:
             self.rounds.append(len(rows))
         out = []
         for raw in rows:
-            said = self.say(stage, raw["text"])
-            text, finish_reason = said if isinstance(said, tuple) else (said, "stop")
+            answer = self.say(stage, raw["text"])
+            text, finish_reason = answer if isinstance(answer, tuple) else (answer, "stop")
             self.asked.append((stage, raw["text"]))
             call = f"{len(self.asked):016x}"
             if finish_reason == "failed":
@@ -214,17 +214,17 @@ NOUNS = [
 
 
 class Inventor:
-    """Continues every list with a new task, one that it said before, and one that is too short."""
+    """Continues every list with a new task, a seed task, and a task that is too short."""
 
     def __init__(self) -> None:
-        self.said = 0
+        self.rounds = 0
 
     def __call__(self, stage: str, text: str) -> str:
         if stage == "bootstrap":
-            self.said += 1
-            dice = random.Random(self.said)
+            self.rounds += 1
+            dice = random.Random(self.rounds)
             new = " ".join(dice.sample(NOUNS, 7))
-            return f" Connect {new}.\n10. {SEEDS[self.said]['instruction']}\n11. Too short."
+            return f" Connect {new}.\n10. {SEEDS[self.rounds]['instruction']}\n11. Too short."
         if stage == "classify":
             return " Yes" if "candle" in text.split("\n\n")[-1] else " No"
         if stage == "output_first":
@@ -297,7 +297,7 @@ def test_the_pool_grows_with_what_was_accepted() -> None:
     assert shown and shown <= {instruction.rstrip(":") for instruction in accepted}
 
 
-def test_enough_candidates_end_the_rounds_and_the_count_is_told_after_each() -> None:
+def test_enough_candidates_end_the_rounds_and_the_count_is_reported_after_each() -> None:
     teacher = Teacher(Inventor())
     list(candidates(teacher, SEEDS, asked_for(31)))
     assert teacher.reported == [15, 30, 45]
@@ -359,12 +359,12 @@ def test_an_answer_that_was_cut_off_in_bootstrapping_is_dropped_whole() -> None:
     assert verdict.evidence == {"answer": " Name a fruit or two.\n10. Name a"}
 
 
-@each("said", ["", ("", "length"), ("no answer", "failed"), "\n10. \n11."])
-def test_a_teacher_that_gives_no_candidate_is_not_asked_for_ever(said: Any) -> None:
-    teacher = Teacher(lambda *_: said)
+@each("answer", ["", ("", "length"), ("no answer", "failed"), "\n10. \n11."])
+def test_a_teacher_that_gives_no_candidate_is_not_asked_for_ever(answer: Any) -> None:
+    teacher = Teacher(lambda *_: answer)
     raws = list(candidates(teacher, SEEDS, asked_for(100)))
     assert len(teacher.asked) == 50 and {stage for stage, _ in teacher.asked} == {"bootstrap"}
-    assert len(raws) == (50 if isinstance(said, tuple) else 0)
+    assert len(raws) == (50 if isinstance(answer, tuple) else 0)
 
 
 @each("stage", ["bootstrap", "classify", "input_first", "output_first"])
@@ -372,8 +372,9 @@ def test_a_row_that_failed_at_any_stage_comes_out_as_failed(stage: str) -> None:
     inventor = Inventor()
 
     def say(at: str, text: str) -> str | tuple[str, str]:
-        said = inventor(at, text)
-        return ("nobody answered", "failed") if at == stage and len(text) % 3 == 0 else said
+        if at == stage and len(text) % 3 == 0:
+            return "nobody answered", "failed"
+        return inventor(at, text)
 
     teacher = Teacher(say)
     raws = list(candidates(teacher, SEEDS, asked_for(60)))

@@ -31,12 +31,12 @@ RANK = {"excellent": 5, "good": 4, "fair": 3, "poor": 2, "useless": 1}
 
 
 def answer(call):
-    """Writers say how good they are; the judge believes them, and now and then cannot be read."""
+    """Writers name their quality; the judge believes them, and is unreadable now and then."""
     if call.role.startswith("writer"):
         return f"I am {call.model}, a {call.model} answer to {call.prompt[-1]['content']}"
     if "Criticise a text" in call.text:
-        said = call.text.rpartition("# The text\\n| I am ")[2].split(",")[0]
-        return json.dumps({"critique": f"It is {said}.", "score": 2 * RANK[said] - 1})
+        quality = call.text.rpartition("# The text\\n| I am ")[2].split(",")[0]
+        return json.dumps({"critique": f"It is {quality}.", "score": 2 * RANK[quality] - 1})
     if SPOILED(call):
         return "Text 1 is the best of them, I would say 4 or 5."
     found = TEXTS.findall(call.text)
@@ -107,7 +107,7 @@ def test_principles_are_drawn_from_the_named_table_by_the_prompt_s_source(
     capsys.readouterr()
 
 
-def test_every_table_gives_whole_hundreds_and_only_principles_that_have_words() -> None:
+def test_the_weights_of_a_table_add_up_to_100_and_every_principle_has_wordings() -> None:
     for table in TABLES.values():
         assert "other" in table and all(sum(odds.values()) == 100 for odds in table.values())
         assert {name for odds in table.values() for name in odds} == set(PRINCIPLES)
@@ -130,7 +130,7 @@ def test_a_source_is_known_by_its_name(source: str, like: str) -> None:
     assert kind(source) == like
 
 
-def test_the_shipped_prompts_are_sixty_of_five_kinds_and_what_is_known_comes_along() -> None:
+def test_the_shipped_prompts_are_sixty_of_five_kinds_and_keep_their_reference() -> None:
     rows, _, left_out = read_prompts(Source(place=RECIPE.seeds.source), RECIPE.seeds.keeps)
     assert len(rows) == 60 and left_out == {}
     assert set(Counter(row["source"] for row in rows).values()) == {12}
@@ -151,7 +151,7 @@ def test_the_example_row_of_the_module_is_what_the_recipe_makes() -> None:
     assert example["id"] == row_id(example["prompt"])
 
 
-def test_the_better_model_is_chosen_wherever_the_judge_saw_it(
+def test_the_better_model_is_chosen_at_any_place_before_the_judge(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = built(tmp_path)
@@ -173,7 +173,7 @@ def test_the_better_model_is_chosen_wherever_the_judge_saw_it(
     assert {row["role"] for row in rows_of(facts["draft"], "calls")} >= {"writer_1", "judge"}
 
 
-def test_every_further_config_rests_on_the_same_answers(
+def test_every_extra_config_is_made_of_the_same_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = built(tmp_path)
@@ -187,7 +187,7 @@ def test_every_further_config_rests_on_the_same_answers(
         assert pair["margin"] == pair["score_chosen"] - pair["score_rejected"] >= 1
 
 
-def test_a_rating_that_cannot_be_read_is_asked_again_and_every_try_is_kept(
+def test_an_unreadable_rating_is_asked_for_again_and_every_try_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = built(tmp_path, spoiled="lambda call: call.sample < 2")
@@ -200,7 +200,7 @@ def test_a_rating_that_cannot_be_read_is_asked_again_and_every_try_is_kept(
     assert all(row["helpfulness"] for row in rows_of(facts["draft"], "rated"))
 
 
-def test_after_three_times_again_a_rating_is_absent_and_nobody_guesses_it(
+def test_after_three_more_tries_a_rating_is_absent_and_not_guessed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = built(tmp_path, "--pair", "mean_of_aspects", spoiled="lambda call: True")
@@ -216,16 +216,16 @@ def test_after_three_times_again_a_rating_is_absent_and_nobody_guesses_it(
 
 
 @pytest.mark.parametrize("pair", ["zephyr", "mean_of_aspects", "max_min", "margin"])
-def test_a_set_that_one_model_wrote_says_so(
+def test_a_set_that_one_model_wrote_is_reported_as_such(
     pair: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = built(tmp_path, "--pair", pair, "--by", "mean", models=["good"])
     capsys.readouterr()
-    said = "one model, good, under several principles and temperatures"
-    assert facts["measures"]["writers"] == said
+    writers = "one model, good, under several principles and temperatures"
+    assert facts["measures"]["writers"] == writers
     assert facts["counts"] == {"made": 20, "kept": 0, "dropped": {"same text": 20}}
     assert main(["show", "ultrafeedback", "--work", str(tmp_path / "work")]) == 0
-    assert said in " ".join(capsys.readouterr().out.split())
+    assert writers in " ".join(capsys.readouterr().out.split())
 
 
 def test_what_is_reported_follows_from_the_rows_alone(

@@ -145,7 +145,7 @@ def test_an_order_without_a_verdict_makes_none_and_reasons_step_in_for_probabili
         ([3, *tokens(A=0.5, B=0.5)], 0.5),
     ],
 )
-def test_a_letter_s_probability_is_read_from_whatever_an_endpoint_gives(
+def test_a_letter_s_probability_is_read_from_anything_that_an_endpoint_gives(
     given_tokens: Any, share: float | None
 ) -> None:
     found = letter_probability(given_tokens, "A", "B")
@@ -184,7 +184,7 @@ def test_two_answers_that_are_no_pair_cost_no_judge() -> None:
 
 @given(st.none() | st.text(), st.text(), st.sampled_from(["stop", "length"]))
 @settings(deadline=None)
-def test_whatever_a_teacher_says_gives_a_row_that_fits_or_a_reason(
+def test_any_two_answers_give_a_row_that_fits_or_a_reason(
     first: str | None, second: str, finish_reason: str
 ) -> None:
     raw = raw_of(sure=sure(0.9, 0.2))

@@ -1,4 +1,4 @@
-"""Pairs: the better rated answer is chosen, whoever wrote it; nothing vanishes without a reason."""
+"""Pairs: the better rated answer is chosen, by any model; nothing vanishes without a reason."""
 
 import json
 import random
@@ -110,7 +110,7 @@ def test_the_better_rated_answer_is_chosen_whoever_wrote_it(
 
 @quick
 @given(RATED_PROMPTS, POLICIES, st.sampled_from([*STRATEGIES]), st.randoms())
-def test_the_order_of_the_candidates_does_not_matter(
+def test_the_order_of_the_answers_does_not_matter(
     rated: RatedPrompt, policy: Policy, name: str, dice: Any
 ) -> None:
     shuffled = list(rated.answers)

@@ -78,7 +78,7 @@ def test_what_one_small_model_rated_is_rated_for_every_aspect_and_the_card_says_
     read = [row for row in rows if row["helpfulness"] is not None]
     assert len(read) >= 0.8 * len(rows)  # held to a schema it can be read
     assert {row["model"] for row in rows} == {MODEL}
-    # It counts up from 1 along the places, whatever stands there: the card shows the figures.
+    # It counts up from 1 along the places, whichever text is there: the card shows the figures.
     by_place = last_draft(work / "work" / "ultrafeedback").facts["measures"][
         "mean rating by place before the judge"
     ]
@@ -226,7 +226,7 @@ def test_the_report_of_the_small_judge_calls_it_unreliable_and_says_so_on_the_ca
     place = ["--work", str(work / "work")]
     again = ["build", "ultrafeedback", "--rows", "12", *place, "--from-ledger"]
     assert main([*again, "--judge-report", str(file)]) == 0
-    assert main(["release", "ultrafeedback", *place, "--to", str(tmp_path / "told")]) == 0
-    card = (tmp_path / "told" / "README.md").read_text(encoding="utf-8")
+    assert main(["release", "ultrafeedback", *place, "--to", str(tmp_path / "measured")]) == 0
+    card = (tmp_path / "measured" / "README.md").read_text(encoding="utf-8")
     assert f"The judge {MODEL}: **unreliable**." in card
     assert "| both\\_order\\_consistency |" in card

@@ -27,7 +27,7 @@ question = "Which is kinder?"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", r"no \[\[revisions\]\]"),
         ("no toml [", "not TOML"),
@@ -39,12 +39,12 @@ question = "Which is kinder?"
         (GOOD + "\n[[comparisons]]\nid = 3\n", r"\[\[comparisons\]\] 2"),
     ],
 )
-def test_a_constitution_that_does_not_hold_together_is_refused(
-    text: str, said: str, tmp_path: Path
+def test_a_constitution_with_a_fault_is_refused_and_the_fault_is_named(
+    text: str, message: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         read_constitution(file)
     with pytest.raises(InputError, match="cannot be read"):
         read_constitution(tmp_path / "absent.toml")

@@ -71,7 +71,7 @@ def test_the_longer_answer_is_the_one_of_more_characters() -> None:
     assert share not in measured()
 
 
-def test_a_mean_counts_the_ratings_that_there_are_and_says_how_many() -> None:
+def test_a_mean_counts_the_ratings_that_there_are_and_their_number() -> None:
     rows = [
         rated_row(1, honesty=1, helpfulness=5, mean=3.0, overall=10),
         rated_row(2, honesty=2, mean=2.0),
@@ -97,7 +97,7 @@ def test_ratings_are_averaged_by_the_place_at_which_the_judge_saw_the_answer() -
     assert list(by_place) == ["1", "2", "3"]
 
 
-def test_writers_are_named_and_a_single_one_is_said_to_be_single() -> None:
+def test_writers_are_named_and_a_single_one_is_reported_as_such() -> None:
     one = measured([rated_row(1), rated_row(2)])
     assert one["writers"] == "one model, m, under several principles and temperatures"
     rows = [rated_row(1, model="b"), rated_row(2, model="a", principle="kind"), rated_row(3)]

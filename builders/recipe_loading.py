@@ -98,7 +98,7 @@ def import_file(name: str, path: Path) -> ModuleType:
     """The module that a file makes under a name, executed now; its bytes are never a stale cache's.
 
     Raises:
-        Exception: Whatever the file raises.
+        Exception: Any that the file raises.
     """
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -115,7 +115,7 @@ def import_file(name: str, path: Path) -> ModuleType:
 
 @contextlib.contextmanager
 def _one_line(shown: str) -> Iterator[None]:
-    """Turns whatever importing a recipe raises into one line, with the place in a file."""
+    """Turn any error on importing a recipe into one line with its place."""
     try:
         yield
     except PotstillError:
@@ -133,6 +133,26 @@ def _one_line(shown: str) -> Iterator[None]:
         place = _place(*near[-1]) if near else shown
         reason = f"{type(error).__name__}: {error}"
         raise RecipeError(f"{place}: {reason}, on importing {shown}; fix it") from None
+
+
+@contextlib.contextmanager
+def errors_in_one_line(recipe: Recipe) -> Iterator[None]:
+    """Turn an error that passed through a recipe's own code into one line with its place.
+
+    Raises:
+        RecipeError: Its cause is the error, so that a notebook shows both.
+    """
+    try:
+        yield
+    except PotstillError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame.lineno for frame in frames if recipe.file == Path(frame.filename)]
+        if recipe.file is None or not own:
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        raise RecipeError(f"{_place(recipe.file, own[-1])}: {reason}; fix the recipe") from error
 
 
 def _place(file: str | Path, line: int | None) -> str:

@@ -21,7 +21,7 @@ from builders.engine.pool import pool_spec
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
-from builders.errors import InputError
+from builders.errors import InputError, RecipeError
 from builders.judging.reports import read_reports
 from builders.recipe import Option, Recipe
 from builders.recipe_loading import load_recipe
@@ -239,8 +239,14 @@ def _options(parser: Parser, named: Recipe) -> None:
     group = parser.add_argument_group(f"options of {named.name}")
     for option in named.options:
         meaning = f"{option.meaning[0].upper()}{option.meaning[1:]} (default: {option.default})."
+        flag = f"--{option.name.replace('_', '-')}"
+        if flag in {given for one in parser.shown() for given in one.option_strings}:
+            raise RecipeError(
+                f"{named.name} has an option {option.name!r}, and every build a flag {flag}; "
+                "rename the option"
+            )
         group.add_argument(
-            f"--{option.name.replace('_', '-')}",
+            flag,
             dest=f"option_{option.name}",
             type=_of_option(option),
             default=option.default,

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from builders import build
 from builders.drafting.draft import load_draft
-from builders.errors import InputError, PotstillError
+from builders.errors import InputError, PotstillError, RecipeError
 from builders.recipe_loading import load_recipe, recipe_names
 from builders.schema import assistant
 from scripts.main import main
+from tests.cases import each
 from tests.drafting.test_run import file_bytes
 
 PLAIN = '''
@@ -142,6 +144,11 @@ def write_recipe(folder: Path, text: str = PLAIN) -> Path:
     return folder / "echoes.py"
 
 
+def returning(row: str) -> str:
+    """The recipe with another result of `row()`."""
+    return PLAIN.replace('return {"prompt": raw["prompt"],', f"return {row}\n    {{")
+
+
 Potstill = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -265,6 +272,40 @@ def test_a_name_of_nothing_is_refused_with_what_to_give(
         with pytest.raises(PotstillError) as refused:
             load_recipe(name)
         assert re.fullmatch(line, str(refused.value)), (name, str(refused.value))
+
+
+def test_an_error_in_a_recipe_is_one_line_and_costs_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_recipe(tmp_path, PLAIN.replace('loud(raw["answer"])', 'loud(raw["anser"])'))
+    monkeypatch.chdir(tmp_path)
+    words = ["build", "./echoes.py", "--teacher", "scripted:script.jsonl", "--json"]
+    assert main(words) == 1
+    line = r"potstill: echoes\.py, line 28: KeyError: 'anser'; fix the recipe\n"
+    assert re.fullmatch(line, capsys.readouterr().err)
+    with pytest.raises(RecipeError) as raised:
+        build(file, teacher="scripted:script.jsonl", progress=False)
+    assert isinstance(raised.value.__cause__, KeyError)
+    file.write_text(returning("None"))
+    assert main(words) == 1
+    line = "potstill: echoes.py: row() gave None, expected a row or a Drop; fix it\n"
+    assert capsys.readouterr().err == line
+    file.write_text(PLAIN)
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["run"]["calls"] == 0
+    file.write_text(PLAIN.replace('Option("samples"', 'Option("rows"'))
+    assert main(words) == 1
+    assert "echoes has an option 'rows', and every build a flag --rows" in capsys.readouterr().err
+
+
+@each("row", ["{}", '{"prompt": None}', '{"prompt": [{}], "completion": []}'])
+def test_a_row_that_does_not_fit_is_dropped(
+    row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write_recipe(tmp_path, returning(row))
+    draft = build(file, teacher="scripted:script.jsonl", progress=False)
+    assert draft.counts == {"made": 4, "kept": 0, "dropped": {"schema": 4}}
 
 
 def test_words_of_a_recipe_elsewhere_are_beside_it(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from builders.engine.calls import Answer, Call
+from builders.errors import RecipeError
 from builders.recipe import Drop, Json, Raw, Recipe, Settings, row_id, short_hash
 from builders.schema import Row
 
@@ -57,10 +58,17 @@ def _decide_one(recipe: Recipe, candidate: CandidateRow) -> None:
     if isinstance(row, Drop):
         candidate.drop = row
         return
-    candidate.row = {"id": row_id(row["prompt"]), **row}
-    if problem := recipe.schema.problem(candidate.row):
+    if not isinstance(row, dict):
+        raise RecipeError(f"{recipe.name}.py: row() gave {row!r}, expected a row or a Drop; fix it")
+    candidate.row = {"id": "", **row}
+    problem = recipe.schema.problem(candidate.row)
+    if not problem and not {"id", "prompt"} & {*row}:
+        problem = "has neither an 'id' nor a 'prompt' to make it from"
+    if problem:
         reject(candidate, Drop(reason="schema", evidence={"problem": problem}))
         return
+    if "id" not in row:
+        candidate.row["id"] = row_id(row["prompt"])
     for gate in recipe.gates:
         if drop := gate(candidate.row):
             reject(candidate, drop)

@@ -25,6 +25,7 @@ from builders.engine.run_limits import RunLimits
 from builders.errors import InputError, RecipeError, TeacherError, folder_error
 from builders.judging.reports import judges_facts
 from builders.recipe import Raw, Recipe, Settings
+from builders.recipe_loading import errors_in_one_line
 from builders.schema import Row
 from builders.sources.seed_forms import read_prompts, read_tasks
 from builders.sources.source import Origin, Source
@@ -172,7 +173,7 @@ def ask_shard(spec: BuildSpec, progress: Progress) -> int:
 @contextmanager
 def open_build(spec: BuildSpec) -> Iterator[Ledger]:
     """The ledger of a build, whose folder is locked meanwhile and rid of unfinished drafts."""
-    with ExitStack() as held:
+    with ExitStack() as held, errors_in_one_line(spec.recipe):
         try:
             held.enter_context(folder_lock(spec.home))
         except OSError as error:

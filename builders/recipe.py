@@ -114,12 +114,12 @@ class Settings:
 
 
 class Run(Protocol):
-    """Runs one distilabel pipeline over rows and gives its raw rows, in the order of the rows."""
+    """Runs one distilabel pipeline over rows and returns its raw rows in the order of the rows."""
 
     def __call__(
         self, pipeline: Callable[..., Any], rows: Sequence[Raw], **wiring: Any
     ) -> list[Raw]:
-        """Give the raw rows; one that failed has the key `failed`."""
+        """The raw rows; one that failed has the key `failed`."""
         ...
 
     def made(self, rows: int) -> None:
@@ -130,7 +130,7 @@ class Run(Protocol):
 class ExtraConfig:
     """A further config of a set: the same candidates in another shape.
 
-    `rows` takes every raw row with the kept row that it became, or None, and gives rows with an
+    `rows` takes every raw row with the kept row that it became, or None, and returns rows with an
     `id` that is unique in the config.
     """
 

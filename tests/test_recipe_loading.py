@@ -288,7 +288,7 @@ def test_an_error_in_a_recipe_is_one_line_and_costs_no_answer(
     assert isinstance(raised.value.__cause__, KeyError)
     file.write_text(returning("None"))
     assert main(words) == 1
-    line = "potstill: echoes.py: row() gave None, expected a row or a Drop; fix it\n"
+    line = "potstill: echoes.py: row() returned None, expected a row or a Drop; fix it\n"
     assert capsys.readouterr().err == line
     file.write_text(PLAIN)
     assert main(words) == 0

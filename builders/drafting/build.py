@@ -91,7 +91,7 @@ def build(
         InputError: A value is wrong; nothing was asked yet.
         PotstillError: With what to do; no draft was written, and every answer is kept.
     """
-    given = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     _check_types(str, license=license, model=model, key_env=key_env, price=price)
     _check_types(
         str | Path, work=work, prices=prices, judge_report=judge_report, contributed=contributed
@@ -103,11 +103,11 @@ def build(
         timeout_s=_above_0("timeout_s", timeout_s) or TeacherSpec.timeout_s,
     )
     spec = BuildSpec(
-        recipe=given,
-        settings=given.settings(rows=rows, seed=seed, options=options, beside=_PARAMETERS),
+        recipe=loaded,
+        settings=loaded.settings(rows=rows, seed=seed, options=options, beside=_PARAMETERS),
         work=Path(work),
-        teachers=_teachers(teacher, usual, given),
-        source=_source(given, {"prompts": prompts, "seeds": seeds}),
+        teachers=_teachers(teacher, usual, loaded),
+        source=_source(loaded, {"prompts": prompts, "seeds": seeds}),
         licence=license,
         run_limits=RunLimits(
             budget=BudgetLimits(
@@ -123,7 +123,7 @@ def build(
         ),
         from_ledger=from_ledger,
         judge_reports=read_reports(Path(judge_report)) if judge_report else (),
-        contributed=read_contributions(Path(contributed), given.schema) if contributed else (),
+        contributed=read_contributions(Path(contributed), loaded.schema) if contributed else (),
     )
     shown = Progress()
     with Ticker(shown, sys.stderr) if progress else nullcontext():

@@ -39,13 +39,13 @@ def contribution(
     action: Action, row: Row, *, contributor: str, pull_request: int, commit: str
 ) -> Row:
     """A row of `contributed`; only the id of a removed row is kept."""
-    given = json_text(None if action == "removed" else row)
-    facts = (row["id"], action, given, contributor, str(pull_request), commit)
+    accepted = json_text(None if action == "removed" else row)
+    facts = (row["id"], action, accepted, contributor, str(pull_request), commit)
     return {
         "id": short_hash(*facts),
         "row_id": row["id"],
         "action": action,
-        "row": given,
+        "row": accepted,
         "contributor": contributor,
         "pull_request": pull_request,
         "commit": commit,
@@ -94,19 +94,19 @@ def take_in(candidates: MutableSequence[CandidateRow], contributions: Iterable[R
     Every row that is replaced or removed is dropped with the contributor as evidence, so that the
     counts still add up.
     """
-    last = {given["row_id"]: given for given in contributions}
+    last = {entry["row_id"]: entry for entry in contributions}
     for candidate in candidates:
-        if candidate.row is not None and (given := last.get(candidate.row["id"])):
-            reason = "removed" if given["action"] == "removed" else "replaced"
-            evidence = {"by": given["contributor"], "pull_request": given["pull_request"]}
+        if candidate.row is not None and (entry := last.get(candidate.row["id"])):
+            reason = "removed" if entry["action"] == "removed" else "replaced"
+            evidence = {"by": entry["contributor"], "pull_request": entry["pull_request"]}
             reject(candidate, Drop(reason=reason, evidence=evidence))
     candidates.extend(
-        CandidateRow(raw={}, row=json.loads(given["row"]))
-        for given in last.values()
-        if given["action"] != "removed"
+        CandidateRow(raw={}, row=json.loads(entry["row"]))
+        for entry in last.values()
+        if entry["action"] != "removed"
     )
 
 
 def contributors(contributions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many contributions each person gave, by name."""
-    return dict(sorted(Counter(given["contributor"] for given in contributions).items()))
+    return dict(sorted(Counter(entry["contributor"] for entry in contributions).items()))

@@ -59,7 +59,9 @@ def _decide_one(recipe: Recipe, candidate: CandidateRow) -> None:
         candidate.drop = row
         return
     if not isinstance(row, dict):
-        raise RecipeError(f"{recipe.name}.py: row() gave {row!r}, expected a row or a Drop; fix it")
+        raise RecipeError(
+            f"{recipe.name}.py: row() returned {row!r}, expected a row or a Drop; fix it"
+        )
     candidate.row = {"id": "", **row}
     problem = recipe.schema.problem(candidate.row)
     if not problem and not {"id", "prompt"} & {*row}:

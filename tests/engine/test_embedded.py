@@ -24,6 +24,7 @@ from builders.engine.calls import Answer, Call
 from builders.engine.embedded import MODEL, EmbeddedTeacher, model_file
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.teacher import TeacherSpec
+from builders.instructions.task_text import classification_examples, worked_examples
 from builders.sources.seed_forms import read_tasks
 from builders.sources.source import Source
 from pipelines import instructions
@@ -231,11 +232,13 @@ def test_an_answer_ends_at_its_stop_text(ask: Ask) -> None:
 def test_the_longest_prompts_of_the_recipe_leave_room_for_their_answers(ask: Ask) -> None:
     seeds = read_tasks(Source(place=instructions.RECIPE.seeds.source)).rows
     longest = max(seeds, key=lambda seed: len(seed["instruction"]))["instruction"]
-    prompts = {
-        "classify": instructions.classification_prompt(longest, seeds),
-        "output_first": instructions.instance_prompt(longest, seeds, output_first=True),
-        "input_first": instructions.instance_prompt(longest, seeds, output_first=False),
+    shots = {
+        "classify": classification_examples(seeds, of_classification=12, other=19),
+        "output_first": worked_examples(seeds, output_first=True),
+        "input_first": worked_examples(seeds, output_first=False),
     }
-    for stage, prompt in prompts.items():
+    for name, examples in shots.items():
+        stage = instructions.STAGES[name]
+        prompt = stage["prompt"].format(examples=examples, instruction=longest)
         read = ask(call(prompt, temperature=0.0, max_tokens=1)).input_tokens
-        assert read and read + instructions.STAGES[stage]["max_tokens"] <= SLOT_TOKENS
+        assert read and read + stage["sampling"]["max_tokens"] <= SLOT_TOKENS

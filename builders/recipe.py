@@ -167,7 +167,7 @@ class Recipe:
         draft_gates: Reasons that need all rows: from the raw rows and the rows that they became to
             drops by position.
         options: What the user may choose for a build.
-        views: Further configs by name, made from the same candidates.
+        extra_configs: Further configs by name, made from the same candidates.
         measures: What the set reports beside the figures of every set, by name in words: computed
             from the rows of its configs alone, so that a reader can compute it again.
         source: The paper or specification that it follows.
@@ -188,7 +188,7 @@ class Recipe:
     draft_gates: Callable[[Settings], tuple[DraftGate, ...]] = lambda _: ()
     pools: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
-    views: Mapping[str, ExtraConfig] = field(default_factory=dict)
+    extra_configs: Mapping[str, ExtraConfig] = field(default_factory=dict)
     measures: Callable[[Configs], Mapping[str, Json]] = no_measures
     source: str = ""
     file: Path | None = None
@@ -196,8 +196,8 @@ class Recipe:
     @property
     def schemas(self) -> dict[str, Schema]:
         """The schemas of its drafts and releases by config, `default` first."""
-        views = {name: view.schema for name, view in self.views.items()}
-        return {"default": self.schema, **views, "calls": CALLS, "dropped": DROPPED}
+        extra = {name: one.schema for name, one in self.extra_configs.items()}
+        return {"default": self.schema, **extra, "calls": CALLS, "dropped": DROPPED}
 
     def settings(
         self,

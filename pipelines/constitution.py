@@ -112,6 +112,6 @@ RECIPE = Recipe(
     ),
     pipeline=pipeline,
     row=row,
-    views=EXTRA_CONFIGS,
+    extra_configs=EXTRA_CONFIGS,
     measures=measures,
 )

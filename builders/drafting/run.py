@@ -103,7 +103,7 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
         spending, schemas = Spending(), recipe.schemas
         calls = call_rows(spending.of(answered.calls(ledger)), row_ids)
         rows: dict[str, Iterable[Row]] = {"default": kept, "dropped": dropped, "calls": calls}
-        rows |= {name: _config(spec, name, candidates) for name in recipe.views}
+        rows |= {name: _config(spec, name, candidates) for name in recipe.extra_configs}
         if spec.contributed:
             rows[CONFIG], schemas[CONFIG] = spec.contributed, CONTRIBUTED
 
@@ -137,18 +137,18 @@ def _lineage(spec: BuildSpec, answered: Answered) -> dict[str, Any]:
 
 
 def _config(spec: BuildSpec, name: str, candidates: Sequence[CandidateRow]) -> Iterator[Row]:
-    """The rows of `default` or of a view, each with its schema and an id of its own."""
+    """The rows of `default` or of an extra config, each with its schema and an id of its own."""
     if name == "default":
         yield from (candidate.row for candidate in candidates if candidate.row is not None)
         return
-    view, seen = spec.recipe.views[name], set[str]()
+    extra, seen = spec.recipe.extra_configs[name], set[str]()
     pairs = ((candidate.raw, candidate.row) for candidate in candidates if candidate.raw)
-    for row in view.rows(pairs, spec.settings):
-        problem = view.schema.problem(row)
+    for row in extra.rows(pairs, spec.settings):
+        problem = extra.schema.problem(row)
         if problem or row["id"] in seen:
             raise RecipeError(
-                f"{spec.recipe.name}.py, view {name!r}: row {row.get('id')!r} "
-                f"{problem or 'comes twice'}; fix the view"
+                f"{spec.recipe.name}.py, config {name!r}: row {row.get('id')!r} "
+                f"{problem or 'comes twice'}; fix its rows()"
             )
         seen.add(row["id"])
         yield row

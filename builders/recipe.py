@@ -70,6 +70,9 @@ class Seeds:
         return "seeds" if self.form == "tasks" else "prompts"
 
 
+_MOST = 1_000_000  # no option (samples, rounds, tokens) is larger, and a slip must not fill memory
+
+
 @dataclass(frozen=True)
 class Option:
     """A choice that the recipe leaves to the user; its type is its default's type.
@@ -93,7 +96,7 @@ class Option:
                 file that does not exist. The caller adds the option's name.
         """
         if not isinstance(self.default, str):
-            return number(given, type(self.default), least=self.least)
+            return number(given, type(self.default), least=self.least, most=_MOST)
         if not isinstance(given, str | Path):
             raise InputError(f"{given!r} is not a text")
         text = str(given)
@@ -273,6 +276,7 @@ def number(
     *,
     least: float | None = None,
     above: float | None = None,
+    most: int = 2**63 - 1,
 ) -> int | float:
     """A given number as `kind`, int or float.
 
@@ -285,6 +289,8 @@ def number(
             value = kind(given)
             low = (least is not None and value < least) or (above is not None and value <= above)
             if not low and (kind is int or math.isfinite(value)):
+                if value > most:
+                    raise InputError(f"{given!r} is too large; the largest is {most:,}")
                 return value
     expected = "whole number" if kind is int else "number"
     expected += "" if least is None else f" from {least:g} on"

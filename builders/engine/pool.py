@@ -71,9 +71,10 @@ def pool_spec(words: Sequence[str], usual: TeacherSpec) -> TeacherPoolSpec:
         if place.startswith(("http://", "https://")):
             try:
                 first = first or urlsplit(place).netloc
-            except ValueError as error:
+                urlsplit(place).port  # noqa: B018 - checked when it is read
+            except ValueError:  # not shown: the address may hold a password
                 raise InputError(
-                    f"{place!r} is not an address ({error}); expected one such as https://host/v1"
+                    "a teacher's address is not valid; expected one such as https://host:8000/v1"
                 ) from None
             spec = replace(spec, key_env=_key_env(usual.key_env, place, first))
         (every if role is None else roles.setdefault(role, [])).append(spec)

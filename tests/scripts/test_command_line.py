@@ -51,6 +51,7 @@ WRONG = {
     "build completions --model=": "--model: the value is empty; give one, or leave the flag out",
     "build completions --choose judge": "did you mean 'judged'?",
     "build completions --samples 0": "--samples: 0 is not a whole number",
+    "build completions --samples 9999999": "--samples: 9999999 is too large; the largest is 1,000",
     "build completions --temperature -1": "--temperature: -1.0 is not a number",
     "build completions --temperature nan": "--temperature: nan is not a number",
     "build completions --temperature warm": "--temperature: 'warm' is not a number",

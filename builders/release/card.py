@@ -5,12 +5,13 @@ Source: the Hub's dataset card specification (https://huggingface.co/docs/hub/da
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -19,6 +20,9 @@ from builders.recipe import Recipe
 from builders.recipe_loading import SHIPPED
 from builders.release.card_lint import card_data
 from builders.schema import Row, Schema
+
+if TYPE_CHECKING:
+    import jinja2
 
 CARDS = Path(__file__).resolve().parents[2] / "cards"
 _SECTIONS = ("What it is", "Use", "Limits", "Changes")
@@ -31,6 +35,8 @@ _MARKS = re.compile(r"<!-- /?(?:words: |versions -->)")
 _BODY = re.compile(
     r"\A\s*---\r?\n.*?\r?\n---[ \t]*(?:\r?\n|\Z)|<!-- versions -->.*?<!-- /versions -->", re.DOTALL
 )
+
+_front = functools.lru_cache(maxsize=4)(card_data)  # a release reads each card more than once
 
 
 class _PlainDumper(yaml.SafeDumper):  # type: ignore[misc]
@@ -108,7 +114,7 @@ def words_on(text: str) -> dict[str, str]:
         InputError: Its front matter is not YAML.
     """
     try:
-        front = card_data(text) or {}
+        front = _front(text) or {}
     except ValueError as error:
         raise InputError(f"{error}; fix the card") from None
     return front_words(front) | (_marked(text) or {"card": _BODY.sub("", text)})
@@ -140,7 +146,7 @@ def words_back(text: str) -> Words:
         InputError: A section is missing, or the front matter has no name.
     """
     sections = _marked(text)
-    front = card_data(text) or {}
+    front = _front(text) or {}
     version = _VERSION.search(sections.get("Changes", ""))
     if set(sections) != set(_SECTIONS) or "pretty_name" not in front or not version:
         raise InputError(
@@ -204,6 +210,17 @@ def front_matter(
 
 def card(front: str, words: Words, facts: Mapping[str, Any], cards: Path = CARDS) -> str:
     """The whole card. Text by teachers is in fences that it cannot close."""
+    sections = {}
+    for title, text in words.sections.items():
+        opens, closes = _marks(title)
+        sections[title] = f"{opens}\n{text}\n{closes}"
+    template = _environment(cards).get_template("template.md")
+    return template.render(front=front, words=sections, **facts)
+
+
+@functools.cache
+def _environment(cards: Path) -> jinja2.Environment:
+    """What compiles the templates of a folder, each once."""
     import jinja2
 
     environment = jinja2.Environment(  # noqa: S701 - Markdown; untrusted text goes through fenced()
@@ -217,12 +234,7 @@ def card(front: str, words: Words, facts: Mapping[str, Any], cards: Path = CARDS
     environment.filters["cell"] = cell
     environment.filters["usd"] = lambda amount: "unknown" if amount is None else f"{amount:.6g}"
     environment.filters["thousands"] = lambda number: f"{number:,}"
-    template = environment.get_template("template.md")
-    sections = {}
-    for title, text in words.sections.items():
-        opens, closes = _marks(title)
-        sections[title] = f"{opens}\n{text}\n{closes}"
-    return template.render(front=front, words=sections, **facts)
+    return environment
 
 
 def fenced(row: Row) -> str:

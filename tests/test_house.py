@@ -56,11 +56,16 @@ MOST_LINES = 400
 LINES_OF_A_PAGE = 130
 
 
-def imports(file: str, tree: ast.AST) -> Iterator[str]:
+@cache
+def imports(file: str, tree: ast.AST) -> list[str]:
     """The dotted name of all that a file imports, anywhere and in any form.
 
     `from a.b import c` gives `a.b.c`, since c may be a module.
     """
+    return list(_imports(file, tree))
+
+
+def _imports(file: str, tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -69,8 +74,13 @@ def imports(file: str, tree: ast.AST) -> Iterator[str]:
             yield from (
                 ".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names
             )
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        elif isinstance(node, ast.Call) and _called(node.func) == "import_module":
             yield ast.unparse(node.args[0]).lstrip("f").strip("'\"")
+
+
+def _called(function: ast.expr) -> str:
+    name = getattr(function, "attr", None) or getattr(function, "id", "")
+    return str(name)
 
 
 def package(module: str) -> str:
@@ -98,7 +108,7 @@ def test_an_import_is_found_in_any_place_and_form() -> None:
         "def f():\n    import a.b as c\n    from . import d\n    from ..e import f\n"
         "    importlib.import_module('g.h')\n    import_module(f'scripts.{i}')\n"
     )
-    found = list(imports("builders/release/card.py", tree))
+    found = imports("builders/release/card.py", tree)
     assert found == ["a.b", "builders.release.d", "builders.e.f", "g.h", "scripts.{i}"]
 
 

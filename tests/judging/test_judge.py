@@ -63,8 +63,8 @@ def pairs(folder: Path, rows: int = 60) -> Path:
     return path
 
 
-def test_a_table_and_a_verdict_are_printed(potstill: Run, data: Path) -> None:
-    done = potstill("judge", "--on", str(data / "faireval_gpt4_vanilla.jsonl"))
+def test_a_table_and_a_verdict_are_printed(judge: Run, data: Path) -> None:
+    done = judge("--on", str(data / "faireval_gpt4_vanilla.jsonl"))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "GPT-4/Vanilla_NoRules: 66 items"

@@ -68,11 +68,16 @@ def test_a_reader_that_was_taken_over_is_stopped(
     source = tmp_path / "rows.jsonl"
     source.write_text("{}\n")
     started = time.monotonic()
-    limits = ReadLimits(most_cpu_s=2, most_s=3, most_bytes=1_000_000, most_memory_bytes=300_000_000)
+    limits = ReadLimits(
+        most_cpu_s=1,
+        most_s=1 if case == "sleep" else 60,
+        most_bytes=1_000_000,
+        most_memory_bytes=300_000_000,
+    )
     found = read_safely(source, clean, limits)
     assert found.kind == kind
     assert found.reason
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert not (tmp_path / "big").exists() or (tmp_path / "big").stat().st_size <= 2_000_000
 
 
@@ -103,7 +108,8 @@ def test_limits_hold_for_what_is_there_not_for_what_is_declared(
 def test_a_page_that_needs_too_much_memory_is_a_fault(clean: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     table = pa.table({"text": ["x" * 20_000_000] * 8})
-    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    how = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(table, path, **how)
     no_other = {"most_ratio": 10**9, "most_bytes": 10**10, "most_cell_bytes": 10**9}
     found = read_safely(path, clean, ReadLimits(**no_other, most_memory_bytes=300_000_000))
     assert found.kind in ("memory", "crash")

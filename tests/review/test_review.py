@@ -26,6 +26,7 @@ from scripts import review_job
 from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_run import build_words
+from tests.hub.bottles import reads_back_here
 from tests.hubs import OWNER, Hub
 
 REFUSED = 3
@@ -100,7 +101,9 @@ def released(
     monkeypatch.setenv("HF_TOKEN", hub.tokens[OWNER])
     work, mine = built[built.index("--work") + 1], str(tmp_path / "work")
     shutil.copytree(work, mine)
-    assert main(["release", "completions", "--work", mine, "--to-hub", repo]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        reads_back_here(patch)
+        assert main(["release", "completions", "--work", mine, "--to-hub", repo]) == 0
     return Set(hub, repo, tmp_path, [mine if word == work else word for word in built])
 
 

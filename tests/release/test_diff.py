@@ -347,7 +347,7 @@ def test_a_draft_and_a_folder_are_compared_on_the_command_line(
     said = json.loads(done.stdout)
     assert said["demands"] == "minor" and said["configs"]["dropped"]["rows_removed"] > 0
     assert said["words_changed"] == []
-    assert "a minor change" in potstill("diff", str(first), "instructions").stdout
+    assert "needs a new minor version" in potstill("diff", str(first), "instructions").stdout
     assert "nothing changed" in potstill("diff", str(first), str(first)).stdout
     wrong = potstill("diff", str(first), "instruction")
     assert wrong.returncode == 1 and "did you mean 'instructions'" in wrong.stderr

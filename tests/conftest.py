@@ -1,4 +1,4 @@
-"""What every test gets: no network but loopback, a work folder, real data where it lies."""
+"""What every test gets: no network but loopback, a work folder, the published data if present."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def only_loopback(reached: list[str]) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of published data with known answers; a test that needs it is skipped without."""
+    """The folder of published data with known answers; without it a test is skipped."""
     if not DATA.is_dir():
         pytest.skip("the published data is not beside the project (../shared/data)")
     return DATA
@@ -71,7 +71,7 @@ def data() -> Path:
 
 @pytest.fixture
 def potstill(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the real command in a child process, in the test's own folder."""
+    """Run the real command in a child process, in the test's own folder."""
 
     def run(
         *words: str, env: dict[str, str] | None = None, cwd: Path | None = None

@@ -30,7 +30,7 @@ Kind = Literal[
     "400", "400-body", "401", "403", "404", "404-url", "500", "502", "503",  # 502 is an HTML page
     "429", "429-date", "429-plain", "429-quota",  # Retry-After: seconds, a date, none; no credit
     "html", "broken-json", "twice", "bad-utf8", "no-choices", "no-message", "null-content",  # 200
-    "reset", "reset-middle", "half", "hang",  # reset before or amid the answer, closed amid it
+    "reset", "reset-middle", "half", "hang",  # reset before or during the answer, closed during it
 ]  # fmt: skip
 GOOD = ("ok", "length", "extra-fields", "trickle")
 ROUTES = (("POST", "/v1/chat/completions"), ("POST", "/v1/completions"))
@@ -51,8 +51,8 @@ class Rule:
     _: KW_ONLY
     share: float = 1.0  # of the requests that the other conditions let through, in [0, 1]
     contains: str = ""  # text that the prompt must contain
-    when: Callable[[Body], bool] | None = None  # asked with the request's body
-    first_n: float = math.inf  # times for each prompt, after which the next rules are asked
+    when: Callable[[Body], bool] | None = None  # called with the request's body
+    first_n: float = math.inf  # times for each prompt, after which the next rules are tried
     seconds: float | None = None  # Retry-After, a trickle's length; None: 1
     latency: str | None = None  # instead of the behaviour's
 
@@ -69,13 +69,13 @@ class Behaviour:
     honour_max_tokens: bool = False
     most_per_second: float | None = None  # above it 429 with Retry-After
     most_at_once: int | None = None  # above it 429 without Retry-After
-    tell_limits: bool = False  # x-ratelimit-* headers, when most_per_second is set
+    report_limits: bool = False  # x-ratelimit-* headers, when most_per_second is set
     seed: int = 0  # of what is drawn: shares and latencies
 
 
 @dataclass(slots=True)
 class Request:
-    """What arrived and what became of it; it stands in the log from its arrival on."""
+    """What arrived and what became of it; it is in the log from its arrival on."""
 
     time: float  # seconds since the epoch
     method: str
@@ -91,7 +91,7 @@ class Request:
 
 
 def response(behaviour: Behaviour, request: Request) -> bytes:
-    """Give the body that the request's behaviour asks for."""
+    """The body that the request's behaviour asks for."""
     kind = request.behaviour
     if kind in ("html", "502"):
         return HTML
@@ -113,7 +113,7 @@ def response(behaviour: Behaviour, request: Request) -> bytes:
 
 
 def completion(behaviour: Behaviour, request: Request, text: str | None) -> Body:
-    """Give a response with this text, or one that depends on the messages and seed alone."""
+    """A response with this text, or with one that depends on the messages and seed alone."""
     kind, body, chat, finish = request.behaviour, request.body, "messages" in request.body, "stop"
     if text is None:
         key = json.dumps([body.get("messages", body.get("prompt")), body.get("seed")])
@@ -125,10 +125,10 @@ def completion(behaviour: Behaviour, request: Request, text: str | None) -> Body
         words, finish = words[: len(words) // 2 if kind == "length" else most], "length"
         text = " ".join(words)
     content = {"bad-utf8": "\ufffd" + text, "null-content": None}.get(kind, text)
-    said: Body = {"role": "assistant", "content": content} if chat else {"text": content}
+    answer: Body = {"role": "assistant", "content": content} if chat else {"text": content}
     choice: Body = {"index": 0, "finish_reason": finish, "logprobs": None}
     if kind != "no-message":
-        choice |= {"message": said} if chat else said
+        choice |= {"message": answer} if chat else answer
     if body.get("logprobs"):
         each = [{"token": word, "logprob": -0.25, "top_logprobs": []} for word in words]
         choice["logprobs"] = {"content": each}
@@ -137,13 +137,13 @@ def completion(behaviour: Behaviour, request: Request, text: str | None) -> Body
     about: Body = {"id": f"cmpl-{time.time_ns()}", "created": int(request.time)}
     about["object"] = "chat.completion" if chat else "text_completion"
     if kind == "extra-fields":
-        about["x_new"] = choice["x_new"] = said["x_new"] = {"nested": [1, None, "two"]}
+        about["x_new"] = choice["x_new"] = answer["x_new"] = {"nested": [1, None, "two"]}
     choices = [] if kind == "no-choices" else [choice]
     return about | {"model": body.get("model"), "choices": choices, "usage": usage}
 
 
 class _Script:
-    """A behaviour with what it has to remember: what was drawn, counted and let through."""
+    """A behaviour and its state: what was drawn, counted and let through."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour, self.random = behaviour, random.Random(behaviour.seed)
@@ -157,7 +157,7 @@ class _Script:
             self.delay_s(rule.latency or "none")  # raises for a wrong one
 
     def rule(self, request: Request, raw: bytes, at_once: int) -> Rule:
-        """Read the body and give the first rule that applies."""
+        """Read the body; return the first rule that applies."""
         if (request.method, request.path) == ("GET", "/v1/models"):
             return Rule("ok")
         if (request.method, request.path) not in ROUTES:
@@ -206,7 +206,7 @@ class _Script:
             now = time.time()
             headers["date"] = formatdate(now, usegmt=True)
             headers["retry-after"] = formatdate(now + seconds, usegmt=True)
-        if self.behaviour.tell_limits and self.let_through:
+        if self.behaviour.report_limits and self.let_through:
             reset_ms = (self.let_through[0] + self.window_s - time.monotonic()) * 1000
             headers["x-ratelimit-limit-requests"] = str(self.most)
             headers["x-ratelimit-remaining-requests"] = str(self.most - len(self.let_through))
@@ -262,7 +262,7 @@ class _Connection(asyncio.Protocol):
             last = self.dropped or headers.get("connection", "").lower() == "close"
 
     async def answer(self, request: Request, raw: bytes) -> None:
-        """Answer as the rule says, or do what it says instead."""
+        """Answer by the rule that applies, or do what it asks instead of answering."""
         endpoint, script, transport = self.endpoint, self.endpoint.script, self.transport
         rule = script.rule(request, raw, endpoint.at_once)
         kind = request.behaviour = rule.kind
@@ -335,13 +335,13 @@ class Endpoint:
             raise self.failures[0]
 
     def set(self, behaviour: Behaviour) -> None:
-        """Behave so from the next request on; counts of `first_n` and limits begin anew."""
+        """Behave like this from the next request on; counts of `first_n` and limits start again."""
         self.script = _Script(behaviour)
 
     @property
     def requests(self) -> list[Request]:
-        """The log: the requests that arrived; what a client has read in full is written down."""
-        if self.loop.is_running():  # a turn of the loop lets it write down what it has just sent
+        """The log: the requests that arrived; what a client has read in full is recorded."""
+        if self.loop.is_running():  # in one turn the loop records what it has just sent
             asyncio.run_coroutine_threadsafe(asyncio.sleep(0), self.loop).result(10)
         return self.arrived.copy()
 
@@ -374,10 +374,10 @@ def main() -> None:
     parser.add_argument("--log", type=Path, help="a JSONL file for the requests")
     args = parser.parse_args()
     rules = [Rule(**rule) for rule in args.behaviour.pop("rules", [])]
-    told = {"latency": args.latency, "tokens": args.tokens, **args.behaviour}
+    fields = {"latency": args.latency, "tokens": args.tokens, **args.behaviour}
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before the thread begins, which inherits it
-    with Endpoint(Behaviour(rules=rules, **told), log=args.log) as endpoint:
+    with Endpoint(Behaviour(rules=rules, **fields), log=args.log) as endpoint:
         endpoint.keep = False
         print(json.dumps({"url": endpoint.url}), flush=True)
         signal.sigwait(ends)

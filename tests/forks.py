@@ -1,7 +1,7 @@
-"""Runs the real command many times: what is slow to import is imported once, each run is a fork.
+"""Runs the real command many times: slow imports are paid once, each run is a fork.
 
-A run is a whole process of its own, in a session of its own, that ends as the command does; it can
-be sent any signal at any moment. As a process, this file is the server that forks.
+A run is a process in a session of its own that ends as the command does; it can be sent any signal
+at any moment. Run as a program, this file is the server that forks.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Run:
     def __init__(self, forks: Forks, pid: int, logs: Path, name: str) -> None:
         self.pid, self._forks = pid, forks
         self._out, self._err = logs / f"{name}.out", logs / f"{name}.err"
-        self.began = self._spoke = time.monotonic()
-        self._said = 0
+        self.began = self._printed_at = time.monotonic()
+        self._printed = 0
         self.silence_s = 0.0
 
     @property
@@ -49,11 +49,11 @@ class Run:
     def status(self) -> int | None:
         """None while it runs; negative where a signal ended it."""
         self._forks.read(0)
-        said = self._out.stat().st_size + self._err.stat().st_size
+        printed = self._out.stat().st_size + self._err.stat().st_size
         now = time.monotonic()
-        self.silence_s = max(self.silence_s, now - self._spoke)
-        if said != self._said:
-            self._said, self._spoke = said, now
+        self.silence_s = max(self.silence_s, now - self._printed_at)
+        if printed != self._printed:
+            self._printed, self._printed_at = printed, now
         return self._forks.ended.get(self.pid)
 
     def send(self, number: signal.Signals) -> None:
@@ -61,7 +61,7 @@ class Run:
             os.kill(self.pid, number)
 
     def wait(self, seconds: float = 120) -> int:
-        """Give the status at its end, having seen that no process of it is left."""
+        """Wait for its end; return its status once no process of it is left."""
         self.until(lambda: self.status is not None, seconds)
         status = self.status
         assert status is not None
@@ -72,7 +72,7 @@ class Run:
         """Wait for something to become true."""
         end = time.monotonic() + seconds
         while not true():
-            assert time.monotonic() < end, f"not in {seconds} s; it says: {self.stderr[-2000:]}"
+            assert time.monotonic() < end, f"not in {seconds} s; it printed: {self.stderr[-2000:]}"
             time.sleep(0.01)
 
 
@@ -109,10 +109,10 @@ class Forks:
         return Run(self, self._begun.pop(), logs, str(self._runs))
 
     def read(self, seconds: float) -> None:
-        """Take what the server says; wait so long for it."""
+        """Read what the server reports; wait at most this long for it."""
         assert self._server.stdout is not None
         if not select.select([self._server.stdout], [], [], seconds)[0]:
-            assert not seconds, "the server of forks says nothing"
+            assert not seconds, "the server of forks reports nothing"
             return
         *lines, self._rest = (self._rest + os.read(self._server.stdout.fileno(), 65536)).split(
             b"\n"
@@ -143,17 +143,17 @@ def processes_of(session: int) -> set[int]:
     return found
 
 
-def say(**facts: Any) -> None:
+def report(**facts: Any) -> None:
     os.write(1, json.dumps(facts).encode() + b"\n")
 
 
 def serve() -> list[str]:
-    """Fork for each order; give the words of the command to run, in the child."""
+    """Fork for each order; in the child, return the words of the command to run."""
     sys.path.insert(0, str(ROOT))
     for module in IMPORTED:
         importlib.import_module(module)
     sys.excepthook = sys.__excepthook__  # as the command has it
-    say(ready=True)
+    report(ready=True)
     waiting, rest = 0, b""
     while True:
         if select.select([0], [], [], 0.01 if waiting else 60)[0]:
@@ -167,13 +167,13 @@ def serve() -> list[str]:
                 if not pid:
                     return become(order)
                 waiting += 1
-                say(pid=pid)
+                report(pid=pid)
         while waiting:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 break
             waiting -= 1
-            say(pid=pid, status=os.waitstatus_to_exitcode(status))
+            report(pid=pid, status=os.waitstatus_to_exitcode(status))
 
 
 def become(order: dict[str, Any]) -> list[str]:

@@ -1,8 +1,8 @@
 """A real embedded Hub in a child process, and the real client of each of its users.
 
 `hub` (one for the whole session) and `repo` (a new dataset repository for a test) are fixtures of
-conftest. In process, `hub.api("ann")` is huggingface_hub's own HfApi; where a library reads its
-environment while it is imported, `hub.python(code)` runs it in a child with HF_ENDPOINT.
+conftest. In process, `hub.api("ann")` is huggingface_hub's own HfApi; a library that reads its
+environment when it is imported runs in a child with HF_ENDPOINT, by `hub.python(code)`.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ USERS = ("ann", "bob")
 _numbers = itertools.count(1)
 
 
-class Line(NamedTuple):
+class Request(NamedTuple):
     """A line of the access log."""
 
     method: str
@@ -43,27 +43,27 @@ class Hub:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.log = data / "hub.log"
-        self.said = data.with_name(f"{data.name}.stderr")
+        self.stderr = data.with_name(f"{data.name}.stderr")
         self.process: subprocess.Popen[str] | None = None
         self.endpoint = ""
         self.tokens: dict[str, str] = {}
 
     def start(self, port: int = 0) -> "Hub":
-        """Starts it; with the port of a Hub that was stopped, at its address."""
-        with self.said.open("a") as said_by_it:
+        """Start it; given the port of a stopped Hub, at its address."""
+        with self.stderr.open("a") as stderr:
             self.process = subprocess.Popen(
                 [*POTSTILL, "hub", "--port", str(port), "--hub-data", str(self.data), "--json"],
                 stdout=subprocess.PIPE,
-                stderr=said_by_it,
+                stderr=stderr,
                 text=True,
                 env=clean_environment(),
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, f"the Hub did not start:\n{self.said.read_text()}"
-        said = json.loads(line)
-        self.endpoint = said["endpoint"]
-        self.tokens[OWNER] = said["token"]
+        assert line, f"the Hub did not start:\n{self.stderr.read_text()}"
+        serving = json.loads(line)
+        self.endpoint = serving["endpoint"]
+        self.tokens[OWNER] = serving["token"]
         return self
 
     @property
@@ -84,11 +84,11 @@ class Hub:
         return self.tokens[name]
 
     def stop(self) -> int:
-        """SIGTERM, and the exit status."""
+        """Send SIGTERM; return the exit status."""
         return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL: no goodbye."""
+        """Send SIGKILL, which leaves no time to tidy up."""
         self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> int:
@@ -110,20 +110,20 @@ class Hub:
 
         return HfApi(endpoint=self.endpoint, token=self.tokens[name] if name else False)
 
-    def answers(self) -> list[Line]:
-        """The access log, oldest first; all that was answered until now is in it."""
+    def requests(self) -> list[Request]:
+        """The access log, oldest first, with every request that was answered until now."""
         mark = f"/api/mark-{next(_numbers)}"
         self.raw("GET", mark, by=None)
         until = time.monotonic() + 5
         while mark not in self.log.read_text() and time.monotonic() < until:
             time.sleep(0.005)
-        return self.answers_read()
+        return self.requests_logged()
 
-    def answers_read(self) -> list[Line]:
-        """The access log as it lies there, also when the Hub is gone."""
+    def requests_logged(self) -> list[Request]:
+        """The access log as it is on the disk, also after the Hub has stopped."""
         lines = [line.split(" ") for line in self.log.read_text().splitlines()]
         return [
-            Line(method, path, int(status))
+            Request(method, path, int(status))
             for _, method, path, status, _ in lines
             if not path.startswith("/api/mark-")
         ]
@@ -137,7 +137,7 @@ class Hub:
         by: str | None = OWNER,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """A request with its path exactly as written, as no client would tidy it."""
+        """Send a request whose path no client tidies up."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         given = {"Authorization": f"Bearer {self.tokens[by]}"} if by else {}
         try:
@@ -154,24 +154,24 @@ class Hub:
     def commit_lines(
         self, repo: str, *lines: dict[str, Any], revision: str = "main", by: str | None = OWNER
     ) -> tuple[int, dict[str, Any]]:
-        """A commit as lines of JSON, with what no client would send."""
+        """Send a commit as lines of JSON, with what no client would send."""
         header = {"key": "header", "value": {"summary": "by hand", "description": ""}}
         body = "".join(json.dumps(line) + "\n" for line in (header, *lines)).encode()
-        status, _, said = self.raw(
+        status, _, answer = self.raw(
             "POST",
             f"/api/datasets/{repo}/commit/{revision}",
             body,
             by=by,
             headers={"Content-Type": "application/x-ndjson"},
         )
-        return status, json.loads(said)
+        return status, json.loads(answer)
 
     def python(
         self, code: str, home: Path, *, by: str | None = OWNER, xet: bool = False, **more: str
     ) -> Any:
-        """Runs code in a child whose libraries know the Hub from their environment.
+        """Run code in a child whose libraries know the Hub from their environment.
 
-        The child has the user's own HF_HOME; what it gives to `tell(...)` comes back.
+        The child has an HF_HOME of its own; what it passes to `report(...)` is returned.
         """
         env = {
             **clean_environment(),
@@ -183,8 +183,8 @@ class Hub:
             "HF_TOKEN": self.tokens[by] if by else "",
             **more,
         }
-        begin = "import json\ndef tell(value):\n    print('told ' + json.dumps(value))\n"
-        # `datasets` would ask a datasets-server beside the endpoint, by a name nobody resolves.
+        begin = "import json\ndef report(value):\n    print('reported ' + json.dumps(value))\n"
+        # `datasets` would look for a datasets-server beside the endpoint, by a name nobody has.
         begin += "import datasets\ndatasets.config.USE_PARQUET_EXPORT = False\n"
         done = subprocess.run(
             [sys.executable, "-c", begin + textwrap.dedent(code)],
@@ -195,8 +195,8 @@ class Hub:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        told = [line for line in done.stdout.splitlines() if line.startswith("told ")]
-        return json.loads(told[-1].removeprefix("told ")) if told else None
+        lines = [line for line in done.stdout.splitlines() if line.startswith("reported ")]
+        return json.loads(lines[-1].removeprefix("reported ")) if lines else None
 
     def clone(self, repo: str, to: Path, *, by: str | None = None, branch: str = "main") -> Path:
         """`git clone`, with the user's token as the password."""
@@ -214,13 +214,13 @@ POTSTILL = (sys.executable, "-m", "scripts.main")
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what a person's own Hub settings would change."""
+    """The environment without a person's own settings for the Hub."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     return {**kept, "PYTHONPATH": str(ROOT), "GIT_TERMINAL_PROMPT": "0"}
 
 
 def git(folder: Path, *words: str) -> str:
-    """What git says, to itself and to nobody's configuration."""
+    """Run git without a person's configuration; return what it prints."""
     done = subprocess.run(
         ["git", *words],
         cwd=folder,
@@ -238,7 +238,7 @@ def sha256(data: bytes) -> str:
 
 
 def pointer(data: bytes) -> bytes:
-    """The text that stands in git for a large file."""
+    """The text that git holds in place of a large file."""
     return (
         f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256(data)}\nsize {len(data)}\n"
     ).encode()
@@ -251,7 +251,7 @@ def refused_with(error: Any) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def here(patch: pytest.MonkeyPatch, home: Path, *, xet: bool = False) -> Iterator[None]:
-    """Lets this process's huggingface_hub reach a Hub, with caches of its own and no token."""
+    """Let huggingface_hub in this process reach a Hub, with its own caches and no token."""
     from huggingface_hub import constants
     from huggingface_hub.utils import disable_progress_bars
 
@@ -275,24 +275,23 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def running_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """One Hub for the session, with its owner and two strangers; no answer of it was a 5xx."""
+    """One Hub for the session, with its owner and two other users; it never answers 5xx."""
     hub = Hub(tmp_path_factory.mktemp("hub") / "data")
     try:
         for name in USERS:
             hub.add_user(name)
         hub.start()
         yield hub
-        assert [line for line in hub.answers() if line.status >= 500] == []
+        assert [line for line in hub.requests() if line.status >= 500] == []
     finally:
         status = hub.stop()
-    said = hub.said.read_text()
-    assert said == ""
+    assert hub.stderr.read_text() == ""
     assert status == 0
 
 
 @pytest.fixture
 def hub(running_hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """The session's Hub, for the clients in this process."""
+    """The session's Hub, reached by the clients in this process."""
     with here(monkeypatch, tmp_path / "hf"):
         yield running_hub
 

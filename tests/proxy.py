@@ -1,7 +1,7 @@
-"""A real HTTP proxy in front of a Hub that counts requests and fails the one it is told to.
+"""A real HTTP proxy in front of a Hub that counts requests and fails a chosen one.
 
 `with Proxy(hub.port) as proxy:` has an `endpoint`; `proxy.fail(7, "reset")` fails the 7th request
-from now on, `proxy.fail(7, "gone")` that one and all after it, as a cable that is pulled.
+from now on, `proxy.fail(7, "gone")` that one and all after it, like a pulled cable.
 """
 
 import http.client
@@ -9,16 +9,16 @@ import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from time import sleep  # this one, whoever shortens time.sleep for a client
+from time import sleep  # bound here: tests shorten time.sleep for the client
 from typing import Any, Literal, Self, get_args
 
 Fault = Literal[
-    "reset",  # the connection dies and the Hub hears nothing
-    "lost",  # the Hub does it, the answer is lost
-    "half",  # half of the answer arrives
-    "gone",  # as reset, and everything after it too
-    "lost-gone",  # as lost, and everything after it is reset
-    "500", "503", "429",  # instead of the Hub's answer
+    "reset",  # the connection is reset and the Hub receives nothing
+    "lost",  # the Hub acts, its response is lost
+    "half",  # half of the response arrives
+    "gone",  # as `reset`, and everything after it too
+    "lost-gone",  # as `lost`, and everything after it is reset
+    "500", "503", "429",  # instead of the Hub's response
     "slow",  # half a second later
 ]  # fmt: skip
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -34,7 +34,7 @@ HOP = {
 
 
 class Proxy:
-    """Forwards to a port of this machine; what it forwarded is in `seen` as `METHOD path`."""
+    """Forwards to a port of this machine; `seen` holds each request as `METHOD path`."""
 
     def __init__(self, port: int) -> None:
         self.target = port
@@ -62,19 +62,19 @@ class Proxy:
         self._server.server_close()
 
     def fail(self, number: int, fault: Fault) -> None:
-        """Fail the request of that number, counted from now on and from 1."""
+        """Fail the request of this number, counted from now on, the next being 1."""
         with self._lock:
             self._left, self._fault, self._gone, self.seen = number, fault, False, []
 
-    def mend(self) -> bool:
-        """Forward everything from now on; say whether the fault came to pass."""
+    def stop_failing(self) -> bool:
+        """Forward everything from now on; return whether the fault occurred."""
         with self._lock:
             happened = self._fault is not None and self._left == 0
             self._left, self._fault, self._gone = 0, None, False
             return happened
 
-    def verdict(self, line: str) -> Fault | None:
-        """What is to be done with a request."""
+    def fault_of(self, line: str) -> Fault | None:
+        """How a request is to fail; None where it is forwarded."""
         with self._lock:
             self.seen.append(line)
             if self._gone:
@@ -93,7 +93,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, *_: Any) -> None:
-        """A client that hung up is no news."""
+        """Nothing: a client that hung up is expected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self) -> None:
         body = self._body()
-        fault = self.owner.verdict(f"{self.command} {self.path}")
+        fault = self.owner.fault_of(f"{self.command} {self.path}")
         if fault in ("reset", "gone"):
             self._reset()
         elif fault in ("500", "503", "429"):

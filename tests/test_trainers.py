@@ -29,7 +29,7 @@ CHATML = """{% for turn in messages %}<|im_start|>{{ turn.role }}
 
 
 def tiny_model(folder: Path, texts: Iterable[str]) -> Path:
-    """A Llama of 30,000 weights with a tokenizer of its own, on the disk as a trainer wants it."""
+    """A Llama of 30,000 weights with a tokenizer of its own, on the disk as a trainer loads it."""
     from tokenizers import ByteLevelBPETokenizer
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 

@@ -388,7 +388,7 @@ def test_the_concurrency_that_an_endpoint_can_handle_is_found_without_losing_a_r
 @pytest.mark.slow
 def test_the_rate_that_an_endpoint_can_handle_is_kept_without_losing_a_row(builds: Builds) -> None:
     prompts = builds.prompts(150)
-    with Endpoint(Behaviour(most_per_second=30, tell_limits=True)) as endpoint:
+    with Endpoint(Behaviour(most_per_second=30, report_limits=True)) as endpoint:
         builds.done(endpoint.url, "--concurrency", "32")
         assert endpoint.paid() == builds.recorded() == Counter(prompts)
 

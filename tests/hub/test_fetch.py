@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.hub.fetch import commit, fetch_snapshot
-from tests.hub.bottles import spoken_to
+from tests.hub.plans import connected
 
 
 def test_a_set_is_fetched_whole_beside_what_others_left_in_the_temporary_folder(
@@ -19,8 +19,8 @@ def test_a_set_is_fetched_whole_beside_what_others_left_in_the_temporary_folder(
         )
     (tmp_path / ".fetched").touch(mode=0o400)  # a cache there would be in another user's way
     to = tmp_path / "own"
-    sha = fetch_snapshot(spoken_to(hub), repo, "main", to)
-    assert sha == commit(spoken_to(hub), repo, "main")
+    sha = fetch_snapshot(connected(hub), repo, "main", to)
+    assert sha == commit(connected(hub), repo, "main")
     found = {str(path.relative_to(to)): path for path in to.rglob("*") if not path.is_dir()}
     assert {path: found[path].read_bytes() for path in files} == files
     assert set(found) - set(files) <= {".gitattributes"}

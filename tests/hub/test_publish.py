@@ -21,7 +21,7 @@ from builders.drafting.contributions import CONFIG, CONTRIBUTED, contribution
 from builders.drafting.draft import Draft, write_draft
 from builders.drafting.files import write_parquet
 from builders.errors import HubError, InputError, PotstillError
-from builders.hub.connection import Hub as Spoken
+from builders.hub.connection import Hub as HubConnection
 from builders.hub.connection import client_errors, from_environment
 from builders.hub.fetch import download, parse_set
 from builders.hub.publish import Published, ReleasePlan, publish, remove_leftovers
@@ -29,15 +29,15 @@ from builders.release.folder import release
 from builders.release.sharding import SHARD_BYTES
 from builders.schema import assistant, user
 from scripts.main import main
-from tests.hub.bottles import (
+from tests.hub.plans import (
     NAME,
-    bottle,
     changed,
     commits_of,
+    connected,
     drafted,
     ids_of,
-    reads_back_here,
-    spoken_to,
+    planned,
+    read_back_in_process,
     tags_of,
     tree_of,
 )
@@ -56,12 +56,12 @@ def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
 def make(
     draft: Draft, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., ReleasePlan]:
-    """Makes a version of the test's own set; what is read back is for the tests that ask for it."""
+    """Plan a version of the test's own set; only tests with `reading_back` read back."""
     monkeypatch.setattr(publishing, "read_back", lambda *_: None)
     monkeypatch.setattr(foldering, "read_back", lambda *_: None)
 
     def made(version: str, **how: Any) -> ReleasePlan:
-        return bottle(draft, tmp_path / "home", version, how.pop("repository", repo), **how)
+        return planned(draft, tmp_path / "home", version, how.pop("repository", repo), **how)
 
     return made
 
@@ -69,7 +69,7 @@ def make(
 @pytest.fixture
 def reading_back(make: Callable[..., ReleasePlan], monkeypatch: pytest.MonkeyPatch) -> None:
     """Releases read back from the Hub, in this process."""
-    reads_back_here(monkeypatch)
+    read_back_in_process(monkeypatch)
 
 
 def without_attributes(tree: dict[str, str]) -> dict[str, str]:
@@ -77,9 +77,9 @@ def without_attributes(tree: dict[str, str]) -> dict[str, str]:
 
 
 def first_and_second(hub: Any, make: Callable[..., ReleasePlan]) -> tuple[ReleasePlan, Published]:
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     second = make("0.2.0")
-    return second, publish(spoken_to(hub), second)
+    return second, publish(connected(hub), second)
 
 
 # --- one transaction
@@ -103,11 +103,11 @@ def test_a_version_is_one_commit_on_main_and_a_tag_on_it(
     assert refs.pull_requests == []
 
 
-def test_what_lies_at_the_tag_is_the_release_folder_to_the_byte(
+def test_the_tag_holds_the_release_folder_to_the_byte(
     hub: Any, repo: str, make: Callable[..., ReleasePlan], tmp_path: Path
 ) -> None:
     what = make("0.1.0")
-    publish(spoken_to(hub), what)
+    publish(connected(hub), what)
     release(what.draft, what.schemas, tmp_path / "folder", what.words, repository=repo)
     held = without_attributes(tree_of(hub, repo, "v0.1.0"))
     assert held == ids_of(tmp_path / "folder")
@@ -118,7 +118,7 @@ def test_the_same_release_again_makes_no_commit_and_no_tag(
 ) -> None:
     second, done = first_and_second(hub, make)
     before = commits_of(hub, repo), tags_of(hub, repo)
-    again = publish(spoken_to(hub), second)
+    again = publish(connected(hub), second)
     assert (again.changed, again.tagged, again.commit) == (False, False, done.commit)
     assert (commits_of(hub, repo), tags_of(hub, repo)) == before
 
@@ -128,11 +128,11 @@ def test_files_are_uploaded_before_the_commit_and_read_back_before_the_tag(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
     first = make("0.1.0")
-    publish(spoken_to(hub), first)
-    mark = len(hub.answers())
+    publish(connected(hub), first)
+    mark = len(hub.requests())
     rows = changed(first.draft.rows(), repo)  # which no other set has
-    done = publish(spoken_to(hub), make("0.2.0", rows=rows))
-    lines = [f"{line.method} {line.path}" for line in hub.answers()[mark:]]
+    done = publish(connected(hub), make("0.2.0", rows=rows))
+    lines = [f"{line.method} {line.path}" for line in hub.requests()[mark:]]
     commits = [n for n, line in enumerate(lines) if f"{repo}/commit/main" in line]
     puts = [n for n, line in enumerate(lines) if line.startswith("PUT /lfs/")]
     reads = [n for n, line in enumerate(lines) if f"resolve/{done.commit}/data/" in line]
@@ -145,20 +145,20 @@ def test_files_are_uploaded_before_the_commit_and_read_back_before_the_tag(
 def test_a_version_that_does_not_read_back_gets_no_tag(
     hub: Any, repo: str, make: Callable[..., ReleasePlan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     second = make("0.2.0")
     read_back = publishing.read_back
 
-    def of_another_draft(at: Spoken, repository: str, sha: str, folder: Path) -> None:
+    def of_another_draft(at: HubConnection, repository: str, sha: str, folder: Path) -> None:
         release(make("0.3.0").draft, second.schemas, folder.with_name("other"), second.words)
         read_back(at, repository, sha, folder.with_name("other"))
 
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "read_back", of_another_draft)
         with pytest.raises(HubError, match=r"config 'default', row 0: reads back as .*0\.2\.0"):
-            publish(spoken_to(hub), second)
+            publish(connected(hub), second)
     assert list(tags_of(hub, repo)) == ["v0.1.0"]
-    done = publish(spoken_to(hub), second)  # nothing was wrong but the comparison
+    done = publish(connected(hub), second)  # nothing was wrong but the comparison
     assert (done.changed, tags_of(hub, repo)["v0.2.0"]) == (False, done.commit)
     assert commits_of(hub, repo)[:2] == ["Release v0.2.0", "Release v0.1.0"]
 
@@ -178,13 +178,13 @@ def test_more_than_50_shards_are_one_commit_and_old_shards_go_with_it(
     what = make("0.1.0", rows=rows)
     small = what.draft.file("default").stat().st_size // 60
     monkeypatch.setattr(publishing, "release", functools.partial(release, shard_bytes=small))
-    done = publish(spoken_to(hub), what)
+    done = publish(connected(hub), what)
     shards = [path for path in tree_of(hub, repo) if path.startswith("data/default/")]
     assert len(shards) > 50
     assert done.files == len(shards) + 4
     assert commits_of(hub, repo) == ["Release v0.1.0", "initial commit"]
     monkeypatch.setattr(publishing, "release", functools.partial(release, shard_bytes=SHARD_BYTES))
-    done = publish(spoken_to(hub), make("0.2.0", rows=changed(rows, "0.2.0")))
+    done = publish(connected(hub), make("0.2.0", rows=changed(rows, "0.2.0")))
     assert set(done.removed) == set(shards)
     assert [path for path in tree_of(hub, repo) if path.startswith("data/default/")] == [
         "data/default/train-00000-of-00001.parquet"
@@ -192,15 +192,15 @@ def test_more_than_50_shards_are_one_commit_and_old_shards_go_with_it(
     assert len(commits_of(hub, repo)) == 3
 
 
-def test_files_that_are_no_part_of_a_release_stay_as_they_are(
+def test_files_that_are_not_part_of_a_release_stay_as_they_are(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     for path in ("LICENSE", "data/default/stray.parquet"):
         hub.api().upload_file(
             path_or_fileobj=b"mine", path_in_repo=path, repo_id=repo, repo_type="dataset"
         )
-    done = publish(spoken_to(hub), make("0.2.0"))
+    done = publish(connected(hub), make("0.2.0"))
     assert done.removed == ("data/default/stray.parquet",)
     assert {"LICENSE", ATTRIBUTES} <= set(tree_of(hub, repo))
 
@@ -212,34 +212,34 @@ def test_a_repository_with_something_else_in_it_is_refused(
         path_or_fileobj=b"a,b\n", path_in_repo="data/theirs.csv", repo_id=repo, repo_type="dataset"
     )
     with pytest.raises(InputError, match=r"holds 'data/theirs.csv' and no manifest.json"):
-        publish(spoken_to(hub), make("0.1.0"))
+        publish(connected(hub), make("0.1.0"))
     assert "data/theirs.csv" in tree_of(hub, repo)
 
 
-# --- what stands against it
+# --- what forbids a release
 
 
-def test_a_number_that_says_too_little_sends_nothing(
+def test_a_version_number_that_is_too_small_sends_nothing(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
     first = make("0.1.0")
-    publish(spoken_to(hub), first)
+    publish(connected(hub), first)
     before = tree_of(hub, repo), tags_of(hub, repo)
     other = make("0.1.1", rows=changed(first.draft.rows(), "other"))
     with pytest.raises(
         InputError, match=r"1 row of 'default' was changed \([0-9a-f]{16}\).* minor"
     ):
-        publish(spoken_to(hub), other)
+        publish(connected(hub), other)
     same_number = make("0.1.0", rows=changed(first.draft.rows(), "other"))
     with pytest.raises(InputError, match=r"version 0\.1\.0 is already released"):
-        publish(spoken_to(hub), same_number)
+        publish(connected(hub), same_number)
     assert (tree_of(hub, repo), tags_of(hub, repo)) == before
 
 
-def test_words_and_rows_that_people_gave_are_not_written_over(
+def test_words_that_people_changed_on_the_card_are_not_overwritten(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     card = Path(hub.api().hf_hub_download(repo, "README.md", repo_type="dataset"))
     text = card.read_text(encoding="utf-8").replace("## Use\n", "## Use\n", 1)
     marked = "<!-- words: Use -->\n"
@@ -251,17 +251,17 @@ def test_words_and_rows_that_people_gave_are_not_written_over(
         repo_type="dataset",
     )
     with pytest.raises(InputError, match=r"people changed 'Use' on the card .* since v0\.1\.0"):
-        publish(spoken_to(hub), make("0.2.0"))
+        publish(connected(hub), make("0.2.0"))
     use = make("0.2.0").words.sections["Use"]
-    publish(spoken_to(hub), make("0.2.0", words={"Use": f"Mind the gap. {use}"}))
+    publish(connected(hub), make("0.2.0", words={"Use": f"Mind the gap. {use}"}))
     assert "v0.2.0" in tags_of(hub, repo)
 
 
-def test_rows_that_people_gave_are_in_the_next_version_or_there_is_none(
+def test_contributed_rows_are_in_the_next_version_or_it_is_refused(
     hub: Any, repo: str, make: Callable[..., ReleasePlan], tmp_path: Path
 ) -> None:
     first = make("0.1.0")
-    publish(spoken_to(hub), first)
+    publish(connected(hub), first)
     row = next(first.draft.stream("default"))
     given = [contribution("changed", row, contributor="ann", pull_request=1, commit="c" * 40)]
     write_parquet(tmp_path / "given.parquet", CONTRIBUTED, given)
@@ -272,7 +272,7 @@ def test_rows_that_people_gave_are_in_the_next_version_or_there_is_none(
         repo_type="dataset",
     )
     with pytest.raises(InputError, match=r"1 contributed rows of .* --contributed potstill/set-"):
-        publish(spoken_to(hub), make("0.2.0"))
+        publish(connected(hub), make("0.2.0"))
     second = make("0.2.0")
     schemas = {**second.schemas, CONFIG: CONTRIBUTED}
     rows = {config: second.draft.rows(config) for config in second.schemas}
@@ -283,7 +283,7 @@ def test_rows_that_people_gave_are_in_the_next_version_or_there_is_none(
         lambda: second.draft.facts,
         second.draft.run,
     )
-    publish(spoken_to(hub), replace(second, draft=draft, schemas=schemas))
+    publish(connected(hub), replace(second, draft=draft, schemas=schemas))
     assert "data/contributed/train-00000-of-00001.parquet" in tree_of(hub, repo, "v0.2.0")
 
 
@@ -294,13 +294,13 @@ def test_another_draft_with_the_number_of_an_unfinished_release_is_refused(
     hub.api().delete_tag(repo, tag="v0.2.0", repo_type="dataset")  # as if it had been stopped
     other = make("0.2.0", rows=changed(second.draft.rows(), "other"))
     with pytest.raises(InputError, match=r"holds another v0\.2\.0 without a tag"):
-        publish(spoken_to(hub), other)
-    ended = publish(spoken_to(hub), second)
+        publish(connected(hub), other)
+    ended = publish(connected(hub), second)
     assert (ended.changed, ended.tagged) == (False, True)
     assert tags_of(hub, repo)["v0.2.0"] == ended.commit
 
 
-# --- somebody else is there too
+# --- others commit at the same time
 
 
 def other_commit(hub: Any, repo: str, path: str = "notes.txt", text: str = "a") -> None:
@@ -312,45 +312,45 @@ def other_commit(hub: Any, repo: str, path: str = "notes.txt", text: str = "a") 
 def test_a_main_that_moved_once_is_compared_again_and_released_on_top(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
-    said: list[str] = []
+    publish(connected(hub), make("0.1.0"))
+    notes: list[str] = []
 
-    def say(line: str) -> None:
-        if line.startswith("sending") and not any("moved" in line for line in said):
+    def note(line: str) -> None:
+        if line.startswith("sending") and not any("moved" in line for line in notes):
             other_commit(hub, repo)
-        said.append(line)
+        notes.append(line)
 
-    publish(spoken_to(hub), make("0.2.0"), notify=say)
-    assert [line for line in said if "moved" in line] == [
+    publish(connected(hub), make("0.2.0"), notify=note)
+    assert [line for line in notes if "moved" in line] == [
         f"main of {repo} moved in the meantime; comparing again"
     ]
     assert commits_of(hub, repo)[0] == "Release v0.2.0"
     assert "notes.txt" in tree_of(hub, repo, "v0.2.0")
 
 
-def test_a_main_that_moves_again_is_left_alone_with_a_clear_word(
+def test_a_main_that_moves_again_is_left_alone_with_a_clear_error(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     before = tree_of(hub, repo)
     moves = iter(range(9))
 
-    def say(line: str) -> None:
+    def note(line: str) -> None:
         if line.startswith("sending"):
             other_commit(hub, repo, text=str(next(moves)))
 
     with pytest.raises(HubError, match=r"moved again while v0\.2\.0 was sent"):
-        publish(spoken_to(hub), make("0.2.0"), notify=say)
+        publish(connected(hub), make("0.2.0"), notify=note)
     assert next(moves) == 2
     left = tree_of(hub, repo)
     left.pop("notes.txt")
     assert left == before
 
 
-def test_of_two_releases_at_once_one_wins_and_the_other_says_why(
+def test_of_two_releases_at_once_one_wins_and_the_other_is_refused_with_the_reason(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     rows = make("0.1.0").draft.rows()
     both = [make("0.2.0", rows=changed(rows, name)) for name in ("ours", "theirs")]
     at_once = threading.Barrier(2)
@@ -360,13 +360,13 @@ def test_of_two_releases_at_once_one_wins_and_the_other_says_why(
     def run(number: int) -> None:
         met: list[str] = []
 
-        def say(line: str) -> None:
+        def note(line: str) -> None:
             if line.startswith("sent") and not met:
                 met.append(line)
                 at_once.wait(60)
 
         try:
-            done[number] = publish(spoken_to(hub), both[number], notify=say)
+            done[number] = publish(connected(hub), both[number], notify=note)
         except PotstillError as error:
             refused[number] = str(error)
 
@@ -381,24 +381,24 @@ def test_of_two_releases_at_once_one_wins_and_the_other_says_why(
     assert commits_of(hub, repo)[:2] == ["Release v0.2.0", "Release v0.1.0"]
 
 
-def test_a_tag_that_somebody_else_set_meanwhile_is_not_taken_for_ours(
+def test_a_tag_that_somebody_else_set_in_the_meantime_is_not_taken_for_ours(
     hub: Any, repo: str, make: Callable[..., ReleasePlan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = publish(spoken_to(hub), make("0.1.0"))
+    first = publish(connected(hub), make("0.1.0"))
 
     def tagged(*_: Any) -> None:
         hub.api().create_tag(repo, repo_type="dataset", tag="v0.2.0", revision=first.commit)
 
     monkeypatch.setattr(publishing, "read_back", tagged)
     with pytest.raises(HubError, match=rf"v0\.2\.0 at {str(first.commit)[:12]}, not at"):
-        publish(spoken_to(hub), make("0.2.0"))
+        publish(connected(hub), make("0.2.0"))
     assert tags_of(hub, repo) == {"v0.1.0": first.commit, "v0.2.0": first.commit}
 
 
-def test_a_draft_is_as_it_was_though_a_release_links_to_its_files(
+def test_a_release_links_to_the_files_of_a_draft_and_leaves_them_unchanged(
     hub: Any, repo: str, make: Callable[..., ReleasePlan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     second = make("0.2.0")
     parquet = sorted(second.draft.folder.glob("*.parquet"))
     before = {path: path.read_bytes() for path in parquet}
@@ -410,7 +410,7 @@ def test_a_draft_is_as_it_was_though_a_release_links_to_its_files(
         return made(*words, **more)
 
     monkeypatch.setattr(publishing, "release", noting)
-    publish(spoken_to(hub), second)
+    publish(connected(hub), second)
     assert max(links) > 1  # what the version before has too was not fetched
     assert {path: path.read_bytes() for path in parquet} == before
     assert {path.stat().st_nlink for path in parquet} == {1}
@@ -424,12 +424,12 @@ def pulls_of(hub: Any, repo: str) -> list[Any]:
 
 
 @pytest.mark.usefixtures("reading_back")
-def test_a_pull_request_holds_everything_and_main_nothing_of_it(
+def test_a_pull_request_holds_the_release_and_main_stays_as_it_was(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     before = tree_of(hub, repo)
-    done = publish(spoken_to(hub, "ann"), make("0.2.0"), pull_request=True)
+    done = publish(connected(hub, "ann"), make("0.2.0"), pull_request=True)
     [pull] = pulls_of(hub, repo)
     assert (pull.num, pull.title, pull.author) == (done.pull_request, "Release v0.2.0", "ann")
     assert tree_of(hub, repo) == before
@@ -437,11 +437,11 @@ def test_a_pull_request_holds_everything_and_main_nothing_of_it(
     assert commits_of(hub, repo, f"refs/pr/{pull.num}")[:2] == ["Release v0.2.0", "Release v0.1.0"]
 
 
-def test_the_same_again_finds_its_pull_request_and_a_change_goes_into_it(
+def test_a_second_release_updates_the_open_pull_request_of_its_user(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
-    ann = spoken_to(hub, "ann")
+    publish(connected(hub), make("0.1.0"))
+    ann = connected(hub, "ann")
     first = publish(ann, make("0.2.0"), pull_request=True)
     again = publish(ann, make("0.2.0"), pull_request=True)
     assert (again.changed, again.pull_request) == (False, first.pull_request)
@@ -450,20 +450,20 @@ def test_the_same_again_finds_its_pull_request_and_a_change_goes_into_it(
     [pull] = pulls_of(hub, repo)
     assert pull.title == "Release v0.3.0"
     assert len(commits_of(hub, repo, f"refs/pr/{pull.num}")) == 4
-    rival = publish(spoken_to(hub, "bob"), make("0.3.0"), pull_request=True)
+    rival = publish(connected(hub, "bob"), make("0.3.0"), pull_request=True)
     assert rival.pull_request != first.pull_request
 
 
-def test_a_merged_pull_request_is_given_its_tag_by_the_same_release(
+def test_after_a_merge_the_same_release_sets_the_tag(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
-    number = publish(spoken_to(hub, "ann"), make("0.2.0"), pull_request=True).pull_request
+    publish(connected(hub), make("0.1.0"))
+    number = publish(connected(hub, "ann"), make("0.2.0"), pull_request=True).pull_request
     api = hub.api()
     if api.get_discussion_details(repo, number, repo_type="dataset").status == "draft":
         api.change_discussion_status(repo, number, "open", repo_type="dataset")
     api.merge_pull_request(repo, number, repo_type="dataset")
-    done = publish(spoken_to(hub), make("0.2.0"))
+    done = publish(connected(hub), make("0.2.0"))
     assert done.changed is False
     assert tags_of(hub, repo)["v0.2.0"] == done.commit
 
@@ -473,35 +473,35 @@ def test_a_merged_pull_request_is_given_its_tag_by_the_same_release(
 
 @pytest.mark.usefixtures("reading_back")
 @pytest.mark.parametrize("setting", [{"private": True}, {"gated": "manual"}])
-def test_a_private_or_gated_set_stays_so(
+def test_a_private_or_gated_set_stays_private_or_gated(
     hub: Any, repo: str, make: Callable[..., ReleasePlan], setting: dict[str, Any]
 ) -> None:
     hub.api().update_repo_settings(repo, repo_type="dataset", **setting)
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     info = hub.api().repo_info(repo, repo_type="dataset", expand=["private", "gated"])
     assert {name: getattr(info, name) for name in setting} == setting
 
 
-def test_a_new_repository_is_private_where_that_is_asked_for(
+def test_a_new_repository_is_private_if_requested(
     hub: Any, make: Callable[..., ReleasePlan], repo: str
 ) -> None:
     name = f"{repo}-new"
-    publish(spoken_to(hub), make("0.1.0", repository=name), private=True)
+    publish(connected(hub), make("0.1.0", repository=name), private=True)
     assert hub.api().repo_info(name, repo_type="dataset").private is True
-    with pytest.raises(HubError, match="no right to do this"):  # nobody learns that it is there
-        publish(spoken_to(hub, "ann"), make("0.1.0", repository=name))
+    with pytest.raises(HubError, match="no right to do this"):  # it does not reveal it
+        publish(connected(hub, "ann"), make("0.1.0", repository=name))
 
 
 def test_a_dry_run_needs_no_right_and_sends_nothing(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
-    mark = len(hub.answers())
-    nobody = Spoken(endpoint=hub.endpoint, token=None)
+    publish(connected(hub), make("0.1.0"))
+    mark = len(hub.requests())
+    nobody = HubConnection(endpoint=hub.endpoint, token=None)
     done = publish(nobody, make("0.2.0"), dry_run=True)
     assert (done.commit, done.changed, len(done.sent)) == (None, True, 3)
     assert done.changes.startswith("default: 1 row changed")
-    assert {line.method for line in hub.answers()[mark:]} <= {"GET", "HEAD"}
+    assert {line.method for line in hub.requests()[mark:]} <= {"GET", "HEAD"}
     assert publish(nobody, make("0.1.0", repository=f"{repo}-none"), dry_run=True).files == 5
 
 
@@ -513,22 +513,22 @@ def test_a_dry_run_needs_no_right_and_sends_nothing(
         (None, "does not accept the token"),
     ],
 )
-def test_who_may_not_write_hears_so_in_a_line_without_the_token(
+def test_a_user_without_the_right_to_write_is_refused_in_a_line_without_the_token(
     hub: Any, make: Callable[..., ReleasePlan], who: str | None, why: str
 ) -> None:
-    publish(spoken_to(hub), make("0.1.0"))
+    publish(connected(hub), make("0.1.0"))
     tokens = {**hub.tokens, "stranger": "hf_" + "x" * 34, None: None}
-    by = Spoken(endpoint=hub.endpoint, token=tokens[who])
+    by = HubConnection(endpoint=hub.endpoint, token=tokens[who])
     with pytest.raises(HubError, match=why) as caught:
         publish(by, make("0.2.0"))
     assert str(tokens[who]) not in str(caught.value)
     assert str(tokens[who]) not in repr(by)
 
 
-def test_a_hub_that_does_not_answer_is_a_line_too(
+def test_a_hub_that_does_not_answer_is_reported_in_one_line(
     make: Callable[..., ReleasePlan], hub: Any, short_waits: None
 ) -> None:
-    nowhere = Spoken(endpoint="http://127.0.0.1:9", token="hf_none")
+    nowhere = HubConnection(endpoint="http://127.0.0.1:9", token="hf_none")
     with pytest.raises(HubError, match=r"http://127\.0\.0\.1:9 does not answer"):
         publish(nowhere, make("0.1.0"))
 
@@ -539,24 +539,24 @@ def test_a_hub_that_does_not_answer_is_a_line_too(
 @pytest.fixture
 def outside(hub: Any, draft: Draft, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The work folder of the draft, and a Hub and its token in the environment."""
-    reads_back_here(monkeypatch)
+    read_back_in_process(monkeypatch)
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     monkeypatch.setenv("HF_TOKEN", hub.tokens[OWNER])
     assert from_environment().endpoint == hub.endpoint
     return draft.folder.parents[2]
 
 
-def test_the_command_says_what_was_published_and_how_it_is_loaded(
+def test_the_command_prints_what_was_published_and_how_to_load_it(
     hub: Any, outside: Path, repo: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["release", NAME, "--work", str(outside), "--to-hub", repo]
     assert main(words) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     commit = tags_of(hub, repo)["v0.1.0"]
-    assert f"v0.1.0 of {repo}: first version" in said
-    assert "sent 5 of 5 files" in said
-    assert f"commit {commit[:12]}, read back and compared, tag v0.1.0" in said
-    assert f'rows = load_dataset("{repo}", revision="v0.1.0", split="train")' in said
+    assert f"v0.1.0 of {repo}: first version" in printed
+    assert "sent 5 of 5 files" in printed
+    assert f"commit {commit[:12]}, read back and compared, tag v0.1.0" in printed
+    assert f'rows = load_dataset("{repo}", revision="v0.1.0", split="train")' in printed
     assert main(words) == 0
     assert f"{repo} has v0.1.0 already; nothing changed" in capsys.readouterr().out
     assert main([*words, "--json"]) == 0
@@ -567,14 +567,14 @@ def test_a_dry_run_lists_the_files_and_names_the_version(
     hub: Any, outside: Path, repo: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["release", NAME, "--work", str(outside), "--to-hub", repo, "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert "v0.1.0" in said
-    assert "would send 5 of 5 files" in said
-    assert "  + README.md" in said
+    printed = capsys.readouterr().out
+    assert "v0.1.0" in printed
+    assert "would send 5 of 5 files" in printed
+    assert "  + README.md" in printed
     assert tags_of(hub, repo) == {}
 
 
-def test_a_set_s_name_may_carry_a_revision_and_nothing_odd() -> None:
+def test_the_name_of_a_set_may_have_a_revision_and_nothing_else() -> None:
     assert parse_set("org/set") == ("org/set", None)
     assert parse_set("org/set@v1.0.0") == ("org/set", "v1.0.0")
     for odd in ("set", "a/b/c", "org/set@", "org set", "../x@main extra"):
@@ -582,7 +582,9 @@ def test_a_set_s_name_may_carry_a_revision_and_nothing_odd() -> None:
             parse_set(odd)
 
 
-def test_what_a_killed_release_left_is_cleared_and_a_running_one_is_not(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_release_are_removed_and_those_of_a_running_one_kept(
+    tmp_path: Path,
+) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
                           capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
     for process in (gone, str(os.getpid())):
@@ -592,13 +594,13 @@ def test_what_a_killed_release_left_is_cleared_and_a_running_one_is_not(tmp_path
 
 
 @pytest.mark.slow
-def test_without_a_token_the_set_lies_on_a_hub_in_the_box_that_anybody_reads(
+def test_without_a_token_the_set_goes_to_the_embedded_hub_where_anybody_can_read_it(
     draft: Draft, tmp_path: Path, potstill: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     home = tmp_path / "work" / NAME
     write_draft(
         home,
-        bottle(draft, tmp_path / "x", "0.1.0", "a/b").schemas,
+        planned(draft, tmp_path / "x", "0.1.0", "a/b").schemas,
         {path.stem: draft.rows(path.stem) for path in draft.folder.glob("*.parquet")},
         lambda: draft.facts,
         draft.run,
@@ -643,7 +645,7 @@ def test_without_a_token_the_set_lies_on_a_hub_in_the_box_that_anybody_reads(
 def test_a_download_that_gets_no_answer_is_not_reported_as_a_missing_file(
     hub: Any, tmp_path: Path, short_waits: None
 ) -> None:
-    silent = Spoken(endpoint="http://127.0.0.1:9", token=None)
+    silent = HubConnection(endpoint="http://127.0.0.1:9", token=None)
     at = {"repo_id": "org/set", "repo_type": "dataset"}
     with pytest.raises(HubError, match="does not answer"), client_errors(silent, "org/set"):
         download(silent.api(), at, "README.md", "0" * 40, tmp_path / "to")

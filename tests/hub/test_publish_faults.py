@@ -1,6 +1,6 @@
-"""Whatever fails, and whenever: main is the old version or the new one, and a second try ends well.
+"""After any fault main is the old version or the new one, and a second try succeeds.
 
-A proxy between the real client and a real Hub fails one request of a release, for each of them.
+A proxy between the real client and a real Hub fails each request of a release in turn.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from builders.drafting.draft import Draft
 from builders.errors import PotstillError
 from builders.hub.publish import ReleasePlan, publish
 from builders.release.folder import release
-from tests.hub.bottles import (
-    bottle,
+from tests.hub.plans import (
     commits_of,
+    connected,
     drafted,
     ids_of,
-    reads_back_here,
-    spoken_to,
+    planned,
+    read_back_in_process,
     tags_of,
     tree_of,
 )
@@ -36,7 +36,7 @@ from tests.proxy import FAULTS, Proxy
 
 pytestmark = pytest.mark.slow
 ATTRIBUTES = ".gitattributes"
-# Every request meets these; each of the others in its turn.
+# These are tried at every request, the others in turns.
 AT_EVERY = ("gone", "lost-gone")
 IN_TURNS = tuple(fault for fault in FAULTS if fault not in AT_EVERY)
 
@@ -48,14 +48,14 @@ def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
 
 @pytest.fixture
 def proxy(hub: Any, monkeypatch: pytest.MonkeyPatch, short_waits: None) -> Iterator[Proxy]:
-    """The way to the Hub."""
-    reads_back_here(monkeypatch)
+    """The proxy in front of the Hub."""
+    read_back_in_process(monkeypatch)
     with Proxy(hub.port) as between:
         yield between
 
 
 class Series:
-    """Versions of one set, one after the other, through the proxy and back from the Hub itself."""
+    """Versions of one set, published through the proxy and read from the Hub itself."""
 
     def __init__(self, hub: Any, proxy: Proxy, draft: Draft, repo: str, home: Path) -> None:
         self.hub, self.proxy, self.draft, self.repo, self.home = hub, proxy, draft, repo, home
@@ -64,18 +64,18 @@ class Series:
 
     def next(self) -> ReleasePlan:
         self.minor += 1
-        return bottle(self.draft, self.home, f"0.{self.minor}.0", self.repo)
+        return planned(self.draft, self.home, f"0.{self.minor}.0", self.repo)
 
     def publish(self, what: ReleasePlan) -> PotstillError | None:
-        """Through the proxy; gives what it raised, which is a line for a person."""
+        """Publish through the proxy; return the error that it raised, if any."""
         try:
-            publish(spoken_to(self.hub, endpoint=self.proxy.endpoint), what)
+            publish(connected(self.hub, endpoint=self.proxy.endpoint), what)
         except PotstillError as error:
             return error
         return None
 
     def check(self, what: ReleasePlan, before: int, where: str) -> None:
-        """After a fault: old or new, and new with its tag after a second try."""
+        """After a fault main is old or new; after a second try it is new and tagged."""
         after = tree_of(self.hub, self.repo)
         made = len(commits_of(self.hub, self.repo)) - before
         assert (after == self.now and made == 0) or made == 1, f"{where}: main is something else"
@@ -112,7 +112,7 @@ def test_a_fault_at_any_request_leaves_the_old_version_or_the_new_one(
         what = series.next()
         series.proxy.fail(number, kind)  # type: ignore[arg-type]
         error = series.publish(what)
-        happened = series.proxy.mend()
+        happened = series.proxy.stop_failing()
         where = f"request {number} ({kind}): {series.proxy.seen[number - 1 : number]}"
         series.check(what, before, where)
         raised += error is not None
@@ -141,7 +141,7 @@ def test_every_kind_of_fault_at_the_requests_that_change_something(
         what = series.next()
         series.proxy.fail(number, fault)
         series.publish(what)
-        assert series.proxy.mend()
+        assert series.proxy.stop_failing()
         series.check(what, before, f"request {number} ({fault}): {series.proxy.seen[number - 1]}")
 
 
@@ -155,7 +155,7 @@ RELEASE = """
 """
 
 
-def test_a_release_that_is_killed_at_any_moment_is_ended_by_the_next(
+def test_a_release_that_is_killed_at_any_moment_is_finished_by_the_next(
     series: Series, tmp_path: Path
 ) -> None:
     import pickle

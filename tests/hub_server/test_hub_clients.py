@@ -49,9 +49,9 @@ def test_a_tag_pins_rows_and_columns_also_when_they_are_streamed(
     api.delete_tag(repo, tag="v1", repo_type="dataset")
     api.create_tag(repo, tag="v1", revision="v2", repo_type="dataset")
     result["moved"] = load_dataset(repo, split="train", revision="v1").column_names
-    tell(result)
+    report(result)
     """
-    before = len(hub.answers())
+    before = len(hub.requests())
     result = hub.python(BEGIN + unindented(code), tmp_path / "home", xet=xet)
     new = ["id", "completion", "score"]
     assert result == {
@@ -60,7 +60,7 @@ def test_a_tag_pins_rows_and_columns_also_when_they_are_streamed(
         "None": [300, new],
         "moved": new,
     }
-    sent = {line.path.split("/")[1] for line in hub.answers()[before:] if line.method != "GET"}
+    sent = {line.path.split("/")[1] for line in hub.requests()[before:] if line.method != "GET"}
     assert ("xet" in sent, "lfs" in sent) == (xet, not xet)
 
 
@@ -80,7 +80,7 @@ def test_configs_are_pushed_side_by_side_and_the_card_s_text_stays(
     before = both.push_to_hub(repo, config_name="two").oid
     both.push_to_hub(repo, config_name="two")
     from datasets import get_dataset_config_names
-    tell({{
+    report({{
         "names": sorted(get_dataset_config_names(repo)),
         "one": {{k: len(v) for k, v in load_dataset(repo, "one").items()}},
         "two": {{k: len(v) for k, v in load_dataset(repo, "two").items()}},
@@ -116,7 +116,7 @@ def test_a_stranger_pushes_rows_as_a_pull_request_that_can_be_loaded_and_merged(
     result["more"] = len(load_dataset(repo, "more", split="train", revision="refs/pr/1"))
     HfApi(token={hub.tokens[OWNER]!r}).merge_pull_request(repo, 1, repo_type="dataset")
     result["merged"] = load_dataset(repo, "default", split="train").column_names
-    tell(result)
+    report(result)
     """
     result = hub.python(BEGIN + unindented(code), tmp_path / "ann", by="ann", xet=xet)
     assert result == {
@@ -149,7 +149,7 @@ def test_concurrent_pushes_are_reported_and_no_rows_are_lost(
     [thread.join() for thread in threads]
     from datasets import get_dataset_config_names
     files = api.list_repo_files({repo!r}, repo_type="dataset")
-    tell([statuses, sorted(files), sorted(get_dataset_config_names({repo!r}))])
+    report([statuses, sorted(files), sorted(get_dataset_config_names({repo!r}))])
     """
     statuses, files, names = hub.python(BEGIN + unindented(code), tmp_path / "home")
     assert set(statuses) <= {412}
@@ -168,7 +168,7 @@ def test_a_private_set_is_loaded_with_the_token_only(hub: Hub, repo: str, tmp_pa
             result.append(len(list(load_dataset({repo!r}, split="train", streaming=streaming))))
         except Exception as error:
             result.append(type(error).__name__)
-    tell(result)
+    report(result)
     """
     assert hub.python(BEGIN + unindented(code), tmp_path / "owner2") == [500, 500]
     for who in (None, "ann"):
@@ -178,11 +178,11 @@ def test_a_private_set_is_loaded_with_the_token_only(hub: Hub, repo: str, tmp_pa
 
 def test_what_was_loaded_once_is_there_offline(hub: Hub, repo: str, tmp_path: Path) -> None:
     hub.python(BEGIN + f"first.push_to_hub({repo!r})", tmp_path / "owner")
-    load = BEGIN + f"tell(len(load_dataset({repo!r}, split='train')))"
+    load = BEGIN + f"report(len(load_dataset({repo!r}, split='train')))"
     assert hub.python(load, tmp_path / "reader") == 500
-    before = len(hub.answers())
+    before = len(hub.requests())
     assert hub.python(load, tmp_path / "reader", HF_HUB_OFFLINE="1") == 500
-    assert len(hub.answers()) == before
+    assert len(hub.requests()) == before
 
 
 @LANES
@@ -241,7 +241,7 @@ def test_a_new_upload_uses_chunks_that_the_client_knows_from_an_older_one(
         )
         content = open(hf_hub_download(repo, "a.bin", repo_type="dataset"), "rb").read()
         result.append(hashlib.sha256(content).hexdigest() == hashlib.sha256(data).hexdigest())
-    tell(result)
+    report(result)
     """
     result = hub.python(BEGIN + unindented(code), tmp_path / "home", xet=True)
     assert result == [True] * 3
@@ -263,16 +263,16 @@ def test_a_server_that_lost_its_data_refuses_the_xet_client_at_once(
         api.upload_file(
             path_or_fileobj=data, path_in_repo="a.bin", repo_id={repo!r}, repo_type="dataset"
         )
-        tell(["done", time.monotonic() - started])
+        report(["done", time.monotonic() - started])
     except Exception as error:
-        tell([str(error)[:500], time.monotonic() - started])
+        report([str(error)[:500], time.monotonic() - started])
     """
     results: list[Any] = []
     for number in range(2):
         own = Hub(tmp_path / f"own{number}").start()
         try:
             results.append(own.python(BEGIN + unindented(data), tmp_path / "home", xet=True))
-            assert [line for line in own.answers() if line.status >= 500] == []
+            assert [line for line in own.requests() if line.status >= 500] == []
         finally:
             own.kill()
     assert results[0][0] == "done"

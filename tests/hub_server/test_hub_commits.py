@@ -186,9 +186,9 @@ def test_a_commit_that_changes_nothing_is_not_made(hub: Hub, repo: str) -> None:
 def test_the_same_bytes_are_not_sent_twice(hub: Hub, repo: str) -> None:
     data = b"rows" * 50_000
     add(hub, repo, a__parquet=data)
-    before = len(hub.answers())
+    before = len(hub.requests())
     add(hub, repo, b__parquet=data, a__parquet=data)
-    assert [line.path for line in hub.answers()[before:] if line.method == "PUT"] == []
+    assert [line.path for line in hub.requests()[before:] if line.method == "PUT"] == []
     assert text(hub, repo, "b.parquet") == data
 
 

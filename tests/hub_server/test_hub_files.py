@@ -54,9 +54,9 @@ def lane(request: pytest.FixtureRequest, hub: Hub, tmp_path: Path) -> Iterator[s
 def test_bytes_are_downloaded_as_they_were_uploaded(
     hub: Hub, repo: str, tmp_path: Path, lane: str, files: dict[str, bytes]
 ) -> None:
-    before = len(hub.answers())
+    before = len(hub.requests())
     commit = upload(hub, repo, files)
-    used = {line.path.split("/")[1].partition("?")[0] for line in hub.answers()[before:]}
+    used = {line.path.split("/")[1].partition("?")[0] for line in hub.requests()[before:]}
     assert ("v1" in " ".join(used) or "xet" in used) is (lane == "Xet")
 
     api = hub.api(None)
@@ -300,9 +300,9 @@ def test_the_second_download_makes_one_request_and_the_third_may_be_offline(
     api = hub.api(None)
 
     def methods(path: str) -> list[str]:
-        before = len(hub.answers())
+        before = len(hub.requests())
         api.hf_hub_download(repo, path, repo_type="dataset")
-        return [line.method for line in hub.answers()[before:]]
+        return [line.method for line in hub.requests()[before:]]
 
     assert methods("big.txt") == ["HEAD", "GET"]
     assert methods("big.txt") == ["HEAD"]
@@ -401,14 +401,14 @@ def test_an_interrupted_download_resumes_where_it_stopped(
     from huggingface_hub import constants, hf_hub_download
 
     upload(hub, repo, LARGE)
-    before = len(hub.answers())
+    before = len(hub.requests())
     proxy.left = (
         constants.DOWNLOAD_CHUNK_SIZE + 300_000
     )  # the client resumes only after a whole chunk
     url = proxy.address
     file = hf_hub_download(repo, "big.txt", repo_type="dataset", endpoint=url, token=False)
     assert sha256(Path(file).read_bytes()) == sha256(LARGE["big.txt"])
-    gets = [line.status for line in hub.answers()[before:] if line.method == "GET"]
+    gets = [line.status for line in hub.requests()[before:] if line.method == "GET"]
     assert gets == [200, 206]
 
 

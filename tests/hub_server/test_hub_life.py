@@ -50,8 +50,8 @@ def own(hub: Hub, tmp_path: Path) -> Iterator[Hub]:
     own = Hub(tmp_path / "own").start()
     yield own
     own.kill()
-    assert own.said.read_text() == ""
-    assert [line for line in own.answers_read() if line.status >= 500] == []
+    assert own.stderr.read_text() == ""
+    assert [line for line in own.requests_logged() if line.status >= 500] == []
 
 
 def restart(own: Hub, cache: Path) -> None:

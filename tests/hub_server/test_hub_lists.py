@@ -40,10 +40,10 @@ def test_a_tree_of_more_than_a_page_is_listed_once_each(
         commit_message="many",
         repo_type="dataset",
     )
-    before = len(hub.answers())
+    before = len(hub.requests())
     api = hub.api(None)
     listed = list(api.list_repo_tree(repo, recursive=True, expand=expand, repo_type="dataset"))
-    pages = [line for line in hub.answers()[before:] if "/tree/" in line.path]
+    pages = [line for line in hub.requests()[before:] if "/tree/" in line.path]
     assert len(pages) == (12 if expand else 2)
     paths = [entry.path for entry in listed]
     assert len(paths) == len(set(paths))

@@ -26,7 +26,7 @@ from scripts import review_job
 from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_run import build_words
-from tests.hub.bottles import reads_back_here
+from tests.hub.plans import read_back_in_process
 from tests.hubs import OWNER, Hub
 
 REFUSED = 3
@@ -102,7 +102,7 @@ def released(
     work, mine = built[built.index("--work") + 1], str(tmp_path / "work")
     shutil.copytree(work, mine)
     with pytest.MonkeyPatch.context() as patch:
-        reads_back_here(patch)
+        read_back_in_process(patch)
         assert main(["release", "completions", "--work", mine, "--to-hub", repo]) == 0
     return Set(hub, repo, tmp_path, [mine if word == work else word for word in built])
 

@@ -59,9 +59,9 @@ READ = """
     from builders.sources.source import Source, source_records
     try:
         records, revision = source_records(Source(place={place!r}, revision={revision!r}))
-        tell([len(list(records)), revision])
+        report([len(list(records)), revision])
     except InputError as error:
-        tell([0, str(error)])
+        report([0, str(error)])
 """
 
 

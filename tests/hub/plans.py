@@ -1,4 +1,4 @@
-"""Drafts to publish, made from one real build: the same set in as many versions as a test needs."""
+"""Plans of releases, made from one real build: one set in as many versions as a test needs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drafted(folder: Path) -> Draft:
     return last_draft(folder / "work" / NAME)
 
 
-def bottle(
+def planned(
     draft: Draft,
     home: Path,
     version: str,
@@ -39,29 +39,29 @@ def bottle(
     rows: Iterable[Row] | None = None,
     words: Mapping[str, str] | None = None,
 ) -> ReleasePlan:
-    """The draft's set as a version whose first answer names it, with other rows or words if given.
+    """The draft's set as a version that its first answer names, or with the given rows and words.
 
-    The same arguments give the same bytes.
+    Equal arguments give equal bytes.
     """
     schemas = load_recipe(NAME).schemas
     held: dict[str, Any] = {config: draft.rows(config) for config in schemas}
     held["default"] = list(rows) if rows is not None else changed(held["default"], version)
-    said = read_words(NAME)
+    words_of_set = read_words(NAME)
     sections = {
-        **said.sections,
+        **words_of_set.sections,
         "Changes": f"### v{version}\n\nFor a test.",
         **(words or {}),
     }
     return ReleasePlan(
         draft=write_draft(home, schemas, held, lambda: draft.facts, draft.run),
         schemas=schemas,
-        words=replace(said, sections=sections, version=version),
+        words=replace(words_of_set, sections=sections, version=version),
         repository=repository,
     )
 
 
 def changed(rows: list[Row], version: str) -> list[Row]:
-    """The rows with another first answer."""
+    """The rows, the first with an answer that names the version."""
     first = {**rows[0], "completion": assistant(f"This is version {version}.")}
     return [first, *rows[1:]]
 
@@ -74,7 +74,7 @@ def tree_of(hub: Any, repository: str, revision: str = "main") -> dict[str, str]
 
 
 def ids_of(folder: Path) -> dict[str, str]:
-    """The same of a release folder, as the Hub will have it; parquet is stored as large files."""
+    """The same for a release folder, as the Hub stores it: Parquet files are large files."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -97,13 +97,13 @@ def commits_of(hub: Any, repository: str, revision: str = "main") -> list[str]:
     return [commit.title for commit in found]
 
 
-def spoken_to(hub: Any, name: str = "potstill", endpoint: str | None = None) -> Hub:
-    """A test's Hub as builders.hub speaks to it, by one of its users."""
+def connected(hub: Any, name: str = "potstill", endpoint: str | None = None) -> Hub:
+    """The connection of builders.hub to a test's Hub, as one of its users."""
     return Hub(endpoint=endpoint or hub.endpoint, token=hub.tokens[name])
 
 
-def reads_back_here(patch: pytest.MonkeyPatch) -> None:
-    """Lets releases read back in this process, which has `datasets` loaded, not in a child."""
+def read_back_in_process(patch: pytest.MonkeyPatch) -> None:
+    """Let releases read back in this process, where `datasets` is loaded, not in a child."""
     import datasets
     from huggingface_hub import hf_hub_url
 

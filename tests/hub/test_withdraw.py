@@ -1,4 +1,4 @@
-"""A withdrawn version stays readable; main says what is wrong, and whoever asks hears so."""
+"""A withdrawn version stays readable; main records the reason, and `check` reports it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from builders.hub.withdraw import NOTHING, advisory, advisory_in, yank
 from builders.release.verification import verified
 from builders.release.versions import CLOSES, OPENS
 from scripts.main import main
-from tests.hub.bottles import bottle, commits_of, drafted, spoken_to, tags_of, tree_of
+from tests.hub.plans import commits_of, connected, drafted, planned, tags_of, tree_of
 from tests.hubs import clean_environment
 
 WHY = "3 answers hold a key | of <somebody>"
@@ -38,17 +38,17 @@ def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
 def make(
     draft: Draft, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], ReleasePlan]:
-    """Makes a version of the test's own set; what it reads back is another test's."""
+    """Plan a version of the test's own set; reading back is tested with publishing."""
     monkeypatch.setattr(publishing, "read_back", lambda *_: None)
     monkeypatch.setattr(foldering, "read_back", lambda *_: None)
-    return lambda version: bottle(draft, tmp_path / "home", version, repo)
+    return lambda version: planned(draft, tmp_path / "home", version, repo)
 
 
 @pytest.fixture
 def released(hub: Any, repo: str, make: Callable[[str], ReleasePlan]) -> str:
     """A set with three versions."""
     for version in ("0.1.0", "0.2.0", "0.3.0"):
-        publish(spoken_to(hub), make(version))
+        publish(connected(hub), make(version))
     return repo
 
 
@@ -61,7 +61,7 @@ def test_one_commit_changes_the_list_of_versions_and_nothing_else_of_the_card(
     hub: Any, released: str
 ) -> None:
     before, card = tree_of(hub, released), file_of(hub, released, "README.md")
-    sha = yank(spoken_to(hub), released, "v0.2.0", WHY)
+    sha = yank(connected(hub), released, "v0.2.0", WHY)
     after, again = tree_of(hub, released), file_of(hub, released, "README.md")
     assert commits_of(hub, released)[:2] == ["Withdraw v0.2.0", "Release v0.3.0"]
     assert {path for path in after if after[path] != before.get(path)} == {
@@ -80,45 +80,47 @@ def test_one_commit_changes_the_list_of_versions_and_nothing_else_of_the_card(
 
 def test_the_version_stays_readable_at_its_tag(hub: Any, released: str) -> None:
     tags, held = tags_of(hub, released), tree_of(hub, released, "v0.2.0")
-    yank(spoken_to(hub), released, "v0.2.0", WHY)
+    yank(connected(hub), released, "v0.2.0", WHY)
     assert tags_of(hub, released) == tags
     assert tree_of(hub, released, "v0.2.0") == held
 
 
-def test_main_after_it_is_a_set_whose_every_number_can_be_recomputed(
+def test_every_number_of_main_can_be_recomputed_after_a_withdrawal(
     hub: Any, released: str, tmp_path: Path
 ) -> None:
-    yank(spoken_to(hub), released, "v0.2.0", WHY)
-    fetch_snapshot(spoken_to(hub), released, "main", tmp_path / "main")
+    yank(connected(hub), released, "v0.2.0", WHY)
+    fetch_snapshot(connected(hub), released, "main", tmp_path / "main")
     assert verified(tmp_path / "main", lambda _: None).false == ()
 
 
-def test_the_same_words_again_change_nothing_and_other_words_do(hub: Any, released: str) -> None:
-    yank(spoken_to(hub), released, "v0.2.0", WHY)
-    assert yank(spoken_to(hub), released, "0.2.0", f" {WHY}\n") is None
+def test_the_same_reason_again_changes_nothing_and_another_one_does(
+    hub: Any, released: str
+) -> None:
+    yank(connected(hub), released, "v0.2.0", WHY)
+    assert yank(connected(hub), released, "0.2.0", f" {WHY}\n") is None
     assert commits_of(hub, released).count("Withdraw v0.2.0") == 1
-    assert yank(spoken_to(hub), released, "v0.2.0", WHY, use="v0.1.0") is not None
-    assert advisory(spoken_to(hub), released, "v0.2.0")[1] == {"why": WHY, "use": "v0.1.0"}
+    assert yank(connected(hub), released, "v0.2.0", WHY, use="v0.1.0") is not None
+    assert advisory(connected(hub), released, "v0.2.0")[1] == {"why": WHY, "use": "v0.1.0"}
 
 
-def test_the_newest_good_version_is_what_to_use(hub: Any, released: str) -> None:
-    at = spoken_to(hub)
+def test_the_version_to_use_is_the_newest_good_one(hub: Any, released: str) -> None:
+    at = connected(hub)
     for version, use in (("v0.3.0", "v0.2.0"), ("v0.2.0", "v0.1.0"), ("v0.1.0", NOTHING)):
         yank(at, released, version, WHY)
         assert advisory(at, released, version) == (version, {"why": WHY, "use": use})
 
 
-def test_later_versions_carry_what_was_said_of_earlier_ones(
+def test_later_versions_keep_the_withdrawals_of_earlier_ones(
     hub: Any, released: str, make: Callable[[str], ReleasePlan]
 ) -> None:
-    yank(spoken_to(hub), released, "v0.2.0", WHY)
-    assert publish(spoken_to(hub), make("0.3.0")).changed is False
-    publish(spoken_to(hub), make("0.4.0"))
+    yank(connected(hub), released, "v0.2.0", WHY)
+    assert publish(connected(hub), make("0.3.0")).changed is False
+    publish(connected(hub), make("0.4.0"))
     assert "0.2.0" in json.loads(file_of(hub, released, "advisories.json", "v0.4.0"))
     assert "`v0.2.0`, withdrawn" in file_of(hub, released, "README.md", "v0.4.0")
 
 
-def test_what_makes_no_sense_is_refused_and_changes_nothing(hub: Any, released: str) -> None:
+def test_a_wrong_request_is_refused_and_changes_nothing(hub: Any, released: str) -> None:
     before = tree_of(hub, released)
     for words, why in (
         (("v9.9.9", WHY), r"has no version 'v9\.9\.9'; there are v0\.1\.0, v0\.2\.0, v0\.3\.0"),
@@ -127,16 +129,16 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(hub: Any, released: 
         (("v0.1.0", WHY, "v7.0.0"), "has no version"),
     ):
         with pytest.raises(InputError, match=why):
-            yank(spoken_to(hub), released, *words)
+            yank(connected(hub), released, *words)
     assert tree_of(hub, released) == before
 
 
-def test_who_may_not_write_cannot_withdraw(hub: Any, released: str) -> None:
+def test_a_user_without_the_right_to_write_cannot_withdraw(hub: Any, released: str) -> None:
     with pytest.raises(HubError, match="no right to do this"):
-        yank(spoken_to(hub, "ann"), released, "v0.2.0", WHY)
+        yank(connected(hub, "ann"), released, "v0.2.0", WHY)
 
 
-def test_a_main_that_moved_is_looked_at_again(
+def test_a_main_that_moved_is_read_again(
     hub: Any, released: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     section, moves = withdrawing.versions_section, iter([b"1"])
@@ -152,36 +154,36 @@ def test_a_main_that_moved_is_looked_at_again(
         return section(*words)
 
     monkeypatch.setattr(withdrawing, "versions_section", late)
-    assert yank(spoken_to(hub), released, "v0.2.0", WHY) is not None
+    assert yank(connected(hub), released, "v0.2.0", WHY) is not None
     assert "notes.txt" in tree_of(hub, released)
     assert commits_of(hub, released)[0] == "Withdraw v0.2.0"
 
 
-# --- whoever asks
+# --- asking for the status of a version
 
 
 @pytest.fixture
 def asked(
     hub: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str]]:
-    """Runs a verb against the Hub as nobody; gives its exit and its words."""
+    """Run a verb against the Hub without a token; return its status and what it printed."""
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
 
     def run(*words: str) -> tuple[int, str]:
         status = main(words)
-        said = capsys.readouterr()
-        return status, (said.out + said.err).strip()
+        printed = capsys.readouterr()
+        return status, (printed.out + printed.err).strip()
 
     return run
 
 
-def test_a_training_script_hears_of_a_withdrawn_version_by_exit_and_line(
+def test_a_training_script_learns_of_a_withdrawn_version_by_status_and_line(
     hub: Any, released: str, asked: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("HF_TOKEN", hub.tokens["potstill"])
-        status, said = asked("yank", released, "v0.2.0", "--why", WHY)
-        assert (status, said.partition(", in commit")[0]) == (
+        status, printed = asked("yank", released, "v0.2.0", "--why", WHY)
+        assert (status, printed.partition(", in commit")[0]) == (
             0,
             f"v0.2.0 of {released} is withdrawn",
         )
@@ -191,27 +193,29 @@ def test_a_training_script_hears_of_a_withdrawn_version_by_exit_and_line(
         f"v0.2.0 was withdrawn: {WHY}; use v0.3.0",
     )
     assert asked("check", f"{released}@v0.1.0")[0] == 0
-    status, said = asked("check", f"{released}@v0.2.0", "--json")
-    assert (status, json.loads(said)["withdrawn"]) == (3, {"why": WHY, "use": "v0.3.0"})
+    status, printed = asked("check", f"{released}@v0.2.0", "--json")
+    assert (status, json.loads(printed)["withdrawn"]) == (3, {"why": WHY, "use": "v0.3.0"})
 
 
 def test_main_or_no_revision_is_the_newest_version_and_a_commit_its_own(
     hub: Any, released: str
 ) -> None:
-    at = spoken_to(hub)
+    at = connected(hub)
     yank(at, released, "v0.1.0", WHY)
     for revision in (None, "main", "v0.3.0", "0.3.0"):
         assert advisory(at, released, revision) == ("v0.3.0", None)
-    version, said = advisory(at, released, tags_of(hub, released)["v0.1.0"])
-    assert (version, said) == ("v0.1.0", {"why": WHY, "use": "v0.3.0"})
+    version, found = advisory(at, released, tags_of(hub, released)["v0.1.0"])
+    assert (version, found) == ("v0.1.0", {"why": WHY, "use": "v0.3.0"})
     with pytest.raises(InputError, match=r"no version 'v0\.9\.0'"):
         advisory(at, released, "v0.9.0")
     with pytest.raises(HubError, match="no such revision"):
         advisory(at, released, "branch")
 
 
-def test_a_folder_answers_for_itself(hub: Any, released: str, tmp_path: Path) -> None:
-    at = spoken_to(hub)
+def test_a_folder_knows_what_was_withdrawn_when_it_was_fetched(
+    hub: Any, released: str, tmp_path: Path
+) -> None:
+    at = connected(hub)
     yank(at, released, "v0.3.0", WHY)
     fetch_snapshot(at, released, "v0.3.0", tmp_path / "then")
     fetch_snapshot(at, released, "main", tmp_path / "now")
@@ -242,4 +246,4 @@ def test_a_check_starts_cheaply_and_loads_nothing_heavy(
     assert done.returncode == 0, done.stderr
     heavy = ("datasets", "pyarrow", "polars", "distilabel", "starlette", "pygit2")
     assert not any(f"| {name}\n" in done.stderr for name in heavy)
-    assert spent_s < MOST_CPU_S * 1.5, spent_s  # with the cost of telling what is imported
+    assert spent_s < MOST_CPU_S * 1.5, spent_s  # with the cost of listing what is imported

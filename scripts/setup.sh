@@ -8,8 +8,9 @@
 #     bash scripts/setup.sh --venv FOLDER         # in this folder of the clone instead of .venv
 #
 # Run it as often as you like: it does nothing when nothing has changed, keeps the Python and the
-# extras of earlier runs, and makes an interrupted .venv anew. It needs git, Python 3.11, 3.12 or
-# 3.13 and, the first time, a package index; the settings of your pip and uv hold.
+# extras of earlier runs, and makes an interrupted .venv anew. It needs git, Python 3.11 (from
+# 3.11.2 on), 3.12 or 3.13 and, the first time, a package index; it uses the settings of your pip
+# and uv.
 set -euo pipefail
 
 die() {
@@ -50,7 +51,7 @@ fi
 # The version of a Python, such as 3.11.2, if potstill supports it.
 version_of() {
     "$1" -c 'import platform; print(platform.python_version())' 2>/dev/null |
-        grep -E '^3[.](11|12|13)[.]'
+        grep -E '^3[.](11[.]([2-9]|[1-9][0-9])|1[23][.])'
 }
 
 # The stamp: what the environment was made from ("unfinished" while it is being made), for which
@@ -96,8 +97,8 @@ for candidate in "${candidates[@]}"; do
 done
 if [[ -z $python ]]; then
     found="$("${wanted:-python3}" --version 2>/dev/null)" || found="missing"
-    die "potstill needs Python 3.11, 3.12 or 3.13, and ${wanted:-python3} is ${found#Python }; install" \
-        "one (Debian 12: apt-get install python3; elsewhere: uv python install 3.11) and run this again"
+    die "potstill needs Python 3.11.2 or later, up to 3.13, and ${wanted:-python3} is" \
+        "${found#Python }; install one (Debian 12: apt-get install python3; elsewhere: uv python install 3.11) and run this again"
 fi
 
 fresh=1
@@ -192,8 +193,8 @@ uv_install() {
         --constraint constraints.txt --build-constraint constraints.txt "$@"
 }
 
-# uv takes seconds where pip takes a minute. Where pip has been told an index and uv has not, where
-# uv cannot be had or does not get through, pip does everything. A certificate told to pip serves uv.
+# uv takes seconds where pip takes a minute. Where an index is set for pip and none for uv, and
+# where uv cannot be installed or fails, pip does everything. A certificate set for pip serves uv.
 pip_settings="$("$venv" -m pip config list)"
 with=pip
 if [[ -n ${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}${UV_CONFIG_FILE:-} ]] ||

@@ -56,7 +56,7 @@ class Progress:
         self.moved()
 
     def moved(self) -> None:
-        """Note that something happened: clears the note about a standstill."""
+        """Note that something happened: clears the note that nothing does."""
         self.moved_at = time.monotonic()
         self.note = ""
 

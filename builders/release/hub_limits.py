@@ -113,11 +113,11 @@ def check_licences(lineage: Mapping[str, Any]) -> None:
         InputError: With the nearest id.
     """
     known = licence_ids()
-    for whose, licence in licences_by_source(lineage).items():
+    for owner, licence in licences_by_source(lineage).items():
         if licence.lower() not in known:
             near = nearest_name(licence.lower(), known).partition("; ")[2]
             raise InputError(
-                f"the licence {licence!r} of the {whose} is not known to the Hub"
+                f"the licence {licence!r} of the {owner} is not known to the Hub"
                 f"{'; ' if near else ''}{near}; give one of its ids, such as 'cc-by-4.0', "
                 "'other' or 'unknown', and build again"
             )

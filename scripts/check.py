@@ -50,25 +50,23 @@ def run(given: argparse.Namespace) -> int:
     from builders.release.verification import Verification, verified
 
     found = Verification()
-    with contextlib.ExitStack() as held:
-        if Path(given.set).is_dir():
-            folder: Path | None = Path(given.set)
-            version, withdrawn = advisory_in(Path(given.set))
+    with contextlib.ExitStack() as resources:
+        folder, tag = Path(given.set), None
+        if folder.is_dir():
+            version, withdrawn = advisory_in(folder)
         else:
-            from builders.hub.fetch import parse_set
+            from builders.hub.fetch import fetch_snapshot, parse_set
 
             repository, revision = parse_set(given.set)
-            hub = held.enter_context(the_hub(given.hub_data, only_reads=True))
+            hub = resources.enter_context(the_hub(given.hub_data, only_reads=True))
             version, withdrawn = advisory(hub, repository, revision)
-            folder = None
             if not given.only_withdrawn:
-                from builders.hub.fetch import fetch_snapshot
-
-                made = held.enter_context(tempfile.TemporaryDirectory(prefix="potstill-"))
+                made = resources.enter_context(tempfile.TemporaryDirectory(prefix="potstill-"))
                 folder = Path(made) / repository.partition("/")[2]
                 fetch_snapshot(hub, repository, revision or "main", folder)
-        if folder and not given.only_withdrawn:
-            found = verified(folder, _recipe)
+                tag = None if revision in (None, "main") else version
+        if not given.only_withdrawn:
+            found = verified(folder, _recipe, tag=tag)
     if given.json:
         facts = {"set": given.set, "version": version, "withdrawn": withdrawn}
         print_out(json.dumps({**facts, "false": found.false, "unchecked": found.unchecked}))
@@ -91,5 +89,6 @@ def _lines(
     yield from (f"false: {claim}" for claim in found.false)
     yield from (f"not checked: {claim}" for claim in found.unchecked)
     if not withdrawn and not found.false:
-        also = "; every number of its card and manifest follows from its data"
+        also = "; the rest of what" if found.unchecked else "; what"
+        also += " its card and manifest claim of its data is true"
         yield f"{version} was not withdrawn{also if recomputed else ''}"

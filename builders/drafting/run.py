@@ -15,7 +15,7 @@ from builders.drafting.draft import Draft, counts, last_draft, write_draft
 from builders.drafting.files import canonical_json
 from builders.drafting.lineage import lineage
 from builders.drafting.outcomes import CandidateRow, call_rows, decide, outcomes
-from builders.drafting.statistics import Spending
+from builders.drafting.spending import Spending
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine, folder_lock
 from builders.engine.ledger import Ledger

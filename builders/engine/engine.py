@@ -355,14 +355,17 @@ def _executor() -> type[Execution]:
         from builders.engine.executor import Execution
 
         return Execution
-    hook = sys.excepthook  # distilabel replaces it by one that prints all variables, keys included
+    import rich.traceback
+
+    # distilabel installs tracebacks that print all variables, keys included, in a notebook too.
+    install, rich.traceback.install = rich.traceback.install, lambda **_: sys.excepthook
     gc.disable()  # 2,000 modules free nothing yet; collecting takes a fifth of the time
     try:
         import builders.engine.workers  # noqa: F401 - silences a warning of distilabel's import
         from builders.engine.executor import Execution
     finally:
         gc.enable()
-        sys.excepthook = hook
+        rich.traceback.install = install
     gc.freeze()  # once: what a later build leaves behind must be collected
     return Execution
 

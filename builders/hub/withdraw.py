@@ -93,7 +93,8 @@ def advisory(
 ) -> tuple[str, Mapping[str, str] | None]:
     """A version and, if main lists it as withdrawn now, `why` and which version to `use`.
 
-    Main, or no revision, means the newest version.
+    Main, or no revision, means the newest version; a commit or branch without a version is named
+    by itself.
 
     Raises:
         InputError: There is no such version.
@@ -109,11 +110,7 @@ def advisory(
         version = f"v{_known(repository, revision, names)}"
     else:
         sha = commit(hub, repository, revision)
-        version = next((name for name, tag in tagged if tag == sha), "")
-        if not version:
-            raise InputError(
-                f"{repository} has no version at {revision!r}; there are {', '.join(names)}"
-            )
+        version = next((name for name, tag in tagged if tag == sha), revision)
     with tempfile.TemporaryDirectory(prefix="potstill-") as made:
         main = Path(made) / "main"
         _fetch(hub, repository, commit(hub, repository, "main"), (ADVISORIES,), main)

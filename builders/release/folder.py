@@ -10,9 +10,9 @@ from builders.drafting.draft import Draft
 from builders.drafting.files import canonical_json, whole_folder
 from builders.errors import FolderError, InputError
 from builders.release.card import Words, cards_of, read_words, words_on
+from builders.release.card_figures import read_figures
 from builders.release.card_lint import card_problems
 from builders.release.diff import check_ids, diff, line
-from builders.release.figures import read_figures
 from builders.release.hub_limits import check_licences, check_limits
 from builders.release.rendering import rendered
 from builders.release.sharding import SHARD_BYTES, write_shards

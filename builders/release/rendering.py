@@ -7,14 +7,14 @@ from typing import Any
 
 from builders.drafting.licence import licence_of
 from builders.release.card import Words, card, front_matter
-from builders.release.figures import Figures
+from builders.release.card_figures import CardFigures
 from builders.release.versions import versions_section
 from builders.schema import Column, Schema
 
 
 def rendered(
     manifest: Mapping[str, Any],
-    figures: Figures,
+    figures: CardFigures,
     words: Words,
     advisories: Mapping[str, Mapping[str, str]],
 ) -> str:
@@ -27,7 +27,7 @@ def rendered(
         advisories: The withdrawn versions.
     """
     lineage, repository = manifest["lineage"], manifest["repository"]
-    schemas = _schemas(manifest["configs"])
+    schemas = schemas_in(manifest["configs"])
     licence = licence_of(lineage)
     facts: dict[str, Any] = {
         "title": words.front["pretty_name"],
@@ -49,7 +49,8 @@ def rendered(
     return card(front, words, facts)
 
 
-def _schemas(configs: Mapping[str, Any]) -> dict[str, Schema]:
+def schemas_in(configs: Mapping[str, Any]) -> dict[str, Schema]:
+    """The schemas that a manifest's `configs` declare."""
     return {
         config: Schema(
             name=facts["shape"], columns=tuple(Column(**column) for column in facts["columns"])

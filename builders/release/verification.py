@@ -12,6 +12,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,16 @@ from builders.judging.reliability import verdict_from
 from builders.judging.reports import NEVER_MEASURED
 from builders.recipe import Recipe
 from builders.release.card import words_back
-from builders.release.figures import Figures, read_figures
-from builders.release.rendering import rendered
-from builders.release.snapshot import CARD, MANIFEST, file_hashes, read_manifest, snapshot
+from builders.release.card_figures import CardFigures, read_figures
+from builders.release.rendering import rendered, schemas_in
+from builders.release.snapshot import (
+    CARD,
+    MANIFEST,
+    VERSION,
+    file_hashes,
+    read_manifest,
+    snapshot,
+)
 from builders.schema import Row
 
 _BATCH = 100  # rows compared at once: a row may be long
@@ -141,15 +149,19 @@ _MADE_BY_THE_HUB = ".gitattributes"  # with each new repository
 _BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError)
 
 
-def verified(folder: Path, recipe_named: Callable[[str], Recipe | None]) -> Verification:
+def verified(
+    folder: Path, recipe_named: Callable[[str], Recipe | None], *, tag: str | None = None
+) -> Verification:
     """Recompute what a release claims of itself from its own bytes.
 
-    Hashes, numbers of rows, counts, calls, tokens and costs, the recipe's measures, the judges'
-    verdicts, and the whole card, made again from the data, the manifest and the words on it.
+    Hashes, columns, numbers of rows, counts, calls, tokens and costs, the recipe's measures, the
+    judges' verdicts, and the whole card, made again from the data, the manifest and the words on
+    it. Settings, source and tools are what the build was given: no data can contradict them.
 
     Args:
         folder: The release.
         recipe_named: The recipe of a name, which computes its measures; None where it is not known.
+        tag: The version's tag, from which the folder was fetched.
 
     Raises:
         InputError: There is no set, or its manifest or a file of it cannot be read.
@@ -158,29 +170,37 @@ def verified(folder: Path, recipe_named: Callable[[str], Recipe | None]) -> Veri
 
     manifest, held = read_manifest(folder), snapshot(folder)
     false = list(_hashes_differ(folder, manifest.get("files")))
+    if "calls" not in held.files and "raw" in held.files:
+        why = "what card and manifest claim: an older potstill released it, with the config 'raw'"
+        return Verification(false=tuple(false), unchecked=(why,))
+    if tag and VERSION.fullmatch(tag[1:]) and manifest.get("version") != tag[1:]:
+        false.append(f"the tag {tag}: it holds version {manifest.get('version')}")
     unchecked: list[str] = []
     try:
         files = {config: held.files[config] for config in manifest["configs"]}
         figures = read_figures(files)
-        for name, (claimed, found) in _claims(manifest, figures).items():
+        text = (folder / CARD).read_text(encoding="utf-8")
+        words = words_back(text)
+        for name, (claimed, found) in _claims(manifest, figures, words.version).items():
             if claimed != found:
                 false.append(f"{MANIFEST}, {name}: it is {claimed!r}, the data gives {found!r}")
+        false += _columns_differ(manifest["configs"], figures)
         recipe = recipe_named(str(manifest["lineage"]["recipe"]))
-        differing, why = _measures_differ(manifest, files, recipe)
-        false += differing
-        unchecked += why
-        text = (folder / CARD).read_text(encoding="utf-8")
-        again = rendered(manifest, figures, words_back(text), held.advisories)
+        wrong_measures, unknown_measures = _measures_differ(manifest, files, recipe)
+        false += wrong_measures
+        unchecked += unknown_measures
+        made_with = manifest["lineage"]["tools"]["potstill"]
+        again = rendered(manifest, figures, words, held.advisories)
     except _BROKEN as error:
         false.append(f"the card cannot be made again: {type(error).__name__}: {error}")
     except (InputError, jinja2.TemplateError) as error:
         false.append(f"the card cannot be made again: {error}")
     else:
-        lines = zip_longest(text.split("\n"), again.split("\n"))
-        for place, (claimed, found) in enumerate(lines, 1):
-            if claimed != found:
-                false.append(f"{CARD}, line {place}: it is {claimed!r}, the data gives {found!r}")
-                break
+        differences = _card_differs(text, again)
+        if differences and made_with != version("potstill"):
+            unchecked.append(f"the text of {CARD}: potstill {made_with} wrote it, not this one")
+        else:
+            false += differences
     return Verification(false=tuple(false), unchecked=tuple(unchecked))
 
 
@@ -197,8 +217,38 @@ def _hashes_differ(folder: Path, listed: Any) -> Iterator[str]:
             yield f"{name} is not the file that {MANIFEST} lists"
 
 
-def _claims(manifest: Mapping[str, Any], figures: Figures) -> dict[str, tuple[Any, Any]]:
-    """What the manifest claims and what follows from the data, by what it is about."""
+def _card_differs(text: str, again: str) -> list[str]:
+    """The first line in which a card is not the one that follows from data and manifest."""
+    lines = zip_longest(text.split("\n"), again.split("\n"))
+    for place, (claimed, found) in enumerate(lines, 1):
+        if claimed != found:
+            follows = f"from the data and {MANIFEST} follows {found!r}"
+            return [f"{CARD}, line {place}: it is {claimed!r}, {follows}"]
+    return []
+
+
+def _columns_differ(configs: Mapping[str, Any], figures: CardFigures) -> Iterator[str]:
+    """The configs whose files do not have the columns that the manifest declares."""
+    for name in figures.odd_files:
+        yield f"{name} has other columns than the other files of its config"
+    for config, shape in schemas_in(configs).items():
+        found = figures.columns.get(config)
+        if found is not None and not found.equals(shape.arrow):
+            declared = ", ".join(f"{field.name} {field.type}" for field in shape.arrow)
+            has = ", ".join(f"{field.name} {field.type}" for field in found)
+            yield f"{MANIFEST}, columns of {config!r}: they are {declared}, the data has {has}"
+        full = {column.name for column in shape.columns if not column.nullable}
+        for name in sorted(figures.nulls.get(config, frozenset()) & full):
+            yield f"{MANIFEST}, column {name!r} of {config!r}: it is never null, the data has nulls"
+
+
+def _claims(
+    manifest: Mapping[str, Any], figures: CardFigures, on_card: str
+) -> dict[str, tuple[Any, Any]]:
+    """What the manifest claims and what follows from the data, by what it is about.
+
+    `on_card` is the newest version under Changes on the card.
+    """
     spent, lineage = manifest["spent"], manifest["lineage"]
     rows, dropped = figures.rows, figures.dropped
     kept = rows["default"]
@@ -206,6 +256,10 @@ def _claims(manifest: Mapping[str, Any], figures: Figures) -> dict[str, tuple[An
     teachers = {role: lineage["teachers"].get(role, {}) for role, _, _ in asked}
     judges = lineage.get("judges", [])
     return {
+        "version": (
+            [manifest["version"], manifest["history"][0]["version"]],
+            [on_card, on_card],
+        ),
         "rows": (manifest["rows"], {config: {"train": number} for config, number in rows.items()}),
         "counts": (
             manifest["counts"],

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from builders.drafting.draft import last_draft
+from builders.drafting.files import read_parquet, write_parquet
 from builders.judging.labelled_sets import read_judged
 from builders.judging.reliability import report
 from builders.recipe_loading import load_recipe
 from builders.release.folder import release
+from builders.release.snapshot import file_hashes
 from builders.release.verification import verified
 from scripts.main import main
 from tests.pipelines.test_ultrafeedback import built
@@ -68,6 +70,10 @@ def test_every_false_claim_of_a_manifest_is_named(released: Path, tmp_path: Path
         (*judge, "reasons"): (["It is kind."], "judge judge"),
         (*judge, "judge"): ("another", "judges: it is ['another'], the data gives ['judge']"),
         ("lineage", "teachers", "judge", "model"): ("large", "teachers"),
+        ("version",): ("9.0.0", "version: it is ['9.0.0', '0.1.0'], the data gives ['0.1.0', "),
+        ("configs", "default", "columns", 4, "type"): ("string", "columns of 'default': they are"),
+        ("configs", "default", "columns", 4, "name"): ("points", "columns of 'default': they are"),
+        ("configs", "rated", "columns", 0, "name"): ("ids", "columns of 'rated': they are"),
         ("spent", "usd"): (3.0, "usd"),
         ("spent", "usd_a_kept_row"): (0.5, "usd"),
     }
@@ -104,11 +110,53 @@ def test_measures_that_another_version_of_the_recipe_made_are_not_called_false(
     assert not any("measure" in claim for claim in found.false if "README" not in claim)
 
 
+def test_a_column_that_is_said_to_be_full_has_no_null(released: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(released, tmp_path / "full"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    rated = manifest["configs"]["rated"]["columns"]
+    (place,) = (n for n, column in enumerate(rated) if column["name"] == "principle")
+    edited(manifest, ("configs", "rated", "columns", place, "nullable"), False)
+    [file] = (folder / "data" / "rated").iterdir()
+    rows = list(read_parquet(file))
+    write_parquet(file, RECIPE.schemas["rated"], [{**rows[0], "principle": None}, *rows[1:]])
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    false = verified(folder, lambda _: RECIPE).false
+    assert any("column 'principle' of 'rated': it is never null" in claim for claim in false)
+
+
+def test_what_another_potstill_released_is_not_called_false(
+    released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(released, tmp_path / "other"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    edited(manifest, ("lineage", "tools", "potstill"), "0.0.9")
+    card = (folder / "README.md").read_text("utf-8").replace("## Load it", "## Loading")
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    manifest["files"] = file_hashes(folder)
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert main(["check", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "not checked: the text of README.md: potstill 0.0.9 wrote it, not this one" in out
+    assert "the rest of what its card and manifest claim of its data is true" in out
+
+    (folder / "data" / "calls").rename(folder / "data" / "raw")  # as it was called once
+    manifest["files"] = file_hashes(folder)
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert main(["check", str(folder)]) == 0
+    assert "an older potstill released it, with the config 'raw'" in capsys.readouterr().out
+
+
+def test_a_tag_on_another_version_is_named(released: Path) -> None:
+    assert verified(released, lambda _: RECIPE, tag="v0.1.0").false == ()
+    (claim,) = verified(released, lambda _: RECIPE, tag="v0.3.0").false
+    assert claim == "the tag v0.3.0: it holds version 0.1.0"
+
+
 def test_the_command_leaves_with_1_and_names_what_is_false(
     released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", str(released)]) == 0
-    assert "every number of its card and manifest follows" in capsys.readouterr().out
+    assert "what its card and manifest claim of its data is true" in capsys.readouterr().out
     folder = Path(shutil.copytree(released, tmp_path / "false"))
     card = folder / "README.md"
     card.write_text(
@@ -117,7 +165,10 @@ def test_the_command_leaves_with_1_and_names_what_is_false(
     assert main(["check", str(folder)]) == 1
     said = capsys.readouterr().err
     assert "false: README.md is not the file that manifest.json lists" in said
-    assert "'| rated answers | 81 |', the data gives '| rated answers | 80 |'" in said
+    assert (
+        "'| rated answers | 81 |', from the data and manifest.json follows '| rated answers | 80 |'"
+        in said
+    )
     assert main(["check", str(folder), "--only-withdrawn"]) == 0
     assert main(["check", str(folder), "--json"]) == 1
     assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["false"]) == 2

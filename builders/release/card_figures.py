@@ -22,7 +22,7 @@ _TEXTS = ("prompt", "completion", "chosen", "rejected")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class CardFigures:
     """What the files of a release hold.
 
     Attributes:
@@ -32,6 +32,9 @@ class Figures:
         samplings: Role, model, revision and sampling (without the seed) of the calls, each once.
         spent: Calls, input and output tokens per role.
         sizes: Per config what `dataset_info` declares of its split; `num_bytes` is in memory.
+        columns: Per config the Arrow schema of its first file; another one is in `odd_files`.
+        nulls: Per config the columns that hold a null.
+        odd_files: The files whose schema is not that of the first file of their config.
         example: The first row of `default`, if there is one.
     """
 
@@ -41,6 +44,9 @@ class Figures:
     samplings: Sequence[Mapping[str, str]]
     spent: Mapping[str, Sequence[int]]
     sizes: Mapping[str, Mapping[str, int]]
+    columns: Mapping[str, Any]
+    nulls: Mapping[str, frozenset[str]]
+    odd_files: Sequence[str]
     example: Row | None
 
     @property
@@ -56,7 +62,7 @@ class Figures:
         return next((name for limit, name in _SIZES if rows < limit), "1B<n<10B")
 
 
-def read_figures(files: Mapping[str, Sequence[Path]]) -> Figures:
+def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
     """Read each file once and compute the figures of a release.
 
     Args:
@@ -70,16 +76,23 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> Figures:
     samplings: set[tuple[str, str, str, str]] = set()
     spent: dict[str, Counter[str]] = defaultdict(Counter)
     sizes: dict[str, dict[str, int]] = {}
+    columns: dict[str, Any] = {}
+    nulls: dict[str, set[str]] = {}
+    odd_files: list[str] = []
     example: Row | None = None
     for config, paths in files.items():
         size = sizes[config] = {"num_examples": 0, "num_bytes": 0, "download_size": 0}
+        null = nulls[config] = set()
         for path in paths:
             size["download_size"] += path.stat().st_size
             with pq.ParquetFile(path, pre_buffer=False) as file:
+                if file.schema_arrow != columns.setdefault(config, file.schema_arrow):
+                    odd_files.append(path.name)
                 for batch in file.iter_batches(_BATCH):
                     size["num_examples"] += batch.num_rows
                     size["num_bytes"] += batch.nbytes
                     rows[config] += batch.num_rows
+                    null |= {n for n in batch.schema.names if batch.column(n).null_count}
                     if config not in ("default", "dropped", "calls"):
                         continue  # nothing is computed from the rows of an extra config
                     for row in batch.to_pylist():
@@ -94,7 +107,7 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> Figures:
                                 if column in row:
                                     words[column].append(_words(row[column]))
     names = ("role", "model", "revision", "sampling")
-    return Figures(
+    return CardFigures(
         rows=dict(rows),
         dropped=by_frequency(reasons),
         words={
@@ -107,6 +120,9 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> Figures:
             for role, used in sorted(spent.items())
         },
         sizes=sizes,
+        columns=columns,
+        nulls={config: frozenset(names) for config, names in nulls.items()},
+        odd_files=odd_files,
         example=example,
     )
 

@@ -16,12 +16,12 @@ from builders.drafting.contributions import read_contributions
 from builders.drafting.estimate import estimate
 from builders.drafting.run import BuildSpec, ask_shard, build_draft
 from builders.drafting.summary import report, table
-from builders.engine.budget import BudgetLimits
+from builders.engine.budget import BudgetLimits, read_price, read_prices
 from builders.engine.pool import pool_spec
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
-from builders.errors import InputError, RecipeError
+from builders.errors import RecipeError
 from builders.judging.reports import read_reports
 from builders.recipe import Option, Recipe
 from builders.recipe_loading import load_recipe
@@ -34,6 +34,7 @@ from scripts.command_line import (
     add_json,
     add_name,
     add_work,
+    checked,
     count,
     path,
     print_out,
@@ -209,13 +210,13 @@ def _money_flags(parser: Parser) -> None:
     )
     money.add_argument(
         "--price",
-        type=text,
+        type=checked(read_price),
         metavar="IN/OUT",
         help="USD per million tokens, input and output, of each model that --prices does not list.",
     )
     money.add_argument(
         "--prices",
-        type=path,
+        type=checked(lambda word: read_prices(path(word))),
         metavar="FILE",
         help="Table of prices, in the form of builders/engine/prices.toml.",
     )
@@ -365,9 +366,6 @@ def _of_option(option: Option) -> Callable[[str], int | float | str]:
         if not isinstance(option.default, str):
             with contextlib.suppress(ValueError):
                 given = type(option.default)(word)
-        try:
-            return option.value(given)
-        except InputError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+        return option.value(given)
 
-    return value
+    return checked(value)

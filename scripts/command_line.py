@@ -10,10 +10,18 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from builders.errors import FolderError, UsageError, did_you_mean, nearest_name, printable
+from builders.errors import (
+    FolderError,
+    InputError,
+    UsageError,
+    did_you_mean,
+    nearest_name,
+    printable,
+)
 
+Value = TypeVar("Value")
 MOST = 10**12  # larger than anything that is counted here
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _IS_UNFIT = "holds control characters or bytes that are not UTF-8; type it without them"
@@ -163,6 +171,18 @@ def above_0(word: str) -> float:
         if 0 < float(word) < math.inf:
             return float(word)
     raise argparse.ArgumentTypeError(f"{shortened(word)} is not a number above 0")
+
+
+def checked(read: Callable[[str], Value]) -> Callable[[str], Value]:
+    """A value that the library reads and checks, with the library's error."""
+
+    def value(word: str) -> Value:
+        try:
+            return read(word)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return value
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], str]:

@@ -12,7 +12,7 @@ from typing import Any
 from builders.drafting.contributions import read_contributions
 from builders.drafting.draft import Draft
 from builders.drafting.run import BuildSpec, build_draft
-from builders.engine.budget import BudgetLimits
+from builders.engine.budget import BudgetLimits, read_price, read_prices
 from builders.engine.pool import TeacherPoolSpec, check_role, pool_spec
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
@@ -96,6 +96,10 @@ def build(
     _check_types(
         str | Path, work=work, prices=prices, judge_report=judge_report, contributed=contributed
     )
+    with named("price"):
+        usual_price = None if price is None else read_price(price)
+    with named("prices"):
+        table = None if prices is None else read_prices(Path(prices))
     usual = TeacherSpec(
         model=model,
         key_env=key_env,
@@ -115,8 +119,8 @@ def build(
                 tokens=_count("budget_tokens", budget_tokens),
                 calls=_count("budget_calls", budget_calls),
             ),
-            price=price,
-            prices=Path(prices) if prices else None,
+            price=usual_price,
+            prices=table,
             hedge_s=_above_0("hedge_s", hedge_s),
             requests_per_minute=_above_0("requests_per_minute", requests_per_minute),
             tokens_per_minute=_above_0("tokens_per_minute", tokens_per_minute),

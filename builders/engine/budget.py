@@ -11,6 +11,7 @@ from typing import Any
 
 from builders.engine.calls import Answer, Call
 from builders.errors import InputError
+from builders.recipe import number
 
 _TABLE = Path(__file__).with_name("prices.toml")
 _BYTES_PER_TOKEN = 2.5  # below the mean of texts in any script: never counts too few tokens
@@ -32,49 +33,56 @@ class Price:
 FREE = Price(input=0.0, output=0.0)
 
 
-def price_of(model: str, *, given: str | None = None, file: Path | None = None) -> Price | None:
-    """The price of a model; None if it is unknown.
+def price_of(
+    model: str, *, usual: Price | None = None, table: Mapping[str, Price] | None = None
+) -> Price | None:
+    """The price of a model, by its endpoint's name for it; None if it is unknown.
 
-    Args:
-        model: The model's name, as its endpoint uses it.
-        given: `IN/OUT` in USD per million tokens, for a model that `file` does not list.
-        file: A table to read instead of prices.toml, in the same form.
+    `usual` is for a model that `table` does not list; without both, prices.toml counts.
+    """
+    if table is None:
+        table = {} if usual else read_prices(_TABLE)
+    return table.get(model, usual)
+
+
+def read_price(given: str) -> Price:
+    """The price that a text of the form `IN/OUT` gives, in USD per million tokens.
 
     Raises:
-        InputError: The given price or the file is malformed.
+        InputError: It has another form, or a number is not finite or below 0.
     """
-    if given:
-        return (_listed(model, file) if file else None) or _given(given)
-    return _listed(model, file or _TABLE)
-
-
-def _given(given: str) -> Price:
     try:
         inward, outward = map(float, given.split("/"))
     except ValueError:
         raise InputError(
-            f"--price {given!r} is not IN/OUT; expected USD per million tokens, such as 0.15/0.60"
+            f"{given!r} is not IN/OUT; expected USD per million tokens, such as 0.15/0.60"
         ) from None
-    return Price(input=inward, output=outward)
+    return _price(inward, outward)
 
 
-def _listed(model: str, path: Path) -> Price | None:
+def read_prices(path: Path) -> dict[str, Price]:
+    """The prices in a file of the form of prices.toml, by model.
+
+    Raises:
+        InputError: It cannot be read, has another form, or a number is not finite or below 0.
+    """
     try:
         models = tomllib.loads(path.read_text(encoding="utf-8"))["models"]
-        found = models.get(model)
-        return Price(**found) if found else None
-    except (
-        OSError,
-        UnicodeDecodeError,
-        tomllib.TOMLDecodeError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        raise InputError(
-            f"{path.name} is not a table of prices ({error}); expected the form of "
-            "builders/engine/prices.toml"
-        ) from None
+        return {name: _price(**price) for name, price in models.items()}
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except KeyError as error:
+        reason = f"it has no {error}"
+    except (ValueError, TypeError, AttributeError, InputError) as error:
+        reason = str(error)
+    raise InputError(
+        f"{str(path)!r} is not a table of prices ({reason}); expected the form of "
+        "builders/engine/prices.toml"
+    )
+
+
+def _price(input: float, output: float) -> Price:  # noqa: A002 - the key in a table
+    return Price(input=number(input, float, least=0), output=number(output, float, least=0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,8 +194,10 @@ class Budget:
         )
 
 
-def identity_price(identity: dict[str, Any], given: str | None, file: Path | None) -> Price | None:
+def identity_price(
+    identity: Mapping[str, Any], usual: Price | None, table: Mapping[str, Price] | None
+) -> Price | None:
     """The price of a teacher's model; zero if it runs on this machine, None if unknown."""
-    if not given and identity["kind"] in ("embedded", "scripted"):
+    if not usual and identity["kind"] in ("embedded", "scripted"):
         return FREE
-    return price_of(str(identity["model"]), given=given, file=file)
+    return price_of(str(identity["model"]), usual=usual, table=table)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from builders.engine.budget import BudgetLimits
+from builders.engine.budget import BudgetLimits, Price
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunLimits:
     """Limits of one run: budget, prices, pace.
 
-    `price` is `IN/OUT` in USD per million tokens, for every model that the file `prices` does not
-    list. A call without an answer after `hedge_s` seconds is sent a second time. Requests and
-    tokens per minute are limits for each endpoint. None means no limit, or not known.
+    `price` is that of every model that the table `prices` does not list. A call without an answer
+    after `hedge_s` seconds is sent a second time. Requests and tokens per minute are limits for
+    each endpoint. None means no limit, or not known.
     """
 
     budget: BudgetLimits = field(default_factory=BudgetLimits)
-    price: str | None = None
-    prices: Path | None = None
+    price: Price | None = None
+    prices: Mapping[str, Price] | None = None
     hedge_s: float | None = None
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None

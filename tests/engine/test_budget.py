@@ -14,10 +14,11 @@ from builders.engine.budget import (
     Price,
     identity_price,
     price_of,
+    read_price,
+    read_prices,
 )
 from builders.engine.calls import Answer, Call
 from builders.errors import InputError
-from tests.cases import each
 
 
 def _call(text: str = "x" * 100, max_tokens: int | None = 50) -> Call:
@@ -52,26 +53,33 @@ def test_an_unknown_price_is_unknown_and_our_own_machine_is_free() -> None:
 def test_a_given_price_wins_over_the_table_and_a_file_replaces_it(tmp_path: Path) -> None:
     listed = price_of("gpt-4o-mini")
     assert listed is not None and listed.cost(10**6, 0) == listed.input
-    assert price_of("gpt-4o-mini", given="1/2") == Price(input=1.0, output=2.0)
+    assert price_of("gpt-4o-mini", usual=read_price("1/2")) == Price(input=1.0, output=2.0)
     file = tmp_path / "prices.toml"
     file.write_text('[models]\n"mine" = { input = 3, output = 4 }\n')
-    assert price_of("mine", file=file) == Price(input=3, output=4)
-    assert price_of("gpt-4o-mini", file=file) is None
+    assert price_of("mine", table=read_prices(file)) == Price(input=3, output=4)
+    assert price_of("gpt-4o-mini", table=read_prices(file)) is None
 
 
-@each("given", ["1", "a/b", "1/2/3", ""])
-def test_a_price_in_another_form_is_refused(given: str) -> None:
-    if given:
-        with pytest.raises(InputError, match="IN/OUT"):
-            price_of("m", given=given)
+def test_a_price_in_another_form_or_that_no_budget_can_count_is_refused() -> None:
+    for given in ("", "1", "a/b", "1/2/3", "nan/1", "1/nan", "-5/-5", "inf/1", "1/-0.01"):
+        with pytest.raises(InputError, match=r"IN/OUT|is not a number from 0 on"):
+            read_price(given)
+    assert read_price("0/0.6") == Price(input=0, output=0.6)
 
 
-@pytest.mark.parametrize("text", ["models = 3", "[models]\nm = { input = 1 }", "no toml ["])
-def test_a_file_in_another_form_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_table_of_prices_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
-    file.write_text(text)
-    with pytest.raises(InputError, match="not a table of prices"):
-        price_of("m", file=file)
+    texts = ["models = 3", "[models]\nm = { input = 1 }", "no toml [", "", "[models]\nm = 3"]
+    texts += [
+        f"[models]\nm = {{ input = {one}, output = 1 }}" for one in ("nan", "-1", "inf", '"1"')
+    ]
+    for text in texts:
+        file.write_text(text)
+        with pytest.raises(InputError, match="not a table of prices"):
+            read_prices(file)
+    for place in (tmp_path, tmp_path / "none.toml"):
+        with pytest.raises(InputError, match="not a table of prices"):
+            read_prices(place)
 
 
 def test_calls_in_flight_count_so_that_no_limit_is_passed() -> None:

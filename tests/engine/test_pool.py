@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from builders.engine.budget import BudgetLimits, price_of
+from builders.engine.budget import BudgetLimits, price_of, read_price, read_prices
 from builders.engine.calls import Answer, Call, Question, Unreadable
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.engine import Engine
@@ -200,10 +200,11 @@ def test_one_budget_holds_for_all_endpoints_together(tmp_path: Path) -> None:
 def test_each_model_costs_its_own_price_and_an_unknown_one_makes_no_budget(tmp_path: Path) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text("[models]\nm = { input = 0, output = 1e6 }\n")
-    assert price_of("m", given="1/2", file=prices) != price_of("n", given="1/2", file=prices)
+    table, usual = read_prices(prices), read_price("0/2e6")
+    assert price_of("m", usual=usual, table=table) != price_of("n", usual=usual, table=table)
     with Endpoint(Behaviour(tokens=4)) as one, Endpoint(Behaviour(tokens=4)) as other:
         spec = specs(f"writer={one.url}#m", f"judge={other.url}#n")
-        run_limits = RunLimits(price="0/2e6", prices=prices)
+        run_limits = RunLimits(price=usual, prices=table)
         prompts = [{"prompt": "say 1"}]
         with closing(Ledger.open(tmp_path / "ledger.sqlite")) as ledger:
             with Engine(
@@ -213,7 +214,7 @@ def test_each_model_costs_its_own_price_and_an_unknown_one_makes_no_budget(tmp_p
             costs = {call.model: cost for call, _, cost in ledger.answers([*run.used])}
         assert costs == {"m": 4.0, "n": 8.0}
         with pytest.raises(InputError, match="the price of 'n' is unknown"):
-            ran(tmp_path, spec, run_limits=RunLimits(prices=prices, budget=BudgetLimits(usd=1.0)))
+            ran(tmp_path, spec, run_limits=RunLimits(prices=table, budget=BudgetLimits(usd=1.0)))
 
 
 def test_one_endpoint_that_refuses_its_key_stops_the_build_by_its_name(tmp_path: Path) -> None:

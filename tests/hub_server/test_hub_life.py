@@ -366,7 +366,7 @@ def receiver() -> Iterator[tuple[str, "queue.Queue[tuple[dict[str, str], bytes]]
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        listening = threading.Thread(target=server.serve_forever)
+        listening = threading.Thread(target=server.serve_forever, args=(0.02,))
         listening.start()
         yield f"http://127.0.0.1:{server.server_port}/hook", received
         server.shutdown()

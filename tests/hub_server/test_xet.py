@@ -85,7 +85,7 @@ def upload(tmp_path_factory: pytest.TempPathFactory) -> Upload:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_XET_CACHE", str(tmp_path_factory.mktemp("xet")))
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
-            listening = threading.Thread(target=server.serve_forever)
+            listening = threading.Thread(target=server.serve_forever, args=(0.02,))
             listening.start()
             try:
                 with hf_xet.XetSession().new_upload_commit(

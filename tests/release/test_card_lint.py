@@ -1,4 +1,4 @@
-"""The card's linter says what the Hub says, in any line ending, and never falls over."""
+"""The card's linter reports what the Hub reports, with any line ending, and never crashes."""
 
 import json
 import re
@@ -47,7 +47,7 @@ GOOD = {
 }
 
 
-def test_a_card_as_the_hub_likes_it_has_no_problem() -> None:
+def test_a_card_that_the_hub_accepts_has_no_problem() -> None:
     assert card_problems(card(GOOD)) == ([], [])
 
 
@@ -57,20 +57,20 @@ def test_a_card_that_potstill_writes_has_no_problem() -> None:
     assert [card_problems(text) for text in cards] == [([], [])] * len(cards)
 
 
-def test_the_words_of_every_card_are_the_hub_s() -> None:
+def test_the_vocabulary_of_every_shipped_card_is_the_hub_s() -> None:
 
     for name in recipe_names():
         assert card_problems((ROOT / "cards" / f"{name}.md").read_text("utf-8")) == ([], [])
 
 
 @each("readme", ["", "# A set\n", "--- \na: 1\n---\n", "---\n---\n", "---\n\n---\n", "---\na: 1\n"])
-def test_a_card_without_metadata_is_only_warned_of(readme: str) -> None:
+def test_a_card_without_metadata_gives_only_a_warning(readme: str) -> None:
     assert card_problems(readme) == ([], [NO_METADATA])
 
 
 @each("line_break", ["\n", "\r\n", "\r"])
 @each("before", ["", "\n\n", " \n", "\ufeff"])
-def test_the_metadata_is_found_behind_blank_lines_and_in_any_line_ending(
+def test_metadata_is_found_after_blank_lines_and_with_any_line_ending(
     line_break: str, before: str
 ) -> None:
     text = before + card(GOOD, line_break)
@@ -80,7 +80,7 @@ def test_the_metadata_is_found_behind_blank_lines_and_in_any_line_ending(
     assert card_data(blanks_after) == GOOD
 
 
-def test_a_lone_line_of_dashes_ends_the_metadata_wherever_it_stands() -> None:
+def test_the_first_line_of_three_dashes_ends_the_metadata() -> None:
     text = "license: mit\nextra_gated_prompt: |\n  first\n---\n  second\ntags: 3"
     assert card_data(card(text)) == {"license": "mit", "extra_gated_prompt": "first"}
     assert card_problems(card(text)) == ([], [])
@@ -110,7 +110,7 @@ def test_a_lone_line_of_dashes_ends_the_metadata_wherever_it_stands() -> None:
         "a: 1\n\tb: 2",
     ],
 )
-def test_metadata_that_is_no_yaml_mapping_is_refused_in_one_line(text: str) -> None:
+def test_metadata_that_is_not_a_yaml_mapping_is_refused_in_one_line(text: str) -> None:
     (error,) = errors(text)
     assert error.startswith("Invalid YAML in README.md: ")
     assert "\n" not in error
@@ -118,7 +118,7 @@ def test_metadata_that_is_no_yaml_mapping_is_refused_in_one_line(text: str) -> N
 
 
 @pytest.mark.parametrize("many", [9, 3])
-def test_aliases_that_stand_for_too_much_are_refused_at_no_cost(many: int) -> None:
+def test_aliases_that_expand_to_too_much_are_refused_fast(many: int) -> None:
     lines = [f"a: &a [{', '.join('x' * many)}]"]
     for above, name in zip("abcdefgh", "bcdefghi", strict=True):
         lines.append(f"{name}: &{name} [{', '.join([f'*{above}'] * many)}]")
@@ -139,7 +139,7 @@ def test_a_listed_licence_or_several_or_none_are_accepted(given: Any) -> None:
     assert card_problems(card({"license": given, "pretty_name": "A set"})) == ([], [])
 
 
-def test_licence_other_is_asked_for_its_name() -> None:
+def test_the_licence_other_needs_a_name() -> None:
     assert "license_name" in warnings({"license": "other"})[0]
     assert card_problems(card({"license": "other", "license_name": "the-other"})) == ([], [])
 
@@ -163,7 +163,9 @@ def test_a_task_id_that_the_hub_does_not_list_is_refused() -> None:
         ("multilinguality", "bilingual"),
     ],
 )
-def test_an_unknown_word_of_the_other_vocabularies_is_only_warned_of(name: str, value: str) -> None:
+def test_an_unknown_word_of_the_other_vocabularies_gives_only_a_warning(
+    name: str, value: str
+) -> None:
     found, (warning,) = card_problems(card({name: [value]}))
     assert found == []
     assert f'"{name}[0]"' in warning
@@ -171,12 +173,12 @@ def test_an_unknown_word_of_the_other_vocabularies_is_only_warned_of(name: str, 
 
 
 @each("given", ["english", ["en", "EN"], ["en-US"], "x"])
-def test_a_language_is_a_code_and_no_name(given: Any) -> None:
+def test_a_language_is_a_code_not_a_name(given: Any) -> None:
     (error,) = errors({"language": given})
     assert "ISO 639" in error
 
 
-def test_norwegian_is_no_falsehood_but_should_be_quoted() -> None:
+def test_the_language_no_is_accepted_with_the_advice_to_quote_it() -> None:
     found, (warning,) = card_problems(card("language: [no, en]"))
     assert found == []
     assert "quotes" in warning
@@ -198,7 +200,7 @@ def test_norwegian_is_no_falsehood_but_should_be_quoted() -> None:
         {"dataset_info": [[]]},
     ],
 )
-def test_a_value_of_the_wrong_kind_is_refused_by_its_name(front: dict[str, Any]) -> None:
+def test_a_value_of_the_wrong_type_is_refused_with_its_key(front: dict[str, Any]) -> None:
     (error,) = errors(front)
     assert error.startswith(f'"{next(iter(front))}')
 
@@ -238,7 +240,7 @@ CONFIGS: dict[str, tuple[Any, bool]] = {
 
 
 @each(("configs", "good"), CONFIGS)
-def test_configs_are_refused_where_datasets_itself_refuses_them(configs: Any, good: bool) -> None:
+def test_configs_are_refused_where_datasets_refuses_them(configs: Any, good: bool) -> None:
     from datasets.utils.metadata import MetadataConfigs
 
     assert (errors({"configs": configs}) == []) is good
@@ -264,7 +266,7 @@ def test_configs_are_refused_where_datasets_itself_refuses_them(configs: Any, go
         [{"config_name": "a", "data_files": [[]]}],
     ],
 )
-def test_configs_that_make_datasets_crash_or_forget_are_refused_too(configs: Any) -> None:
+def test_configs_that_crash_datasets_or_lose_data_are_refused_too(configs: Any) -> None:
     assert len(errors({"configs": configs})) == 1
 
 
@@ -278,13 +280,13 @@ FIELDS += ["configs", "dataset_info", "language", "tags", "pretty_name", "viewer
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING))
-def test_no_value_makes_the_linter_fall_over(front: dict[str, Any]) -> None:
+def test_no_value_crashes_the_linter(front: dict[str, Any]) -> None:
     found, remarks = card_problems(card(front))
     assert all(isinstance(text, str) and text for text in found + remarks)
 
 
 @given(st.text())
-def test_no_text_makes_the_linter_fall_over(text: str) -> None:
+def test_no_text_crashes_the_linter(text: str) -> None:
     card_problems(text)
     card_problems(f"---\n{text}\n---\n")
 

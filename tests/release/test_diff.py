@@ -1,4 +1,4 @@
-"""The diff of two snapshots: exactly what was edited, by id, whoever wrote the files and how."""
+"""The diff of two snapshots: exactly what was edited, by id, for files of any writer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.drafting.test_run import build_words
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 PLAIN = pa.schema([("id", pa.string()), ("prompt", MESSAGES), ("score", pa.float64())])
-# The same columns as another writer lays them out.
+# The same columns in the layout of another writer.
 OTHER = pa.schema(
     [
         ("id", pa.large_string()),
@@ -48,7 +48,7 @@ def lay(
     shards: int = 1,
     split: str = "train",
 ) -> Path:
-    """A set's folder with these rows, cut into shards."""
+    """A set's folder with these rows, split into shards."""
     for config, rows in configs.items():
         held = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema)
         (folder / "data" / config).mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def lay(
 
 @pytest.fixture
 def sets(tmp_path: Path) -> Callable[..., Snapshot]:
-    """Makes a snapshot of `default` rows, or of what is given by config."""
+    """Make a snapshot of `default` rows, or of rows by config."""
 
     def made(rows: Any, **how: Any) -> Snapshot:
         folder = tmp_path / f"set{len(list(tmp_path.iterdir()))}"
@@ -83,7 +83,7 @@ def changes(found: Diff) -> list[Any]:
 # --- rows
 
 
-def test_rows_that_came_went_and_changed_are_named_by_id(sets: Callable[..., Snapshot]) -> None:
+def test_added_removed_and_changed_rows_are_named_by_id(sets: Callable[..., Snapshot]) -> None:
     old = sets([row(1), row(2), row(3), row(4)])
     new = sets([row(1), row(3, "y"), row(4, "z", 2.0), row(5)])
     config = diff(old, new).configs["default"]
@@ -101,7 +101,7 @@ ROWS = st.dictionaries(st.integers(0, 40), st.tuples(TEXT, SCORE), max_size=25)
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(before=ROWS, after=ROWS, seed=st.integers(0, 99), shards=st.integers(1, 4))
-def test_the_diff_of_any_edit_is_that_edit_and_back_it_is_mirrored(
+def test_the_diff_of_any_edit_is_that_edit_and_its_mirror_backwards(
     before: dict[int, Any], after: dict[int, Any], seed: int, shards: int, tmp_path: Path
 ) -> None:
     after = {**after, **{key: before[key] for key in list(before)[::2]}}
@@ -127,7 +127,7 @@ def test_the_diff_of_any_edit_is_that_edit_and_back_it_is_mirrored(
     assert diff(new, new).same
 
 
-def test_the_order_of_rows_is_no_change_but_is_told(sets: Callable[..., Snapshot]) -> None:
+def test_another_order_of_rows_is_reported_and_is_no_change(sets: Callable[..., Snapshot]) -> None:
     found = diff(sets([row(1), row(2)]), sets([row(2), row(1)]))
     assert found.same and line(found) == "nothing changed"
     assert found.configs["default"].reordered and "only the order" in table(found)
@@ -149,14 +149,14 @@ def test_the_order_of_rows_is_no_change_but_is_told(sets: Callable[..., Snapshot
         ([{"role": "userx", "content": ""}], [{"role": "user", "content": "x"}]),
     ],
 )
-def test_messages_that_differ_in_any_way_are_a_change(
+def test_any_difference_between_messages_is_a_change(
     was: Any, now: Any, sets: Callable[..., Snapshot]
 ) -> None:
     old, new = ({**row(1), "prompt": turns} for turns in (was, now))
     assert diff(sets([old]), sets([new])).configs["default"].changed_by_column == {"prompt": 1}
 
 
-def test_a_row_that_goes_to_another_split_has_changed(sets: Callable[..., Snapshot]) -> None:
+def test_a_row_that_moves_to_another_split_has_changed(sets: Callable[..., Snapshot]) -> None:
     old = sets([row(1), row(2)])
     new = sets([row(1)])
     lay(new.folder, {"default": [row(2)]}, split="test")
@@ -172,7 +172,7 @@ def test_a_config_of_no_rows_can_be_compared(sets: Callable[..., Snapshot]) -> N
 # --- columns, configs, words
 
 
-def test_columns_that_came_went_or_are_of_another_type_are_named(
+def test_added_removed_and_retyped_columns_are_named(
     sets: Callable[..., Snapshot],
 ) -> None:
     old = sets([row(1)])
@@ -187,11 +187,11 @@ def test_columns_that_came_went_or_are_of_another_type_are_named(
     )
 
 
-def test_how_arrow_lays_out_a_type_is_no_change_of_it(sets: Callable[..., Snapshot]) -> None:
+def test_another_arrow_layout_of_a_type_is_no_change(sets: Callable[..., Snapshot]) -> None:
     assert diff(sets([row(1)]), sets([row(1)], schema=OTHER)).same
 
 
-def test_a_config_that_came_or_went_is_named_with_its_rows(sets: Callable[..., Snapshot]) -> None:
+def test_an_added_or_removed_config_is_named_with_its_rows(sets: Callable[..., Snapshot]) -> None:
     one, two = {"default": [row(1)]}, {"default": [row(1)], "calls": [row(1), row(2)]}
     assert diff(sets(one), sets(two)).configs_added == {"calls": 2}
     found = diff(sets(two), sets(one))
@@ -200,14 +200,14 @@ def test_a_config_that_came_or_went_is_named_with_its_rows(sets: Callable[..., S
 
 
 def declaring(made: Snapshot, **column: Any) -> Snapshot:
-    """The same rows with another word on what the column `score` is."""
+    """The same rows with another declaration of the column `score`."""
     declared = {"name": "score", "type": "float", "nullable": False, "meaning": "1 to 5"} | column
     configs = {"default": {"shape": "x", "columns": [declared]}}
     (made.folder / "manifest.json").write_text(json.dumps({"configs": configs}))
     return snapshot(made.folder)
 
 
-def test_other_words_for_what_a_column_means_are_words_and_no_other_column(
+def test_another_meaning_of_a_column_is_a_change_of_words(
     sets: Callable[..., Snapshot],
 ) -> None:
     old = declaring(sets([row(1)]))
@@ -216,12 +216,12 @@ def test_other_words_for_what_a_column_means_are_words_and_no_other_column(
     assert demanded(found) == "patch"
     assert line(found) == "default: column score reworded"
     assert "default: column score meant '1 to 5'; means 'from 1 to 5'" in table(found)
-    [said] = json.loads(json.dumps(facts(found)))["configs"].values()
-    assert said["columns_reworded"] == {"score": ["1 to 5", "from 1 to 5"]}
-    assert said["columns_retyped"] == {}
+    [config] = json.loads(json.dumps(facts(found)))["configs"].values()
+    assert config["columns_reworded"] == {"score": ["1 to 5", "from 1 to 5"]}
+    assert config["columns_retyped"] == {}
 
 
-def test_a_column_that_is_declared_to_be_null_or_of_another_type_is_another_column(
+def test_a_column_declared_nullable_or_of_another_type_is_another_column(
     sets: Callable[..., Snapshot],
 ) -> None:
     old = declaring(sets([row(1)]))
@@ -235,7 +235,7 @@ def test_a_column_that_is_declared_to_be_null_or_of_another_type_is_another_colu
 
 
 @each(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ([row(1), row(2), row(1)], f"'{1:016x}' is in two rows"),
         ([row(1), {**row(2), "id": None}], "a row has no id"),
@@ -243,12 +243,12 @@ def test_a_column_that_is_declared_to_be_null_or_of_another_type_is_another_colu
         (pa.table({"id": [1]}), "no column 'id' of strings"),
     ],
 )
-def test_rows_that_no_id_tells_apart_are_refused(
-    rows: Any, said: str, sets: Callable[..., Snapshot]
+def test_rows_without_distinct_ids_are_refused(
+    rows: Any, message: str, sets: Callable[..., Snapshot]
 ) -> None:
     good, bad = sets([row(1)]), sets({"default": rows})
     for pair in ((good, bad), (bad, good)):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             diff(*pair)
 
 
@@ -266,7 +266,7 @@ def test_shards_of_different_columns_are_refused(sets: Callable[..., Snapshot]) 
 
 
 @each("content", [b"", b"PAR1 no PAR1", b"PAR1" + bytes(1000) + b"PAR1"])
-def test_a_file_that_is_no_parquet_is_refused_by_name(
+def test_a_file_that_is_not_parquet_is_refused_by_name(
     content: bytes, sets: Callable[..., Snapshot]
 ) -> None:
     made = sets([row(1)])
@@ -275,7 +275,7 @@ def test_a_file_that_is_no_parquet_is_refused_by_name(
         diff(sets([row(1)]), made)
 
 
-def test_a_file_that_breaks_off_within_its_rows_is_refused(sets: Callable[..., Snapshot]) -> None:
+def test_a_file_with_damaged_rows_is_refused(sets: Callable[..., Snapshot]) -> None:
     made = sets([row(n, "some text " * n) for n in range(50)])
     path = made.files["default"][0]
     content = bytearray(path.read_bytes())
@@ -299,7 +299,7 @@ def test_a_file_that_breaks_off_within_its_rows_is_refused(sets: Callable[..., S
         ("README.md", "---\na: [\n---\n"),
     ],
 )
-def test_what_a_stranger_wrote_in_a_set_s_own_files_is_refused_where_it_is_no_such_thing(
+def test_a_malformed_manifest_advisory_or_card_is_refused_by_its_name(
     name: str, text: str, sets: Callable[..., Snapshot]
 ) -> None:
     folder = sets([row(1)]).folder
@@ -316,15 +316,15 @@ def test_a_folder_without_a_set_is_refused(tmp_path: Path) -> None:
 # --- what people and programs read
 
 
-def test_the_table_and_the_facts_say_the_same(sets: Callable[..., Snapshot]) -> None:
+def test_the_table_and_the_facts_agree(sets: Callable[..., Snapshot]) -> None:
     found = diff(sets([row(1), row(2)]), sets([row(1, "y"), row(3), row(4)]))
     assert table(found).splitlines()[1].split() == ["default", "2", "1", "1", "prompt", "1"]
-    said = json.loads(json.dumps(facts(found)))["configs"]["default"]
-    assert (said["rows_added"], said["rows_removed"], said["rows_changed"]) == (2, 1, 1)
+    config = json.loads(json.dumps(facts(found)))["configs"]["default"]
+    assert (config["rows_added"], config["rows_removed"], config["rows_changed"]) == (2, 1, 1)
     assert line(found) == "default: 2 rows added, 1 removed, 1 changed (prompt)"
 
 
-def test_no_id_or_column_from_a_stranger_moves_the_terminal_s_cursor(
+def test_ids_and_columns_by_strangers_send_no_terminal_control(
     sets: Callable[..., Snapshot],
 ) -> None:
     held = pa.table({"id": ["\x1b[2Jx\n\r"], "a\x1b[1A\nb": [1]})
@@ -344,16 +344,16 @@ def test_a_draft_and_a_folder_are_compared_on_the_command_line(
         assert potstill(*words).returncode == 0
     done = potstill("diff", str(first), "instructions", "--json")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["demands"] == "minor" and said["configs"]["dropped"]["rows_removed"] > 0
-    assert said["words_changed"] == []
+    reported = json.loads(done.stdout)
+    assert reported["demands"] == "minor" and reported["configs"]["dropped"]["rows_removed"] > 0
+    assert reported["words_changed"] == []
     assert "needs a new minor version" in potstill("diff", str(first), "instructions").stdout
     assert "nothing changed" in potstill("diff", str(first), str(first)).stdout
     wrong = potstill("diff", str(first), "instruction")
     assert wrong.returncode == 1 and "did you mean 'instructions'" in wrong.stderr
 
 
-def test_shapes_of_the_house_can_be_compared(sets: Callable[..., Snapshot]) -> None:
+def test_the_shared_schemas_can_be_compared(sets: Callable[..., Snapshot]) -> None:
     for shape in (PREFERENCE, PROMPT_COMPLETION, CALLS):
         blank: Row = {column.name: None for column in shape.columns}
         held = pa.Table.from_pylist([{**blank, "id": "x"}], shape.arrow)

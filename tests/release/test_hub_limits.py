@@ -1,4 +1,4 @@
-"""What a Hub and its viewer take: checked on the folder before anything is sent."""
+"""What the Hub and its viewer accept, checked on the folder before anything is sent."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ DATA = [f"data/default/{NAME}"]
 
 
 @pytest.mark.parametrize(
-    ("fits", "breaks", "said"),
+    ("fits", "breaks", "message"),
     [
         ((DATA, columns(MOST_COLUMNS)), (DATA, columns(MOST_COLUMNS + 1)), "1,001 columns"),
         ((DATA, named(MOST_NAME)), (DATA, named(MOST_NAME + 1)), "more than 500 characters"),
@@ -79,27 +79,27 @@ DATA = [f"data/default/{NAME}"]
         ((DATA, ONE), ([f"data/de fault/{NAME}"], ONE), "'de fault' cannot be a config"),
     ],
 )
-def test_each_limit_is_held_and_not_one_less(
-    fits: Any, breaks: Any, said: str, tmp_path: Path
+def test_each_limit_is_accepted_and_one_more_is_refused(
+    fits: Any, breaks: Any, message: str, tmp_path: Path
 ) -> None:
     check_limits(lay(tmp_path / "fits", *fits), "org/set")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         check_limits(lay(tmp_path / "breaks", *breaks), None)
 
 
 @pytest.mark.parametrize(
-    ("limit", "said"),
+    ("limit", "message"),
     [("MOST_ROW_GROUP_BYTES", "row group 1 has"), ("MOST_SHARD_BYTES", "in a file")],
 )
 def test_files_and_row_groups_that_the_viewer_cannot_show_are_refused(
-    limit: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    limit: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = pa.table({"id": ["a", "b" * 90_000]})
     folder = lay(tmp_path / "set", DATA, ONE)
     pq.write_table(table, folder / DATA[0], row_group_size=1, compression="none")
     check_limits(folder, None)
     monkeypatch.setattr(f"builders.release.hub_limits.{limit}", 50_000)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         check_limits(folder, None)
 
 
@@ -116,7 +116,7 @@ def test_a_name_that_no_repository_can_have_is_refused(name: str, tmp_path: Path
 
 
 @given(st.text("ab_-./Zé", min_size=1, max_size=9))
-def test_every_name_that_we_take_the_hub_s_client_takes_too(name: str) -> None:
+def test_every_name_that_we_accept_is_accepted_by_the_hub_s_client(name: str) -> None:
     if name_problem(name) is None:
         validate_repo_id(name)
     elif name.count("/") == 1 and name.isascii() and not name.endswith(".git"):

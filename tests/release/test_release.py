@@ -1,4 +1,4 @@
-"""A release: the draft as data, card and manifest, which readers of all kinds can rely on."""
+"""A release: the draft as data, card and manifest, for readers of all kinds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.endpoint import Behaviour, Endpoint
 
 CONFIGS = {"default": PROMPT_COMPLETION, "calls": CALLS, "dropped": DROPPED}
 GOLDEN = Path(__file__).parents[1] / "golden" / "instructions_card.md"
-# As the Hub finds a card's metadata.
+# How the Hub finds a card's metadata.
 FRONT = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
 
 
@@ -68,7 +68,7 @@ def card_of(folder: Path) -> str:
 
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Any]:
-    """`load_dataset`, as a reader calls it, with a cache of its own."""
+    """`load_dataset` with a cache of its own."""
     import datasets
 
     def loaded(folder: Path, *config: str, streaming: bool = False) -> Any:
@@ -86,14 +86,14 @@ def load(tmp_path: Path) -> Callable[..., Any]:
 # --- data
 
 
-def test_a_release_is_card_manifest_and_one_folder_of_parquet_a_config(folder: Path) -> None:
+def test_a_release_is_a_card_a_manifest_and_one_folder_of_parquet_per_config(folder: Path) -> None:
     data = {f"data/{config}/train-00000-of-00001.parquet" for config in CONFIGS}
     assert set(file_bytes(folder)) == {"README.md", "manifest.json", *data}
     assert [path for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_config_loads_as_the_draft_was_and_as_it_declares(
+def test_every_config_loads_as_the_draft_has_it_and_as_declared(
     config: str, work: Path, folder: Path, load: Callable[..., Any]
 ) -> None:
     loaded = load(folder, config)
@@ -125,7 +125,7 @@ def test_the_same_draft_gives_the_same_bytes(work: Path, folder: Path, tmp_path:
     assert file_bytes(released(work, tmp_path / "again")) == file_bytes(folder)
 
 
-def test_releasing_the_same_twice_to_one_place_changes_nothing(
+def test_releasing_the_same_again_to_one_folder_changes_nothing(
     work: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -134,7 +134,7 @@ def test_releasing_the_same_twice_to_one_place_changes_nothing(
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_a_release_whose_file_was_touched_is_not_taken_for_the_same(
+def test_a_release_with_a_changed_file_is_not_taken_for_the_same(
     work: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
@@ -172,8 +172,8 @@ def test_a_config_without_a_row_still_loads(
     with pytest.raises(ValueError, match="corresponds to no data"):
         load(folder, empty)
     config = "" if empty == "default" else f', "{empty}"'
-    said = f'load_dataset("path/to/this/folder"{config}, split="train", streaming=True)'
-    assert said in card_of(folder) and card_of(folder).count("streaming=True") == 1
+    call = f'load_dataset("path/to/this/folder"{config}, split="train", streaming=True)'
+    assert call in card_of(folder) and card_of(folder).count("streaming=True") == 1
 
 
 # --- manifest
@@ -192,7 +192,7 @@ def test_the_manifest_names_every_file_with_its_true_hash(folder: Path) -> None:
     assert manifest["version"] == read_words("instructions").version
 
 
-def test_nothing_released_names_a_place_of_the_machine(work: Path, folder: Path) -> None:
+def test_no_released_file_holds_a_path_of_the_machine(work: Path, folder: Path) -> None:
     for name, content in file_bytes(folder).items():
         for place in (str(work.parent), str(Path.home()), str(CARDS.parent)):
             assert place.encode() not in content, name
@@ -222,7 +222,7 @@ def test_the_cards_metadata_is_what_the_hub_and_datasets_read(folder: Path) -> N
         assert info.dataset_size == pq.read_table(data_file(folder, config)).nbytes
 
 
-def test_the_cards_metadata_keeps_to_the_hubs_vocabulary(folder: Path, data: Path) -> None:
+def test_the_cards_metadata_uses_the_hubs_vocabulary(folder: Path, data: Path) -> None:
     words = json.loads((data / "hub_vocab.json").read_text(encoding="utf-8"))
     front = yaml.safe_load(card_of(folder).split("---\n")[1])
     assert front["license"] in words["license"]
@@ -246,7 +246,7 @@ def number(cell: str) -> int:
     return int(cell.replace(",", ""))
 
 
-def test_every_number_on_the_card_is_that_of_the_data(folder: Path) -> None:
+def test_every_number_on_the_card_comes_from_the_data(folder: Path) -> None:
     card = card_of(folder)
     kept, raw, dropped = (rows_in(folder, config) for config in CONFIGS)
     glance = {name: row[0] for name, row in cells(card, "| at a glance | |").items()}
@@ -321,7 +321,7 @@ Nothing.
 """
 
 
-def test_a_persons_words_stand_on_the_card_to_the_byte(work: Path, tmp_path: Path) -> None:
+def test_a_persons_words_are_on_the_card_to_the_byte(work: Path, tmp_path: Path) -> None:
     (tmp_path / "instructions.md").write_text(WORDS, encoding="utf-8")
     words = read_words("instructions", cards=tmp_path)
     draft = last_draft(work / "instructions")
@@ -349,7 +349,7 @@ def test_a_persons_words_stand_on_the_card_to_the_byte(work: Path, tmp_path: Pat
         ("language: [en]", "licence: mit", "'licence'"),
     ],
 )
-def test_words_that_would_not_stand_on_the_card_are_refused(
+def test_words_that_the_card_has_no_place_for_are_refused(
     old: str, new: str, wrong: str, tmp_path: Path
 ) -> None:
     text = WORDS.replace("### v1.0.0\n\nNothing.\n", "").replace(old, new)
@@ -359,7 +359,7 @@ def test_words_that_would_not_stand_on_the_card_are_refused(
 
 
 @pytest.mark.parametrize("name", ["instructions", "completions"])
-def test_the_words_that_come_with_the_house_are_whole(name: str) -> None:
+def test_the_shipped_words_are_complete(name: str) -> None:
     assert read_words(name).version
 
 
@@ -374,7 +374,7 @@ HOSTILE_MODEL = "m`|<img src=x> ![x](https://evil.example/x.png) {{ 7 * 7 }}\n# 
 
 
 def shape(card: str) -> list[tuple[str, str]]:
-    """Headings, tables, fences and all that could run or load, as a reader of Markdown sees it."""
+    """Headings, tables, fences and all that could run or load, as Markdown is parsed."""
     tokens = MarkdownIt("commonmark").enable("table").parse(card[end_of_front(card) :])
     found = []
     for place, token in enumerate(tokens):
@@ -396,17 +396,17 @@ def end_of_front(card: str) -> int:
     return found.end()
 
 
-def saying(text: str) -> Callable[[Mapping[str, Any]], str]:
-    """Answers with a text, and the seed so that no two answers are the same."""
+def answering(text: str) -> Callable[[Mapping[str, Any]], str]:
+    """A function that answers with a text and the seed, so that no two answers are equal."""
     return lambda body: f"{text} {body['seed']}"
 
 
-def test_nothing_a_teacher_says_can_break_the_card(tmp_path: Path) -> None:
+def test_no_text_by_a_teacher_can_break_the_card(tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path, 4)
     cards: list[str] = []
     for text, model in (("Good.", "model"), (HOSTILE, HOSTILE_MODEL)):
         work = tmp_path / str(len(cards))
-        with Endpoint(Behaviour(answer=saying(text), model=model)) as endpoint:
+        with Endpoint(Behaviour(answer=answering(text), model=model)) as endpoint:
             words = ("--prompts", str(prompts), "--samples", "2", "--teacher", endpoint.url)
             assert main(["build", "completions", *words, "--work", str(work)]) == 0
         folder = released(work, work / "released", "completions")
@@ -419,7 +419,7 @@ def test_nothing_a_teacher_says_can_break_the_card(tmp_path: Path) -> None:
     assert "{{ 7 * 7 }}" in cards[1]
 
 
-def test_a_seed_files_name_can_neither_break_the_card(tmp_path: Path) -> None:
+def test_the_name_of_a_seed_file_cannot_break_the_card(tmp_path: Path) -> None:
     words = build_words(tmp_path)
     odd = tmp_path / "a|b`<img src=x>![x](y) [z](w).jsonl"
     Path(words[words.index("--seeds") + 1]).rename(odd)
@@ -434,14 +434,14 @@ def test_a_seed_files_name_can_neither_break_the_card(tmp_path: Path) -> None:
 
 
 def masked(card: str) -> str:
-    """The card without what changes with every version of a tool."""
+    """The card without what differs between versions of the tools."""
     made_with, rest = re.search(r"^Made with .*$", card, re.MULTILINE), card
     if made_with:
         rest = card.replace(made_with[0], re.sub(r" \d[\w.+-]*(?=[,.])", " X", made_with[0]))
     return re.sub(r"^( +download_size:) \d+$", r"\1 X", rest, flags=re.MULTILINE)
 
 
-def test_the_card_is_the_one_that_was_read_and_found_good(folder: Path) -> None:
+def test_the_card_is_the_golden_one(folder: Path) -> None:
     card = masked(card_of(folder))
     if os.environ.get("GOLDEN") == "write":
         GOLDEN.write_text(card, encoding="utf-8")

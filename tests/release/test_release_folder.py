@@ -1,4 +1,4 @@
-"""A release after another: its history, its shards, and whether all it says of itself is true."""
+"""Releases in series: history, shards, and whether every claim of a release is true."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def words(version: str) -> Words:
 
 @pytest.fixture(scope="module")
 def versions(drafts: tuple[Draft, Draft], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three releases: the first, one of other rows, and one of other words."""
+    """Three releases: the first, one with other rows, and one with other words."""
     folders = [tmp_path_factory.mktemp("versions") / name for name in ("one", "two", "three")]
     of = [(drafts[0], "0.1.0"), (drafts[1], "0.2.0"), (drafts[1], "0.2.1")]
     base = None
@@ -63,10 +63,10 @@ def versions(drafts: tuple[Draft, Draft], tmp_path_factory: pytest.TempPathFacto
     return folders
 
 
-# --- one after another
+# --- in series
 
 
-def test_each_release_tells_of_all_before_it(versions: list[Path]) -> None:
+def test_each_release_lists_all_earlier_ones(versions: list[Path]) -> None:
     last = snapshot(versions[-1])
     assert [one["version"] for one in last.history] == ["0.2.1", "0.2.0", "0.1.0"]
     assert last.history[0]["changes"] == "words: Changes"
@@ -99,20 +99,20 @@ def test_the_same_release_again_is_the_same_to_the_byte(
     assert file_bytes(to) == file_bytes(versions[-1])
 
 
-def test_withdrawals_are_carried_on(
+def test_withdrawals_are_kept_in_later_releases(
     drafts: tuple[Draft, Draft], versions: list[Path], tmp_path: Path
 ) -> None:
     old = Path(shutil.copytree(versions[1], tmp_path / "old"))
-    said = {"v0.1.0": {"why": "It leaks answers.", "use": "v0.2.0"}}
-    (old / "advisories.json").write_text(json.dumps(said), encoding="utf-8")
+    advisories = {"v0.1.0": {"why": "It leaks answers.", "use": "v0.2.0"}}
+    (old / "advisories.json").write_text(json.dumps(advisories), encoding="utf-8")
     to = tmp_path / "to"
     release(drafts[1], CONFIGS, to, words("0.2.1"), base=snapshot(old), repository="org/set")
-    assert snapshot(to).advisories == {"0.1.0": said["v0.1.0"]}
+    assert snapshot(to).advisories == {"0.1.0": advisories["v0.1.0"]}
     assert "`v0.1.0`, withdrawn" in (to / "README.md").read_text(encoding="utf-8")
     assert false_claims(to) == []
 
 
-def test_a_draft_with_a_config_that_nobody_declares_is_not_released_without_it(
+def test_a_draft_with_an_undeclared_config_is_not_released_without_it(
     drafts: tuple[Draft, Draft], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="'calls' is in"):
@@ -129,7 +129,7 @@ def test_a_misspelt_licence_is_refused_with_the_nearest(
         release(replace(drafts[0], facts=facts), CONFIGS, tmp_path / "to")
 
 
-def test_words_that_make_a_card_the_hub_refuses_are_refused_here(
+def test_words_that_make_a_card_which_the_hub_refuses_are_refused(
     drafts: tuple[Draft, Draft], tmp_path: Path
 ) -> None:
     ours = read_words("instructions")
@@ -144,8 +144,8 @@ def test_a_person_s_words_come_back_from_a_card_to_the_byte(versions: list[Path]
     assert back.sections == ours.sections and back.version == "0.2.1"
     assert back.front == ours.front
     moved = text.replace("Supervised fine-tuning", "Fine-tuning")
-    said = words_on(moved)
-    assert [n for n, value in words_on(text).items() if said[n] != value] == ["Use"]
+    moved_words = words_on(moved)
+    assert [n for n, value in words_on(text).items() if moved_words[n] != value] == ["Use"]
 
 
 @each("mark", ["<!-- words: Use -->", "<!-- /words: Use -->", "<!-- versions -->"])
@@ -156,19 +156,19 @@ def test_words_cannot_hold_the_marks_of_the_card(mark: str, tmp_path: Path) -> N
         read_words("instructions", cards=tmp_path)
 
 
-# --- what it says of itself
+# --- claims
 
 
 def false_claims(folder: Path) -> list[str]:
     return list(verified(folder, load_recipe).false)
 
 
-def test_a_release_bears_out_all_that_it_says(versions: list[Path]) -> None:
+def test_every_claim_of_a_release_follows_from_its_data(versions: list[Path]) -> None:
     assert [false_claims(folder) for folder in versions] == [[], [], []]
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "said"),
+    ("name", "old", "new", "message"),
     [
         ("README.md", "| candidates | ", "| candidates | 1", "README.md, line"),
         (
@@ -187,25 +187,25 @@ def test_a_release_bears_out_all_that_it_says(versions: list[Path]) -> None:
         ("manifest.json", '"sha256": "', '"sha256": "0', "is not the file that manifest.json"),
     ],
 )
-def test_a_number_that_the_data_does_not_bear_out_is_found(
-    name: str, old: str, new: str, said: str, versions: list[Path], tmp_path: Path
+def test_a_number_that_does_not_follow_from_the_data_is_found(
+    name: str, old: str, new: str, message: str, versions: list[Path], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(versions[-1], tmp_path / "lying"))
     text = (folder / name).read_text(encoding="utf-8")
     assert old in text
     (folder / name).write_text(text.replace(old, new, 1), encoding="utf-8")
-    assert any(said in one for one in false_claims(folder)), false_claims(folder)
+    assert any(message in one for one in false_claims(folder)), false_claims(folder)
 
 
-def test_a_row_taken_away_is_found_in_every_number_that_it_bore(
+def test_a_missing_row_is_found_in_every_number_that_counts_it(
     versions: list[Path], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(versions[-1], tmp_path / "less"))
     [path] = (folder / "data" / "calls").iterdir()
     write_parquet(path, CALLS, list(read_parquet(path))[1:])
     wrong = "\n".join(false_claims(folder))
-    for said in ("is not the file", "manifest.json, rows", "manifest.json, spent", "README.md"):
-        assert said in wrong
+    for message in ("is not the file", "manifest.json, rows", "manifest.json, spent", "README.md"):
+        assert message in wrong
 
 
 # --- shards
@@ -222,7 +222,7 @@ def many(rows: int) -> list[Row]:
     ]
 
 
-def test_a_config_over_the_shard_size_is_cut_into_like_shards_of_whole_row_groups(
+def test_a_config_over_the_shard_size_is_split_into_even_shards_of_whole_row_groups(
     tmp_path: Path,
 ) -> None:
     whole = tmp_path / "default.parquet"
@@ -282,7 +282,7 @@ def _long_raw(draft: Draft, rows: int) -> list[Row]:
     return [{**first, "id": f"{n:016x}"} for n in range(rows)]
 
 
-def test_doubled_ids_are_not_released(drafts: tuple[Draft, Draft], tmp_path: Path) -> None:
+def test_duplicate_ids_are_not_released(drafts: tuple[Draft, Draft], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(drafts[0].folder, tmp_path / "draft"))
     write_parquet(folder / "calls.parquet", CALLS, _long_raw(drafts[0], 1) * 2)
     with pytest.raises(InputError, match=r"config 'calls' .* is in two rows"):

@@ -43,7 +43,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def edited(manifest: dict[str, Any], path: tuple[str | int, ...], value: object) -> None:
-    """Sets a value deep in a manifest; it must have been another."""
+    """Set a nested value of a manifest, which must differ from the old one."""
     at: Any = manifest
     for name in path[:-1]:
         at = at[name]
@@ -110,7 +110,7 @@ def test_measures_that_another_version_of_the_recipe_made_are_not_called_false(
     assert not any("measure" in claim for claim in found.false if "README" not in claim)
 
 
-def test_a_column_that_is_said_to_be_full_has_no_null(released: Path, tmp_path: Path) -> None:
+def test_a_column_declared_not_null_has_no_null(released: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(released, tmp_path / "full"))
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     rated = manifest["configs"]["rated"]["columns"]
@@ -139,7 +139,7 @@ def test_what_another_potstill_released_is_not_called_false(
     assert "not checked: the text of README.md: potstill 0.0.9 wrote it, not this one" in out
     assert "the rest of what its card and manifest claim of its data is true" in out
 
-    (folder / "data" / "calls").rename(folder / "data" / "raw")  # as it was called once
+    (folder / "data" / "calls").rename(folder / "data" / "raw")  # its old name
     manifest["files"] = file_hashes(folder)
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert main(["check", str(folder)]) == 0
@@ -152,7 +152,7 @@ def test_a_tag_on_another_version_is_named(released: Path) -> None:
     assert claim == "the tag v0.3.0: it holds version 0.1.0"
 
 
-def test_the_command_leaves_with_1_and_names_what_is_false(
+def test_the_command_exits_with_1_and_names_what_is_false(
     released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", str(released)]) == 0

@@ -1,4 +1,4 @@
-"""A version's number says what changed; the card lists all and warns of withdrawn ones."""
+"""A version's number shows how much changed; the card lists all and marks withdrawn ones."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ def test_more_changes_never_demand_less(one: dict[str, Any], other: dict[str, An
         ("1.0.0", "3.0.0", NOTHING),
     ],
 )
-def test_a_number_that_says_enough_is_taken(old: str, new: str, found: Diff) -> None:
+def test_a_large_enough_number_is_accepted(old: str, new: str, found: Diff) -> None:
     check_version(old, new, found)
 
 
 @each(
-    ("old", "new", "found", "said"),
+    ("old", "new", "found", "message"),
     [
         (
             "1.0.0",
@@ -136,19 +136,19 @@ def test_a_number_that_says_enough_is_taken(old: str, new: str, found: Diff) -> 
         ("1.0.0", "01.0.0", ROWS, "'01.0.0' is not a version"),
     ],
 )
-def test_a_number_that_says_too_little_is_refused_with_what_demands_more(
-    old: str, new: str, found: Diff, said: str
+def test_a_number_that_is_too_small_is_refused_with_what_demands_more(
+    old: str, new: str, found: Diff, message: str
 ) -> None:
     with pytest.raises(InputError) as refused:
         check_version(old, new, found)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 NUMBERS = st.tuples(*[st.integers(0, 12)] * 3)
 
 
 @given(old=NUMBERS, part=st.sampled_from(["major", "minor", "patch"]))
-def test_the_number_that_a_refusal_names_is_the_lowest_that_is_taken(
+def test_the_number_that_a_refusal_names_is_the_lowest_accepted(
     old: tuple[int, int, int], part: Any
 ) -> None:
     before = ".".join(map(str, old))
@@ -171,7 +171,7 @@ def history(versions: int) -> list[dict[str, str]]:
     return [{"version": f"0.{n}.0", "changes": f"change {n}"} for n in range(versions, 0, -1)]
 
 
-def test_each_version_stands_with_its_diff_and_how_to_load_it() -> None:
+def test_each_version_is_listed_with_its_diff_and_how_to_load_it() -> None:
     section = versions_section(history(2), {}, "org/set")
     assert section.startswith("<!-- versions -->\n") and section.endswith("\n<!-- /versions -->")
     loads = [f'load_dataset("org/set", revision="v0.{n}.0", split="train")' for n in (2, 1)]
@@ -180,14 +180,14 @@ def test_each_version_stands_with_its_diff_and_how_to_load_it() -> None:
     assert "change 2" in rows[0] and "load_dataset" not in versions_section(history(2), {}, None)
 
 
-def test_a_withdrawn_version_says_why_and_what_to_use_however_old() -> None:
-    said = {"0.1.0": {"why": "answers | <b>leak</b>", "use": "v0.40.0"}}
-    section = versions_section(history(40), said, "org/set")
+def test_a_withdrawn_version_of_any_age_is_listed_with_the_reason_and_the_one_to_use() -> None:
+    advisories = {"0.1.0": {"why": "answers | <b>leak</b>", "use": "v0.40.0"}}
+    section = versions_section(history(40), advisories, "org/set")
     assert r"**Withdrawn: answers \| \<b\>leak\</b\>** Use v0.40.0." in section
     assert "`v0.1.0`, withdrawn" in section
 
 
-def test_the_list_stays_short_however_many_versions_there_are() -> None:
+def test_the_list_stays_short_with_many_versions() -> None:
     section = versions_section(history(3000), {}, "org/set")
     assert len(section) < 10_000
     assert "| `v0.1.0` to `v0.2970.0` | 2,970 earlier" in section
@@ -210,7 +210,7 @@ def test_nothing_in_a_history_can_break_the_card() -> None:
     assert links == []
 
 
-def test_the_list_is_replaced_and_all_else_on_the_card_stays() -> None:
+def test_only_the_list_is_replaced_on_the_card() -> None:
     old, new = (versions_section(history(n), {}, "org/set") for n in (1, 2))
     assert with_versions(f"before\\1\n{old}\nafter", new) == f"before\\1\n{new}\nafter"
     for card in ("none", old + old):

@@ -1,4 +1,4 @@
-"""A small released set, and pull requests on it: what people send, good and bad."""
+"""A small released set, and pull requests on it, good and bad."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def pair(prompt: str, chosen: str, rejected: str) -> Row:
 
 
 def make_set(folder: Path, schema: Schema, rows: Sequence[Row]) -> Path:
-    """A set's repository as a release leaves it, as far as a review looks at it."""
+    """The files of a released set that a review reads."""
     for config, shape, held in (
         ("default", schema, rows),
         ("calls", CALLS, []),
@@ -90,7 +90,7 @@ def preference_set(folder: Path) -> Path:
 
 
 def pulled(main: Path, to: Path, edit: Edit) -> Path:
-    """The tree of a pull request: main with an edit."""
+    """The files of a pull request: those of main with an edit."""
     shutil.copytree(main, to, symlinks=True)
     edit(to)
     return to
@@ -101,7 +101,7 @@ def rows_of(pull: Path) -> list[Row]:
 
 
 def with_rows(change: Callable[[list[Row]], Iterable[Row]], schema: Schema | None = None) -> Edit:
-    """Rewrites the rows of `default` with the declared schema."""
+    """Rewrite the rows of `default` with the declared schema."""
 
     def edit(pull: Path) -> None:
         write_parquet(pull / DEFAULT, schema or PROMPT_COMPLETION, list(change(rows_of(pull))))
@@ -110,7 +110,7 @@ def with_rows(change: Callable[[list[Row]], Iterable[Row]], schema: Schema | Non
 
 
 def with_row(place: int, **columns: Any) -> Edit:
-    """Sets columns of one row."""
+    """Set columns of one row."""
 
     def change(rows: list[Row]) -> list[Row]:
         rows[place] = {**rows[place], **columns}
@@ -120,7 +120,7 @@ def with_row(place: int, **columns: Any) -> Edit:
 
 
 def with_table(change: Callable[[pa.Table], pa.Table]) -> Edit:
-    """Rewrites the file of `default` with another shape, as pyarrow writes it by itself."""
+    """Rewrite the file of `default` with another schema, as pyarrow writes it by default."""
 
     def edit(pull: Path) -> None:
         pq.write_table(change(pq.read_table(pull / DEFAULT)), pull / DEFAULT)
@@ -129,12 +129,12 @@ def with_table(change: Callable[[pa.Table], pa.Table]) -> Edit:
 
 
 def with_given(*rows: Any, name: str = GIVEN) -> Edit:
-    """Gives new rows as JSON Lines."""
+    """Contribute new rows as JSON Lines."""
     return with_file(name, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows))
 
 
 def with_file(name: str, content: str | bytes, mode: int = 0o644) -> Edit:
-    """Writes any file."""
+    """Write any file."""
 
     def edit(pull: Path) -> None:
         path = pull / name
@@ -146,7 +146,7 @@ def with_file(name: str, content: str | bytes, mode: int = 0o644) -> Edit:
 
 
 def with_card(old: str, new: str) -> Edit:
-    """Replaces words of the card."""
+    """Replace words of the card."""
 
     def edit(pull: Path) -> None:
         text = (pull / "README.md").read_text(encoding="utf-8")
@@ -157,10 +157,10 @@ def with_card(old: str, new: str) -> Edit:
 
 
 def with_limits(words: str) -> Edit:
-    """Adds a paragraph to the card's Limits."""
+    """Add a paragraph to the card's Limits."""
     return with_card("<!-- /words: Limits -->", f"\n{words}\n<!-- /words: Limits -->")
 
 
 def new_row(prompt: str, answer: str) -> Row:
-    """A row as a person writes it: the id is not theirs to make."""
+    """A row as a person writes it, without an id."""
     return {"prompt": user(prompt), "completion": assistant(answer)}

@@ -1,4 +1,4 @@
-"""`potstill review` on a real Hub: one comment, a verdict, a merge of just what was reviewed."""
+"""`potstill review` on a real Hub: one comment, a verdict, a merge of exactly what was reviewed."""
 
 import json
 import os
@@ -34,7 +34,7 @@ DATA = "data/default/train-00000-of-00001.parquet"
 
 
 class Set(NamedTuple):
-    """A released set, and what its maintainer and its contributors do with it."""
+    """A released set, and the actions of its maintainer and its contributors."""
 
     hub: Hub
     repo: str
@@ -54,7 +54,7 @@ class Set(NamedTuple):
         by: str = "ann",
         **files: str,
     ) -> int:
-        """Opens a pull request, or pushes to the one with this number."""
+        """Open a pull request, or push to the one with this number."""
         from huggingface_hub import CommitOperationAdd
 
         operations = []
@@ -86,7 +86,7 @@ class Set(NamedTuple):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The words of a build whose draft is there."""
+    """The command line of a build that has made its draft."""
     folder = tmp_path_factory.mktemp("built")
     words = [*build_words(folder, name="completions", rows=12), "--licence", "cc0-1.0"]
     assert main(words) == 0
@@ -108,7 +108,7 @@ def released(
 
 
 def better(rows: list[Row]) -> list[Row]:
-    """The same rows, the first with another answer and one more."""
+    """The same rows with another answer in the first, and one row more."""
     first = {**rows[0], "completion": assistant("A better answer, by a person who knows.")}
     new = "Which river runs through Vienna and Budapest?"
     added = {"id": row_id(new), "prompt": user(new), "completion": assistant("The Danube.")}
@@ -187,7 +187,7 @@ def test_a_push_after_the_review_is_not_merged(released: Set) -> None:
 
 
 @pytest.mark.slow
-def test_a_push_in_the_very_moment_of_the_merge_is_said(
+def test_a_push_at_the_moment_of_the_merge_is_reported(
     released: Set, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from huggingface_hub import HfApi
@@ -211,15 +211,15 @@ def test_the_review_of_a_pull_request_is_one_json_object_for_programs(
     number = released.pull(better(released.rows()))
     capsys.readouterr()
     assert released.review(number, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["verdict"] == "accept"
-    assert told["merged"] is None
-    assert re.fullmatch("[0-9a-f]{40}", told["sha"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "accept"
+    assert found["merged"] is None
+    assert re.fullmatch("[0-9a-f]{40}", found["sha"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 99])
-def test_a_number_without_a_pull_request_is_said_in_one_line(
+def test_a_number_without_a_pull_request_is_refused_in_one_line(
     released: Set, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     released.hub.api().create_discussion(released.repo, title="Talk", repo_type="dataset")
@@ -243,7 +243,7 @@ OPEN = {"num": 7, "isPullRequest": True, "status": "open"}
 
 
 @each(
-    ("payload", "asked"),
+    ("payload", "reviewed"),
     [
         (event("discussion", discussion=OPEN), [("org/set", 7)]),
         (event("discussion", discussion={**OPEN, "status": "merged"}), []),
@@ -255,10 +255,10 @@ OPEN = {"num": 7, "isPullRequest": True, "status": "open"}
         ({**event("discussion", discussion=OPEN), "repo": {"type": "model", "name": "a/b"}}, []),
     ],
 )
-def test_an_event_asks_for_a_review_when_a_pull_request_opens_or_moves(
-    payload: dict[str, Any], asked: list[tuple[str, int]]
+def test_an_event_starts_a_review_when_a_pull_request_opens_or_moves(
+    payload: dict[str, Any], reviewed: list[tuple[str, int]]
 ) -> None:
-    assert pull_requests(payload) == asked
+    assert pull_requests(payload) == reviewed
 
 
 def test_a_payload_of_something_else_is_refused() -> None:
@@ -267,18 +267,18 @@ def test_a_payload_of_something_else_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_the_job_reviews_the_pull_request_that_its_event_tells_of(
+def test_the_job_reviews_the_pull_request_of_its_event(
     released: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = released.pull(better(released.rows()))
-    told = event("discussion", discussion={**OPEN, "num": number})
-    told["repo"]["name"] = released.repo
-    monkeypatch.setenv("WEBHOOK_PAYLOAD", json.dumps(told))
+    payload = event("discussion", discussion={**OPEN, "num": number})
+    payload["repo"]["name"] = released.repo
+    monkeypatch.setenv("WEBHOOK_PAYLOAD", json.dumps(payload))
     assert review_job.main([]) == 0
     assert len(released.comments(number)) == 1
 
 
-def test_a_job_without_an_event_says_so_in_one_line(
+def test_a_job_without_an_event_fails_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("WEBHOOK_PAYLOAD", raising=False)
@@ -287,20 +287,20 @@ def test_a_job_without_an_event_says_so_in_one_line(
 
 
 class Jobs(BaseHTTPRequestHandler):
-    """Stands in for the Hub's paid jobs: takes the requests and keeps what they asked."""
+    """In place of the Hub's paid jobs: accepts the requests and keeps their bodies."""
 
-    asked: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - one for all requests
+    bodies: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - one for all requests
 
     def do_GET(self) -> None:
-        self.tell({"name": "ann", "type": "user"})
+        self.reply({"name": "ann", "type": "user"})
 
     def do_POST(self) -> None:
         given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked[self.path] = given
+        self.bodies[self.path] = given
         if self.path.startswith("/api/jobs"):
             owner = {"id": "1", "name": "ann", "type": "user"}
             image = given["dockerImage"]
-            self.tell(
+            self.reply(
                 {
                     "id": "job-1",
                     "owner": owner,
@@ -310,9 +310,9 @@ class Jobs(BaseHTTPRequestHandler):
             )
         else:
             hook = {"id": "hook-1", "watched": given["watched"], "domains": given["domains"]}
-            self.tell({"webhook": {**hook, "disabled": False}})
+            self.reply({"webhook": {**hook, "disabled": False}})
 
-    def tell(self, value: Any) -> None:
+    def reply(self, value: Any) -> None:
         body = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -321,12 +321,12 @@ class Jobs(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 def test_the_watch_is_a_job_and_a_webhook_that_starts_it_for_one_set(hub: Hub) -> None:
     server = HTTPServer(("127.0.0.1", 0), Jobs)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         there = Connection(endpoint=f"http://127.0.0.1:{server.server_port}", token="hf_x")
@@ -335,7 +335,7 @@ def test_the_watch_is_a_job_and_a_webhook_that_starts_it_for_one_set(hub: Hub) -
         server.shutdown()
         thread.join()
         server.server_close()
-    job, hook = Jobs.asked["/api/jobs/ann"], Jobs.asked["/api/settings/webhooks"]
+    job, hook = Jobs.bodies["/api/jobs/ann"], Jobs.bodies["/api/settings/webhooks"]
     assert "scripts.review_job" in " ".join(job["command"])
     assert "hf_y" not in json.dumps(job)
     assert hook["jobSourceId"] == "job-1"

@@ -1,4 +1,4 @@
-"""What a review lets through and what it stops, each for the right reason."""
+"""What a review accepts and what it refuses, each for the right reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tests.review.community import (
     with_table,
 )
 
-# Composed, so that no scanner takes these for keys that somebody lost.
+# Composed, so that no scanner takes these for leaked keys.
 LETTERS = string.ascii_letters + string.digits
 TOKEN = (LETTERS * 2)[40:76]
 KEYS = {
@@ -112,7 +112,7 @@ def notebook() -> str:
 
 
 def inflated(pull: Path) -> None:
-    """One text of 900 kB, which a dictionary repeats: 40 kB on the disk, 180 GB in memory."""
+    """One text of 900 kB that a dictionary repeats: 40 kB on the disk, 180 GB in memory."""
     text = pa.DictionaryArray.from_arrays(pa.array([0] * 200_000, pa.int32()), ["x" * 900_000])
     ids = [f"{n:016x}" for n in range(200_000)]
     (pull / "contributed").mkdir()
@@ -120,8 +120,8 @@ def inflated(pull: Path) -> None:
     pq.write_table(table, pull / "contributed/rows.parquet", compression="zstd", store_schema=False)
 
 
-def lying(pull: Path) -> None:
-    """Data of many rows under the footer of a file that declares a few."""
+def false_footer(pull: Path) -> None:
+    """Data of many rows with the footer of a file that declares a few."""
     many, few = io.BytesIO(), io.BytesIO()
     for buffer, rows in ((many, 5_000), (few, 5)):
         table = pa.table({"id": [f"{n:016x}" for n in range(rows)], "prompt": ["a"] * rows})
@@ -202,7 +202,7 @@ BAD: dict[str, tuple[str, Edit]] = {
             }
         ),
     ),
-    "ids that stand twice": ("ids", with_rows(doubled)),
+    "duplicate ids": ("ids", with_rows(doubled)),
     "an id that is no id": ("ids", with_row(4, id="row-4")),
     "an id that is not from its prompt": (
         "ids",
@@ -274,7 +274,7 @@ BAD: dict[str, tuple[str, Edit]] = {
     "an evaluation item in an answer": ("evaluation", with_answer(f"I was asked: {ITEM}")),
     # files that are not what they seem
     "a bomb": ("reading", inflated),
-    "a footer that lies": ("reading", lying),
+    "a false footer": ("reading", false_footer),
     "rows nested deep": ("reading", nested),
     "JSON nested deep": ("reading", with_file(GIVEN, '{"prompt":' + "[" * 90_000 + "]" * 90_000)),
     "a parquet file that is none": ("reading", with_file(DEFAULT, "PAR1 and nothing else PAR1")),
@@ -286,7 +286,7 @@ BAD: dict[str, tuple[str, Edit]] = {
     "a number without an end": ("reading", with_file(GIVEN, '{"prompt": NaN}\n')),
     "half a character": ("reading", with_file(GIVEN, '{"prompt": "\\ud83d"}\n')),
     "an endless line": ("reading", with_file(GIVEN, '{"prompt": "' + "x" * 5_000_000)),
-    # files that no pull request may bring or touch
+    # files that no pull request may add or change
     "the manifest": ("files", with_file("manifest.json", "{}")),
     "the advisories": ("files", with_file("advisories.json", "[1]\n")),
     "a figure": ("files", with_file("figures/lengths.svg.png", "x")),
@@ -478,7 +478,7 @@ def test_a_good_pull_request_passes(
     assert found.verdict == "accept"
 
 
-def test_no_change_is_no_verdict(main: Path, tmp_path: Path) -> None:
+def test_a_pull_request_that_changes_nothing_gets_no_verdict(main: Path, tmp_path: Path) -> None:
     found = review(main, pulled(main, tmp_path / "pull", lambda _: None))
     assert found.verdict == "nothing"
     assert "changes nothing" in comment(found, repository="org/set", number=7, sha="a" * 40)
@@ -499,7 +499,7 @@ BETTER = pair("Which of 30 and 33 is larger, and why?", "33, by three.", "30.")
         ("text gates", {**BETTER, "chosen": assistant("I can't help with that request.")}),
     ],
 )
-def test_a_pair_is_judged_by_what_it_teaches(
+def test_a_pair_is_checked_for_what_it_would_teach(
     check: str | None, given: Row, pairs: Path, tmp_path: Path
 ) -> None:
     found = review(pairs, pulled(pairs, tmp_path / "pull", with_given(given)))
@@ -516,7 +516,7 @@ QUICK = [
 
 
 @pytest.mark.parametrize("case", QUICK)
-def test_one_of_each_kind_is_judged_right(
+def test_one_case_of_each_kind_gets_the_right_verdict(
     case: str, main: Path, evaluation: Path, tmp_path: Path
 ) -> None:
     check, edit = BAD[case] if case in BAD else (None, GOOD[case])
@@ -524,14 +524,14 @@ def test_one_of_each_kind_is_judged_right(
     assert [one.check for one in found.findings if not one.passed] == ([check] if check else [])
 
 
-def test_a_text_of_open_quotes_takes_no_time(main: Path, tmp_path: Path) -> None:
+def test_a_text_of_open_quotes_is_checked_fast(main: Path, tmp_path: Path) -> None:
     started = time.monotonic()
     found = review(main, pulled(main, tmp_path / "pull", with_answer("Well: " + "“ " * 150_000)))
     assert time.monotonic() - started < 10
     assert found.verdict == "refuse"
 
 
-def test_more_bytes_than_are_looked_at_are_not_kept(main: Path, tmp_path: Path) -> None:
+def test_bytes_beyond_what_is_read_are_not_kept(main: Path, tmp_path: Path) -> None:
     given = [new_row(f"What is number {n} of nine?", f"{n}. {LONG}") for n in range(20)]
     limits = ReviewLimits(most_new_bytes=500_000)
     found = review(main, pulled(main, tmp_path / "pull", with_given(*given)), limits=limits)
@@ -539,7 +539,7 @@ def test_more_bytes_than_are_looked_at_are_not_kept(main: Path, tmp_path: Path) 
     assert len(found.edits) < 20
 
 
-def test_what_is_accepted_is_told_row_by_row(main: Path, tmp_path: Path) -> None:
+def test_accepted_rows_are_listed_with_their_change(main: Path, tmp_path: Path) -> None:
     better = assistant("At the bridge there may be a boat.")
 
     def change(rows: list[Row]) -> list[Row]:
@@ -563,7 +563,7 @@ def test_what_is_accepted_is_told_row_by_row(main: Path, tmp_path: Path) -> None
     assert json.loads(json.dumps(facts(found)))["verdict"] == "accept"
 
 
-def test_ids_of_pairs_that_share_a_prompt_are_made_from_the_answers_too(tmp_path: Path) -> None:
+def test_ids_of_pairs_that_share_a_prompt_depend_on_the_answers_too(tmp_path: Path) -> None:
     from builders.recipe import short_hash
 
     def one(number: int, answer: str) -> Row:
@@ -584,17 +584,17 @@ def test_ids_of_pairs_that_share_a_prompt_are_made_from_the_answers_too(tmp_path
     ["../x", "/x", "a/../b", "a//b", "./a", "a\\b", "a\0b", "a\u200bb", "\ufb01le", "a/.git/x",
      "CON", "a/nul.txt", "a:b", "a ", "a./b", "x" * 300, "a\udcffb", ".GIT/x", "git~1", ""],
 )  # fmt: skip
-def test_a_path_that_tricks_a_disk_is_named(path: str) -> None:
+def test_a_path_that_a_file_system_takes_for_another_is_refused(path: str) -> None:
     assert path_problem(path)
 
 
 @each("path", ["README.md", DEFAULT, "contributed/häuser.jsonl", ".gitattributes"])
-def test_a_plain_path_is_fine(path: str) -> None:
+def test_a_plain_path_is_accepted(path: str) -> None:
     assert path_problem(path) is None
 
 
-def test_nothing_of_a_pull_request_runs(main: Path, tmp_path: Path) -> None:
-    """Files that would leave a trace if anything imported, unpickled or rendered them."""
+def test_nothing_in_a_pull_request_is_executed(main: Path, tmp_path: Path) -> None:
+    """The files would leave a trace if anything imported, unpickled or rendered them."""
     trace = tmp_path / "trace"
 
     class Trap:
@@ -615,7 +615,7 @@ def test_nothing_of_a_pull_request_runs(main: Path, tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-def test_the_comment_says_what_a_person_needs_in_a_minute(main: Path, tmp_path: Path) -> None:
+def test_the_comment_names_what_a_maintainer_needs_to_decide(main: Path, tmp_path: Path) -> None:
     edit = both(
         with_row(4, completion=assistant("At the bridge there may be boots.")),
         with_given(*[new_row(f"What is number {n} of nine?", f"Number {n}.") for n in range(30)]),
@@ -644,7 +644,7 @@ NASTY = [
 ]
 
 
-def test_what_strangers_wrote_is_only_text_in_the_comment(main: Path, tmp_path: Path) -> None:
+def test_text_by_strangers_is_only_text_in_the_comment(main: Path, tmp_path: Path) -> None:
     from markdown_it import MarkdownIt
 
     given = [new_row(f"{n} {text}", f"{n} {text}") for n, text in enumerate(NASTY)]
@@ -665,7 +665,7 @@ def test_what_strangers_wrote_is_only_text_in_the_comment(main: Path, tmp_path: 
     assert "**not passed**" in text and "may not be merged" in text
 
 
-def test_a_comment_stays_small_whatever_comes(main: Path, tmp_path: Path) -> None:
+def test_a_comment_stays_small_for_any_pull_request(main: Path, tmp_path: Path) -> None:
     given = [new_row(f"{n} " + "|<*_`@" * 300, f"{n} " + "é☃#~" * 500) for n in range(40)]
     files = [with_file(f"{n:03d}-{'y' * 200}.txt", "x") for n in range(60)]
     found = review(main, pulled(main, tmp_path / "pull", both(with_given(*given), *files)))
@@ -675,7 +675,7 @@ def test_a_comment_stays_small_whatever_comes(main: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["GitHub", "OpenAI"])
-def test_a_secret_is_not_said_again(kind: str, main: Path, tmp_path: Path) -> None:
+def test_a_secret_is_not_repeated_in_the_comment(kind: str, main: Path, tmp_path: Path) -> None:
     key = KEYS[kind]
     edit = both(
         with_given(new_row(f"Is {key} a token?", f"{key} it is.")),

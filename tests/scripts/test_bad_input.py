@@ -384,7 +384,7 @@ class TwoModels(BaseHTTPRequestHandler):
 
 def test_of_several_models_one_must_be_named(tmp_path: Path, refusal: Refusal) -> None:
     with HTTPServer(("127.0.0.1", 0), TwoModels) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}/v1"
         message = refusal(*asking(address, tmp_path))

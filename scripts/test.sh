@@ -2,7 +2,8 @@
 # Every check and every test, in .venv, with no network for the Hub's clients.
 #
 #     bash scripts/test.sh                       # ruff, mypy and all tests but those marked `matrix`
-#     bash scripts/test.sh quick                 # without torch, trl and the slow tests
+#     bash scripts/test.sh quick                 # without torch, trl and the slow tests, and with fewer
+#                                                # examples of each property
 #     bash scripts/test.sh quick --python python3.13   # the quick tests on another Python, in .venv-3.13.x
 #     bash scripts/test.sh matrix                # the tests marked `matrix`, and the quick ones on every
 #                                                # other supported Python that this machine has
@@ -32,7 +33,7 @@ fi
 export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 unset PYTHONDONTWRITEBYTECODE # the commands that tests start would compile every module anew
 parallel=(-n 2 --dist loadfile)
-only_quick=(-m "not slow and not matrix")
+only_quick=(-m "not slow and not matrix" --hypothesis-profile quick)
 
 failed=()
 check() {

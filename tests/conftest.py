@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.hubs import hub, repo, running_hub, short_waits  # noqa: F401 - fixtures of the embedded Hub
 
@@ -22,6 +23,10 @@ DATA = ROOT.parent / "shared" / "data"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.pop("POTSTILL_API_KEY", None)
+
+settings.register_profile("full", deadline=None)  # a busy machine is no fault of a test
+settings.register_profile("quick", settings.get_profile("full"), max_examples=25)
+settings.load_profile("full")
 
 
 @pytest.fixture(scope="session", autouse=True)

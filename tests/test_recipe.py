@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builders.errors import nearest_name
@@ -18,32 +18,27 @@ def turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_an_id_is_sixteen_hex_digits(text: str) -> None:
     assert re.fullmatch(ID_PATTERN, row_id(text))
 
 
-@settings(deadline=None)
 @given(WORDS, st.text(st.sampled_from(" \t\n\r\u00a0\u3000"), min_size=1))
 def test_white_space_does_not_change_an_id(words: list[str], space: str) -> None:
     assert row_id(space + space.join(words) + space) == row_id(" ".join(words))
 
 
-@settings(deadline=None)
 @given(LETTERS)
 def test_case_does_not_change_an_id(text: str) -> None:
     assert row_id(text.upper()) == row_id(text.lower()) == row_id(text.swapcase())
 
 
-@settings(deadline=None)
 @given(st.text())
 @example("Ångström, naïve, 한국어, \u1e9b\u0323")
 def test_the_unicode_normal_form_does_not_change_an_id(text: str) -> None:
     assert row_id(unicodedata.normalize("NFD", text)) == row_id(unicodedata.normalize("NFC", text))
 
 
-@settings(deadline=None)
 @given(st.text(), st.text())
 @example("1 2", "12")
 @example("x²", "x2")  # compatibility forms mean something else
@@ -53,7 +48,6 @@ def test_different_prompts_have_different_ids(a: str, b: str) -> None:
     assert (row_id(a) == row_id(b)) == (normalised(a) == normalised(b))
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_a_text_and_the_same_text_as_one_turn_have_one_id(text: str) -> None:
     assert row_id(user(text)) == row_id(text)
@@ -102,7 +96,6 @@ def test_every_turn_and_its_role_count_for_the_id_of_a_dialogue() -> None:
     assert len({row_id(dialogue) for dialogue in dialogues}) == len(dialogues)
 
 
-@settings(deadline=None)
 @given(WORDS)
 def test_the_same_dialogue_in_other_case_and_spacing_has_the_same_id(words: list[str]) -> None:
     plain = [turn("system", "Be brief."), turn("user", " ".join(words))]
@@ -110,7 +103,6 @@ def test_the_same_dialogue_in_other_case_and_spacing_has_the_same_id(words: list
     assert row_id(plain) == row_id(spaced)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(), min_size=1), st.lists(st.text(), min_size=1))
 @example(["a", "b"], ["ab"])
 @example(["", "a"], ["a", ""])

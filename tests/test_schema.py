@@ -5,7 +5,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, get_args
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.recipe_loading import load_recipe, recipe_names
@@ -38,7 +38,6 @@ PREFERENCE = Schema(
     ),
 )
 BY_NAME = attrgetter("name")
-quick = settings(deadline=None, max_examples=50)
 RECIPES = [load_recipe(name) for name in recipe_names()]
 SCHEMAS = [PROMPT_COMPLETION, CALLS, DROPPED, EVERYTHING, PREFERENCE]
 SCHEMAS += [recipe.schema for recipe in RECIPES if recipe.schema not in SCHEMAS]
@@ -115,14 +114,12 @@ def fitting_rows(draw: st.DrawFn, schema: Schema) -> Row:
     return row
 
 
-@quick
 @given(st.data())
 def test_a_row_made_to_fit_fits(data: st.DataObject) -> None:
     schema = data.draw(st.sampled_from(SCHEMAS))
     assert schema.problem(data.draw(fitting_rows(schema))) is None
 
 
-@quick
 @given(st.data())
 def test_a_row_that_fits_is_written_and_read_as_it_was(data: st.DataObject) -> None:
     import pyarrow as pa
@@ -218,7 +215,6 @@ def test_an_answer_that_no_trainer_could_take_is_named(name: str, spoil: Spoil, 
     assert PROMPT_COMPLETION.problem(alone) == f"has in 'completion' {fault}"
 
 
-@quick
 @given(fitting_rows(PREFERENCE), st.data())
 def test_one_fault_in_any_row_is_found(row: Row, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["prompt", "chosen", "rejected"]))
@@ -227,7 +223,6 @@ def test_one_fault_in_any_row_is_found(row: Row, data: st.DataObject) -> None:
     assert fault in str(PREFERENCE.problem({**row, name: spoil(row)}))
 
 
-@quick
 @given(fitting_rows(PREFERENCE))
 def test_a_pair_of_equal_answers_is_named(row: Row) -> None:
     assert PREFERENCE.problem({**row, "rejected": [dict(turn) for turn in row["chosen"]]}) == (

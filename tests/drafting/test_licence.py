@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.drafting.licence import rolled_up, strictness
@@ -17,13 +17,11 @@ def test_the_stricter_of_two_licences_binds_the_set(laxer: str, stricter: str) -
     assert rolled_up([laxer, stricter]) == rolled_up([stricter, laxer]) == stricter
 
 
-@settings(deadline=None)
 @given(st.lists(LICENCES, min_size=1))
 def test_no_set_is_laxer_than_anything_it_was_made_from(licences: list[str]) -> None:
     assert strictness(rolled_up(licences)) == max(map(strictness, licences))
 
 
-@settings(deadline=None)
 @given(st.permutations(["cc-by-4.0", "mit", "gemma", "llama3.1"]))
 def test_the_order_of_the_sources_does_not_matter(licences: list[str]) -> None:
     assert rolled_up(licences) == "other"

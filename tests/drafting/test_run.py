@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.drafting.draft import counts, last_draft
@@ -269,7 +269,6 @@ def as_written(schema: Schema, rows: list[Row]) -> list[Row]:
 
 @pytest.mark.parametrize("choose", ["first", "longest", "judged"])
 def test_every_answer_is_kept_or_dropped_and_never_lost(choose: str) -> None:
-    @settings(deadline=None)
     @given(completions_raws(choose))
     def holds(raws: list[Raw]) -> None:
         chosen = Settings(rows=len(raws), seed=0, options={"choose": choose})
@@ -278,7 +277,6 @@ def test_every_answer_is_kept_or_dropped_and_never_lost(choose: str) -> None:
     holds()
 
 
-@settings(deadline=None)
 @given(instructions_raws())
 def test_every_instruction_is_kept_or_dropped_and_never_lost(
     raws: list[Raw],

@@ -629,9 +629,7 @@ UNDISTURBED: dict[int, list[Raw]] = {}
 
 
 @given(st.integers(0, 25), st.randoms(use_true_random=False), st.integers(1, 9))
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_and_reasons_are_the_same_whatever_the_timing(
     run: Any, rows: int, chance: random.Random, concurrency: int
 ) -> None:

@@ -134,7 +134,7 @@ CALLS = st.builds(
 PAIRS = st.lists(st.tuples(CALLS, ANSWERS), max_size=8, unique_by=lambda pair: pair[0].key)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(PAIRS)
 def test_what_is_recorded_is_given_back_equal(pairs: list[tuple[Call, Answer]]) -> None:
     keys = [asked.key for asked, _ in pairs]

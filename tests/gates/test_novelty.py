@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.gates.novelty import InstructionIndex, novelty
@@ -89,7 +89,6 @@ def test_a_lower_limit_keeps_fewer_instructions_of_a_published_run(
     assert len(pool) - len(seeds) == kept
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_a_similarity_is_rouge_score_s_to_the_last_bit_in_either_order(a: str, b: str) -> None:
     assert similarity(a, b) == similarity(b, a) == reference(a, b)
@@ -102,7 +101,6 @@ def test_a_long_text_is_scored_as_exactly_as_a_short_one(length: int) -> None:
     assert similarity(a, b) == reference(a, b)
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=15), TEXTS, st.integers(1, 16))
 def test_the_nearest_texts_are_those_that_a_search_of_the_whole_index_finds(
     texts: list[str], text: str, most: int
@@ -122,7 +120,6 @@ def test_the_nearest_texts_of_a_large_pool_are_exact_too() -> None:
         assert pool.nearest(text, 25) == brute_force(texts, text)[:25]
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=8), TEXTS)
 def test_an_index_that_grew_answers_like_one_built_at_once(texts: list[str], text: str) -> None:
     grown = InstructionIndex()
@@ -156,7 +153,6 @@ def test_a_similarity_of_exactly_the_limit_is_kept_and_one_above_it_is_not() -> 
     assert 0.8 <= above < 0.81 and novelty(above) == "too similar"
 
 
-@settings(deadline=None)
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
 def test_the_gate_decides_as_rouge_score_does_even_where_rounding_passes_the_limit(
     shared: int, more_a: int, more_b: int

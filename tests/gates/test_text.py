@@ -1,6 +1,6 @@
 """Answers that are dropped for their text alone, and harmless ones that look like them."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.gates.text import refusal, repetition, same_text, unprintable
@@ -189,7 +189,6 @@ def test_a_gate_over_no_rows_drops_none() -> None:
     assert same_text()([], []) == {}
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"))))
 def test_the_order_of_rows_does_not_matter_to_the_gate_against_one_text_for_many(
     pairs: list[tuple[str, str]],

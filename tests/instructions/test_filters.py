@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.instructions.filters import (
@@ -98,7 +98,6 @@ def test_alpaca_s_list_forbids_five_words_more(word: str) -> None:
     assert unsuitable(instruction, ALPACA_BLACKLIST) == "unsuitable word"
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(["Example 1", "Input:", "Output:", "Label:", "a", "b:", "\n", " ", ""])
@@ -168,7 +167,6 @@ PAIRS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(PAIRS, st.booleans())
 def test_what_the_filters_keep_is_at_most_five_different_instances_that_do_not_contradict(
     pairs: list[tuple[str, str]], cut_off: bool

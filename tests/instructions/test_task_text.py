@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from itertools import pairwise
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builders.instructions.task_text import (
@@ -49,7 +49,6 @@ def test_a_continued_list_is_parsed(answer: str, instructions: list[str]) -> Non
     assert parse_list(answer) == instructions
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from("ab 19.\n\t")) | st.text())
 @example("\n1.\x1f\n2. ")
 def test_whatever_comes_back_gives_instructions_on_one_line_each(answer: str) -> None:

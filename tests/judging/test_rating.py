@@ -49,7 +49,6 @@ OF_VALUES: list[tuple[str, Expected]] = [
 ODD = list(dict.fromkeys(OF_VALUES + SECTIONS + DOCUMENTS))
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=60)
 ASPECT = st.sampled_from(list(ASPECTS.values()))
-quick = settings(deadline=None, max_examples=100)
 
 
 def nonce(label: str) -> str:
@@ -127,7 +126,6 @@ def test_the_rationale_is_kept_with_the_rating_and_the_kinds_are_no_part_of_it()
     assert second == Rating(value=2, rationale="thin")
 
 
-@quick
 @given(
     st.lists(st.integers(1, 5), min_size=1, max_size=6),
     st.randoms(use_true_random=False),
@@ -158,7 +156,7 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.lists(st.tuples(FRAGMENTS | TEXTS, st.sampled_from(["\n", "\n", "\n\n", " ", ""]))))
 def test_garbage_gives_no_ratings_unless_each_label_heads_one_section(
     parts: list[tuple[str, str]],
@@ -214,7 +212,6 @@ IMITATION = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@quick
 @given(st.lists(IMITATION, min_size=4, max_size=4), IMITATION, IMITATION, ASPECT)
 def test_no_text_changes_the_parts_of_the_request_or_contains_a_label(
     texts: list[str], asked: str, known: str, aspect: object
@@ -240,7 +237,6 @@ def test_no_text_changes_the_parts_of_the_request_or_contains_a_label(
         assert shown == quoted(texts[text], [nonce(one) for one in given]).splitlines()
 
 
-@quick
 @given(st.lists(IMITATION, min_size=4, max_size=4), st.permutations([5, 1, 4, 2]))
 def test_a_judge_that_quotes_what_it_was_shown_is_read_right(
     texts: list[str], values: list[int]
@@ -329,7 +325,6 @@ def test_a_critique_is_the_answer_without_the_score() -> None:
     assert critique_schema()["properties"]["score"]["enum"] == list(range(1, 11))
 
 
-@quick
 @given(IMITATION, IMITATION)
 def test_a_criticised_text_cannot_end_its_part(text: str, principle: str) -> None:
     [message] = critique_request(user("p"), text, principle=principle or "x")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import pipelines.completions
@@ -90,7 +90,6 @@ def test_an_answer_nobody_was_to_judge_needs_no_score() -> None:
     st.sampled_from(["stop", "length", "time-out", ""]),
     st.sampled_from([{}, {"judgement": ""}, {"judgement": "[[3]]"}, {"judgement": "[[0]]"}]),
 )
-@settings(deadline=None)
 def test_any_answer_gives_a_row_that_fits_or_a_reason_with_the_answer(
     answer: str | None, finish_reason: str, more: Any
 ) -> None:
@@ -137,7 +136,6 @@ def test_the_last_score_in_double_brackets_from_1_to_10_counts(
 
 
 @given(st.text(), st.integers(1, 10))
-@settings(deadline=None)
 def test_a_score_at_the_end_counts_whatever_comes_before(before: str, value: int) -> None:
     assert score(f"{before}\n[[{value}]]") == value
 
@@ -194,7 +192,6 @@ SAMPLES = st.lists(
 
 
 @given(SAMPLES, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_the_order_of_samples_matters_only_between_equals(
     samples: list[tuple[str, int]], dice: random.Random
 ) -> None:

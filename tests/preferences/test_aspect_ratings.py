@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.engine.calls import Answer, Question, Unreadable
@@ -96,7 +96,6 @@ def reply_to(question: Question, text: str | None, finish_reason: str = "stop") 
     st.integers(0, 10**6),
     st.sampled_from(["json", "text"]),
 )
-@settings(deadline=None)
 def test_each_text_gets_its_own_rating_in_whatever_order_it_is_shown_and_answered(
     worth: list[int], seed: int, form: str
 ) -> None:

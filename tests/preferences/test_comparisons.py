@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.engine.calls import Answer, Question, Unreadable
@@ -183,7 +183,6 @@ def test_two_answers_that_are_no_pair_cost_no_judge() -> None:
 
 
 @given(st.none() | st.text(), st.text(), st.sampled_from(["stop", "length"]))
-@settings(deadline=None)
 def test_any_two_answers_give_a_row_that_fits_or_a_reason(
     first: str | None, second: str, finish_reason: str
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.errors import RecipeError
@@ -25,7 +25,6 @@ ONE_PAIR = ("zephyr", "mean_of_aspects", "max_min", "margin")
 PAIRED = (*ONE_PAIR, "all_pairs")
 EXACT = Policy(most_alike=None)
 MODELS = ("a", "b", "c")
-quick = settings(deadline=None, max_examples=150)
 
 
 def made(rated: RatedPrompt, name: str, policy: Policy = EXACT) -> tuple[list[Row], list[Drop]]:
@@ -81,7 +80,6 @@ POLICIES = st.builds(
 # --- properties of every strategy
 
 
-@quick
 @given(RATED_PROMPTS, POLICIES, st.sampled_from(PAIRED))
 def test_the_better_rated_answer_is_chosen_whoever_wrote_it(
     rated: RatedPrompt, policy: Policy, name: str
@@ -108,7 +106,6 @@ def test_the_better_rated_answer_is_chosen_whoever_wrote_it(
             assert row["score_chosen"] == max(one for one in scores if one is not None)
 
 
-@quick
 @given(RATED_PROMPTS, POLICIES, st.sampled_from([*STRATEGIES]), st.randoms())
 def test_the_order_of_the_answers_does_not_matter(
     rated: RatedPrompt, policy: Policy, name: str, dice: Any
@@ -129,7 +126,6 @@ def test_the_order_of_the_answers_does_not_matter(
     assert contents(replace(rated, answers=shuffled)) == contents(rated)
 
 
-@quick
 @given(RATED_PROMPTS, POLICIES, st.sampled_from([*STRATEGIES]))
 def test_every_prompt_pair_and_answer_is_a_row_or_has_a_reason(
     rated: RatedPrompt, policy: Policy, name: str
@@ -149,7 +145,6 @@ def test_every_prompt_pair_and_answer_is_a_row_or_has_a_reason(
         assert DROPPED.problem(row) is None
 
 
-@quick
 @given(RATED_PROMPTS, POLICIES)
 def test_an_unpaired_answer_is_labelled_by_its_own_score(
     rated: RatedPrompt, policy: Policy

@@ -97,9 +97,7 @@ SCORE = st.one_of(st.none(), st.floats(allow_nan=False, width=32))
 ROWS = st.dictionaries(st.integers(0, 40), st.tuples(TEXT, SCORE), max_size=25)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=ROWS, after=ROWS, seed=st.integers(0, 99), shards=st.integers(1, 4))
 def test_the_diff_of_any_edit_is_that_edit_and_its_mirror_backwards(
     before: dict[int, Any], after: dict[int, Any], seed: int, shards: int, tmp_path: Path

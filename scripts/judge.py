@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   potstill judge --on labelled.jsonl
   potstill judge --on labelled.jsonl --teacher https://host/v1#MODEL --json
-  potstill judge --on pairs.csv --columns verdict=winner,label=ann_1+ann_2
+  potstill judge --on pairs.jsonl --columns verdict=winner,label=ann_1+ann_2
 """
 
 
@@ -43,7 +43,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         type=text,
         required=True,
         metavar="WHERE",
-        help="Pairs that people labelled: a file (.jsonl, .json, .csv, .parquet), the folder of a "
+        help="Pairs that people labelled: a file (.jsonl, .json, .parquet), the folder of a "
         "release or draft, or a set on a Hub such as org/set@v1.0.0.",
     )
     parser.add_argument(

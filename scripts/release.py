@@ -88,7 +88,7 @@ def _to_folder(given: argparse.Namespace, draft: Draft) -> int:
     else:
         print_out(f"{folder} is this release already; nothing changed")
     print_out("\nfrom datasets import load_dataset")
-    print_out(f'rows = load_dataset("{folder.absolute()}", split="train")')
+    print_out(f'rows = load_dataset("{folder.absolute()}", split="train"{_streamed(draft)})')
     return 0
 
 
@@ -126,11 +126,16 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
         if here:
             print_out(f'import os; os.environ["HF_ENDPOINT"] = "{hub.endpoint}"')
         print_out("from datasets import load_dataset")
-        loaded = f'"{what.repository}", revision="{revision}", split="train"'
+        loaded = f'"{what.repository}", revision="{revision}", split="train"{_streamed(draft)}'
         print_out(f"rows = load_dataset({loaded})")
         if here and "HF_ENDPOINT" not in os.environ:
             print_out(f"\n`potstill hub --hub-data {given.hub_data}` serves it at that address")
     return 0
+
+
+def _streamed(draft: Draft) -> str:
+    """The argument without which `datasets` refuses a split of 0 rows."""
+    return "" if draft.counts["kept"] else ", streaming=True"
 
 
 def _outcome(repository: str, done: Published, dry_run: bool) -> str:

@@ -83,6 +83,11 @@ def fetch(hub: Hub, repository: str, number: int, main: Path, pull: Path) -> Pul
         head = api.repo_info(revision=f"refs/pr/{number}", **at).sha or ""
         base = _common_ancestor(api, at, head)
         old, new = (tree(api, at, sha) for sha in (base, head))
+        if MANIFEST not in old:
+            raise HubError(
+                f"main of {repository} holds no set that this pull request could change; the first "
+                "release is made on main: `potstill release` without --pr"
+            )
         changed = {
             path for path in old.keys() | new.keys() if _differ(old.get(path), new.get(path))
         }

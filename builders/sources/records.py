@@ -60,7 +60,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _text(path: Path) -> Records:
-    for number, line in _lines(path):
+    lines = list(_lines(path))
+    if not lines[-1][1]:  # what follows the last line break is no line
+        lines.pop()
+    for number, line in lines:
         yield f"{path.name}, line {number}", {"text": line}
 
 

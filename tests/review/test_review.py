@@ -342,3 +342,18 @@ def test_the_watch_is_a_job_and_a_webhook_that_starts_it_for_one_set(hub: Hub) -
     assert hook["watched"] == [{"type": "dataset", "name": "org/set"}]
     assert hook["secrets"] == {"HF_TOKEN": "hf_y"}
     assert os.environ.get("HF_TOKEN") != "hf_y"
+
+
+def test_a_pull_request_onto_a_main_without_a_set_is_one_line(hub: Hub, tmp_path: Path) -> None:
+    repository = f"{OWNER}/first-by-pull-request"
+    api, at = hub.api(), Connection(endpoint=hub.endpoint, token=hub.tokens["potstill"])
+    api.create_repo(repository, repo_type="dataset")
+    made = api.upload_file(
+        path_or_fileobj=b"x",
+        path_in_repo="data/default/train-00000-of-00001.parquet",
+        repo_id=repository,
+        repo_type="dataset",
+        create_pr=True,
+    )
+    with pytest.raises(HubError, match=r"main of .* holds no set that this pull request could"):
+        fetch(at, repository, made.pr_num, tmp_path / "main", tmp_path / "pull")

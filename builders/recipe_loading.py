@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import importlib.util
 import itertools
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    PathFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +28,74 @@ from builders.recipe import Recipe
 SHIPPED = "pipelines"  # the package whose modules are found by a bare name
 loaded_files: dict[str, Path] = {}  # by module name: a process that is sent a step needs them
 _loads = itertools.count(1)
+_OURS = {"builders", "pipelines", "scripts", "__main__"}
+
+
+class _Uncached(SourceFileLoader):
+    """Loads a module from its source: a cache may be stale if it was edited a moment ago."""
+
+    def path_stats(self, path: str) -> dict[str, int]:
+        raise OSError(f"{path} is not cached")
+
+
+class _Beside:
+    """Finds the modules beside the recipe that was loaded last, before all others but installed.
+
+    In sys.path, its folder could come before another recipe's module of the same name or after it,
+    and either would be wrong for one of them.
+    """
+
+    folder: Path | None = None
+
+    def __init__(self) -> None:
+        self._found: set[str] = set()
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a module in the folder, or in a package there."""
+        del target
+        if self.folder is None or (path is None and _is_installed(name)):
+            return None
+        for entry in [self.folder] if path is None else map(Path, path):
+            if entry.is_relative_to(self.folder):
+                spec = _in_folder(name, entry)
+                if spec is not None:
+                    self._found.add(name)
+                    return spec
+        return None
+
+    def begin(self, folder: Path) -> None:
+        """Find the modules of this folder from now on, and forget those of the one before."""
+        for name in self._found:
+            sys.modules.pop(name, None)
+        self._found.clear()
+        self.folder = folder
+        for top in {name.partition(".")[0] for name in sys.modules}:
+            spec = _in_folder(top, folder)
+            if spec and not _is_installed(top):
+                loaded = getattr(sys.modules.get(top), "__spec__", None)
+                if loaded is None or loaded.origin != spec.origin:  # one of another folder
+                    for name in [one for one in sys.modules if f"{one}.".startswith(f"{top}.")]:
+                        del sys.modules[name]
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+
+
+def _in_folder(name: str, folder: Path) -> ModuleSpec | None:
+    loaders = ((_Uncached, [".py"]), (ExtensionFileLoader, EXTENSION_SUFFIXES))
+    return FileFinder(str(folder), *loaders).find_spec(name)
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a module belongs to Python, to a package that is installed, or to potstill."""
+    if name in _OURS or name in sys.stdlib_module_names:
+        return True
+    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    return PathFinder.find_spec(name, packages) is not None
+
+
+modules_beside = _Beside()
 
 
 def recipe_names() -> list[str]:
@@ -57,8 +134,7 @@ def _recipe_in_file(name: str) -> Recipe:
         raise InputError(f"there is no file {name!r}; name the .py file of a recipe")
     if path.suffix != ".py":
         raise InputError(f"{name!r} is not a .py file; name the .py file of a recipe")
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # for the modules beside it
+    modules_beside.begin(path.parent)
     module = f"potstill_recipe_{next(_loads)}"
     with _one_line(path.name):
         found = import_file(module, path)
@@ -153,6 +229,41 @@ def errors_in_one_line(recipe: Recipe) -> Iterator[None]:
             raise
         reason = f"{type(error).__name__}: {error}"
         raise RecipeError(f"{_place(recipe.file, own[-1])}: {reason}; fix the recipe") from error
+
+
+def imported_files(file: Path) -> set[Path]:
+    """A module's file, and those beside it that it imports, directly or not."""
+    found, left = set[Path](), [file]
+    while left:
+        module = left.pop()
+        if module in found or not module.is_file():
+            continue
+        found.add(module)
+        with contextlib.suppress(SyntaxError):  # it is not imported, or the recipe would not load
+            for node in ast.walk(ast.parse(module.read_bytes())):
+                left += _files_of(node, module, file.parent)
+    return found
+
+
+def _files_of(node: ast.AST, module: Path, folder: Path) -> list[Path]:
+    """The files that an import may load, if they exist, from the folder or its own package."""
+    names, files = list[str](), list[Path]()
+    relative = isinstance(node, ast.ImportFrom) and node.level > 0
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        start = f"{node.module}." if node.module else ""
+        names = [f"{start}{alias.name}" for alias in node.names]
+        if node.level:
+            folder = module.parents[node.level - 1]
+            files.append(folder / "__init__.py")
+    for name in names:
+        parts = name.split(".")
+        if relative or not _is_installed(parts[0]):
+            for end in range(len(parts)):
+                path = folder.joinpath(*parts[: end + 1])
+                files += [path.with_name(f"{path.name}.py"), path / "__init__.py"]
+    return files
 
 
 def _place(file: str | Path, line: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -165,7 +166,7 @@ def test_a_file_is_a_recipe_for_the_real_command_and_for_the_processes_of_its_st
         *("IT IS TEA", "IT IS RAIN", "IT IS ANN", "IT IS WHY")
     ]
     package = file.parent.parent
-    (file.parent / "louder.py").rename(package / "louder.py")
+    shutil.copy(file.with_name("louder.py"), package)
     imported = potstill("build", "anywhere.echoes", *teacher, "--json", cwd=package)
     assert imported.returncode == 0, imported.stderr
     # The same name, so the same folder in `work`, and the same code: the same draft.
@@ -211,6 +212,25 @@ def test_a_changed_file_is_another_recipe_at_once(tmp_path: Path) -> None:
         assistant("HUSH"),
         assistant("hush"),
     ]
+
+
+def test_each_recipe_has_the_modules_beside_it(tmp_path: Path) -> None:
+    one, other = (write_recipe(tmp_path / name) for name in ("one", "other"))
+    other.with_name("louder.py").write_text("def loud(text):\n    return text.title()\n")
+    (tmp_path / "other" / "json.py").write_text("raise ValueError('not Python own')\n")
+    (tmp_path / "other" / "distilabel.py").write_text("raise ValueError('not installed')\n")
+
+    def completion(file: Path) -> str:
+        row = load_recipe(file).row({"prompt": [], "answer": "be quiet"})
+        assert isinstance(row, dict)
+        return str(row["completion"][0]["content"])
+
+    assert [completion(file) for file in (one, other, one)] == ["BE QUIET", "Be Quiet", "BE QUIET"]
+    # Of the same length and in the same second: no cache shows the difference.
+    other.with_name("louder.py").write_text("def loud(text):\n    return text.lower()\n")
+    assert completion(other) == "be quiet"
+    draft = build(other, work=tmp_path, teacher=f"scripted:{other.with_name('script.jsonl')}")
+    assert draft.counts["kept"] == 4
 
 
 def test_what_ships_is_found_by_its_name_and_its_words_are_a_card() -> None:

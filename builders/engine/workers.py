@@ -29,7 +29,7 @@ from pydantic.warnings import UnsupportedFieldAttributeWarning
 from builders.engine.calls import Failure
 from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw
-from builders.recipe_loading import import_file, loaded_files
+from builders.recipe_loading import import_file, loaded_files, modules_beside
 
 # distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns about; they work all the same.
 # The filter is set in this module because a worker process imports it before it receives a step.
@@ -152,7 +152,7 @@ class Processes:
             step.resources.cpus,
             context,
             initializer=_begin,
-            initargs=(theirs, files, pickled),
+            initargs=(theirs, modules_beside.folder, files, pickled),
         )
 
     def _unsendable(self, error: Exception) -> RecipeError:
@@ -192,7 +192,9 @@ class Processes:
 _step: Any = None  # in a worker process: the step, or the error that loading it raised
 
 
-def _begin(build: Connection, files: Mapping[str, Path], pickled: bytes) -> None:
+def _begin(
+    build: Connection, folder: Path | None, files: Mapping[str, Path], pickled: bytes
+) -> None:
     """In a worker: load the step, and exit when the build closes its end of the pipe or dies."""
     global _step
 
@@ -203,6 +205,8 @@ def _begin(build: Connection, files: Mapping[str, Path], pickled: bytes) -> None
 
     threading.Thread(target=watch, name="build", daemon=True).start()
     try:
+        if folder:
+            modules_beside.begin(folder)
         for name, file in files.items():
             import_file(name, file)
         step = pickle.loads(pickled)  # noqa: S301 - the step of this build

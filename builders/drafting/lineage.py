@@ -5,13 +5,15 @@ from __future__ import annotations
 import glob
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from builders.recipe import Recipe, Settings
+from builders.recipe_loading import imported_files
 
 _TOOLS = ("potstill", "distilabel", "datasets", "pyarrow", "rapidfuzz", "xllamacpp")
 
@@ -42,20 +44,34 @@ def lineage(
 def code_digest(recipe: Recipe) -> str | None:
     """The sha256 of the recipe's code and data; None if a part is in no file, as in a notebook.
 
-    The same wherever the files are, and whatever they are called.
+    Its code is its module, the modules beside it that this one imports, and the modules of its
+    functions. The same wherever the files are, and whatever they are called.
     """
-    modules = {_module(one) for one in (recipe.pipeline, recipe.row, recipe.candidates) if one}
+    modules = {_module(function).resolve() for function in _functions(recipe)}
     if not all(module.is_file() for module in modules):
         return None
+    if recipe.file:
+        modules |= imported_files(recipe.file.resolve())
     digests = "".join(sorted(_digest(module) for module in modules))
     return "sha256:" + hashlib.sha256(digests.encode()).hexdigest()
 
 
+def _functions(recipe: Recipe) -> Iterator[Any]:
+    """The functions that the recipe gives, without the defaults of those that it leaves out."""
+    defaults = {one.name: one.default for one in fields(Recipe)}
+    for name in ("pipeline", "row", "candidates", "draft_gates", "measures"):
+        if (function := getattr(recipe, name)) is not defaults[name]:
+            yield function
+    yield from recipe.gates
+    yield from (extra.rows for extra in recipe.extra_configs.values())
+
+
 def _module(function: Any) -> Path:
-    """The file of the module that a function was defined in."""
+    """The file of the module that a function, or the class of a callable object, was defined in."""
     while isinstance(function, partial):
         function = function.func
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
     return Path(code.co_filename if code else "")
 
 

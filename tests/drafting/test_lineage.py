@@ -43,7 +43,7 @@ def code_at(module: Path) -> Any:
     assert spec and spec.loader
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
-    return code(made.RECIPE)
+    return code(replace(made.RECIPE, file=module))
 
 
 @pytest.fixture
@@ -108,6 +108,85 @@ def test_a_recipe_that_borrows_another_s_pipeline_is_known_by_both(mine: Path) -
     before = code_at(own)
     own.write_text(own.read_text().replace("return raw", "return dict(raw)"))
     assert len({before, code_at(own), code(load_recipe("completions"))}) == 3
+
+
+DERIVED = """
+from dataclasses import replace
+from functools import partial
+
+import json
+
+import limits
+from kit.words import polite
+from pipelines.completions import RECIPE as BASE
+
+
+def gate(row):
+    return None
+
+
+RECIPE = replace(BASE, name="mine", gates=(*BASE.gates, gate, partial(polite, most=limits.MOST)))
+"""
+
+
+def test_the_module_of_a_derived_recipe_counts_and_all_that_it_imports_beside_it(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "derived"
+    (folder / "kit").mkdir(parents=True)
+    texts = {
+        "mine.py": DERIVED,
+        "limits.py": "def most():\n    from deep import MOST\n    return MOST\n\n\nMOST = 3\n",
+        "deep.py": "MOST = 3\n",
+        "kit/__init__.py": "",
+        "kit/words.py": "from .rude import RUDE\n\n\ndef polite(row, most):\n    return None\n",
+        "kit/rude.py": "RUDE = []\n",
+        "kit/rude.toml": "",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    (folder / "json.py").write_text("never imported: Python's own comes first")
+    (folder / "other.py").write_text("never imported")
+    mine = folder / "mine.py"
+    before = code(load_recipe(mine))
+    found = {"as it is": before}
+    for name, text in texts.items():
+        (folder / name).write_text(f"{text}# edited\n")
+        found[name] = code(load_recipe(mine))
+        (folder / name).write_text(text)
+    assert len(set(found.values())) == len(found), found
+    for name in ("json.py", "other.py"):
+        (folder / name).write_text("edited")
+    shutil.copytree(folder, tmp_path / "elsewhere")
+    assert code(load_recipe(mine)) == code(load_recipe(tmp_path / "elsewhere" / "mine.py"))
+    assert code(load_recipe(mine)) == before
+
+
+def test_each_function_of_a_recipe_counts_wherever_it_is(mine: Path) -> None:
+    (mine.parent / "apart.py").write_text(
+        "def function(*given):\n    return ()\n\n\nclass Callable:\n"
+        "    def __call__(self, row):\n        return None\n"
+    )
+    spec = importlib.util.spec_from_file_location("apart", mine.parent / "apart.py")
+    assert spec and spec.loader
+    apart = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(apart)
+    base = load_recipe("ultrafeedback")
+    name, extra = next(iter(base.extra_configs.items()))
+    changes: dict[str, dict[str, Any]] = {
+        "gates": {"gates": (apart.function,)},
+        "a callable gate": {"gates": (apart.Callable(),)},
+        "draft_gates": {"draft_gates": apart.function},
+        "measures": {"measures": apart.function},
+        "an extra config": {"extra_configs": {name: replace(extra, rows=apart.function)}},
+    }
+    before = {case: code(replace(base, **change)) for case, change in changes.items()}
+    with (mine.parent / "apart.py").open("a") as file:
+        file.write("# edited\n")
+    same = [
+        case for case, change in changes.items() if code(replace(base, **change)) == before[case]
+    ]
+    assert not same and all(before.values())
 
 
 def test_a_recipe_of_which_a_part_is_in_no_file_has_no_digest(mine: Path) -> None:

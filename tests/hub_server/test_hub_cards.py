@@ -131,11 +131,12 @@ def test_a_hostile_card_costs_the_server_nothing(hub: Hub, text: str, type_: str
     assert status == 200
     assert len(body) < 1_000_000
     assert hub.raw("GET", f"/api/{type_}s?full=1&author=ann")[0] == 200
-    assert validate(hub, json.dumps({"content": text}).encode())[0] in (200, 400)
+    harmless = "sha: .nan" in text
+    assert validate(hub, json.dumps({"content": text}).encode())[0] == (200 if harmless else 400)
 
 
 @each(
     "body", [b"", b"[]", b"{}", b'{"content": 3}', b'{"content": "\\ud800"}', b"\xff", b"[" * 9999]
 )
 def test_a_validation_without_a_card_is_refused(hub: Hub, body: bytes) -> None:
-    assert validate(hub, body)[0] in (200, 400)
+    assert validate(hub, body)[0] == 400

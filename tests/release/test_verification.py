@@ -163,11 +163,11 @@ def test_the_command_exits_with_1_and_names_what_is_false(
         card.read_text("utf-8").replace("| rated answers | 80 |", "| rated answers | 81 |")
     )
     assert main(["check", str(folder)]) == 1
-    said = capsys.readouterr().err
-    assert "false: README.md is not the file that manifest.json lists" in said
+    printed = capsys.readouterr().err
+    assert "false: README.md is not the file that manifest.json lists" in printed
     assert (
         "'| rated answers | 81 |', from the data and manifest.json follows '| rated answers | 80 |'"
-        in said
+        in printed
     )
     assert main(["check", str(folder), "--only-withdrawn"]) == 0
     assert main(["check", str(folder), "--json"]) == 1

@@ -57,6 +57,13 @@ class EmbeddedTeacher:
         params.model_alias = {MODEL}
         params.n_parallel = min(self.concurrency, 8)
         params.n_ctx = _SLOT_TOKENS * params.n_parallel
+        # An answer must not depend on what is asked beside or before it. With 16-bit keys,
+        # llama.cpp computes the attention of one token in another way than that of several, and
+        # how many it computes at once depends on the other slots and on what a slot remembers of
+        # its last prompt. With keys in 8-bit blocks it has one way only, and no other for values.
+        params.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_Q8_0
+        params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F16
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
         params.hostnames = ["127.0.0.1"]
         params.port = 0
         for threads in (params.cpuparams, params.cpuparams_batch):

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,14 @@ from builders.sources.seed_forms import read_tasks
 from builders.sources.source import Source
 from pipelines import instructions
 from scripts.main import main
-from tests.drafting.test_run import write_seeds
+from tests.drafting.test_run import FILES, write_seeds
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="finds open sockets in /proc"),
 ]
 
+SEEDS = read_tasks(Source(place=instructions.RECIPE.seeds.source)).rows
 SLOT_TOKENS = 4096  # that the embedded teacher has for one question and its answer
 
 
@@ -76,22 +77,25 @@ class Run:
         return Path(self.facts["draft"])
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def build(folder: Path, work: str, *words: str) -> Run:
     """`potstill build instructions --rows 8`, in a process of its own.
 
     From few seeds: the prompts show them, and this model reads 500 tokens per second at best.
     """
-    folder = tmp_path_factory.mktemp("embedded")
-    words = ["build", "instructions", "--rows", "8", "--work", "work", "--json"]
-    words += ["--seeds", str(write_seeds(folder))]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.main",
+        "build",
+        "instructions",
+        "--rows",
+        "8",
+        "--json",
+    ]
+    command += ["--seeds", str(write_seeds(folder)), "--work", work, "--json", *words]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.main", *words],
-            cwd=folder,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
+            command, cwd=folder, stdout=out, stderr=err, start_new_session=True
         )
         listened: set[tuple[str, int]] = set()
         until = time.monotonic() + 540
@@ -104,7 +108,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     assert process.returncode == 0, errors
     facts = json.loads((folder / "out").read_text(encoding="utf-8"))
     facts["draft"] = str(folder / facts["draft"])
-    return Run(facts, errors, folder / "work", listened, process.pid)
+    return Run(facts, errors, folder / work, listened, process.pid)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return build(tmp_path_factory.mktemp("embedded"), "work")
 
 
 def test_a_build_by_the_real_model_ends_with_rows_that_add_up(run: Run) -> None:
@@ -154,6 +163,15 @@ def test_after_the_command_no_process_and_no_open_port_stays(run: Run) -> None:
         os.killpg(run.group, 0)
 
 
+def test_a_second_build_with_other_concurrency_gives_the_same_bytes(
+    run: Run, tmp_path: Path
+) -> None:
+    again = build(tmp_path, "again", "--concurrency", "3")
+    assert again.facts["run"]["calls"] == run.facts["run"]["calls"] > 0
+    for file in FILES:
+        assert (again.draft / file).read_bytes() == (run.draft / file).read_bytes(), file
+
+
 # --- in this process
 
 
@@ -192,6 +210,16 @@ def call(asked: Any, schema: Mapping[str, Any] | None = None, **sampling: Any) -
     )
 
 
+def prompt_of(stage: str, instruction: str) -> str:
+    """What the recipe asks about an instruction, its examples included."""
+    if stage == "classify":
+        examples = classification_examples(SEEDS, of_classification=12, other=19)
+    else:
+        examples = worked_examples(SEEDS, output_first=stage == "output_first")
+    prompt: str = instructions.STAGES[stage]["prompt"]
+    return prompt.format(examples=examples, instruction=instruction)
+
+
 OPINION = {
     "type": "object",
     "properties": {
@@ -201,6 +229,43 @@ OPINION = {
     "required": ["mood", "stars"],
     "additionalProperties": False,
 }
+
+
+def answers_of(calls: Sequence[Call], concurrency: int) -> list[Answer]:
+    """The answers of a teacher that was just started, which gets the calls in this order."""
+
+    async def answers() -> list[Answer]:
+        teacher = EmbeddedTeacher(TeacherSpec(concurrency=concurrency))
+        await teacher.start()
+        free = asyncio.Semaphore(concurrency)
+
+        async def answer(call: Call) -> Answer:
+            async with free:
+                return await teacher.ask(call)
+
+        try:
+            return await asyncio.gather(*map(answer, calls))
+        finally:
+            await teacher.stop()
+
+    return asyncio.run(answers())
+
+
+def test_an_answer_does_not_depend_on_the_calls_before_and_beside_it() -> None:
+    """Compared by the log-probabilities: the text changes only where two tokens are close."""
+    tasks = [seed["instruction"] for seed in SEEDS]
+    long = prompt_of("classify", tasks[0])
+    short = [f"Task: {task}\nOutput:" for task in tasks[:9]]
+    chats = [[{"role": "user", "content": task}] for task in tasks[:4]]
+    calls = [
+        call(asked, temperature=0.8 * (place % 2), seed=place, logprobs=True, max_tokens=6 + place)
+        # Some begin alike, so that a slot has read a part of them, or all.
+        for place, asked in enumerate([long, long, long[:-200], *short, *short[:3], *chats])
+    ]
+    alone = answers_of(calls, concurrency=1)
+    beside = answers_of(calls[::-1], concurrency=4)[::-1]
+    for one, other in zip(alone, beside, strict=True):
+        assert one.logprobs and (one.text, one.logprobs) == (other.text, other.logprobs)
 
 
 def test_an_answer_keeps_to_the_json_schema_it_was_asked_for(ask: Ask) -> None:
@@ -230,15 +295,8 @@ def test_an_answer_ends_at_its_stop_text(ask: Ask) -> None:
 
 
 def test_the_longest_prompts_of_the_recipe_leave_room_for_their_answers(ask: Ask) -> None:
-    seeds = read_tasks(Source(place=instructions.RECIPE.seeds.source)).rows
-    longest = max(seeds, key=lambda seed: len(seed["instruction"]))["instruction"]
-    shots = {
-        "classify": classification_examples(seeds, of_classification=12, other=19),
-        "output_first": worked_examples(seeds, output_first=True),
-        "input_first": worked_examples(seeds, output_first=False),
-    }
-    for name, examples in shots.items():
-        stage = instructions.STAGES[name]
-        prompt = stage["prompt"].format(examples=examples, instruction=longest)
-        read = ask(call(prompt, temperature=0.0, max_tokens=1)).input_tokens
-        assert read and read + stage["sampling"]["max_tokens"] <= SLOT_TOKENS
+    longest = max(SEEDS, key=lambda seed: len(seed["instruction"]))["instruction"]
+    for stage in ("classify", "output_first", "input_first"):
+        read = ask(call(prompt_of(stage, longest), temperature=0.0, max_tokens=1)).input_tokens
+        most = instructions.STAGES[stage]["sampling"]["max_tokens"]
+        assert read and read + most <= SLOT_TOKENS

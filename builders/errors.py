@@ -6,9 +6,11 @@ The command line prints it as one line; a traceback means a bug in potstill.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -52,16 +54,22 @@ class FolderError(PotstillError):
     """A folder has no room or no permission, or holds something else already."""
 
 
-def nearest_name(name: str, names: Iterable[str]) -> str:
+def nearest_name(name: object, names: Iterable[str]) -> str:
     """What an error says about the names that exist: all of them, then the nearest."""
     known = sorted(names)
     return (", ".join(known) if known else "none") + did_you_mean(name, known)
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: object, names: Iterable[str]) -> str:
     """The end of an error that offers the nearest name, where the names are too many to list."""
-    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name), sorted(names), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def shortened(value: object) -> str:
+    """A value as an error quotes it: at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def printable(text: str) -> str:
@@ -72,6 +80,20 @@ def printable(text: str) -> str:
     """
     escaped = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(character if character.isprintable() else " " for character in escaped)
+
+
+@contextlib.contextmanager
+def file_errors_in_one_line() -> Iterator[None]:
+    """Turn an error about a file or a folder that nobody foresaw into one line with its path.
+
+    Raises:
+        FolderError: Its cause is the error, so that a notebook shows both.
+    """
+    try:
+        yield
+    except OSError as error:
+        place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        raise FolderError(f"{place}{error.strerror or error}; name another") from error
 
 
 def folder_error(error: OSError, folder: Path) -> FolderError:

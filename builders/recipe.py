@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -12,10 +13,12 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from builders.errors import InputError, did_you_mean, nearest_name
+from builders.errors import InputError, did_you_mean, nearest_name, shortened
 from builders.schema import CALLS, DROPPED, Row, Schema
 
 SEED = 42
+MOST = 10**12  # larger than anything that is counted here
+SEEDS = 2**63  # what a random seed is below, on both sides of 0
 
 Raw = dict[str, Any]
 Json = str | int | float | bool | None | list[Any] | dict[str, Any]
@@ -70,7 +73,8 @@ class Seeds:
         return "seeds" if self.form == "tasks" else "prompts"
 
 
-_MOST = 1_000_000  # no option (samples, rounds, tokens) is larger, and a slip must not fill memory
+# No option (samples, rounds, tokens) is larger, and a slip must not fill memory.
+_MOST_OF_OPTION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -96,14 +100,16 @@ class Option:
                 file that does not exist. The caller adds the option's name.
         """
         if not isinstance(self.default, str):
-            return number(given, type(self.default), least=self.least, most=_MOST)
+            return number(given, type(self.default), least=self.least, most=_MOST_OF_OPTION)
         if not isinstance(given, str | Path):
-            raise InputError(f"{given!r} is not a text")
-        text = str(given)
+            raise InputError(f"{shortened(given)} is not a text")
+        text = fit_text(str(given))
         if self.choices and text not in self.choices:
-            raise InputError(f"there is no {text!r}; there are {nearest_name(text, self.choices)}")
+            raise InputError(
+                f"there is no {shortened(text)}; there are {nearest_name(text, self.choices)}"
+            )
         if self.file and text != self.default and not Path(text).is_file():
-            raise InputError(f"there is no file {text!r}")
+            raise InputError(f"there is no file {shortened(text)}")
         return text
 
 
@@ -228,9 +234,9 @@ class Recipe:
             with named(name):
                 values[name] = option.value(given[name]) if name in given else option.default
         with named("rows"):
-            rows = self.rows if rows is None else int(number(rows, int, least=1))
+            rows = self.rows if rows is None else int(number(rows, int, least=1, most=MOST))
         with named("seed"):
-            seed = int(number(seed, int))
+            seed = int(number(seed, int, least=-SEEDS, most=SEEDS - 1))
         return Settings(rows=rows, seed=seed, options=values)
 
     def all_candidates(self, run: Run, seeds: Sequence[Raw], settings: Settings) -> Iterator[Raw]:
@@ -276,7 +282,7 @@ def number(
     *,
     least: float | None = None,
     above: float | None = None,
-    most: int = 2**63 - 1,
+    most: float = math.inf,
 ) -> int | float:
     """A given number as `kind`, int or float.
 
@@ -290,9 +296,48 @@ def number(
             low = (least is not None and value < least) or (above is not None and value <= above)
             if not low and (kind is int or math.isfinite(value)):
                 if value > most:
-                    raise InputError(f"{given!r} is too large; the largest is {most:,}")
+                    raise InputError(f"{shortened(given)} is too large; the largest is {most:,}")
                 return value
     expected = "whole number" if kind is int else "number"
-    expected += "" if least is None else f" from {least:g} on"
+    expected += "" if least is None or least < 0 else f" from {least:g} on"
     expected += "" if above is None else f" above {above:g}"
-    raise InputError(f"{given!r} is not a {expected}")
+    raise InputError(f"{shortened(given)} is not a {expected}")
+
+
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def text(given: Any) -> str:
+    """A given text.
+
+    Raises:
+        InputError: It is not a text, is empty, or cannot be printed on a line.
+    """
+    if not isinstance(given, str):
+        raise InputError(f"{shortened(given)} is not a text")
+    if not given.strip():
+        raise InputError("the value is empty; give one, or leave it out")
+    return fit_text(given)
+
+
+def path(given: Any) -> Path:
+    """A given path of this machine.
+
+    Raises:
+        InputError: It is neither a text nor a Path, or no text that `text` takes.
+    """
+    return Path(text(str(given) if isinstance(given, Path) else given))
+
+
+def fit_text(given: str) -> str:
+    """A given text that can be printed on a line; it may be empty.
+
+    Raises:
+        InputError: It cannot.
+    """
+    if _UNFIT.search(given):
+        raise InputError(
+            f"{shortened(given)} holds control characters or bytes that are not UTF-8; "
+            "type it without them"
+        )
+    return given

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,10 +21,11 @@ from builders.engine.budget import BudgetLimits, read_price, read_prices
 from builders.engine.pool import pool_spec
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import TeacherSpec
-from builders.errors import RecipeError
+from builders.engine.teacher import MOST_IN_FLIGHT, TeacherSpec
+from builders.errors import RecipeError, shortened
+from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
-from builders.recipe import Option, Recipe
+from builders.recipe import SEED, SEEDS, Option, Recipe
 from builders.recipe_loading import load_recipe
 from builders.schema import Row
 from builders.sources.source import Source
@@ -38,7 +40,6 @@ from scripts.command_line import (
     count,
     path,
     print_out,
-    shortened,
     text,
 )
 
@@ -47,7 +48,19 @@ EXAMPLES = """\
   potstill build completions --prompts questions.csv --column question
   potstill build completions --teacher https://host/v1#MODEL --budget-usd 5
 """
-SEEDS = 2**63  # what a random seed is below, on both sides of 0
+
+
+def _examples(name: str, recipe: Recipe) -> str:
+    """The examples of one recipe, under the name by which it was given."""
+    build = f"potstill build {shlex.quote(name)}"
+    source = "--seeds tasks.jsonl"
+    if recipe.seeds.flag == "prompts":
+        source = "--prompts questions.csv --column question"
+    return (
+        f"  {build} --rows 20\n"
+        f"  {build} {source}\n"
+        f"  {build} --teacher https://host/v1#MODEL --budget-usd 5\n"
+    )
 
 
 def arguments(parser: Parser, words: Sequence[str]) -> None:
@@ -63,7 +76,7 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
     parser.add_argument(
         "--seed",
         type=count(-SEEDS, SEEDS - 1),
-        default=42,
+        default=SEED,
         metavar="N",
         help="Random seed (default: %(default)s).",
     )
@@ -95,11 +108,14 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
         action="store_true",
         help="Ask no teacher: build from the answers that the ledger has.",
     )
-    named = _named(parser, words)
+    # The recipe is needed before the words are parsed, since it has flags of its own.
+    name = next(iter(parser.split(words)[1]), None)
+    named = load_recipe(name) if name is not None else None
     parser.set_defaults(recipe=named)
     _source_flags(parser, named.seeds.flag if named else "seeds")
     if named:
         _options(parser, named)
+        parser.epilog = _examples(str(name), named)
 
 
 def _source_flags(parser: Parser, flag: str) -> None:
@@ -129,7 +145,7 @@ def _source_flags(parser: Parser, flag: str) -> None:
     )
     license_flag = source.add_argument(
         "--license",
-        type=text,
+        type=checked(known_licence),
         default="unknown",
         metavar="ID",
         help="License of that source, by its id on the Hub, such as cc-by-4.0.",
@@ -165,7 +181,7 @@ def _teacher_flags(parser: Parser) -> None:
     )
     teacher.add_argument(
         "--concurrency",
-        type=count(most=100_000),
+        type=count(most=MOST_IN_FLIGHT),
         metavar="N",
         help="Most requests in flight at once, per endpoint (default: depends on the teacher).",
     )
@@ -220,20 +236,6 @@ def _money_flags(parser: Parser) -> None:
         metavar="FILE",
         help="Table of prices, in the form of builders/engine/prices.toml.",
     )
-
-
-def _named(parser: Parser, words: Sequence[str]) -> Recipe | None:
-    """The recipe of the first word that is neither a flag nor the value of one.
-
-    It is needed before the words are parsed, for it brings flags of its own; all of these take a
-    value.
-    """
-    switches = {flag for one in parser.shown() if one.nargs == 0 for flag in one.option_strings}
-    for before, word in zip(["", *words], words, strict=False):
-        takes_value = before.startswith("-") and "=" not in before and before not in switches
-        if not takes_value and not word.startswith("-"):
-            return load_recipe(word)
-    return None
 
 
 def _options(parser: Parser, named: Recipe) -> None:

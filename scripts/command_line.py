@@ -19,12 +19,13 @@ from builders.errors import (
     did_you_mean,
     nearest_name,
     printable,
+    shortened,
 )
+from builders.recipe import MOST, fit_text
+from builders.recipe import text as library_text
 
 Value = TypeVar("Value")
-MOST = 10**12  # larger than anything that is counted here
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_IS_UNFIT = "holds control characters or bytes that are not UTF-8; type it without them"
+_NEGATIVE = re.compile(r"-\.?\d")  # no flag begins like a number
 _MISSING = re.compile(r"the following arguments are required: (.*)")
 
 
@@ -82,19 +83,43 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: A value is wrong, a word is missing, or there is no such flag.
         """
+        flags, plain = self.split(words)
+        given_flags = (word.partition("=")[0] for word in flags if _is_flag(word))
+        known = self._option_string_actions
+        if strange := next((flag for flag in given_flags if flag not in known), None):
+            hint = did_you_mean(strange, (one for of in self.shown() for one in of.option_strings))
+            raise UsageError(
+                f"{self.prog} has no flag {strange!r}{hint or f'; `{self.prog} --help` lists them'}"
+            )
         try:
-            given, left = self.parse_known_intermixed_args(words)
+            given, left = self.parse_known_args([*flags, "--", *plain] if plain else flags)
         except argparse.ArgumentError as error:
             raise UsageError(self._refusal(error.argument_name, error.message)) from None
-        if unknown := next((word for word in left if word.startswith("-") and word != "-"), None):
-            flag = unknown.partition("=")[0]
-            hint = did_you_mean(flag, (flag for one in self.shown() for flag in one.option_strings))
-            raise UsageError(
-                f"{self.prog} has no flag {flag!r}{hint or f'; `{self.prog} --help` lists them'}"
-            )
         if left:
             raise UsageError(f"{left[0]!r} is one word too many; type {self._synopsis()}")
         return given
+
+    def split(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The flags with their values, and the other words, in whatever order they come.
+
+        After `--` come no flags. A flag that is not known takes a value, as a recipe's options do.
+        """
+        flags: list[str] = []
+        plain: list[str] = []
+        left = list(words)
+        while left:
+            word = left.pop(0)
+            if word == "--":
+                return flags, plain + left
+            if not _is_flag(word):
+                plain.append(word)
+                continue
+            flags.append(word)
+            action = self._option_string_actions.get(word)
+            takes_value = "=" not in word and (action is None or action.nargs != 0)
+            if takes_value and left and not _is_flag(left[0]):
+                flags.append(left.pop(0))
+        return flags, plain
 
     def error(self, message: str) -> NoReturn:
         """Raise, where argparse prints its usage and exits."""
@@ -128,16 +153,18 @@ class Parser(argparse.ArgumentParser):
         return f"`{' '.join(words)}`"
 
 
+def _is_flag(word: str) -> bool:
+    """Whether a word is a flag, or `--`, where it is not the value of one."""
+    flag = word.partition("=")[0]
+    return flag.startswith("-") and flag != "-" and " " not in flag and not _NEGATIVE.match(word)
+
+
 # --- values
 
 
 def text(value: str) -> str:
     """Any text that is not empty."""
-    if not value.strip():
-        raise argparse.ArgumentTypeError("the value is empty; give one, or leave the flag out")
-    if _UNFIT.search(value):
-        raise argparse.ArgumentTypeError(f"{shortened(value)} {_IS_UNFIT}")
-    return value
+    return checked(library_text)(value)
 
 
 def path(value: str) -> Path:
@@ -146,8 +173,7 @@ def path(value: str) -> Path:
         raise argparse.ArgumentTypeError(
             f"{shortened(value)} is not a path; name a file or a folder on this machine"
         )
-    if _UNFIT.search(value):
-        raise argparse.ArgumentTypeError(f"{shortened(value)} {_IS_UNFIT}")
+    checked(fit_text)(value)
     return Path(value).absolute() if ":" in value else Path(value)  # for pyarrow, a:b is an address
 
 
@@ -197,11 +223,6 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
         )
 
     return value
-
-
-def shortened(word: str) -> str:
-    """A wrong value as an error quotes it."""
-    return repr(word if len(word) <= 60 else f"{word[:60]}...")
 
 
 # --- the words and flags that several verbs have, each with one name

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import (
-    FolderError,
     PotstillError,
     UsageError,
     did_you_mean,
+    file_errors_in_one_line,
+    shortened,
 )
-from scripts.command_line import Parser, print_err, print_error, print_out, shortened
+from scripts.command_line import Parser, print_err, print_error, print_out
 
 if TYPE_CHECKING:
     from builders.hub.connection import Hub
@@ -49,14 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(argv)
+        with file_errors_in_one_line():
+            return _run(argv)
     except PotstillError as error:
         print_error("potstill", error)
         return error.status
-    except OSError as error:  # a file or folder, of any verb, that is not as it should be
-        place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        print_error("potstill", FolderError(f"{place}{error.strerror or error}; name another"))
-        return 1
     except KeyboardInterrupt:
         print_err("potstill: stopped")
         return 130
@@ -99,8 +97,9 @@ def parsers(words: Mapping[str, Sequence[str]]) -> dict[str, Parser]:
         made[verb] = parser = verbs.add_parser(verb, help=meaning, description=meaning)
         if verb in words:
             module = importlib.import_module(f"scripts.{verb}")
-            module.arguments(parser, words[verb])
-            parser.epilog = f"examples:\n{module.EXAMPLES}"
+            parser.epilog = module.EXAMPLES
+            module.arguments(parser, words[verb])  # which may have other examples for these words
+            parser.epilog = f"examples:\n{parser.epilog}"
     return made
 
 

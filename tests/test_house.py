@@ -30,7 +30,7 @@ MAY_IMPORT = {
 # The rooms of builders, from the start of the line to its end. A room imports from the tiers before
 # its own and from its own tier, and no imports go in a circle. A new room needs a place here.
 TIERS = (
-    ("errors", "file_lock"),
+    ("errors", "file_lock", "hub_vocabulary"),
     ("schema",),
     ("recipe",),
     ("recipe_loading", "sets"),
@@ -43,7 +43,12 @@ TIERS = (
 )
 TIER = {room: tier for tier, rooms in enumerate(TIERS) for room in rooms}
 # The Hub in a box is a program of its own: it shares only the rules for cards.
-HUB_SERVER_MAY_IMPORT = {"builders.errors", "builders.file_lock", "builders.release.card_lint"}
+HUB_SERVER_MAY_IMPORT = {
+    "builders.errors",
+    "builders.file_lock",
+    "builders.hub_vocabulary",
+    "builders.release.card_lint",
+}
 
 HOMES = {
     "huggingface_hub": "builders/hub/",

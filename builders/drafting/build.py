@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from builders.drafting.contributions import read_contributions
 from builders.drafting.draft import Draft
@@ -16,13 +16,15 @@ from builders.engine.budget import BudgetLimits, read_price, read_prices
 from builders.engine.pool import TeacherPoolSpec, check_role, pool_spec
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import EMBEDDED, TeacherSpec
-from builders.errors import InputError
+from builders.engine.teacher import EMBEDDED, MOST_IN_FLIGHT, TeacherSpec
+from builders.errors import InputError, file_errors_in_one_line, shortened
+from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
-from builders.recipe import SEED, Recipe, named, number
+from builders.recipe import MOST, SEED, Recipe, named, number, path, text
 from builders.recipe_loading import load_recipe
 from builders.sources.source import Source
 
+Value = TypeVar("Value")
 Place = str | Path | Source
 Teachers = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
@@ -91,47 +93,46 @@ def build(
         InputError: A value is wrong; nothing was asked yet.
         PotstillError: With what to do; no draft was written, and every answer is kept.
     """
-    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    _check_types(str, license=license, model=model, key_env=key_env, price=price)
-    _check_types(
-        str | Path, work=work, prices=prices, judge_report=judge_report, contributed=contributed
-    )
-    with named("price"):
-        usual_price = None if price is None else read_price(price)
-    with named("prices"):
-        table = None if prices is None else read_prices(Path(prices))
-    usual = TeacherSpec(
-        model=model,
-        key_env=key_env,
-        concurrency=_count("concurrency", concurrency),
-        timeout_s=_above_0("timeout_s", timeout_s) or TeacherSpec.timeout_s,
-    )
-    spec = BuildSpec(
-        recipe=loaded,
-        settings=loaded.settings(rows=rows, seed=seed, options=options, beside=_PARAMETERS),
-        work=Path(work),
-        teachers=_teachers(teacher, usual, loaded),
-        source=_source(loaded, {"prompts": prompts, "seeds": seeds}),
-        licence=license,
-        run_limits=RunLimits(
-            budget=BudgetLimits(
-                usd=_above_0("budget_usd", budget_usd),
-                tokens=_count("budget_tokens", budget_tokens),
-                calls=_count("budget_calls", budget_calls),
+    with file_errors_in_one_line():
+        loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+        source = _source(loaded, {"prompts": prompts, "seeds": seeds}, options)
+        usual = TeacherSpec(
+            model=_given("model", model, text),
+            key_env=_checked("key_env", key_env, text),
+            concurrency=_count("concurrency", concurrency, MOST_IN_FLIGHT),
+            timeout_s=_checked("timeout_s", timeout_s, _above_0),
+        )
+        spec = BuildSpec(
+            recipe=loaded,
+            settings=loaded.settings(rows=rows, seed=seed, options=options, beside=_PARAMETERS),
+            work=_checked("work", work, path),
+            teachers=_teachers(teacher, usual, loaded),
+            source=source,
+            licence=_checked("license", license, lambda given: known_licence(text(given))),
+            run_limits=RunLimits(
+                budget=BudgetLimits(
+                    usd=_given("budget_usd", budget_usd, _above_0),
+                    tokens=_count("budget_tokens", budget_tokens),
+                    calls=_count("budget_calls", budget_calls),
+                ),
+                price=_given("price", price, lambda given: read_price(text(given))),
+                prices=_given("prices", prices, lambda given: read_prices(path(given))),
+                hedge_s=_given("hedge_s", hedge_s, _above_0),
+                requests_per_minute=_given("requests_per_minute", requests_per_minute, _above_0),
+                tokens_per_minute=_given("tokens_per_minute", tokens_per_minute, _above_0),
             ),
-            price=usual_price,
-            prices=table,
-            hedge_s=_above_0("hedge_s", hedge_s),
-            requests_per_minute=_above_0("requests_per_minute", requests_per_minute),
-            tokens_per_minute=_above_0("tokens_per_minute", tokens_per_minute),
-        ),
-        from_ledger=from_ledger,
-        judge_reports=read_reports(Path(judge_report)) if judge_report else (),
-        contributed=read_contributions(Path(contributed), loaded.schema) if contributed else (),
-    )
-    shown = Progress()
-    with Ticker(shown, sys.stderr) if progress else nullcontext():
-        return build_draft(spec, shown)
+            from_ledger=_checked("from_ledger", from_ledger, _truth),
+            judge_reports=_given("judge_report", judge_report, lambda at: read_reports(path(at)))
+            or (),
+            contributed=_given(
+                "contributed", contributed, lambda at: read_contributions(path(at), loaded.schema)
+            )
+            or (),
+        )
+        shown = Progress()
+        visible = _checked("progress", progress, _truth)
+        with Ticker(shown, sys.stderr) if visible else nullcontext():
+            return build_draft(spec, shown)
 
 
 _PARAMETERS = [
@@ -141,43 +142,67 @@ _PARAMETERS = [
 ]
 
 
-def _check_types(kind: Any, **given: object) -> None:
-    for name, value in given.items():
-        if value is not None and not isinstance(value, kind):
-            raise InputError(f"{name}: {value!r} is not a text")
-
-
 def _teachers(teacher: Teachers, usual: TeacherSpec, recipe: Recipe) -> TeacherPoolSpec:
     """The teachers, named as on the command line."""
     roles: Mapping[str, Any] = teacher if isinstance(teacher, Mapping) else {"": teacher}
     words = []
-    for role, who in roles.items():
+    for role, given in roles.items():
         if isinstance(teacher, Mapping):
             check_role(role, recipe)
-        for one in who if isinstance(who, Sequence) and not isinstance(who, str) else [who]:
-            _check_types(str, teacher=one)
-            words.append(f"{role}={one}" if role else one)
+        several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+        for one in given if several else [given]:
+            word = _checked("teacher", one, text)
+            words.append(f"{role}={word}" if role else word)
+    if not words:
+        raise InputError("teacher: none is given; give one, or leave it out")
     return pool_spec(words, usual)
 
 
-def _source(recipe: Recipe, given: Mapping[str, Place | None]) -> Source | None:
+def _source(
+    recipe: Recipe, given: Mapping[str, Place | None], options: Mapping[str, object]
+) -> Source | None:
     """The source that was given, if any, under the name that the recipe has for it."""
     flag = recipe.seeds.flag
     for name, place in given.items():
         if place is not None and name != flag:
             raise InputError(f"{recipe.name} has no {name}; it starts from {flag}: give {flag}=...")
+    own = {option.name for option in recipe.options}
+    if part := next((name for name in _OF_A_SOURCE if name in options and name not in own), None):
+        raise InputError(f"{part} is part of a source: give {flag}=Source(place=..., {part}=...)")
     place = given[flag]
-    if place is None or isinstance(place, Source):
-        return place
-    _check_types(str | Path, **{flag: place})
-    return Source(place=str(place))
+    if place is None:
+        return None
+    if not isinstance(place, Source):
+        return Source(place=str(_checked(flag, place, path)))
+    _checked(flag, place.place, path)
+    for name in _OF_A_SOURCE:
+        _given(name, getattr(place, name), text)
+    return place
 
 
-def _count(name: str, given: int | None) -> int | None:
+_OF_A_SOURCE = ("split", "column", "revision")
+
+
+def _checked(name: str, given: Any, check: Callable[[Any], Value]) -> Value:
+    """A value that has been checked; an error names the parameter."""
     with named(name):
-        return None if given is None else int(number(given, int, least=1))
+        return check(given)
 
 
-def _above_0(name: str, given: float | None) -> float | None:
-    with named(name):
-        return None if given is None else float(number(given, float, above=0))
+def _given(name: str, given: Any, check: Callable[[Any], Value]) -> Value | None:
+    """The same of a value that may be None."""
+    return None if given is None else _checked(name, given, check)
+
+
+def _count(name: str, given: Any, most: int = MOST) -> int | None:
+    return _given(name, given, lambda value: int(number(value, int, least=1, most=most)))
+
+
+def _above_0(given: Any) -> float:
+    return float(number(given, float, above=0))
+
+
+def _truth(given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise InputError(f"{shortened(given)} is not True or False")
+    return given

@@ -63,10 +63,18 @@ def read_contributions(place: Path, schema: Schema) -> list[Row]:
     """The contributions in a set's folder or in one parquet file, oldest first.
 
     Raises:
-        InputError: A file is not parquet, or a row does not fit `schema`, that of `default`.
+        InputError: There is no such place, it is no set, a file is not parquet, or a row does not
+            fit `schema`, that of `default`.
     """
     import pyarrow as pa
 
+    is_set = any((place / name).exists() for name in ("data", "draft.json"))
+    if not place.is_file() and not is_set:
+        what = "is not the folder of a set" if place.is_dir() else "is no file or folder"
+        raise InputError(
+            f"{str(place)!r} {what}; give the folder of a released set, or its file of "
+            "`contributed`"
+        )
     rows: list[Row] = []
     for path in [place] if place.is_file() else files_of(place):
         try:

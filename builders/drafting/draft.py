@@ -16,8 +16,8 @@ from builders.drafting.contributions import CONFIG, CONTRIBUTED
 from builders.drafting.files import canonical_json, read_parquet, whole_folder, write_parquet
 from builders.drafting.licence import licence_of
 from builders.drafting.notebook import draft_html
-from builders.errors import InputError, nearest_name
-from builders.recipe import Recipe
+from builders.errors import InputError, file_errors_in_one_line, nearest_name
+from builders.recipe import Recipe, named, path
 from builders.recipe_loading import load_recipe
 from builders.schema import Row, Schema
 
@@ -170,8 +170,11 @@ def load_draft(recipe: Recipe | str | Path, work: str | Path = "work") -> Draft:
         InputError: There is no draft, or no such recipe.
         RecipeError: As `load_recipe`.
     """
-    known = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    return replace(last_draft(Path(work) / known.name), recipe=known)
+    with file_errors_in_one_line():
+        known = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+        with named("work"):
+            folder = path(work)
+        return replace(last_draft(folder / known.name), recipe=known)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from builders.engine.calls import Answer, Call
 
 EMBEDDED = "embedded"
+MOST_IN_FLIGHT = 100_000
 
 
 class Teacher(Protocol):

@@ -7,11 +7,12 @@ package's function is lost to a room of the same name as soon as the room is imp
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from builders.drafting.draft import Draft
 
 
@@ -24,10 +25,18 @@ class _Room(ModuleType):
                 was opened without its recipe.
             FolderError: No room, no right, or another release is there; `to` is as it was.
         """
+        from builders.drafting.draft import Draft
+        from builders.errors import InputError, file_errors_in_one_line, shortened
+        from builders.recipe import named, path
         from builders.release.folder import release
 
-        release(draft, draft.schemas, Path(to))
-        return Path(to)
+        if not isinstance(draft, Draft):
+            raise InputError(f"draft: {shortened(draft)} is not a Draft; `build` gives one")
+        with named("to"):
+            folder = path(to)
+        with file_errors_in_one_line():
+            release(draft, draft.schemas, folder)
+        return folder
 
 
 sys.modules[__name__].__class__ = _Room

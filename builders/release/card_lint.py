@@ -1,22 +1,22 @@
 """Check a dataset card's front matter as the Hub does, without the Hub.
 
 What the Hub refuses is an error, what it only warns of is a warning. The vocabularies are the Hub's
-own, in hub_vocabulary.json.
+own, in builders/hub_vocabulary.json.
 
 Source: the Hub's dataset card specification (https://huggingface.co/docs/hub/datasets-cards).
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
+
+from builders.hub_vocabulary import vocabulary
 
 NO_METADATA = "empty or missing yaml metadata in repo card"
 
@@ -70,11 +70,11 @@ def card_problems(readme: str) -> tuple[list[str], list[str]]:
     warnings = []
     for name in (*_REFUSED, *_REMARKED):
         for place, value in _values(front, name):
-            if isinstance(value, str) and value not in _vocabulary()[name]:
+            if isinstance(value, str) and value not in vocabulary()[name]:
                 if name in _REFUSED:
-                    errors.append(f'"{place}" must be one of [{", ".join(_vocabulary()[name])}]')
+                    errors.append(f'"{place}" must be one of [{", ".join(vocabulary()[name])}]')
                 else:
-                    known = ", ".join(_vocabulary()[name])
+                    known = ", ".join(vocabulary()[name])
                     warnings.append(f'"{place}": {_shown(value)} is not in the list: {known}')
     for place, value in _values(front, "language"):
         if isinstance(value, str) and not _LANGUAGE.fullmatch(value):
@@ -118,18 +118,6 @@ def card_data(readme: str) -> dict[str, Any] | None:
     if front is not None and not isinstance(front, dict):
         raise ValueError("Invalid YAML in README.md: the metadata must be a mapping")
     return front
-
-
-def licence_ids() -> frozenset[str]:
-    """The licence ids that the Hub accepts."""
-    return frozenset(_vocabulary()["license"])
-
-
-@functools.cache
-def _vocabulary() -> dict[str, list[str]]:
-    text = Path(__file__).with_name("hub_vocabulary.json").read_text(encoding="utf-8")
-    words: dict[str, list[str]] = json.loads(text)
-    return words
 
 
 def _characters(value: object, known: dict[int, float]) -> float:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from builders.drafting.licence import licences_by_source
-from builders.errors import InputError, nearest_name
-from builders.release.card_lint import licence_ids
+from builders.errors import InputError
+from builders.hub_vocabulary import known_licence
 from builders.release.snapshot import CARD, data_files, split_of
 
 # The Hub refuses a card it cannot validate in one request; hand-written ones are under 40 kB.
@@ -107,17 +107,13 @@ def _file_problems(config: str, path: Path) -> Iterator[str]:
 
 
 def check_licences(lineage: Mapping[str, Any]) -> None:
-    """Refuse a licence id that the Hub does not know; most likely it is misspelt.
+    """Refuse a licence id that the Hub does not know.
 
     Raises:
-        InputError: With the nearest id.
+        InputError: With whose licence it is, and the nearest id.
     """
-    known = licence_ids()
     for owner, licence in licences_by_source(lineage).items():
-        if licence.lower() not in known:
-            near = nearest_name(licence.lower(), known).partition("; ")[2]
-            raise InputError(
-                f"the licence {licence!r} of the {owner} is not known to the Hub"
-                f"{'; ' if near else ''}{near}; give one of its ids, such as 'cc-by-4.0', "
-                "'other' or 'unknown', and build again"
-            )
+        try:
+            known_licence(licence)
+        except InputError as error:
+            raise InputError(f"{owner}: {error}, and build again") from None

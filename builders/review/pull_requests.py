@@ -249,6 +249,7 @@ def fetch_contributions(hub: Hub, where: str, to: Path) -> None:
     repository, revision = parse_set(where)
     api = hub.api()
     at = {"repo_id": repository, "repo_type": "dataset"}
+    (to / "data").mkdir()  # the folder of a set, even where nobody has contributed yet
     with client_errors(hub, repository):
         sha = commit(hub, repository, revision or "main")
         for path in tree(api, at, sha):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from builders.errors import InputError
+from builders.errors import InputError, shortened
 
 Records = Iterable[tuple[str, dict[str, Any]]]  # the place, such as "a.jsonl, line 3", and the row
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -187,9 +187,3 @@ def _commit(rows: Any, place: str, revision: str | None) -> str:
             "the connection, or name that one"
         )
     return commit
-
-
-def shortened(value: object) -> str:
-    """A value as an error quotes it: at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.errors import InputError
+from builders.errors import InputError, shortened
 from builders.recipe import Raw, row_id
 from builders.schema import user
-from builders.sources.records import shortened
 from builders.sources.source import LoadedSource, Source, source_records
 
 PROMPT_COLUMNS = ("prompt", "messages", "conversations", "instruction", "question", "text")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import datasets
 import numpy as np
@@ -108,7 +108,34 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a folder of prices": ({"prices": Path()}, "prices: '.' is not a table of prices .*"),
     "a price's type": ({"price": 0.5}, "price: 0.5 is not a text"),
     "a folder's type": ({"work": 5}, "work: 5 is not a text"),
-    "a report": ({"judge_report": "none.json"}, ".*none.json.*"),
+    "no folder": ({"work": None}, "work: None is not a text"),
+    "an empty folder": ({"work": ""}, "work: the value is empty; .*"),
+    "a folder's characters": ({"work": "a\0b"}, r"work: 'a\\x00b' holds control characters .*"),
+    "an empty source": ({"prompts": " "}, "prompts: the value is empty; .*"),
+    "a source of nothing": ({"prompts": Source(place="")}, "prompts: the value is empty; .*"),
+    "a column's type": ({"prompts": Source(place="x", column=5)}, "column: 5 is not a text"),
+    "a source's part": ({"column": "text"}, r"column is part of a source: give prompts=Source.*"),
+    "no teacher": ({"teacher": None}, "teacher: None is not a text"),
+    "an empty teacher": ({"teacher": ""}, "teacher: the value is empty; .*"),
+    "a list of no teacher": ({"teacher": []}, "teacher: none is given; .*"),
+    "a role of no teacher": ({"teacher": {"writer": []}}, "teacher: none is given; .*"),
+    "a role's type": ({"teacher": {3: "embedded"}}, "completions has no role 3; .*"),
+    "a model's type": ({"model": 5}, "model: 5 is not a text"),
+    "no key": ({"key_env": None}, "key_env: None is not a text"),
+    "no deadline": ({"timeout_s": None}, "timeout_s: None is not a number above 0"),
+    "a deadline that never comes": ({"timeout_s": float("inf")}, "timeout_s: inf is not a .*"),
+    "too many in flight": ({"concurrency": 10**6}, "concurrency: 1000000 is too large; .*"),
+    "too many rows": ({"rows": 10**13}, "rows: 10+ is too large; .*"),
+    "a large seed": ({"seed": 10**30}, "seed: 10+ is too large; .*"),
+    "a small seed": ({"seed": -(10**30)}, "seed: -10+ is not a whole number"),
+    "no truth": ({"from_ledger": "no"}, "from_ledger: 'no' is not True or False"),
+    "another": ({"progress": "no"}, "progress: 'no' is not True or False"),
+    "a license": ({"license": "bogus licence"}, "license: the licence 'bogus licence' is not .*"),
+    "a near license": ({"license": "apache2.0"}, "license: .* did you mean 'apache-2.0'.*"),
+    "no contributions": ({"contributed": "none"}, "contributed: 'none' is no file or folder; .*"),
+    "a set on the Hub": ({"contributed": "org/set"}, "contributed: 'org/set' is no file or .*"),
+    "no set": ({"contributed": Path()}, "contributed: '.' is not the folder of a set; .*"),
+    "a report": ({"judge_report": "none.json"}, "judge_report: none.json cannot be read .*"),
 }
 
 
@@ -126,6 +153,9 @@ def test_a_wrong_value_is_refused_in_one_line_before_anything_is_asked() -> None
         build("instructions", prompts="prompts.txt")
     with pytest.raises(InputError, match=r"^there is no recipe 'complitions'; "):
         build("complitions")
+    for name in ("prompts", "work", "contributed", "prices", "judge_report"):
+        with pytest.raises(PotstillError):  # no name of a file is that long
+            small(**{"teacher": "scripted:script.py", name: "x" * 5000})
     assert not Path("asked").exists()
 
 
@@ -219,8 +249,19 @@ def test_a_draft_is_opened_again_by_its_recipe() -> None:
     assert (again.folder, again.facts, again.schemas) == (draft.folder, draft.facts, draft.schemas)
     assert repr(again) == "Draft(completions: 3 of 12 rows kept, work/completions/drafts/0001)"
     assert load_draft(load_recipe("completions"), Path("work")).rows() == draft.rows()
-    with pytest.raises(InputError, match="there is no draft of 'instructions' in work/"):
-        load_draft("instructions")
+    wrong: list[tuple[str, Callable[[], object]]] = [
+        ("there is no draft of 'instructions' in work/", lambda: load_draft("instructions")),
+        ("work: None is not a text", lambda: load_draft("completions", cast(Any, None))),
+        ("work: the value is empty", lambda: load_draft("completions", "")),
+        ("the draft has no config 5; there are", lambda: draft.rows(cast(Any, 5))),
+        ("the draft has no config 'x'; there are", lambda: draft.dataset("x")),
+        ("to: the value is empty", lambda: draft.release("")),
+        ("to: None is not a text", lambda: release(draft, cast(Any, None))),
+        ("draft: 'completions' is not a Draft", lambda: release(cast(Any, "completions"), "to")),
+    ]
+    for message, call in wrong:
+        with pytest.raises(InputError, match=f"^{message}"):
+            call()
 
 
 class Inert(HTMLParser):

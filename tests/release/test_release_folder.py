@@ -125,7 +125,7 @@ def test_a_misspelt_licence_is_refused_with_the_nearest(
 ) -> None:
     facts = json.loads(json.dumps(drafts[0].facts))
     facts["lineage"]["seeds"]["licence"] = given
-    with pytest.raises(InputError, match=f"'{given}' of the seeds .* did you mean '{near}'"):
+    with pytest.raises(InputError, match=f"seeds: .*'{given}' .* did you mean '{near}'"):
         release(replace(drafts[0], facts=facts), CONFIGS, tmp_path / "to")
 
 

@@ -30,6 +30,9 @@ WRONG = {
     "build completions --row=3": "potstill build has no flag '--row'; did you mean '--rows'?",
     "build instructions --prompts x.txt": "potstill build has no flag '--prompts'",
     "show completions --dry-run": "no flag '--dry-run'; `potstill show --help` lists them",
+    "show --bogus": "potstill show has no flag '--bogus'; `potstill show --help` lists them",
+    "show --bogus x": "potstill show has no flag '--bogus'",
+    "build -- completions --rows 1": "'--rows' is one word too many",
     "list --jsn": "potstill list has no flag '--jsn'; did you mean '--json'?",
     "list --json=yes": "--json takes no value; type --json alone",
     "build completions --rows": "--rows needs a value; type --rows N",
@@ -51,10 +54,12 @@ WRONG = {
     "build completions --price cheap": "--price: 'cheap' is not IN/OUT; expected USD per million",
     "build completions --prices none": "--prices: 'none' is not a table of prices (No such file",
     "build completions --prices .": "--prices: '.' is not a table of prices (Is a directory)",
+    "build completions --license bogus": "--license: the licence 'bogus' is not known to the Hub",
+    "build completions --license mti": "did you mean 'mit'?",
     "build completions --shard 0/3": "--shard: '0/3' is not I/N with I from 1 to N, such as 3/8",
     "build completions --shard 4/3": "--shard: '4/3' is not I/N with I from 1 to N",
     "build completions --work s3://x": "--work: 's3://x' is not a path",
-    "build completions --model=": "--model: the value is empty; give one, or leave the flag out",
+    "build completions --model=": "--model: the value is empty; give one, or leave it out",
     "build completions --choose judge": "did you mean 'judged'?",
     "build completions --samples 0": "--samples: 0 is not a whole number",
     "build completions --samples 9999999": "--samples: 9999999 is too large; the largest is 1,000",
@@ -95,8 +100,24 @@ def test_wrong_usage_is_answered_with_one_line_and_ends_with_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_word_that_looks_like_a_flag_is_a_recipe_that_does_not_exist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line, wrong in {
+        "build -": "there is no recipe '-'; there are completions",
+        "build -1": "there is no recipe '-1'; there are completions",
+        "build -- --": "there is no recipe '--'; there are completions",
+        "build -- ./-dash.py": "there is no file './-dash.py'",
+    }.items():
+        status, message = answer(line.split(), capsys)
+        assert (status, wrong in message) == (1, True), (line, message)
+
+
 def test_words_and_flags_come_in_any_order() -> None:
     orders = {
+        "build --rows 3 -- completions": {"name": "completions", "rows": 3},
+        "merge --work W -- completions -A": {"name": "completions", "shards": ["-A"]},
         "merge completions --work W A B": {
             "name": "completions",
             "shards": ["A", "B"],

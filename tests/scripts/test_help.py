@@ -49,6 +49,21 @@ def test_the_options_of_a_recipe_are_explained_with_their_defaults(
             assert f"(default: {option.default})" in str(option.help), (name, option.dest)
 
 
+def test_the_examples_of_a_recipe_are_about_it_under_the_name_it_was_given(
+    explained: dict[str, Parser],
+) -> None:
+    place = "pipelines/completions.py"
+    builds = {name: explained[f"build {name}"] for name in RECIPES}
+    builds[f"./{place}"] = parsers({"build": [f"./{place}", "--help"]})["build"]
+    for name, parser in builds.items():
+        title, *examples = str(parser.epilog).splitlines()
+        assert title == "examples:" and len(examples) == 3
+        for example in examples:
+            verb, *words = shlex.split(example)[1:]
+            assert words[0] == name, example
+            parsers({verb: words})[verb].parse(words)
+
+
 def test_a_flag_of_several_verbs_takes_the_same_value_in_each(
     explained: dict[str, Parser],
 ) -> None:

@@ -93,9 +93,9 @@ RECIPE = Recipe(
     rows=40,
     rows_of="prompts",
     options=(
-        Option("writers", 4, "answers per prompt", least=2),
-        Option("principles", "paper", "table to draw principles from", choices=(*TABLES,)),
-        Option("source", "other", "source of prompts whose rows name none"),
+        Option("writers", 4, "how many answers each prompt gets", least=2),
+        Option("principles", "paper", "which table has the principles", choices=(*TABLES,)),
+        Option("source", "other", "which source is recorded for prompts whose rows name none"),
         *OPTIONS,
     ),
     pipeline=pipeline,

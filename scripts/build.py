@@ -78,13 +78,13 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
         type=count(-SEEDS, SEEDS - 1),
         default=SEED,
         metavar="N",
-        help="Random seed (default: %(default)s).",
+        help="Which seed all random choices start from (default: %(default)s).",
     )
     parser.add_argument(
         "--judge-report",
         type=path,
         metavar="FILE",
-        help="Output of `potstill judge --json` about the judge, which the card then shows.",
+        help="Show this output of `potstill judge --json` about the judge on the card.",
     )
     parser.add_argument(
         "--contributed",
@@ -125,30 +125,30 @@ def _source_flags(parser: Parser, flag: str) -> None:
         dest="source",
         type=text,
         metavar="WHERE",
-        help=f"Other {flag}: a file, a folder, a Hub dataset such as org/name, or the set of "
-        "another recipe.",
+        help=f"Start from other {flag}: a file, a folder, a Hub dataset such as org/name, or the "
+        "set of another recipe.",
     )
     source.add_argument(
-        "--column", type=text, metavar="COLUMN", help="Column with the prompts of that source."
+        "--column", type=text, metavar="COLUMN", help="Read the prompts from this column."
     )
     source.add_argument(
         "--split",
         type=text,
         metavar="SPLIT",
-        help="Split to read (default: train, or the only one).",
+        help="Read this split (default: train, or the only one).",
     )
     source.add_argument(
         "--revision",
         type=text,
         metavar="REVISION",
-        help="Tag, branch or commit of the Hub dataset (default: main).",
+        help="Read this tag, branch or commit of the Hub dataset (default: main).",
     )
     license_flag = source.add_argument(
         "--license",
         type=checked(known_licence),
         default="unknown",
         metavar="ID",
-        help="License of that source, by its id on the Hub, such as cc-by-4.0.",
+        help="Which license the source has, by its id on the Hub, such as cc-by-4.0.",
     )
     add_alias(parser, "--licence", license_flag)
 
@@ -169,41 +169,42 @@ def _teacher_flags(parser: Parser) -> None:
         "--model",
         type=text,
         metavar="MODEL",
-        help="Model of the endpoint, for each teacher without #MODEL.",
+        help="Call this model of the endpoint, for each teacher without #MODEL.",
     )
     teacher.add_argument(
         "--key-env",
         type=text,
         default="POTSTILL_API_KEY",
         metavar="VARIABLE",
-        help="Environment variable with the key of the first endpoint (default: %(default)s). The "
-        "key of another one is in VARIABLE_HOST, such as POTSTILL_API_KEY_API_EXAMPLE_ORG.",
+        help="Read the key of the first endpoint from this environment variable (default: "
+        "%(default)s). The key of another one is in VARIABLE_HOST, such as "
+        "POTSTILL_API_KEY_API_EXAMPLE_ORG.",
     )
     teacher.add_argument(
         "--concurrency",
         type=count(most=MOST_IN_FLIGHT),
         metavar="N",
-        help="Most requests in flight at once, per endpoint (default: depends on the teacher).",
+        help="How many requests may be in flight per endpoint (default: depends on the teacher).",
     )
     teacher.add_argument(
         "--timeout",
         type=above_0,
         default=600.0,
         metavar="SECONDS",
-        help="Time after which a request without an answer has failed (default: %(default)g).",
+        help="A request without an answer fails after this time (default: %(default)g).",
     )
     teacher.add_argument(
         "--hedge",
         type=above_0,
         metavar="SECONDS",
-        help="Time after which a request without an answer is sent a second time.",
+        help="A request without an answer is sent a second time after this time.",
     )
     for what in ("requests", "tokens"):
         action = teacher.add_argument(
             f"--{what}-per-minute",
             type=above_0,
             metavar="N",
-            help=f"Most {what} per minute, per endpoint.",
+            help=f"Send no more {what} than this to an endpoint per minute.",
         )
         add_alias(parser, f"--{what}-a-minute", action)
 
@@ -228,13 +229,14 @@ def _money_flags(parser: Parser) -> None:
         "--price",
         type=checked(read_price),
         metavar="IN/OUT",
-        help="USD per million tokens, input and output, of each model that --prices does not list.",
+        help="What a million tokens cost in USD, input and output, with each model that --prices "
+        "does not list.",
     )
     money.add_argument(
         "--prices",
         type=checked(lambda word: read_prices(path(word))),
         metavar="FILE",
-        help="Table of prices, in the form of builders/engine/prices.toml.",
+        help="Read prices from this table, in the form of builders/engine/prices.toml.",
     )
 
 

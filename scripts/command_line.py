@@ -245,7 +245,7 @@ def add_work(parser: Parser) -> None:
         type=path,
         default=Path("work"),
         metavar="DIR",
-        help="Folder with the drafts and ledgers (default: ./work).",
+        help="The drafts and ledgers are in this folder (default: ./work).",
     )
 
 
@@ -256,7 +256,7 @@ def add_hub_data(parser: Parser) -> argparse.Action:
         type=path,
         default=Path("work/hub"),
         metavar="DIR",
-        help="Folder with the data of the embedded Hub (default: ./work/hub).",
+        help="The data of the embedded Hub is in this folder (default: ./work/hub).",
     )
 
 

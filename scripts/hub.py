@@ -33,7 +33,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         type=count(0, 65535),
         default=0,
         metavar="N",
-        help="Port on 127.0.0.1 (default: the port of last time, or any free one).",
+        help="Listen on this port of 127.0.0.1 (default: that of last time, or any free one).",
     )
     parser.add_argument(
         "--add-user",

@@ -43,8 +43,8 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         type=text,
         required=True,
         metavar="WHERE",
-        help="Pairs that people labelled: a file (.jsonl, .json, .parquet), the folder of a "
-        "release or draft, or a set on a Hub such as org/set@v1.0.0.",
+        help="Measure on these pairs that people labelled: a file (.jsonl, .json, .parquet), the "
+        "folder of a release or draft, or a set on a Hub such as org/set@v1.0.0.",
     )
     parser.add_argument(
         "--columns",
@@ -62,16 +62,18 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         "--teacher",
         type=text,
         metavar="WHO[#MODEL]",
-        help="The judge to ask: embedded, scripted:FILE, or the address of an endpoint (default: "
+        help="Ask this judge: embedded, scripted:FILE, or the address of an endpoint (default: "
         "none; the verdicts in the file are measured).",
     )
-    live.add_argument("--model", type=text, metavar="MODEL", help="Model of the endpoint.")
+    live.add_argument(
+        "--model", type=text, metavar="MODEL", help="Call this model of the endpoint."
+    )
     live.add_argument(
         "--key-env",
         type=text,
         default="POTSTILL_API_KEY",
         metavar="VARIABLE",
-        help="Environment variable with the key of the endpoint (default: %(default)s).",
+        help="Read the key of the endpoint from this variable (default: %(default)s).",
     )
     live.add_argument("--rows", type=count(), metavar="N", help="Only ask about the first N pairs.")
     live.add_argument(

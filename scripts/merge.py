@@ -27,7 +27,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         type=path,
         default=[],
         metavar="FOLDER",
-        help="Folders of the shards (default: all below WORK/NAME/shards).",
+        help="Join the shards in these folders (default: all below WORK/NAME/shards).",
     )
     add_work(parser)
     add_json(parser)

@@ -42,7 +42,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         "--to-hub",
         type=text,
         metavar="ORG/SET",
-        help="Repository to publish to: on huggingface.co where there is a token, or on the Hub "
+        help="Publish to this repository: on huggingface.co where there is a token, or on the Hub "
         "that HF_ENDPOINT names (default: the embedded Hub).",
     )
     folder = parser.add_argument(

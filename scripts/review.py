@@ -21,12 +21,14 @@ EXAMPLES = """\
 
 def arguments(parser: Parser, _: Sequence[str]) -> None:
     """The verb's words and flags."""
-    parser.add_argument("set", type=text, metavar="ORG/SET", help="Repository of the set.")
+    parser.add_argument(
+        "set", type=text, metavar="ORG/SET", help="The set that the pull request is on."
+    )
     parser.add_argument(
         "number",
         type=count(),
         metavar="N",
-        help="Number of the pull request. The exit status is 3 if it must not be merged.",
+        help="Which pull request to review. The exit status is 3 if it must not be merged.",
     )
     parser.add_argument(
         "--comment",
@@ -42,7 +44,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="Evaluation set (.jsonl, .json, .parquet) whose rows may not enter; give the flag "
+        help="No rows of this evaluation set (.jsonl, .json, .parquet) may enter; give the flag "
         "again for another one.",
     )
     add_json(parser)

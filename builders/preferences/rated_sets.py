@@ -33,25 +33,25 @@ ONE_PAIR = ("zephyr", "mean_of_aspects", "max_min", "margin")
 FURTHER = ("unpaired", "all_pairs", "margin")  # configs in addition to `default`
 
 OPTIONS = (
-    Option("max_tokens", 0, "most tokens of an answer; 0: 1024, embedded 64", least=0),
-    Option("judge_tokens", 0, "most tokens of a judgement; 0: 1024, embedded 400", least=0),
+    Option("max_tokens", 0, "how long an answer may be; 0: 1024 tokens, embedded 64", least=0),
+    Option("judge_tokens", 0, "how long a judgement may be; 0: 1024, embedded 400", least=0),
     Option(
         "form",
         "json",
-        "form of the judge's answers; JSON follows a schema where the endpoint can",
+        "in which form the judge answers; JSON follows a schema where the endpoint can",
         choices=("json", "text"),
     ),
-    Option("pair", "zephyr", "strategy that makes the pairs of `default`", choices=ONE_PAIR),
+    Option("pair", "zephyr", "which strategy makes the pairs of `default`", choices=ONE_PAIR),
     Option(
         "by",
         "mean",
-        "measure to compare answers by: mean of the ratings, score of the critique, or one aspect",
+        "what answers are compared by: the mean rating, the critique's score, or one aspect",
         choices=("mean", "overall", *ASPECTS),
     ),
     Option(
         "least_margin",
         1.0,
-        "least margin of a pair, for the strategy and the config `margin`",
+        "how far apart two answers must be, for the strategy and the config `margin`",
         least=0.01,
     ),
     Option(

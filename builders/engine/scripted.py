@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import reprlib
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,18 @@ class ScriptedTeacher:
 
     async def ask(self, call: Call) -> Answer:
         """The answer of the first rule that matches; tokens are counted as words."""
-        response = self._respond(call)
-        given: dict[str, Any] = {"text": response} if isinstance(response, str) else dict(response)
+        try:
+            response = self._respond(call)
+        except SystemExit as error:
+            raise InputError(
+                f"{self._path.name}: answer(call) exits ({error}), expected a text; fix it"
+            ) from None
+        given: Any = {"text": response} if isinstance(response, str) else response
+        if not isinstance(given, Mapping) or not isinstance(given.get("text"), str):
+            raise TypeError(  # costs one row, as any error of the function
+                f"{self._path.name}: answer(call) returned {reprlib.repr(response)}, expected a "
+                "text, or a dict with one as 'text'; fix it"
+            )
         return Answer(
             text=given["text"],
             finish_reason=given.get("finish_reason", "stop"),
@@ -75,7 +86,7 @@ class ScriptedTeacher:
 def _function(path: Path) -> Callable[[Call], Any]:
     try:
         answer = runpy.run_path(str(path)).get("answer")
-    except Exception as error:  # the user's script can raise anything
+    except (SystemExit, Exception) as error:  # the user's script can raise anything
         raise InputError(
             f"{path.name} does not run ({type(error).__name__}: {error}); fix it"
         ) from error

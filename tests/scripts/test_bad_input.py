@@ -406,6 +406,19 @@ BAD_SCRIPTS: dict[str, tuple[bytes | None, str]] = {
         "no rule of mute.jsonl matches 'What is 0 p",
     ),
     "none.py": (b"message = 'x'\n", "none.py has no function answer(call)"),
+    "empty.py": (
+        b"def answer(call):\n    pass\n",
+        "empty.py: answer(call) returned None, expected",
+    ),
+    "number.py": (
+        b"def answer(call):\n    return {'text': 3}\n",
+        "no call was answered: TypeError: number.py: answer(call) returned {'text': 3}, expected a text",
+    ),
+    "exit.py": (
+        b"import sys\ndef answer(call):\n    sys.exit(3)\n",
+        "exit.py: answer(call) exits (3)",
+    ),
+    "at once.py": (b"import sys\nsys.exit(3)\n", "at once.py does not run (SystemExit: 3)"),
     "torn.py": (b"def answer(call:\n", "torn.py"),
 }
 

@@ -28,6 +28,7 @@ from builders.recipe import Recipe
 SHIPPED = "pipelines"  # the package whose modules are found by a bare name
 loaded_files: dict[str, Path] = {}  # by module name: a process that is sent a step needs them
 _loads = itertools.count(1)
+_BUILDERS = Path(__file__).parent
 _OURS = {"builders", "pipelines", "scripts", "__main__"}
 
 
@@ -199,7 +200,9 @@ def _one_line(shown: str) -> Iterator[None]:
     except SyntaxError as error:
         place = _place(error.filename or shown, error.lineno)
         raise RecipeError(f"{place}: {error.msg}; fix the line") from None
-    except (SystemExit, Exception) as error:  # noqa: BLE001 - somebody's module
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - somebody's module
         frames = [
             (Path(frame.filename), frame.lineno)
             for frame in traceback.extract_tb(error.__traceback__)
@@ -264,6 +267,19 @@ def _files_of(node: ast.AST, module: Path, folder: Path) -> list[Path]:
                 path = folder.joinpath(*parts[: end + 1])
                 files += [path.with_name(f"{path.name}.py"), path / "__init__.py"]
     return files
+
+
+def place_of(error: BaseException) -> str:
+    """The last file and line that an error came through in code of the user; empty if none."""
+    lines = [
+        _place(frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if Path(frame.f_code.co_filename).is_file()
+        and not Path(frame.f_code.co_filename).is_relative_to(_BUILDERS)
+        and not {"site-packages", "dist-packages"} & {*Path(frame.f_code.co_filename).parts}
+        and str(frame.f_globals.get("__name__")).partition(".")[0] not in sys.stdlib_module_names
+    ]
+    return lines[-1] if lines else ""
 
 
 def _place(file: str | Path, line: int | None) -> str:

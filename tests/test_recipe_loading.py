@@ -249,6 +249,10 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "another name": (PLAIN, r"bad\.py: the name .* 'echoes', expected 'bad', .*"),
     "an exception": ("x = 1\ny = z\n", r"bad\.py, line 2: NameError: .*, on importing bad\.py; .*"),
     "an exit": ("import sys\nsys.exit(3)\n", r"bad\.py, line 2: SystemExit: 3, .*"),
+    "an error of no kind": (
+        "class Odd(BaseException):\n    pass\nraise Odd('no')\n",
+        r"bad\.py, line 3: Odd: no, .*",
+    ),
     "no such import": ("import nix\n", r"bad\.py, line 1: ModuleNotFoundError: .*"),
     "an import that breaks": ("import broken\n", r"broken\.py, line 2: ZeroDivisionError: .*"),
     "a wrong argument": (PLAIN.replace("rows=4", "row_s=4"), r"bad\.py, line 31: TypeError: .*"),
@@ -316,6 +320,17 @@ def test_an_error_in_a_recipe_is_one_line_and_costs_no_answer(
     file.write_text(PLAIN.replace('Option("samples"', 'Option("rows"'))
     assert main(words) == 1
     assert "echoes has an option 'rows', and every build a flag --rows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [4, 30])
+def test_an_error_before_each_call_is_one_line_with_its_place(
+    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write_recipe(tmp_path, PLAIN.replace('raw["prompt"],\n', 'raw["nope"],\n'))
+    (tmp_path / "prompts.txt").write_text("".join(f"What is {n}?\n" for n in range(rows)))
+    with pytest.raises(RecipeError, match=r"echoes\.py, line 20: KeyError: 'nope'.*; fix .*"):
+        build(file, rows=rows, teacher="scripted:script.jsonl", progress=False)
 
 
 @each("row", ["{}", '{"prompt": None}', '{"prompt": [{}], "completion": []}'])

@@ -208,7 +208,11 @@ def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answere
         identities = engine.identities()
     failed = [one.raw for one in candidates if "failed" in one.raw]
     if failed and not engine.used:
-        raise TeacherError(f"no call was answered: {failed[0]['failed_why']}")
+        first = failed[0]
+        if "failed_place" in first:
+            place, why = first["failed_place"], first["failed_why"]
+            raise RecipeError(f"{place}: {why}, so no call was answered; fix it")
+        raise TeacherError(f"no call was answered: {first['failed_why']}")
     return Answered(candidates, dict(sorted(engine.used.items())), origin, identities)
 
 

@@ -301,14 +301,16 @@ class Execution:
         if not node.done and node.failed[error.kind] == node.failed.total() == _MOST_FIRST_FAILURES:
             raise RecipeError(
                 f"step {node.name!r} failed on its first {_MOST_FIRST_FAILURES} rows for one cause "
-                f"({error.cause}: {error.why}); fix it and build again"
+                f"({error.cause}: {error.why_and_where}); fix it and build again"
             )
-        self._lose(node, item, error.cause, error.why)
+        self._lose(node, item, error.cause, error.why, error.place)
 
-    def _lose(self, node: Node, item: Item, cause: str, why: str) -> None:
+    def _lose(self, node: Node, item: Item, cause: str, why: str, place: str = "") -> None:
         """Record a lost row once: if two branches lose it, for the earlier step."""
         row = {name: value for part in item.rows for name, value in part.items() if name != _TAG}
         row |= {"failed": cause, "failed_step": node.name, "failed_why": why}
+        if place:
+            row["failed_place"] = place
         known = self._lost.get(item.key)
         if known is None:
             self._on_row()

@@ -84,7 +84,7 @@ class Node:
         except PotstillError:
             raise
         except Exception as error:
-            why = Raised.by(error).why
+            why = Raised.by(error).why_and_where
             raise RecipeError(
                 f"step {self.name!r} failed ({why}); fix it and build again"
             ) from error

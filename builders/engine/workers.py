@@ -29,7 +29,7 @@ from pydantic.warnings import UnsupportedFieldAttributeWarning
 from builders.engine.calls import Failure
 from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw
-from builders.recipe_loading import import_file, loaded_files, modules_beside
+from builders.recipe_loading import import_file, loaded_files, modules_beside, place_of
 
 # distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns about; they work all the same.
 # The filter is set in this module because a worker process imports it before it receives a step.
@@ -41,11 +41,15 @@ Inputs = Sequence[list[Raw]]  # from each predecessor the same number of rows
 
 
 class Raised(NamedTuple):
-    """A step's error on a row: the reason of the drop, the kind of error, and its message."""
+    """A step's error on a row: the reason of the drop, the kind of error, and its message.
+
+    `place` is the file and line of the recipe's own code, where the error came through it.
+    """
 
     cause: str
     kind: str
     why: str
+    place: str = ""
 
     @classmethod
     def by(cls, error: Exception) -> Raised:
@@ -53,7 +57,12 @@ class Raised(NamedTuple):
         if isinstance(error, Failure):
             return cls(error.cause, error.cause, str(error))
         kind = type(error).__name__
-        return cls("step error", kind, f"{kind}: {error}")
+        return cls("step error", kind, f"{kind}: {error}", place_of(error))
+
+    @property
+    def why_and_where(self) -> str:
+        """The message after the place, for people: a place is no part of a row."""
+        return f"{self.place}: {self.why}" if self.place else self.why
 
 
 def made(step: Any, *inputs: list[Raw]) -> list[Raw]:

@@ -746,7 +746,9 @@ def test_a_step_that_cannot_be_loaded_or_a_generator_that_breaks_is_named(run: A
         def load(self) -> None:
             raise OSError("no model file")
 
-    with pytest.raises(RecipeError, match=r"'bad' failed .OSError: no model file"):
+    with pytest.raises(
+        RecipeError, match=r"'bad' failed .test_executor.py, line .*: OSError: no model file"
+    ):
         run(after(one, lambda: Unloadable(name="bad")), seeds(3))
 
     @step(outputs=["instruction"], step_type="generator")
@@ -759,7 +761,9 @@ def test_a_step_that_cannot_be_loaded_or_a_generator_that_breaks_is_named(run: A
             half(name="half") >> TextGeneration(name="writer", llm=teach("writer"))
         return line
 
-    with pytest.raises(RecipeError, match=r"'half' failed .ValueError: half"):
+    with pytest.raises(
+        RecipeError, match=r"'half' failed .test_executor.py, line .*: ValueError: half"
+    ):
         run(line, [])
 
 

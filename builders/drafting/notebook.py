@@ -43,7 +43,7 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
 def _text(value: object) -> str:
     if isinstance(value, list):  # of messages, or of texts
         value = " / ".join(
-            f"{turn['role']}: {turn['content']}" if isinstance(turn, dict) else str(turn)
+            ": ".join(map(str, turn.values())) if isinstance(turn, dict) else str(turn)
             for turn in value
         )
     text = "" if value is None else " ".join(printable(str(value)).split())

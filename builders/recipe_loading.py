@@ -66,6 +66,15 @@ class _Beside:
                     return spec
         return None
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Find nothing meanwhile."""
+        folder, self.folder = self.folder, None
+        try:
+            yield
+        finally:
+            self.folder = folder
+
     def begin(self, folder: Path) -> None:
         """Find the modules of this folder from now on, and forget those of the one before."""
         for name in self._found:
@@ -101,15 +110,18 @@ modules_beside = _Beside()
 
 def recipe_names() -> list[str]:
     """The recipes that ship: the modules of `pipelines` by file name, in alphabetical order."""
-    folder = Path(str(importlib.import_module(SHIPPED).__file__)).parent
-    return sorted(path.stem for path in folder.glob("[a-z]*.py"))
+    return sorted(path.stem for path in _shipped_folder().glob("[a-z]*.py"))
+
+
+def _shipped_folder() -> Path:
+    return Path(str(importlib.import_module(SHIPPED).__file__)).parent
 
 
 def load_recipe(recipe: str | Path) -> Recipe:
     """The recipe of a name, as on the command line.
 
-    `completions` is a recipe that ships, `package.module` any module that can be imported, also
-    from the current folder, and `./my_recipe.py` a file, which is executed anew each time.
+    `completions` is a recipe that ships; `my_recipe` and `package.module` are any modules that can
+    be imported, also from the current folder; `./my_recipe.py` is a file, executed anew each time.
 
     Raises:
         InputError: There is no such recipe, module or file.
@@ -118,11 +130,18 @@ def load_recipe(recipe: str | Path) -> Recipe:
     name = str(recipe)
     if isinstance(recipe, Path) or "/" in name or name.startswith(".") or name.endswith(".py"):
         return _recipe_in_file(name)
+    with modules_beside.paused():  # a name is looked up as if no file had been loaded
+        return _recipe_of_name(name)
+
+
+def _recipe_of_name(name: str) -> Recipe:
     if "." in name:
         return _recipe_in_module(name)
     names = recipe_names()
     if name in names:
         return _recipe_in_module(f"{SHIPPED}.{name}")
+    if _may_have_recipe(name):
+        return _recipe_in_module(name)
     hint = f"; for the file here give ./{name}.py" if Path(f"{name}.py").is_file() else ""
     raise InputError(f"there is no recipe {name!r}; there are {nearest_name(name, names)}{hint}")
 
@@ -143,9 +162,22 @@ def _recipe_in_file(name: str) -> Recipe:
     return _recipe_of(found, path.name, path.stem)
 
 
-def _recipe_in_module(name: str) -> Recipe:
+def _may_have_recipe(name: str) -> bool:
+    """Whether a module's source mentions RECIPE: a module that a slip names is not imported."""
+    _add_current_folder()
+    with contextlib.suppress(ImportError, ValueError, OSError):  # ValueError: of `__main__`
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        return bool(spec and spec.has_location and b"RECIPE" in Path(str(spec.origin)).read_bytes())
+    return False
+
+
+def _add_current_folder() -> None:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # as `python -m` does
+
+
+def _recipe_in_module(name: str) -> Recipe:
+    _add_current_folder()
     with _one_line(name):
         try:
             module = importlib.import_module(name)
@@ -168,7 +200,13 @@ def _recipe_of(module: ModuleType, shown: str, name: str) -> Recipe:
             f"{shown}: the name of its RECIPE is {recipe.name!r}, expected {name!r}, the name of "
             "the file; rename one of them"
         )
-    return replace(recipe, file=Path(str(module.__file__)))
+    file = Path(str(module.__file__))
+    if name in recipe_names() and not file.samefile(_shipped_folder() / f"{name}.py"):
+        raise RecipeError(
+            f"{shown}: {name!r} is the name of a recipe that ships, and both would share one "
+            "folder in work; rename the file and its RECIPE"
+        )
+    return replace(recipe, file=file)
 
 
 def import_file(name: str, path: Path) -> ModuleType:

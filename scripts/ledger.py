@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
+from builders.drafting.draft import set_folder
 from builders.drafting.run import LEDGER
 from builders.engine.ledger import Ledger
 from builders.errors import InputError
@@ -32,7 +33,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print the sums, or export."""
-    home = given.work / load_recipe(given.name).name
+    home = set_folder(given.name, given.work) or given.work / load_recipe(given.name).name
     if not (home / LEDGER).exists():
         raise InputError(
             f"there is no {home / LEDGER}; run `potstill build {given.name}` first, or name "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from builders.drafting.draft import load_draft
+from builders.drafting.draft import last_draft, load_draft, set_folder
 from builders.drafting.summary import report, samples, table
 from scripts.command_line import Parser, add_json, add_name, add_work, print_out
 
@@ -24,7 +24,8 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print the table, then five kept and five dropped rows."""
-    draft = load_draft(given.name, given.work)
+    home = set_folder(given.name, given.work)
+    draft = last_draft(home) if home else load_draft(given.name, given.work)
     if given.json:
         print_out(report(draft))
         return 0

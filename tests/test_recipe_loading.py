@@ -279,6 +279,9 @@ def test_a_name_of_nothing_is_refused_with_what_to_give(
     monkeypatch.chdir(tmp_path)
     write_recipe(tmp_path)
     (tmp_path / "package").mkdir()
+    (tmp_path / "plain.py").write_text("raise ValueError('not to be imported')\n")
+    own = PLAIN.replace('name="echoes",\n    makes', 'name="completions",\n    makes')
+    (tmp_path / "completions.py").write_text(own)
     (tmp_path / "package" / "broken.py").write_text("import package.none_such\n")
     for name, line in {
         "./nowhere.py": "there is no file './nowhere.py'; name the .py file of a recipe",
@@ -286,7 +289,11 @@ def test_a_name_of_nothing_is_refused_with_what_to_give(
         "./package": "'./package' is a folder; name the .py file of a recipe in it",
         ".": "'.' is a folder; .*",
         "./prompts.txt": "'./prompts.txt' is not a .py file; .*",
-        "echoes": r"there is no recipe 'echoes'; .*; for the file here give ./echoes.py",
+        "jso": "there is no recipe 'jso'; there are .*",
+        "this": "there is no recipe 'this'; there are .*",
+        "__main__": "there is no recipe '__main__'; there are .*",
+        "plain": r"there is no recipe 'plain'; .*; for the file here give ./plain.py",
+        "./completions.py": "completions.py: 'completions' is the name of .* ships, .*; rename .*",
         "none.such": "there is no module 'none.such': 'none' was not found; .*",
         "package.such": "there is no module 'package.such': 'package.such' was not found; .*",
         "package.broken": r"broken.py, line 1: ModuleNotFoundError: .*",
@@ -296,6 +303,35 @@ def test_a_name_of_nothing_is_refused_with_what_to_give(
         with pytest.raises(PotstillError) as refused:
             load_recipe(name)
         assert re.fullmatch(line, str(refused.value)), (name, str(refused.value))
+    assert "this" not in sys.modules
+
+
+def test_a_module_at_the_top_is_a_recipe_by_its_bare_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = PLAIN.replace("echoes", "echo_module")
+    write_recipe(tmp_path).with_name("echo_module.py").write_text(text)
+    package = tmp_path / "echo_package"
+    package.mkdir()
+    package.joinpath("__init__.py").write_text(PLAIN.replace("echoes", "echo_package"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("echo_module", "echo_package"):
+        assert load_recipe(name).name == name
+        sys.modules.pop(name)
+
+
+def test_a_set_is_shown_by_its_name_where_its_recipe_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipe(tmp_path / "anywhere")
+    monkeypatch.chdir(tmp_path)
+    teacher = ["--teacher", "scripted:anywhere/script.jsonl"]
+    assert main(["build", "anywhere/echoes.py", *teacher]) == 0
+    assert main(["show", "echoes"]) == 0 and main(["ledger", "echoes"]) == 0
+    assert "IT IS RAIN" in capsys.readouterr().out
+    assert main(["release", "echoes", "--to", "out"]) == 1
+    line = "potstill: work/echoes has a set of a recipe that is not here; give the path of its file"
+    assert line in capsys.readouterr().err
 
 
 def test_an_error_in_a_recipe_is_one_line_and_costs_no_answer(

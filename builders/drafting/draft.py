@@ -171,10 +171,25 @@ def load_draft(recipe: Recipe | str | Path, work: str | Path = "work") -> Draft:
         RecipeError: As `load_recipe`.
     """
     with file_errors_in_one_line():
-        known = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
         with named("work"):
             folder = path(work)
+        try:
+            known = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+        except InputError:
+            home = set_folder(str(recipe), folder)
+            if home is None:
+                raise
+            raise InputError(
+                f"{home} has a set of a recipe that is not here; give the path of its file, such "
+                f"as ./{home.name}.py"
+            ) from None
         return replace(last_draft(folder / known.name), recipe=known)
+
+
+def set_folder(name: str, work: Path) -> Path | None:
+    """The folder of a set in a work folder, if it is there; its recipe need not be."""
+    home = work / name
+    return home if name.isidentifier() and home.is_dir() else None
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -412,7 +412,7 @@ BAD_SCRIPTS: dict[str, tuple[bytes | None, str]] = {
     ),
     "number.py": (
         b"def answer(call):\n    return {'text': 3}\n",
-        "no call was answered: TypeError: number.py: answer(call) returned {'text': 3}, expected a text",
+        "no call was answered: TypeError: number.py: answer(call) returned {'text': 3}",
     ),
     "exit.py": (
         b"import sys\ndef answer(call):\n    sys.exit(3)\n",

@@ -22,7 +22,13 @@ from importlib.machinery import (
 from pathlib import Path
 from types import ModuleType
 
-from builders.errors import InputError, PotstillError, RecipeError, nearest_name
+from builders.errors import (
+    InputError,
+    PotstillError,
+    RecipeError,
+    file_errors_in_one_line,
+    nearest_name,
+)
 from builders.recipe import Recipe
 
 SHIPPED = "pipelines"  # the package whose modules are found by a bare name
@@ -117,6 +123,7 @@ def _shipped_folder() -> Path:
     return Path(str(importlib.import_module(SHIPPED).__file__)).parent
 
 
+@file_errors_in_one_line()
 def load_recipe(recipe: str | Path) -> Recipe:
     """The recipe of a name, as on the command line.
 

@@ -304,7 +304,12 @@ def test_a_draft_without_a_kept_row_is_shown_too() -> None:
 
 
 def test_an_error_of_the_api_can_be_caught_by_one_name() -> None:
-    caught: list[Callable[[], object]] = [lambda: small(rows=0), lambda: load_recipe("./no.py")]
+    caught: list[Callable[[], object]] = [
+        lambda: small(rows=0),
+        lambda: load_recipe("./no.py"),
+        lambda: load_recipe("x" * 5000),
+        lambda: load_draft("x" * 5000),
+    ]
     for call in caught:
         with pytest.raises(PotstillError):
             call()

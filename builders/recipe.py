@@ -321,12 +321,23 @@ def text(given: Any) -> str:
 
 
 def path(given: Any) -> Path:
-    """A given path of this machine.
+    """A given path on this machine; `~` at its start is a home.
 
     Raises:
-        InputError: It is neither a text nor a Path, or no text that `text` takes.
+        InputError: It is neither a text nor a Path, an address, or no text that `text` takes.
     """
-    return Path(text(str(given) if isinstance(given, Path) else given))
+    word = text(str(given) if isinstance(given, Path) else given)
+    if "://" in word:
+        raise InputError(
+            f"{shortened(word)} is not a path; name a file or a folder on this machine"
+        )
+    if word.startswith("~"):
+        try:
+            return Path(word).expanduser()
+        except RuntimeError:
+            raise InputError(f"{shortened(word)}: there is no such user; name another") from None
+    # In a relative path pyarrow takes a:b for an address, and ~ for a home.
+    return Path(word).absolute() if {":", "~"} & {*word} else Path(word)
 
 
 def fit_text(given: str) -> str:

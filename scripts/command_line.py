@@ -21,7 +21,8 @@ from builders.errors import (
     printable,
     shortened,
 )
-from builders.recipe import MOST, fit_text
+from builders.recipe import MOST
+from builders.recipe import path as library_path
 from builders.recipe import text as library_text
 
 Value = TypeVar("Value")
@@ -169,12 +170,7 @@ def text(value: str) -> str:
 
 def path(value: str) -> Path:
     """A file or a folder on this machine."""
-    if not value or "://" in value:
-        raise argparse.ArgumentTypeError(
-            f"{shortened(value)} is not a path; name a file or a folder on this machine"
-        )
-    checked(fit_text)(value)
-    return Path(value).absolute() if ":" in value else Path(value)  # for pyarrow, a:b is an address
+    return checked(library_path)(value)
 
 
 def count(least: int = 1, most: int = MOST) -> Callable[[str], int]:

@@ -173,8 +173,8 @@ def _source(
     if place is None:
         return None
     if not isinstance(place, Source):
-        return Source(place=str(_checked(flag, place, path)))
-    _checked(flag, place.place, path)
+        place = Source(place=str(place) if isinstance(place, Path) else place)
+    _checked(flag, place.place, text)
     for name in _OF_A_SOURCE:
         _given(name, getattr(place, name), text)
     return place

@@ -63,6 +63,19 @@ def test_a_build_is_the_one_of_the_command_line_to_the_byte() -> None:
     }
 
 
+def test_a_work_folder_may_be_at_home_or_hold_what_pyarrow_reads_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    places = {"~/work": "home/work", "./~": "~", "a:b": "a:b"}
+    for work, place in places.items():
+        words = ["--prompts", "prompts.txt", "--teacher", "scripted:script.jsonl", "--rows", "3"]
+        draft = small(work=work)
+        assert draft.folder == tmp_path / place / "completions" / "drafts" / "0001"
+        assert main(["build", "completions", *words, "--samples", "4", f"--work={work}"]) == 0
+        assert load_draft("completions", work).folder == draft.folder, work
+
+
 def test_a_build_shows_how_far_it_is_unless_told_not_to(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +122,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a price's type": ({"price": 0.5}, "price: 0.5 is not a text"),
     "a folder's type": ({"work": 5}, "work: 5 is not a text"),
     "no folder": ({"work": None}, "work: None is not a text"),
+    "an address for a folder": ({"work": "s3://x"}, "work: 's3://x' is not a path; .*"),
+    "a home that is none": ({"work": "~nobody-here/x"}, "work: .*: there is no such user; .*"),
     "an empty folder": ({"work": ""}, "work: the value is empty; .*"),
     "a folder's characters": ({"work": "a\0b"}, r"work: 'a\\x00b' holds control characters .*"),
     "an empty source": ({"prompts": " "}, "prompts: the value is empty; .*"),

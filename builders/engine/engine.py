@@ -209,17 +209,20 @@ class Engine:
 
     async def _watch(self, execution: Execution) -> None:
         """Show what a build without progress waits for; raise when it must stop or cannot go on."""
+        stuck = False
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop_asked.wait(), timeout=1.0)
             if self._stop:
                 raise self._stop
+            was_stuck, stuck = stuck, False
             still_s = time.monotonic() - self._progress.moved_at
             if still_s > _STILL_S:
                 status = "; ".join([execution.status(), *self._client_status()])
                 self._progress.note = f"nothing has moved for {still_s:.0f} s: {status}"
                 moves = any(client.can_move() for client in self._clients.values())
-                if still_s > _STUCK_S and not moves and not execution.working:
+                stuck = still_s > _STUCK_S and not moves and not execution.working
+                if stuck and was_stuck:  # once may be the moment between a pause and its request
                     raise RecipeError(f"{self._progress.note}; nothing can move any more")
 
     def _client_status(self) -> list[str]:

@@ -295,7 +295,7 @@ def main() -> None:
         type=positive,
         default=3,
         metavar="N",
-        help="Repetitions, of which the median is taken (default: %(default)s).",
+        help="Number of repetitions; the median is reported (default: %(default)s).",
     )
     parser = argparse.ArgumentParser(description=__doc__)
     benchmarks = parser.add_subparsers(required=True, metavar="benchmark")

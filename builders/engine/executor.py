@@ -288,7 +288,7 @@ class Execution:
         for place, row in enumerate(outcome if isinstance(outcome, list) else ()):
             key = item.key if len(outcome) == 1 else (*item.key, place)
             broken = row.pop(BROKEN, None)
-            if isinstance(broken, list):  # one per answer of the row, some of which may be good
+            if isinstance(broken, list):  # one per answer of the row; some may be good
                 broken = broken[0] if len(broken) == node.step.num_generations else None
             if broken:
                 self._fail(node, Item(key, [row]), broken)

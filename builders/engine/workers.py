@@ -144,7 +144,7 @@ async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
 
 
 class Processes:
-    """Worker processes for a step, each of which loads it; they end with the build."""
+    """Worker processes for a step; each loads it, and all end with the build."""
 
     def __init__(self, step: Any) -> None:
         context = multiprocessing.get_context("forkserver")

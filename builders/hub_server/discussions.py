@@ -150,7 +150,7 @@ def open_discussion(
     Args:
         request: The request of the author.
         repo: The repository to open it in.
-        title: Its title, of which the first 200 characters are kept.
+        title: The first 200 characters of its title.
         description: Its first comment; none is added if this is empty.
         base: The reference that a pull request will be merged into; empty for a discussion.
         tip: The commit that a pull request's own reference starts at; None for a discussion.

@@ -19,7 +19,7 @@ from builders.hub_server.responses import HttpError, Response, entry_not_found
 from builders.hub_server.store import Repo
 
 MOST_FETCH = 16 * 1024 * 1024
-"""The most bytes in which a git client may list the objects that it has and wants."""
+"""The most bytes of a git client's list of the objects to fetch and of those it has."""
 
 GIT = ("git", "-c", "safe.directory=*", "upload-pack", "--strict", "--stateless-rpc")
 

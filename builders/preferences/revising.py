@@ -1,6 +1,6 @@
 """Answers criticised and revised by principles: the steps, the configs `chains` and `revisions`.
 
-A raw row holds two `answers`, of which the first is revised, and for each round N the replies
+A raw row holds two `answers` (the first one is revised), and for each round N the replies
 `critique_N` and `revision_N`; each list is empty once the chain has ended early.
 """
 

@@ -29,7 +29,7 @@ def writing_questions(
         raw: The prompt and its id.
         pool: The names of the teachers that may write.
         writers: How many answers are asked for.
-        principles: The wordings of each principle, of which one is drawn for each answer.
+        principles: The wordings of each principle; each answer gets a random one.
         odds: The weights with which a principle is drawn.
         seed: The build's.
     """

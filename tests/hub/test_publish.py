@@ -34,7 +34,6 @@ from tests.hub.plans import (
     changed,
     commits_of,
     connected,
-    drafted,
     ids_of,
     planned,
     read_back_in_process,
@@ -44,12 +43,6 @@ from tests.hub.plans import (
 from tests.hubs import OWNER, clean_environment
 
 ATTRIBUTES = ".gitattributes"
-
-
-@pytest.fixture(scope="module")
-def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
-    """A real draft that every test's versions are made from."""
-    return drafted(tmp_path_factory.mktemp("drafted"))
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from builders.release.folder import release
 from tests.hub.plans import (
     commits_of,
     connected,
-    drafted,
     ids_of,
     planned,
     read_back_in_process,
@@ -39,11 +38,6 @@ ATTRIBUTES = ".gitattributes"
 # These are tried at every request, the others in turns.
 AT_EVERY = ("gone", "lost-gone")
 IN_TURNS = tuple(fault for fault in FAULTS if fault not in AT_EVERY)
-
-
-@pytest.fixture(scope="module")
-def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
-    return drafted(tmp_path_factory.mktemp("drafted"))
 
 
 @pytest.fixture

@@ -22,16 +22,11 @@ from builders.hub.withdraw import NOTHING, advisory, advisory_in, yank
 from builders.release.verification import verified
 from builders.release.versions import CLOSES, OPENS
 from scripts.main import main
-from tests.hub.plans import commits_of, connected, drafted, planned, tags_of, tree_of
+from tests.hub.plans import commits_of, connected, planned, tags_of, tree_of
 from tests.hubs import clean_environment
 
 WHY = "3 answers hold a key | of <somebody>"
 MOST_CPU_S = 1.0
-
-
-@pytest.fixture(scope="module")
-def draft(tmp_path_factory: pytest.TempPathFactory) -> Draft:
-    return drafted(tmp_path_factory.mktemp("drafted"))
 
 
 @pytest.fixture

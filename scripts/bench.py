@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any
 
 from builders.gates.novelty import InstructionIndex
-from scripts.bench_builds import ROOT, bench_memory, bench_start, endpoint
+from scripts.bench_builds import ROOT, bench_growth, bench_start, endpoint
 from scripts.bench_diff import register as register_diff
 from scripts.bench_hub import register as register_hub
 from scripts.bench_judging import register as register_judging
@@ -288,8 +288,9 @@ def flat(figures: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]
 
 def main() -> None:
     """Run one benchmark and print its figures as a table, or as one JSON object."""
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--json", action="store_true", help="Print one JSON object.")
+    printed = argparse.ArgumentParser(add_help=False)
+    printed.add_argument("--json", action="store_true", help="Print one JSON object.")
+    shared = argparse.ArgumentParser(add_help=False, parents=[printed])
     shared.add_argument(
         "--repetitions",
         type=positive,
@@ -352,14 +353,18 @@ def main() -> None:
     start.add_argument("--rows", type=positive, default=20, metavar="N", help="Rows to build.")
     start.set_defaults(bench=bench_start)
 
-    memory = benchmarks.add_parser("memory", parents=[shared, flight], help=bench_memory.__doc__)
-    memory.add_argument(
-        "--few", type=positive, default=2000, metavar="N", help="Rows of the small build."
+    growth = benchmarks.add_parser("growth", parents=[printed, flight], help=bench_growth.__doc__)
+    growth.add_argument(
+        "--rows",
+        type=lambda text: [positive(one) for one in text.split(",")],
+        default=[10_000, 100_000, 1_000_000],
+        metavar="N,...",
+        help="Rows of each build (default: 10000,100000,1000000, about half an hour).",
     )
-    memory.add_argument(
-        "--many", type=positive, default=20_000, metavar="N", help="Rows of the large build."
+    growth.add_argument(
+        "--latency", default="fixed:0.05", metavar="FORM", help="Latency of the endpoint."
     )
-    memory.set_defaults(bench=bench_memory)
+    growth.set_defaults(bench=bench_growth)
 
     embedded = benchmarks.add_parser("embedded", parents=[shared], help=bench_embedded.__doc__)
     embedded.add_argument("--rows", type=positive, default=40, metavar="N", help="Requests.")

@@ -1,8 +1,9 @@
-"""Benchmarks of whole builds: their start, and how much memory they take."""
+"""Benchmarks of whole builds: their start, and what they take as the number of rows grows."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -10,11 +11,13 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from builders.engine.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,25 +48,43 @@ def build_command(folder: Path, rows: int, teacher: str, *options: str) -> list[
     return [sys.executable, *words, "--teacher", teacher, "--model", "m", *options]
 
 
-def bench_memory(args: argparse.Namespace) -> dict[str, Any]:
-    """Peak memory of `potstill build completions`, for many rows against few."""
-    peaks: dict[int, list[float]] = defaultdict(list)
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        endpoint("fixed:0.05", args.tokens, 0) as url,
-    ):
-        for _ in range(args.repetitions):
-            for rows in (args.few, args.many):
-                flags = ("--concurrency", str(args.in_flight))
-                command = build_command(Path(temporary), rows, url, *flags)
-                process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-                _, status, used = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-                if status:
-                    raise SystemExit(f"the build of {rows} rows failed")
-                peaks[rows].append(used.ru_maxrss / 1024)
-    few, many = median(peaks[args.few]), median(peaks[args.many])
-    return {"times_more": many / few, "peak_mb": {str(args.few): few, str(args.many): many}}
+def bench_growth(args: argparse.Namespace) -> dict[str, Any]:
+    """Time, memory and disk of `potstill build completions`, as the number of rows grows.
+
+    `after_last_answer_s` is from the last answer's place in the ledger to the end of the process.
+    """
+    flags = ("--concurrency", str(args.in_flight))
+    found: dict[str, Any] = {}
+    with endpoint(args.latency, args.tokens, 0) as url:
+        for rows in args.rows:
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = Path(temporary)
+                figures = _grown(folder, build_command(folder, rows, url, *flags))
+            figures["cpu_ms_per_row"] = 1e3 * figures.pop("cpu_s") / rows
+            found[f"{rows:,} rows"] = {**figures, "load": os.getloadavg()[0]}
+    return found
+
+
+def _grown(folder: Path, command: Sequence[str]) -> dict[str, float]:
+    """The figures of one build in a folder of its own."""
+    start = time.time()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    end = time.time()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    [ledger] = folder.rglob("ledger.sqlite")
+    with contextlib.closing(Ledger.open(ledger, read_only=True)) as answers:
+        last = answers.summary()["last_time"]
+    return {
+        "wall_s": end - start,
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "peak_mb": used.ru_maxrss / 1024,
+        "after_last_answer_s": end - last,
+        "ledger_mb": ledger.stat().st_size / 1e6,
+        "draft_mb": sum(file.stat().st_size for file in folder.rglob("*.parquet")) / 1e6,
+    }
 
 
 def bench_start(args: argparse.Namespace) -> dict[str, Any]:

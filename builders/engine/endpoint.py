@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 import aiohttp
 
 from builders.engine.calls import Answer, Call, Failure
+from builders.engine.rate_limits import asked_pause_s, exhausted_s
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 
@@ -25,7 +25,6 @@ _OPTIONAL = {  # parameters that a call can do without, and the words in which o
     "logprobs": r"logprob",
     "top_logprobs": r"logprob",
 }
-_LONGEST_PAUSE_S = 3600.0  # after which it is tried again, whatever pause it asked for
 
 
 class EndpointTeacher:
@@ -135,7 +134,7 @@ class EndpointTeacher:
             raise self._status_failure(status, headers, body)
         latency_s = time.perf_counter() - began
         return self._answer(
-            body, as_completion and not self._chat_only, latency_s, rate_limit_s(headers) or 0.0
+            body, as_completion and not self._chat_only, latency_s, exhausted_s(headers) or 0.0
         )
 
     async def _post(self, call: Call, as_completion: bool) -> tuple[int, Any, bytes]:
@@ -213,7 +212,7 @@ class EndpointTeacher:
             f"http {status}",
             f"{self.name} answered {status}: {message}",
             retryable=status >= 500 or status in _RETRIED,
-            after_s=retry_after_s(headers) or rate_limit_s(headers),
+            after_s=asked_pause_s(headers, body),
             status=status,
         )
 
@@ -318,58 +317,6 @@ def _error_text(body: bytes) -> str:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def retry_after_s(headers: Any) -> float | None:
-    """The seconds that Retry-After asks for, given as seconds or as a date; None without it.
-
-    A date is compared with the response's own Date, so that neither clock need be right.
-    """
-    value = headers.get("Retry-After")
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            now = _moment(headers["Date"]) if "Date" in headers else time.time()
-            seconds = _moment(value) - now
-        except (ValueError, OverflowError):
-            return None
-    return min(max(0.0, seconds), _LONGEST_PAUSE_S)
-
-
-def _moment(date: str) -> float:
-    return email.utils.parsedate_to_datetime(date).timestamp()
-
-
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
-
-
-def rate_limit_s(headers: Any) -> float | None:
-    """Seconds until an exhausted limit of requests or tokens renews; None if none is exhausted.
-
-    The reset is given as a duration (`6m0s`, `20ms`), or as seconds.
-    """
-    longest = None
-    for unit in ("requests", "tokens"):
-        if headers.get(f"x-ratelimit-remaining-{unit}") == "0":
-            found = _DURATION.fullmatch(headers.get(f"x-ratelimit-reset-{unit}", "").strip())
-            if found and found[0]:
-                parts = (float(part or 0) for part in found.groups())
-                hours, minutes, seconds, milliseconds = parts
-                wait_s = hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
-            else:
-                wait_s = _number(headers.get(f"x-ratelimit-reset-{unit}"))
-            longest = max(longest or 0.0, min(wait_s, _LONGEST_PAUSE_S))
-    return longest
-
-
-def _number(text: str | None) -> float:
-    try:
-        return max(0.0, float(text or 1.0))
-    except ValueError:
-        return 1.0
 
 
 def public_address(address: str) -> str:

@@ -1,0 +1,357 @@
+"""What a refusal means: an endpoint's status and words become a Failure with a reason.
+
+Sources: https://platform.openai.com/docs/guides/error-codes,
+https://openrouter.ai/docs/api-reference/errors, https://docs.anthropic.com/en/api/errors,
+https://ai.google.dev/gemini-api/docs/troubleshooting
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from builders.engine.calls import Failure
+from builders.errors import did_you_mean
+
+_RETRIED = frozenset({408, 409, 425, 429})  # and all from 500 on, unless the words name a reason
+_MOST_WORDS = 300  # characters of an endpoint's words in a message
+
+
+class _Meaning(NamedTuple):
+    """A reason to refuse, and what it is recognised by: these words, or else its own statuses."""
+
+    reason: str
+    statuses: frozenset[int]
+    words: re.Pattern[str]
+    below: int  # statuses from this one on are not read for the words
+
+
+def _meaning(reason: str, words: str, *statuses: int, below: int = 600) -> _Meaning:
+    return _Meaning(reason, frozenset(statuses), re.compile(words), below)
+
+
+# The first that applies decides. The words are searched in the message and the codes, lower case.
+_MEANINGS = (
+    _meaning(
+        "no credit",
+        r"insufficient[_ ](quota|balance|credit|fund)|billing_(hard_limit|not_active)|"
+        r"billing hard limit|credit balance|only afford|(more|enough|out of|of|no) credits?\b|"
+        r"not enough (balance|money|fund)|payment required|account is not active|arrear|"
+        r"exceeded your (monthly|included)|budget.{0,20}exceeded|exceeded ?budget",
+        402,
+        below=500,
+    ),
+    _meaning(
+        "too long",
+        r"exceed_context|context[_ -]?(length|size|window|limit)|max_model_len|"
+        r"(prompt|input|request|payload|sequence|message)s?( \w+){0,2}? ((is|are|was|were) )?too "
+        r"(long|large)|(prompt|input|request)_too_(long|large)|(input|prompt|\btoken)s?\b.{0,60}"
+        r"\b(exceed|longer than|greater than|must (be|have) (<|less|fewer|at most)).{0,60}"
+        r"\b(max\w*|limit|model|tokens?)\b|too many (input |prompt )?tokens|above_max_length|"
+        r"reduce the length|must be reduced|too large to process|input is larger|entity too large|"
+        r"uri too (long|large)",
+        *(413, 414),
+    ),
+    _meaning(
+        "filtered",
+        r"flagged|moderation|content[_ ]?(filter|policy|management|moderat)|content exists risk|"
+        r"responsible ?ai|\bsafety\b|prohibited_content|data_?inspection|inappropriate|"
+        r"sensitive (word|content)|usage polic|blocked by (our |the )?(content|prompt|guard)|"
+        r"guardrail|jailbreak",
+        451,
+        below=501,
+    ),
+    _meaning(
+        "key refused",
+        r"api[-_ ]?key|authenticat|unauthori[sz]ed|credential|(invalid|expired|missing) token|"
+        r"access token|bearer",
+        401,
+        below=500,
+    ),
+    _meaning(
+        "no such path",
+        r"unexpected endpoint|unknown_url|invalid url \(|unknown (request )?url|cannot post|"
+        r"page not found|^not found|no route|method not allowed",
+        405,
+        below=500,
+    ),
+    _meaning(
+        "no such model",
+        r"\bmodels?\b.{0,80}\b(not (be )?(found|exist|available|loaded|served|deployed)|unknown|"
+        r"does ?n[o']t exist|decommissioned|deprecated)|\bmodel \S+ (is )?(invalid|"
+        r"not (a )?(valid|supported))|(unknown|invalid|no such|not a valid) model|"
+        r"model_?not_?found|invalid_model|deploymentnotfound|no endpoints found",
+        404,
+        below=500,
+    ),
+)
+_REDIRECTED, _FIREWALL, _REFUSED = "redirected", "refused by a firewall", "refused by the endpoint"
+# The reasons for which a request is refused, and would be again: nothing is gained by another one.
+REASONS = frozenset({one.reason for one in _MEANINGS} | {_REDIRECTED, _FIREWALL, _REFUSED})
+
+_HEADS = {  # how the message about each begins
+    "no credit": "{name} reports no credit",
+    "too long": "{name} refused a request that is too long for it",
+    "filtered": "{name} filtered a request",
+    "key refused": "{name} needs another key",
+    "no such path": "{name} does not know this path",
+    "no such model": "{name} has no model {model!r}",
+    _REDIRECTED: "{name} is at another address",
+    _FIREWALL: "a firewall or proxy before {name} refused a request",
+    _REFUSED: "{name} refused a request",
+}
+
+# The status that an error without one stands for, by its code, type or words; the first decides.
+_STATUSES = (
+    (402, r"insufficient_quota|insufficient[_ ]balance"),
+    (429, r"rate.?limit|too many requests|resource_exhausted|throttl"),
+    (529, r"overloaded"),
+    (503, r"unavailable|at capacity|try again|loading"),
+    (504, r"time.?out|timed out|deadline_exceeded"),
+    (401, r"authentication_error|unauthenticated|invalid_api_key|unauthori[sz]ed"),
+    (403, r"permission_(error|denied)|forbidden|flagged|moderation"),
+    (404, r"not_found|not found|unexpected endpoint|unknown_url"),
+    (413, r"request_too_large|exceed_context|context_length"),
+    (400, r"invalid_request|bad_?request|invalid_argument|validation|unprocessable|unsupported"),
+)
+_RATE = re.compile(r"rate.?limit|too many requests|per[ _-](second|minute|min\b|hour|day)")
+_TOO_LARGE = re.compile(
+    r"too large|must be reduced"
+)  # for a limit per minute, however long it waits
+_UNKNOWN = 500  # worth another attempt: nothing shows that the request itself is at fault
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The endpoint that was asked, as errors name it.
+
+    Attributes:
+        name: Its address, without secrets.
+        model: The model that was asked.
+        key: Where its key comes from, and whether there is one; a clause.
+        served: The models that it lists.
+        clean: Removes secrets from a text.
+    """
+
+    name: str
+    model: str
+    key: str
+    served: Sequence[str] = ()
+    clean: Callable[[str], str] = str
+
+
+class Words(NamedTuple):
+    """An error as an endpoint worded it: one line, its codes, and the parameter it is about."""
+
+    text: str
+    codes: str = ""
+    param: str = ""
+    page: bool = False  # a page for people, as a proxy or a firewall sends it
+
+    @property
+    def searched(self) -> str:
+        """All of it in lower case, to look for words in."""
+        return f"{self.text} {self.codes}".lower()
+
+
+def failure(
+    status: int, words: Words, target: Target, *, after_s: float | None = None, moved_to: str = ""
+) -> Failure:
+    """The failure of a request that was answered with a status other than 200.
+
+    Its cause is one of REASONS where the request was refused, else `http` and the status, which
+    another attempt may help; 401 is fatal. `moved_to` is the address of a redirect.
+    """
+    text = target.clean(words.text)
+    text = text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 3] + "..."
+    if _RATE.search(words.searched) and not _TOO_LARGE.search(words.searched) and status == 403:
+        status = 429
+    reason = _reason(status, words)
+    if reason is None:
+        message = f"{target.name} answered {status}: {text}"
+        return Failure(f"http {status}", message, retryable=True, after_s=after_s, status=status)
+    head = _HEADS[reason].format(name=target.name, model=target.model)
+    message = f"{head} ({status}: {text}){_way_on(reason, words, target, moved_to)}"
+    return Failure(reason, message, fatal=status == 401, status=status)
+
+
+def error_in(given: Any, target: Target, *, after_s: float | None = None) -> Failure | None:
+    """The failure that a response with status 200 holds, in its body or a choice; None without one.
+
+    The error's own code decides as the status of that number would.
+    """
+    found = next(_errors(given), None)
+    if found is None:
+        return None
+    words = _words(found)
+    return failure(_status(found, words), words, target, after_s=after_s)
+
+
+def _errors(given: Any) -> Iterator[Any]:
+    """Objects that hold an error, outermost first."""
+    if isinstance(given, list):  # as Gemini's gateway sends its errors
+        given = given[0] if given else None
+    if not isinstance(given, dict):
+        return
+    choices = given.get("choices")
+    if _is_error(given.get("error")) or given.get("object") == "error":
+        yield given
+    elif isinstance(choices, list) and choices:
+        yield from (one for one in choices if isinstance(one, dict) and _is_error(one.get("error")))
+    elif any(_is_list(one) or isinstance(one, str) for one in map(given.get, _ALONE)):
+        yield given
+    else:
+        base = given.get("base_resp")
+        if isinstance(base, dict) and base.get("status_code"):
+            yield given
+
+
+_ALONE = ("detail", "errors", "message")  # the field with the words, in an error without `error`
+
+
+def _is_error(value: object) -> bool:
+    """Whether a field `error` holds one: some servers send it empty with each answer."""
+    return any(value.values()) if isinstance(value, dict) else bool(value)
+
+
+def _status(given: Any, words: Words) -> int:
+    """The status that an error in a 200 stands for."""
+    for one in _levels(given):
+        for name in ("code", "status", "status_code", "http_code"):
+            value = one.get(name)
+            if isinstance(value, str) and re.fullmatch(r"[1-9]\d\d", value):
+                value = int(value)
+            if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
+                return value
+    fits = (status for status, pattern in _STATUSES if re.search(pattern, words.searched))
+    return next(fits, _UNKNOWN)
+
+
+def _reason(status: int, words: Words) -> str | None:
+    """Why a request was refused; None if another attempt may be answered."""
+    if 300 <= status < 400:
+        return _REDIRECTED
+    retried = status >= 500 or status in _RETRIED
+    searched = words.searched
+    if status == 429 and _RATE.search(searched) and not _TOO_LARGE.search(searched):
+        searched = words.codes.lower()  # advice about plans and credits is not the reason
+    if words.page:
+        searched = ""
+    for one in _MEANINGS:
+        if status < one.below and one.words.search(searched):
+            return one.reason
+    if words.page and status == 404:
+        return "no such path"
+    usual = None if retried else _FIREWALL if words.page else _REFUSED
+    return next((one.reason for one in _MEANINGS if status in one.statuses), usual)
+
+
+def _way_on(reason: str, words: Words, target: Target, moved_to: str) -> str:
+    """What to do about it, where a person can do something about the endpoint."""
+    if reason == "no credit":
+        fewer = re.search(r"max_tokens|afford|fewer|tokens", words.searched)
+        less = ", or ask for fewer tokens with --max-tokens" if fewer else ""
+        return f"; check the account there{less}"
+    if reason == "too long":
+        return "; shorten the prompt, or ask for fewer tokens with --max-tokens"
+    if reason == "key refused":
+        return f"; {target.key}"
+    if reason == "no such model":
+        listed = f"; it lists {', '.join(target.served[:10])}" if target.served else ""
+        near = did_you_mean(target.model, target.served)
+        return f"; correct --model or --teacher{listed}{near}"
+    if reason == "no such path":
+        if target.name.endswith("/v1"):
+            return "; is this an OpenAI-compatible endpoint? correct --teacher"
+        return f"; is the address {target.name}/v1? correct --teacher"
+    if reason == _REDIRECTED:
+        return f"; it redirects to {moved_to or 'no address'}: correct --teacher"
+    if "https" in words.searched and "http request" in words.searched:
+        return "; give the address with https://"
+    return ""
+
+
+# --- reading an error's words
+
+
+def error_words(body: bytes) -> Words:
+    """What an error's body reports, whatever its form."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        return _words(json.loads(text))
+    except (ValueError, RecursionError):
+        pass
+    if text.startswith("<"):
+        return Words("an HTML page" + _title(text), page=True)
+    return Words(_line(text) or "no message")
+
+
+def _words(given: Any) -> Words:
+    """The words of an error's JSON value."""
+    texts: list[str] = []
+    codes: list[str] = []
+    param = ""
+    for one in _levels(given):
+        for name in ("message", "msg", "detail", "error", "error_msg", "status_msg", "title"):
+            if isinstance(value := one.get(name), str) and value.strip():
+                place = ".".join(map(str, one["loc"])) if _is_list(one.get("loc")) else ""
+                texts.append(f"{place}: {value}" if place else value)
+                break
+        codes += [str(one[name]) for name in ("code", "type", "status") if _is_word(one.get(name))]
+        if not param and isinstance(one.get("param"), str):
+            param = one["param"]
+        elif not param and _is_list(one.get("loc")):
+            param = str(one["loc"][-1])
+        if _is_list(one.get("reasons")):
+            texts.append(", ".join(map(str, one["reasons"])))
+        if isinstance(raw := one.get("raw"), str) and not _is_json(raw):  # else it is a level
+            texts.append(raw)
+    if not texts:
+        texts = [given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)]
+    return Words(_line("; ".join(dict.fromkeys(texts))) or "no message", " ".join(codes), param)
+
+
+def _levels(given: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """The objects of an error, from the outermost to those nested where servers nest them."""
+    if isinstance(given, str) and _is_json(given):  # as proxies pass on an error
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            return
+    if depth > 5:
+        return
+    if isinstance(given, list):
+        for one in given[:5]:
+            yield from _levels(one, depth + 1)
+    elif isinstance(given, dict):
+        yield given
+        for name in ("error", "errors", "message", "detail", "metadata", "raw", "base_resp"):
+            if isinstance(given.get(name), dict | list | str):
+                yield from _levels(given[name], depth + 1)
+        if isinstance(inner := given.get("innererror"), dict):  # Azure's content filter
+            yield inner
+
+
+def _title(page: str) -> str:
+    found = re.search(r"<(title|h1)[^>]*>(.*?)</\1", page[:20_000], re.DOTALL | re.IGNORECASE)
+    return f" ({_line(html.unescape(re.sub('<[^>]*>', ' ', found[2])))})" if found else ""
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip()[:1] in ("{", "[")
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and bool(value)
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)

@@ -1,0 +1,198 @@
+"""What an endpoint refuses has one reason, its own words, and the way on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from builders.engine.refusals import REASONS, Target, Words, error_in, error_words, failure
+from tests.cases import each
+
+TARGET = Target(
+    name="http://host/api",
+    model="qwen3-8b-instruct",
+    key="it is read from the environment variable SOME_KEY: it is not set",
+    served=["qwen3-8b-instruct-fp8", "llama"],
+    clean=lambda text: text.replace("sk-planted", "[key]"),
+)
+
+
+def coded(message: str, code: object = None, kind: str = "invalid_request_error") -> Any:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+REFUSED = {
+    "OpenRouter, moderation": (
+        (403, {"error": {"message": "Flagged", "metadata": {"reasons": ["self-harm"]}}}),
+        ("filtered", "filtered a request (403: Flagged; self-harm)"),
+    ),
+    "Azure, filter": (
+        (400, {"error": {"code": "content_filter", "message": "The response was filtered."}}),
+        ("filtered", "400: The response was filtered."),
+    ),
+    "DeepSeek, filter": ((400, coded("Content Exists Risk")), ("filtered", "Exists Risk")),
+    "a law": ((451, ""), ("filtered", "451: no message")),
+    "DeepSeek, balance": ((402, coded("Insufficient Balance")), ("no credit", "the account there")),
+    "Anthropic, balance": (
+        (400, coded("Your credit balance is too low to access the API.")),
+        ("no credit", "check the account there"),
+    ),
+    "OpenRouter, fewer tokens": (
+        (402, coded("You requested up to 900 tokens, but can only afford 77.", 402)),
+        ("no credit", "or ask for fewer tokens with --max-tokens"),
+    ),
+    "OpenAI, quota": (
+        (429, coded("You exceeded your current quota.", "insufficient_quota")),
+        ("no credit", "429: You exceeded"),
+    ),
+    "LiteLLM, budget": (
+        (400, coded("Budget has been exceeded! Current cost: 2.1", None, "budget_exceeded")),
+        ("no credit", "Budget has been exceeded"),
+    ),
+    "vLLM, context": (
+        (400, {"object": "error", "message": "maximum context length is 512 tokens", "code": 400}),
+        ("too long", "lower --max-tokens|ask for fewer tokens with --max-tokens"),
+    ),
+    "Anthropic, context": ((400, coded("prompt is too long: 9 > 8")), ("too long", "prompt is")),
+    "llama.cpp, batch": (
+        (500, coded("input is too large to process. increase the physical batch size", 500)),
+        ("too long", "500: input is too large"),
+    ),
+    "TGI, context": (
+        (422, {"error": "`inputs` must have less than 1024 tokens", "error_type": "validation"}),
+        ("too long", "must have less than"),
+    ),
+    "nginx, size": (
+        (413, "<html><head><title>413 Request Entity Too Large</title></head></html>"),
+        ("too long", "an HTML page (413 Request Entity Too Large)"),
+    ),
+    "OpenAI, larger than a minute's limit": (
+        (429, coded("Request too large for m on tokens per min: Limit 3", "rate_limit")),
+        ("too long", "Request too large"),
+    ),
+    "a wrong key": ((401, coded("Incorrect API key sk-planted")), ("key refused", "key [key]")),
+    "Gemini, a wrong key": (
+        (400, [{"error": {"message": "API key not valid.", "status": "INVALID_ARGUMENT"}}]),
+        ("key refused", "variable SOME_KEY: it is not set"),
+    ),
+    "a model's name": (
+        (404, coded("The model `x` does not exist.", "model_not_found")),
+        ("no such model", "did you mean 'qwen3-8b-instruct-fp8'"),
+    ),
+    "OpenRouter, routing": (
+        (404, coded("No endpoints found that support tool use")),
+        ("no such model", "has no model 'qwen3-8b-instruct' (404: No endpoints found"),
+    ),
+    "FastAPI, path": ((404, {"detail": "Not Found"}), ("no such path", "http://host/api/v1?")),
+    "nginx, path": (
+        (404, "<html><head><title>404 Not Found</title></head></html>"),
+        ("no such path", "is the address http://host/api/v1?"),
+    ),
+    "Cloudflare": (
+        (403, "<!DOCTYPE html><html><title>Attention Required! | Cloudflare</title></html>"),
+        ("refused by a firewall", "an HTML page (Attention Required! | Cloudflare)"),
+    ),
+    "http to https": (
+        (400, "Client sent an HTTP request to an HTTPS server.\n"),
+        ("refused by the endpoint", "give the address with https://"),
+    ),
+    "FastAPI, a field": (
+        (422, {"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}),
+        ("refused by the endpoint", "422: body.seed: Extra inputs are not permitted"),
+    ),
+    "not for this key": (
+        (403, coded("You are not allowed to sample from this model")),
+        ("refused by the endpoint", "refused a request (403: You are not allowed"),
+    ),
+    "a redirect": ((308, ""), ("redirected", "it redirects to https://host/v1")),
+}  # fmt: skip
+
+
+def body(given: Any) -> bytes:
+    return given.encode() if isinstance(given, str) else json.dumps(given).encode()
+
+
+@each(("answered", "means"), REFUSED)
+def test_a_refusal_has_a_reason_and_the_words_of_the_endpoint(
+    answered: tuple[int, Any], means: tuple[str, str]
+) -> None:
+    status, given = answered
+    reason, words = means
+    found = failure(status, error_words(body(given)), TARGET, moved_to="https://host/v1")
+    assert found.cause == reason in REASONS
+    assert any(one in str(found) for one in words.split("|")), str(found)
+    assert (found.retryable, found.status) == (False, status)
+    assert found.fatal == (status == 401)
+    assert "sk-planted" not in str(found) and "\n" not in str(found)
+
+
+PASSING = {
+    "a limit that names plans": (429, coded("Rate limit reached: add more credits.", "tokens")),
+    "Gemini, per minute": (
+        429,
+        [{"error": {"message": "You exceeded your current quota", "status": "RESOURCE_EXHAUSTED"}}],
+    ),
+    "a proxy's page": (502, "<html><title>502 Bad Gateway</title></html>"),
+    "a busy provider": (503, coded("The moderation service is unavailable")),
+    "a crash": (500, "Internal Server Error"),
+    "a limit by 403": (403, coded("API rate limit exceeded")),
+    "a conflict": (409, coded("Session is locked")),
+}
+
+
+@each(("status", "given"), PASSING)
+def test_what_passes_is_worth_another_attempt(status: int, given: Any) -> None:
+    found = failure(status, error_words(body(given)), TARGET, after_s=3.0)
+    assert (found.retryable, found.fatal, found.after_s) == (True, False, 3.0)
+    assert found.cause.startswith("http ") and found.cause not in REASONS
+
+
+IN_200 = {
+    "OpenRouter": ({"error": {"message": "Provider error", "code": 524}}, "http 524"),
+    "in a choice": ({"choices": [{"error": {"message": "idle", "code": 503}}]}, "http 503"),
+    "a digit string": ({"error": {"message": "slow down", "code": "429"}}, "http 429"),
+    "a word": ({"error": {"message": "x", "code": "rate_limit_exceeded"}}, "http 429"),
+    "Anthropic": ({"type": "error", "error": {"type": "overloaded_error"}}, "http 529"),
+    "LM Studio": ({"error": "Unexpected endpoint or method. (POST /x)"}, "no such path"),
+    "MiniMax": (
+        {"choices": None, "base_resp": {"status_code": 8, "status_msg": "insufficient balance"}},
+        "no credit",
+    ),
+    "vLLM": ({"object": "error", "message": "the prompt is too long", "code": 400}, "too long"),
+    "a list": ([{"error": {"code": 403, "message": "flagged as unsafe"}}], "filtered"),
+    "without a code": ({"error": {"message": "something broke"}}, "http 500"),
+}
+
+
+@each(("given", "cause"), IN_200)
+def test_an_error_inside_a_200_is_that_error(given: Any, cause: str) -> None:
+    found = error_in(given, TARGET)
+    assert found is not None and found.cause == cause
+    assert found.retryable == cause.startswith("http ")
+
+
+@each(
+    "given",
+    [
+        {"choices": [{"message": {"content": "hi"}}], "error": None},
+        {"choices": [{"message": {"content": "hi"}, "error": None}], "error": {"message": ""}},
+        {"choices": [{"message": {"content": "hi"}}], "base_resp": {"status_code": 0}},
+        {"model": "m", "message": {"role": "assistant", "content": "hi"}},
+        {"choices": []},
+        [],
+        "error",
+    ],
+)
+def test_an_answer_holds_no_error(given: Any) -> None:
+    assert error_in(given, TARGET) is None
+
+
+@pytest.mark.parametrize("depth", [5_000])
+def test_any_body_of_an_error_is_one_short_line(depth: int) -> None:
+    for given in (b"\xff\xfe\n\x00", b"[" * depth, b'{"error": ' * depth, b"x\n" * 9_999, b"null"):
+        found = failure(418, error_words(given), TARGET)
+        assert len(str(found)) < 400 and "\n" not in str(found)
+    assert error_words(b"").text == "no message"
+    assert error_words(b'{"error": {"param": "seed", "message": "no"}}') == Words("no", "", "seed")

@@ -32,26 +32,29 @@ from builders.engine.ledger_format import (
     unpacked,
     utf8,
 )
+from builders.engine.ledger_sums import TEACHER, TEACHER_FIELDS, Used, summary, used
 from builders.errors import FolderError, InputError
 
 _GATHER_S = 0.002  # waited when several calls were queued, so that more of them share a commit
 _MOST_BATCH = 1024  # entries in one transaction
 _GROUP_ROWS, _GROUP_CHARACTERS = 1000, 32_000_000  # of an export; logprobs can take megabytes
+STOPPED = (
+    "stopped"  # the cause of a failure that the end of the build caused: none of the call's own
+)
 _DEFAULTS = {field.name: field.default for field in fields(Answer)}
-_TEACHER_FIELDS = ("role", "endpoint", "model", "revision")
 _CALL_FIELDS = ("prompt", "sampling", "schema", "sample")
 
 _ADD_TEACHER = "INSERT INTO teachers (who) VALUES (?) ON CONFLICT (who) DO NOTHING"
 # On conflict the first answer is kept: it may have been used already.
 _ADD_ANSWER = """
-INSERT INTO answers (teacher, key, time, input_tokens, output_tokens, cost_usd, attempts, hedged,
-    texts)
-VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO answers (teacher, key, time, input_tokens, output_tokens, cost_usd, most_tokens,
+    most_usd, attempts, hedged, texts)
+VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO NOTHING
 """
 _ADD_FAILURE = """
-INSERT INTO failures (teacher, key, time, cause, message, status, attempts)
-VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO failures (teacher, key, time, cause, message, status, attempts, most_tokens, most_usd)
+VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _MINE = """
 (SELECT mine.id FROM other.teachers AS theirs JOIN main.teachers AS mine ON mine.who = theirs.who
@@ -60,29 +63,22 @@ _MINE = """
 _ABSORB = f"""
 BEGIN IMMEDIATE;
 INSERT INTO main.teachers (who) SELECT who FROM other.teachers WHERE true ON CONFLICT DO NOTHING;
-INSERT INTO main.answers (teacher, key, time, input_tokens, output_tokens, cost_usd, attempts,
-    hedged, texts)
-SELECT {_MINE}, key, time, input_tokens, output_tokens, cost_usd, attempts, hedged, texts
+INSERT INTO main.answers (teacher, key, time, input_tokens, output_tokens, cost_usd, most_tokens,
+    most_usd, attempts, hedged, texts)
+SELECT {_MINE}, key, time, input_tokens, output_tokens, cost_usd, most_tokens, most_usd, attempts,
+    hedged, texts
 FROM other.answers WHERE true ORDER BY id ON CONFLICT (key) DO NOTHING;
-INSERT INTO main.failures (teacher, key, time, cause, message, status, attempts)
-SELECT {_MINE}, key, time, cause, message, status, attempts
+INSERT INTO main.failures (teacher, key, time, cause, message, status, attempts, most_tokens,
+    most_usd)
+SELECT {_MINE}, key, time, cause, message, status, attempts, most_tokens, most_usd
 FROM other.failures WHERE true ORDER BY id ON CONFLICT DO NOTHING;
 COMMIT;
 """  # noqa: S608
-_TEACHER = "(SELECT who FROM teachers WHERE teachers.id = teacher)"
-_SELECT_CALLS = f"SELECT id, key, {_TEACHER}, texts, time, cost_usd, attempts, hedged FROM answers"  # noqa: S608
-_SUMS = {
-    "calls": "count(*)",
-    "input_tokens": "ifnull(sum(input_tokens), 0)",
-    "output_tokens": "ifnull(sum(output_tokens), 0)",
-    "cost_usd": "sum(cost_usd)",
-    "cost_unknown": "count(*) - count(cost_usd)",
-    "first_time": "min(time)",
-    "last_time": "max(time)",
-}
-_SUMMED = f"{', '.join(_SUMS.values())} FROM answers"
-_FAILURE = "SELECT cause, message, status FROM failures WHERE key = ? ORDER BY id DESC LIMIT 1"
-_FAILED = "SELECT cause, count(*) FROM failures GROUP BY cause ORDER BY 2 DESC, 1"
+_SELECT_CALLS = f"SELECT id, key, {TEACHER}, texts, time, cost_usd, attempts, hedged FROM answers"  # noqa: S608
+_FAILURE = (
+    "SELECT cause, message, status FROM failures WHERE key = ? AND cause <> ? "
+    "ORDER BY id DESC LIMIT 1"
+)
 _EXPORTED = {
     "string": "id role endpoint model revision asked sampling schema text finish_reason reasoning "
     "tool_calls logprobs model_reported",
@@ -157,12 +153,21 @@ class Ledger:
     # --- recording
 
     async def record(
-        self, call: Call, answer: Answer, *, cost_usd: float | None, attempts: int, hedged: int = 0
+        self,
+        call: Call,
+        answer: Answer,
+        *,
+        cost_usd: float | None,
+        attempts: int,
+        hedged: int = 0,
+        most: Used | None = None,
     ) -> None:
         """Record an answer; it is on the disk when this returns. A call's first answer is kept.
 
-        Cancelling the wait does not undo it. `cost_usd` is None where it is unknown; `hedged` of
-        the `attempts` requests were sent while an earlier one was still in flight.
+        Cancelling the wait does not undo it. `cost_usd` is None where the price is unknown, and the
+        most it may be where the answer's tokens are; `hedged` of the `attempts` requests were sent
+        while an earlier one was still in flight. `most` is what all of them may have used, None
+        where that is what the answer counts.
 
         Raises:
             FolderError: It is not recorded; everything recorded before is kept.
@@ -170,16 +175,22 @@ class Ledger:
         call_values = [call.prompt, dict(call.sampling), call.schema, call.sample]
         facts = {name: value for name, value in vars(answer).items() if value != _DEFAULTS[name]}
         tokens = [countable(answer.input_tokens), countable(answer.output_tokens)]
-        row = [*tokens, cost_usd, attempts, hedged, packed(call.key, facts, call_values)]
+        texts = packed(call.key, facts, call_values)
+        row = [*tokens, cost_usd, *(most or (None, None)), attempts, hedged, texts]
         await self._enqueue(_ADD_ANSWER, call, row, answer)
 
-    async def record_failure(self, call: Call, failure: Failure, *, attempts: int) -> None:
+    async def record_failure(
+        self, call: Call, failure: Failure, *, attempts: int, most: Used | None = None
+    ) -> None:
         """Record that a call got no answer; this is history, which `get` does not read.
+
+        `most` is what its requests may have used, None for nothing.
 
         Raises:
             FolderError: It is not recorded; everything recorded before is kept.
         """
-        row = [utf8(failure.cause), utf8(str(failure)), failure.status, attempts]
+        why = [utf8(failure.cause), utf8(str(failure)), failure.status]
+        row = [*why, attempts, *(most or (None, None))]
         await self._enqueue(_ADD_FAILURE, call, row)
 
     def _enqueue(
@@ -265,7 +276,7 @@ class Ledger:
 
     def failure(self, key: bytes) -> Failure | None:
         """The last failure of the call with this key, for a build that sends no requests."""
-        rows = self._rows(_FAILURE, key)
+        rows = self._rows(_FAILURE, key, STOPPED)
         return Failure(rows[0][0], rows[0][1], status=rows[0][2]) if rows else None
 
     def answers(self, keys: Iterable[bytes]) -> Iterator[tuple[Call, Answer, float | None]]:
@@ -284,22 +295,13 @@ class Ledger:
             call, answer, (_, cost_usd, _, _) = self._read(rows[0])
             yield call, answer, cost_usd
 
-    def summary(self) -> dict[str, Any]:
-        """Totals of the recorded answers, overall and for each of `teachers`.
+    def used(self) -> list[tuple[dict[str, Any], Used, int]]:
+        """What requests may have used, by teacher: `ledger_sums.used`."""
+        return used(self._rows, self._teacher)
 
-        `calls`, `input_tokens` and `output_tokens`; `cost_usd` of the calls of known cost (None
-        without any) and `cost_unknown`, the number of other calls; `first_time` and `last_time` in
-        seconds since 1970 (None without calls). Each of `teachers` also has role, endpoint, model
-        and revision. `failures` are counted by cause, the most frequent first.
-        """
-        [whole] = self._rows(f"SELECT {_SUMMED}")
-        teachers = [
-            self._teacher(who) | dict(zip(_SUMS, sums, strict=True))
-            for who, *sums in self._rows(f"SELECT {_TEACHER}, {_SUMMED} GROUP BY teacher")
-        ]
-        teachers.sort(key=lambda one: [str(one[name]) for name in _TEACHER_FIELDS])
-        failures = dict(self._rows(_FAILED))
-        return dict(zip(_SUMS, whole, strict=True)) | {"teachers": teachers, "failures": failures}
+    def summary(self) -> dict[str, Any]:
+        """Totals of the recorded answers: `ledger_sums.summary`."""
+        return summary(self._rows, self._teacher)
 
     def export(self, path: Path) -> int:
         """Write all answers to one parquet file and return the number of its rows.
@@ -380,7 +382,7 @@ class Ledger:
         return Call(**fields_of_call), Answer(**answer), rest
 
     def _teacher(self, who: Any) -> dict[str, Any]:
-        return dict(zip(_TEACHER_FIELDS, unpacked(self._path, b"", who, values=1)[0], strict=True))
+        return dict(zip(TEACHER_FIELDS, unpacked(self._path, b"", who, values=1)[0], strict=True))
 
 
 @functools.lru_cache

@@ -14,7 +14,7 @@ from builders.errors import FolderError
 
 _APPLICATION = 0x706F7473  # "pots": distinguishes a ledger from any other SQLite file
 _VERSION = (
-    1  # one higher when an older potstill could not read what is written, even for a new field
+    2  # one higher when an older potstill could not read what is written, even for a new field
 )
 _BUSY_S = 10.0  # for which a writer waits for another's commit, which takes a few milliseconds
 _LARGE = 1024  # bytes above which compressing saves more than it costs
@@ -25,12 +25,16 @@ CREATE TABLE teachers (id INTEGER PRIMARY KEY, who BLOB NOT NULL UNIQUE);
 CREATE TABLE answers (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, teacher INTEGER NOT NULL, time REAL NOT NULL,
     input_tokens INTEGER, output_tokens INTEGER, cost_usd REAL,
+    most_tokens INTEGER, most_usd REAL,
     attempts INTEGER NOT NULL, hedged INTEGER NOT NULL, texts BLOB NOT NULL
 );
-CREATE INDEX answers_summed ON answers (teacher, time, input_tokens, output_tokens, cost_usd);
+CREATE INDEX answers_summed ON answers (
+    teacher, time, input_tokens, output_tokens, cost_usd, most_tokens, most_usd, attempts
+);
 CREATE TABLE failures (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL, teacher INTEGER NOT NULL, time REAL NOT NULL,
     cause TEXT NOT NULL, message TEXT NOT NULL, status INTEGER, attempts INTEGER NOT NULL,
+    most_tokens INTEGER, most_usd REAL,
     UNIQUE (key, time)
 );
 """

@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 from builders.engine import ledger as ledger_module
 from builders.engine.calls import Answer, Call, Failure
-from builders.engine.ledger import Ledger
+from builders.engine.ledger import STOPPED, Ledger
+from builders.engine.ledger_sums import Used
 from builders.errors import FolderError, InputError
 from tests.cases import each
 
@@ -306,14 +307,14 @@ def test_the_summary_adds_up(tmp_path: Path) -> None:
         for number, (role, cost_usd) in enumerate(
             [("writer", 0.5), ("writer", None), ("judge", 0.25), ("judge", 0.25), ("solver", None)]
         ):
-            given = answer(number, input_tokens=10 + number, output_tokens=None)
+            given = answer(number, input_tokens=10 + number, output_tokens=1)
             record(ledger, (call(number, role=role), given), cost_usd=cost_usd)
         fail(ledger, call(7), Failure("time-out", "late"))
         fail(ledger, call(8), Failure("http 500", "broke"))
         fail(ledger, call(8), Failure("http 500", "broke"))
         found = ledger.summary()
     assert (found["calls"], found["cost_usd"], found["cost_unknown"]) == (5, 1.0, 2)
-    assert (found["input_tokens"], found["output_tokens"]) == (60, 0)
+    assert (found["input_tokens"], found["output_tokens"]) == (60, 5)
     assert began <= found["first_time"] <= found["last_time"] <= time.time()
     assert list(found["failures"].items()) == [("http 500", 2), ("time-out", 1)]
     parts = {one["role"]: one for one in found["teachers"]}
@@ -323,6 +324,35 @@ def test_the_summary_adds_up(tmp_path: Path) -> None:
     for name in ("calls", "input_tokens", "output_tokens", "cost_unknown"):
         assert sum(one[name] for one in parts.values()) == found[name]
     assert json.loads(json.dumps(found)) == found
+
+
+def test_what_all_requests_may_have_used_is_summed_by_teacher(tmp_path: Path) -> None:
+    counted, uncounted = {"input_tokens": 10, "output_tokens": 5}, {"output_tokens": None}
+    with opened(tmp_path / "ledger.sqlite") as ledger:
+        record(ledger, (call(0), answer(0, **counted)), cost_usd=0.5)
+        record(ledger, (call(1), answer(1, **uncounted)), cost_usd=2.0, most=Used(90, 2.0))
+        # Two requests for one answer: the first is lost and may have cost as much again.
+        lost = {"attempts": 2, "most": Used(30, 1.0)}
+        record(ledger, (call(2), answer(2, **counted)), cost_usd=0.5, **lost)
+        record(ledger, (call(3, model="free"), answer(3, **counted)))
+        asyncio.run(
+            ledger.record_failure(call(4), Failure("time-out", "x"), attempts=3, most=Used(60, 4.0))
+        )
+        fail(ledger, call(5), Failure("http 400", "costs nothing"))
+        by_model = {who["model"]: (who["requests"], *rest) for who, *rest in ledger.used()}
+        assert by_model == {
+            "m": (10, Used(15 + 90 + 30 + 60, 0.5 + 2.0 + 1.0 + 4.0), 0),
+            "free": (1, Used(15, 0.0), 15),
+        }
+        found = ledger.summary()
+        assert (found["cost_usd"], found["at_most_usd"]) == (1.0, 7.5)
+        assert (found["uncounted"], found["unpriced"], found["cost_unknown"]) == (1, 1, 2)
+
+
+def test_the_stop_of_a_build_is_no_failure_of_a_call(tmp_path: Path) -> None:
+    with opened(tmp_path / "ledger.sqlite") as ledger:
+        fail(ledger, call(1), Failure(STOPPED, "cancelled"))
+        assert ledger.failure(call(1).key) is None
 
 
 def test_a_clock_that_is_set_back_changes_nothing(
@@ -589,8 +619,8 @@ def test_a_folder_a_missing_file_and_a_journal_alone_are_named(tmp_path: Path) -
 def test_a_newer_format_is_named(tmp_path: Path) -> None:
     path = filled(tmp_path / "ledger.sqlite", 1)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    assert "a ledger of format 2, this potstill reads format 1" in complaint(path)
+        connection.execute("PRAGMA user_version = 3")
+    assert "a ledger of format 3, this potstill reads format 2" in complaint(path)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.ledger import Ledger
 from builders.engine.ledger_format import create
+from builders.engine.ledger_sums import Used
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ledger.sql"
 
@@ -60,12 +61,13 @@ ANSWERS = (
     Answer(text="longer " * 300, finish_reason="stop", input_tokens=300, output_tokens=600),
 )
 COSTS = (None, 0.25, 0.5)
+MOST = (Used(4000, None), None, Used(1900, 0.75))
 FAILURE = Failure("http 500", "broke", status=500)
 
 
 @pytest.fixture
 def golden(tmp_path: Path) -> Path:
-    """The ledger that format 1 is defined by; it holds CALLS, ANSWERS, COSTS and FAILURE."""
+    """The ledger that format 2 is defined by; it holds CALLS, ANSWERS, COSTS and FAILURE."""
     path = tmp_path / "golden.sqlite"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(GOLDEN.read_text(encoding="utf-8"))
@@ -74,9 +76,9 @@ def golden(tmp_path: Path) -> Path:
 
 def record_all(path: Path) -> None:
     async def one_by_one(ledger: Ledger) -> None:
-        for call, answer, cost_usd in zip(CALLS, ANSWERS, COSTS, strict=True):
-            await ledger.record(call, answer, cost_usd=cost_usd, attempts=2, hedged=1)
-        await ledger.record_failure(CALLS[0], FAILURE, attempts=3)
+        for call, answer, cost_usd, most in zip(CALLS, ANSWERS, COSTS, MOST, strict=True):
+            await ledger.record(call, answer, cost_usd=cost_usd, attempts=2, hedged=1, most=most)
+        await ledger.record_failure(CALLS[0], FAILURE, attempts=3, most=Used(50, 0.125))
 
     with closing(Ledger.open(path)) as ledger:
         asyncio.run(one_by_one(ledger))
@@ -88,12 +90,14 @@ def contents(path: Path) -> dict[str, list[Any]]:
         return {
             "teachers": connection.execute("SELECT * FROM teachers").fetchall(),
             "answers": connection.execute(
-                "SELECT id, key, teacher, input_tokens, output_tokens, cost_usd, attempts, hedged, "
+                "SELECT id, key, teacher, input_tokens, output_tokens, cost_usd, most_tokens, "
+                "most_usd, attempts, hedged, "
                 "iif(length(texts) < 1024 AND key <> ?, texts, NULL) FROM answers",
                 [CALLS[2].key],
             ).fetchall(),
             "failures": connection.execute(
-                "SELECT id, key, teacher, cause, message, status, attempts FROM failures"
+                "SELECT id, key, teacher, cause, message, status, attempts, most_tokens, most_usd "
+                "FROM failures"
             ).fetchall(),
             "format": [
                 connection.execute(f"PRAGMA {name}").fetchone()

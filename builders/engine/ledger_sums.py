@@ -1,0 +1,80 @@
+"""What the calls in a ledger used: totals of tokens and USD, counted or at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+TEACHER = "(SELECT who FROM teachers WHERE teachers.id = teacher)"
+TEACHER_FIELDS = ("role", "endpoint", "model", "revision")
+_COUNTED = "input_tokens IS NOT NULL AND output_tokens IS NOT NULL"
+_SUMS = {
+    "calls": "count(*)",
+    "uncounted": f"count(*) FILTER (WHERE NOT ({_COUNTED}))",
+    "input_tokens": "ifnull(sum(input_tokens), 0)",
+    "output_tokens": "ifnull(sum(output_tokens), 0)",
+    "cost_usd": f"sum(cost_usd) FILTER (WHERE {_COUNTED})",
+    "cost_unknown": f"count(*) - count(cost_usd) FILTER (WHERE {_COUNTED})",
+    "unpriced": "count(*) - count(cost_usd)",
+    "at_most_usd": "ifnull(sum(ifnull(most_usd, cost_usd)), 0.0)",
+    "first_time": "min(time)",
+    "last_time": "max(time)",
+}
+_SUMMED = f"{', '.join(_SUMS.values())} FROM answers"
+_FAILED = "SELECT cause, count(*) FROM failures GROUP BY cause ORDER BY 2 DESC, 1"
+# What all requests of all calls may have used, by teacher, those without an answer included.
+_USED = f"""
+SELECT {TEACHER}, sum(attempts), sum(tokens), ifnull(sum(usd), 0.0),
+    ifnull(sum(tokens) FILTER (WHERE usd IS NULL), 0)
+FROM (
+    SELECT teacher, attempts, ifnull(most_tokens, input_tokens + output_tokens) AS tokens,
+        ifnull(most_usd, cost_usd) AS usd FROM answers
+    UNION ALL
+    SELECT teacher, attempts, ifnull(most_tokens, 0), iif(most_tokens, most_usd, 0.0) FROM failures
+) GROUP BY teacher
+"""  # noqa: S608
+
+
+class Used(NamedTuple):
+    """The most that requests may have used; `usd` is None where the price is unknown."""
+
+    tokens: float
+    usd: float | None
+
+
+Rows = Callable[[str], list[Any]]
+TeacherOf = Callable[[Any], dict[str, Any]]
+
+
+def used(rows: Rows, teacher: TeacherOf) -> list[tuple[dict[str, Any], Used, int]]:
+    """For each teacher, the most that all its requests may have used, with and without answers.
+
+    Role, endpoint, model and revision, with `requests`; the tokens of these, and the USD of those
+    of known price; the tokens of the others.
+    """
+    return [
+        (teacher(who) | {"requests": requests}, Used(tokens, usd), unpriced)
+        for who, requests, tokens, usd, unpriced in rows(_USED)
+    ]
+
+
+def summary(rows: Rows, teacher: TeacherOf) -> dict[str, Any]:
+    """Totals of the recorded answers, overall and for each of `teachers`.
+
+    `calls`, of them `uncounted` those without a count of tokens; `input_tokens` and `output_tokens`
+    as far as they were counted; `cost_usd` of the calls of known cost (None without any),
+    `cost_unknown`, the number of other calls, of them `unpriced` those of unknown price;
+    `at_most_usd`, what all requests of known price may have cost, also those without an answer;
+    `first_time` and `last_time` in seconds since 1970 (None without calls). Each of `teachers` also
+    has role, endpoint, model and revision. `failures` are counted by cause, the most frequent
+    first.
+    """
+    [whole] = rows(f"SELECT {_SUMMED}")
+    teachers = [
+        teacher(who) | dict(zip(_SUMS, sums, strict=True))
+        for who, *sums in rows(f"SELECT {TEACHER}, {_SUMMED} GROUP BY teacher")
+    ]
+    teachers.sort(key=lambda one: [str(one[name]) for name in TEACHER_FIELDS])
+    total = dict(zip(_SUMS, whole, strict=True))
+    total["at_most_usd"] += rows("SELECT ifnull(sum(most_usd), 0.0) FROM failures")[0][0]
+    return total | {"teachers": teachers, "failures": dict(rows(_FAILED))}

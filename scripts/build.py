@@ -132,10 +132,13 @@ def _source_flags(parser: Parser, flag: str) -> None:
         "--column", type=text, metavar="COLUMN", help="Read the prompts from this column."
     )
     source.add_argument(
-        "--split",
+        "--config",
         type=text,
-        metavar="SPLIT",
-        help="Read this split (default: train, or the only one).",
+        metavar="CONFIG",
+        help="Read this config of a dataset that has several (default: its default one).",
+    )
+    source.add_argument(
+        "--split", type=text, metavar="SPLIT", help="Read only this split (default: all splits)."
     )
     source.add_argument(
         "--revision",
@@ -306,6 +309,7 @@ def _build_spec(given: argparse.Namespace) -> BuildSpec:
         ),
         source=Source(
             place=given.source or named.seeds.source,
+            config=given.config,
             split=given.split,
             column=given.column,
             revision=given.revision,

@@ -62,7 +62,8 @@ def build(
     Args:
         recipe: A recipe, or its name for `load_recipe`.
         prompts: Another source of a recipe that starts from prompts: a file, a folder, a Hub
-            dataset such as `org/name`, another recipe's set, or a Source with a column or split.
+            dataset such as `org/name`, another recipe's set, or a Source with a column, config or
+            split.
         seeds: The same for a recipe that starts from seed tasks.
         license: The license of that source, by its id on the Hub.
         rows: How many rows to make, in the recipe's unit; None takes the recipe's own number.
@@ -180,7 +181,7 @@ def _source(
     return place
 
 
-_OF_A_SOURCE = ("split", "column", "revision")
+_OF_A_SOURCE = ("config", "split", "column", "revision")
 
 
 def _checked(name: str, given: Any, check: Callable[[Any], Value]) -> Value:

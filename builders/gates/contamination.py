@@ -20,7 +20,7 @@ from typing import Any
 from builders.errors import InputError
 from builders.recipe import Drop, normalised
 from builders.schema import Row
-from builders.sources.records import file_records
+from builders.sources.records import file_records, readable
 
 NGRAM_WORDS = 13
 _COLUMNS = (
@@ -106,7 +106,7 @@ def evaluation_items(files: Sequence[Path], ngram_words: int = NGRAM_WORDS) -> E
     items = EvaluationItems(ngram_words)
     for path in files:
         texts = 0
-        for place, (_, row) in enumerate(file_records(path, wrapped=True)):
+        for place, (_, row) in enumerate(readable(file_records(path))):
             for text in _questions(row):
                 items.add(path.name, place, text)
                 texts += 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from builders.errors import InputError
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Codes, Numbers, Texts
-from builders.sources.records import file_records
+from builders.sources.records import file_records, readable
 
 Row = Mapping[str, Any]
 _AS_WRITTEN = {
@@ -36,7 +36,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"there is no {path}; give a .jsonl, .json or .parquet file or a folder")
     if bad := [file.name for file in files if file.suffix not in (".jsonl", ".json", ".parquet")]:
         raise InputError(f"{bad[0]} is neither .jsonl, .json nor .parquet; convert it")
-    rows = [row for file in files for _, row in file_records(file)]
+    rows = [row for file in files for _, row in readable(file_records(file))]
     if not rows:
         raise InputError(f"{path.name} holds no row; expected one per judged pair")
     return rows

@@ -1,189 +1,333 @@
-"""Reads the records of a file, a folder or a Hub dataset, each with its place for an error.
+"""Reads the rows of files, each with its place, such as ("a.jsonl, line 3", {"prompt": ...}).
 
-The one reader of JSON Lines, JSON, CSV, Parquet and text; what a record means is the caller's
-business. Only strangers' files are read elsewhere: in the sandbox, under its limits.
+The one reader of JSON Lines, JSON, CSV, Parquet, Arrow and text, packed or not; what a row means is
+the caller's business. `source_records` (builders.sources.source) gives the rows of a file, a folder
+or a Hub dataset, with its split, config and revision: prompts, seed tasks, labelled pairs and sets
+to compare are all read through it. A row that is broken comes as `Unreadable`, so that the caller
+can count it and go on; `readable(...)` raises at the first one instead. Rows are read as they are
+asked for: only a whole JSON document is held in memory. Strangers' files are read elsewhere: in the
+sandbox, under its limits.
 """
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
 import json
+import lzma
 import re
-from collections.abc import Iterable, Iterator
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from builders.errors import InputError, shortened
-
-Records = Iterable[tuple[str, dict[str, Any]]]  # the place, such as "a.jsonl, line 3", and the row
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+from builders.sources.json_shapes import is_dialogue, lists_in
 
 
-def file_records(path: Path, *, wrapped: bool = False) -> Records:
-    """The records of a file, in the form that its suffix names; JSON Lines for an unknown one.
+class Unreadable(NamedTuple):
+    """In the place of a row that cannot be read: why, as a sentence without its subject."""
+
+    why: str
+
+
+Row = dict[str, Any]
+Records = Iterator[tuple[str, Row | Unreadable]]
+
+_LINES = (".jsonl", ".ndjson")
+_TABLES = {".parquet", ".arrow", ".feather"}
+_TEXTS = {".json", *_LINES, ".csv", ".tsv", ".tab", ".txt"}
+_PACKED = {".gz", ".bz2", ".xz", ".zst"}
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"(\xb5/\xfd": "zstd"}
+_SPACE = re.compile(r"\s*")
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # how bytes that are no text come out of the decoder
+
+
+def is_data_file(path: Path) -> bool:
+    """Whether a file's name has the suffix of a form that is read."""
+    return _suffix(path) in _TABLES | _TEXTS
+
+
+def file_records(path: Path, part: str | None = None) -> Records:
+    """The rows of a file, in the form that its suffix names; JSON Lines for an unknown one.
 
     Args:
-        path: A .jsonl, .json, .csv, .txt (a record per line, its text in `text`) or .parquet file.
-        wrapped: Whether a .json file may be an object too: the first list in it holds the records,
-            without one it is the only record.
+        path: A .jsonl, .json, .csv, .tsv, .txt (a row per line, in `text`), .parquet or .arrow
+            file; the texts also packed as .gz, .bz2, .xz or .zst. A text in place of a JSON object
+            is a row with `text`, a list of messages one with `messages`.
+        part: Which of several lists of rows in a JSON document is read, such as `train`; None
+            reads them all.
 
     Raises:
-        InputError: At once where the file cannot be opened; at the record that is broken.
+        InputError: At once where the file cannot be opened; in the iteration where the rest of it
+            cannot be read.
     """
     try:
-        path.open("rb").close()
+        with path.open("rb") as file:
+            head = file.read(6)
     except OSError as error:
         raise InputError(
             f"{path.name} cannot be read ({error.strerror}); name a file that you have the right "
             "to read"
         ) from None
-    if path.suffix == ".json":
-        return _json(path, wrapped=wrapped)
-    return {".parquet": _parquet, ".csv": _csv, ".txt": _text}.get(path.suffix, _json_lines)(path)
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
+    if head.startswith(b"PK\x03\x04"):
         raise InputError(
-            f"{path.name}, line {line}: not UTF-8 (byte 0x{error.object[error.start]:02x}); "
-            "save the file as UTF-8"
+            f"{path.name} is a zip archive or a spreadsheet; unpack it, or save it as .csv"
+        )
+    forms: dict[str, Callable[[Path], Records]] = {
+        **dict.fromkeys(_TABLES, _table),
+        **dict.fromkeys((".csv", ".tsv", ".tab"), _csv),
+        ".txt": _text,
+    }
+    form = forms.get(_suffix(path)) or (lambda path: _json(path, part))
+    return _whole_or_named(path, form)
+
+
+def readable(records: Iterable[tuple[str, Row | Unreadable]]) -> Iterator[tuple[str, Row]]:
+    """The same rows, where a broken one is an error.
+
+    Raises:
+        InputError: In the iteration, at the first row that cannot be read.
+    """
+    for place, row in records:
+        if isinstance(row, Unreadable):
+            raise InputError(f"{place}: {row.why}; fix it")
+        yield place, row
+
+
+def _suffix(path: Path) -> str:
+    """The suffix that names a file's form: that before `.gz` and the like."""
+    name = path.with_suffix("") if path.suffix.lower() in _PACKED else path
+    return name.suffix.lower()
+
+
+def _whole_or_named(path: Path, form: Callable[[Path], Records]) -> Records:
+    """The rows of a file; what keeps the rest of it from being read is one line with its name."""
+    import pyarrow as pa
+
+    try:
+        yield from form(path)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path.name}: not {error.encoding.upper()} ({error.reason}); save the file as UTF-8"
         ) from None
+    except (EOFError, zlib.error, lzma.LZMAError, pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        what = (
+            "a whole packed file"
+            if path.suffix.lower() in _PACKED
+            else f"a {_suffix(path)[1:]} file"
+        )
+        raise InputError(f"{path.name} is not {what} ({reason}); give another") from None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    # Only \n ends a line: U+2028 and the like may be inside a JSON string.
-    return enumerate(_content(path).split("\n"), 1)
+def _bytes(path: Path) -> Any:
+    """The bytes of a file, unpacked."""
+    with path.open("rb") as file:
+        head = file.read(6)
+    match next((how for magic, how in _MAGIC.items() if head.startswith(magic)), None):
+        case "gzip":
+            return gzip.open(path)
+        case "bz2":
+            return bz2.open(path)
+        case "xz":
+            return lzma.open(path)
+        case "zstd":
+            import pyarrow as pa
+
+            return pa.input_stream(str(path), compression="zstd")
+    return path.open("rb")
+
+
+def _lines(path: Path, newline: str = "\n") -> Iterator[str]:
+    r"""The lines of a text file, in UTF-8 or as its byte order mark names it.
+
+    Only \n ends a line: U+2028 and the like may be inside a JSON string.
+    """
+    with _bytes(path) as file:
+        encoding = json.detect_encoding(file.read(4))
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
+    with _bytes(path) as file, io.TextIOWrapper(file, encoding, errors, newline) as text:
+        yield from text
+
+
+def _not_utf_8(text: str) -> Unreadable | None:
+    if text.isascii() or not (found := _NOT_UTF_8.search(text)):
+        return None
+    return Unreadable(f"not UTF-8 (byte 0x{ord(found[0]) - 0xDC00:02x}); save the file as UTF-8")
 
 
 def _text(path: Path) -> Records:
-    lines = list(_lines(path))
-    if not lines[-1][1]:  # what follows the last line break is no line
-        lines.pop()
-    for number, line in lines:
-        yield f"{path.name}, line {number}", {"text": line}
+    for number, line in enumerate(_lines(path), 1):
+        yield f"{path.name}, line {number}", _not_utf_8(line) or {"text": line.rstrip("\r\n")}
 
 
-def _json_lines(path: Path) -> Records:
-    for number, line in _lines(path):
-        if line.strip():
-            row = _parsed(line, path, number, "one object per line; fix the line")
-            if not isinstance(row, dict):
-                raise InputError(
-                    f"{path.name}, line {number}: {shortened(row)} is not an object; fix the line"
-                )
-            yield f"{path.name}, line {number}", row
+# --- JSON
 
 
-def _json(path: Path, *, wrapped: bool) -> Records:
-    expected = "a list of objects; for one object per line name the file .jsonl"
-    rows = _parsed(_content(path), path, None, expected)
-    if wrapped and isinstance(rows, dict):
-        rows = next((value for value in rows.values() if isinstance(value, list)), [rows])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path.name} holds {shortened(rows)}, expected {expected}")
-    for number, row in enumerate(rows, 1):
-        yield f"{path.name}, row {number}", row
+def _json(path: Path, part: str | None) -> Records:
+    """The rows of a JSON document or of JSON Lines, whichever the content is."""
+    lines = ((number, line) for number, line in enumerate(_lines(path), 1) if line.strip())
+    if not (begin := [*islice(lines, 2)]):
+        return
+    first = _value(begin[0][1])
+    if isinstance(first, Unreadable) and not _not_utf_8(
+        begin[0][1]
+    ):  # not a line of JSON: a document over several lines?
+        values = _values(path)
+        if values is not None:
+            yield from _of_values(path, values, part)
+            return
+    elif len(begin) == 1 and not isinstance(first, Unreadable):
+        yield from _of_values(path, [first], part, begin[0][0])
+        return
+    for number, line in chain(begin, lines):
+        yield f"{path.name}, line {number}", _row(_value(line))
 
 
-def _parsed(text: str, path: Path, line: int | None, expected: str) -> Any:
-    """The value of a JSON text: that of one line of a file, or of a whole file (`line` is None)."""
+def _value(line: str) -> Any:
+    """The value of a line of JSON, or why there is none."""
+    if bad := _not_utf_8(line):
+        return bad
     try:
-        return json.loads(text)
+        return json.loads(line)
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path.name}, line {line or error.lineno}: not JSON ({error.msg} at column "
-            f"{error.colno}); expected {expected}"
-        ) from None
+        return Unreadable(f"not JSON ({error.msg} at column {error.colno})")
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 1,000 brackets
-        where = f", line {line}" if line else ""
-        raise InputError(f"{path.name}{where}: {error}; expected {expected}") from None
+        return Unreadable(f"not JSON ({error})")
+
+
+def _values(path: Path) -> list[Any] | None:
+    """The values of a file that is JSON as a whole, mostly one; None where it may be JSON Lines.
+
+    Raises:
+        InputError: It is not JSON, and its suffix is .json.
+    """
+    text, values, at = "".join(_lines(path)), [], 0
+    decoder = json.JSONDecoder()
+    try:
+        while (at := _SPACE.match(text, at).end()) < len(text):  # type: ignore[union-attr]
+            value, at = decoder.raw_decode(text, at)
+            values.append(value)
+    except (ValueError, RecursionError) as error:
+        if _suffix(path) != ".json":
+            return None
+        where, why = "", str(error)
+        if isinstance(error, json.JSONDecodeError):
+            where, why = f", line {error.lineno}", f"{error.msg} at column {error.colno}"
+        raise InputError(
+            f"{path.name}{where}: not JSON ({why}); expected a list of objects, or one object "
+            "per line"
+        ) from None
+    return values
+
+
+def _of_values(path: Path, values: list[Any], part: str | None, line: int = 0) -> Records:
+    """The rows of a whole document, or of several objects one after the other.
+
+    `line` is that of a document of one line, which may be the only row of a file of lines.
+    """
+    of_lines = line > 0 and _suffix(path) != ".json"
+    lists = lists_in(values[0], part, of_lines=of_lines) if len(values) == 1 else {"": values}
+    if isinstance(lists, str):
+        raise InputError(f"{path.name} {lists}")
+    if lists is None:
+        where = f"line {line}" if of_lines else "row 1"
+        yield f"{path.name}, {where}", _row(values[0])
+        return
+    for name, rows in lists.items():
+        for number, row in enumerate(rows, 1):
+            yield f"{path.name}, {name}{name and ', '}row {number}", _row(row)
+
+
+def _row(value: Any) -> Row | Unreadable:
+    """A row from the JSON value in its place."""
+    if isinstance(value, dict | Unreadable):
+        return value
+    if isinstance(value, str):
+        return {"text": value}
+    if is_dialogue(value):
+        return {"messages": value}
+    return Unreadable(f"{shortened(value)} is not an object")
+
+
+# --- tables
 
 
 def _csv(path: Path) -> Records:
-    reader = csv.DictReader(io.StringIO(_content(path), newline=""))
-    try:
-        for number, row in enumerate(reader, 1):
+    """The rows of a file of separated values; its header decides which character separates them."""
+    csv.field_size_limit(sys.maxsize)
+    lines = _lines(path, newline="")
+    blank, header = 0, ""
+    for header in lines:
+        if header.strip():
+            break
+        blank += 1
+    given = re.fullmatch(r"sep=(.)\s*", header)  # a line for a spreadsheet
+    if given:
+        blank, header = blank + 1, next(lines, "")
+    usual = "\t,;|" if _suffix(path) in (".tsv", ".tab") else ",;\t|"
+    delimiter = given[1] if given else max(usual, key=lambda one: _fields(header, one))
+    reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
+    columns: list[str] | None = None
+    while True:
+        place = f"{path.name}, line {blank + reader.line_num + 1}"
+        try:
+            values = next(reader, None)
+        except csv.Error as error:
+            if "unexpected end" in str(error):  # all rows after it are in that field
+                raise InputError(
+                    f"{place}: a field begins with a quote that is never closed; close it"
+                ) from None
+            yield place, Unreadable(f"not CSV ({error}); a quote in a quoted text is doubled")
+            continue
+        if values is None:
+            return
+        if columns is None:
+            columns = values
+        elif values:
+            yield place, _csv_row(columns, values)
+
+
+def _fields(header: str, delimiter: str) -> int:
+    return len(next(csv.reader([header], delimiter=delimiter), []))
+
+
+def _csv_row(columns: list[str], values: list[str]) -> Row | Unreadable:
+    if len(values) > len(columns):
+        return Unreadable(
+            f"{len(values)} fields, the header has {len(columns)}; quote a text that holds the "
+            "separator"
+        )
+    bad = next(filter(None, map(_not_utf_8, values)), None)
+    return bad or dict(zip_longest(columns, values))
+
+
+def _table(path: Path) -> Records:
+    """The rows of a Parquet or Arrow file."""
+    number = 0
+    for batch in _batches(path):
+        for row in batch.to_pylist():
+            number += 1
             yield f"{path.name}, row {number}", row
-    except csv.Error as error:
-        raise InputError(
-            f"{path.name}, line {reader.line_num + 1}: not CSV ({error}); fix the line, or give "
-            "the file as .jsonl or .parquet"
-        ) from None
 
 
-def _parquet(path: Path) -> Records:
+def _batches(path: Path) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number = 0
-    try:
+    if _suffix(path) == ".parquet":
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path.name}, row {number}", row
-    except (pa.ArrowException, OSError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"{path.name} is not a parquet file ({first}); give another") from None
-
-
-def dataset_records(place: str, split: str | None, revision: str | None) -> tuple[Records, str]:
-    """The records of a folder or a Hub dataset, as `load_dataset` reads it, and their revision.
-
-    The split is `train`, else the first one, unless another is named. The revision of a Hub dataset
-    is the commit that was read, that of a folder is "main".
-
-    Raises:
-        InputError: It cannot be loaded, or has no such split.
-    """
-    import datasets
-
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it raises what matters
-    # No server but the Hub receives the name: neither its viewer nor what counts downloads.
-    datasets.config.USE_PARQUET_EXPORT = False
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
-    try:
-        splits = datasets.get_dataset_split_names(place, revision=revision)
-        split = split or ("train" if "train" in splits else splits[0])
-        if split not in splits:
-            raise InputError(
-                f"{place!r} has no split {split!r}; there are {', '.join(splits)}; "
-                "name one with --split"
-            )
-        rows = datasets.load_dataset(place, revision=revision, split=split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        if reason.endswith("corresponds to no data!"):  # how `datasets` reports a split of 0 rows
-            return [], revision or "main"
-        raise InputError(
-            f"{place!r} could not be loaded: {reason}; check the name, the revision, "
-            "the connection and the token"
-        ) from None
-    records = ((f"{place}, split {split}, row {n}", row) for n, row in enumerate(rows, 1))
-    return records, "main" if Path(place).is_dir() else _commit(rows, place, revision)
-
-
-def _commit(rows: Any, place: str, revision: str | None) -> str:
-    """The commit at which `datasets` read from a Hub, from the name of the cache folder it used.
-
-    The Hub knows where a branch is now, not what was read: when it cannot be reached `datasets`
-    takes the newest commit in its cache, even where another revision was named.
-    """
-    commits = {Path(file["filename"]).parent.name for file in rows.cache_files}
-    commit = commits.pop() if len(commits) == 1 else ""
-    if not _COMMIT.fullmatch(commit):
-        raise InputError(
-            f"{place!r}: `datasets` does not report which commit it read; download the file and "
-            "give its path"
-        )
-    if _COMMIT.fullmatch(revision or "") and commit != revision:
-        raise InputError(
-            f"{place!r} at {revision} could not be reached, only {commit} is in the cache; check "
-            "the connection, or name that one"
-        )
-    return commit
+            yield from file.iter_batches()
+    else:
+        with pa.memory_map(str(path)) as source:
+            try:
+                file = pa.ipc.open_file(source)
+            except pa.ArrowInvalid:  # as `datasets` writes it
+                yield from pa.ipc.open_stream(source)
+            else:
+                yield from map(file.get_batch, range(file.num_record_batches))

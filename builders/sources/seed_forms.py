@@ -13,6 +13,7 @@ from typing import Any
 from builders.errors import InputError, shortened
 from builders.recipe import Raw, row_id
 from builders.schema import user
+from builders.sources.records import readable
 from builders.sources.source import LoadedSource, Source, source_records
 
 PROMPT_COLUMNS = ("prompt", "messages", "conversations", "instruction", "question", "text")
@@ -30,7 +31,7 @@ def read_tasks(source: Source) -> LoadedSource:
     rows, revision = source_records(source)
     tasks: list[Raw] = []
     seen: dict[str, str] = {}
-    for where, row in rows:
+    for where, row in readable(rows):
         task = _task(where, row)
         if task["id"] in seen:
             raise InputError(
@@ -84,7 +85,7 @@ def read_prompts(source: Source, keeps: Sequence[str] = ()) -> LoadedSource:
     prompts: dict[str, Raw] = {}
     left_out: Counter[str] = Counter()
     column = source.column
-    for where, row in rows:
+    for where, row in readable(rows):
         column = column or next((name for name in PROMPT_COLUMNS if name in row), None)
         if column is None or column not in row:
             raise InputError(

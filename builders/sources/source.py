@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from builders.errors import InputError
 from builders.recipe import Raw
-from builders.sources.records import Records, dataset_records, file_records
+from builders.sources.folders import files_of, folder_records, hub_records
+from builders.sources.records import Records, file_records
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -37,9 +38,17 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What to read: a file, a folder or a Hub id; split, column and revision where it has them."""
+    """What to read: a file, a folder or a Hub id.
+
+    Attributes:
+        config: Of a folder or a Hub dataset with several configs.
+        split: None reads all splits.
+        column: The column with the prompts; A+B joins the texts of two. None finds the usual ones.
+        revision: Of a Hub dataset.
+    """
 
     place: str
+    config: str | None = None
     split: str | None = None
     column: str | None = None
     revision: str | None = None
@@ -54,20 +63,33 @@ class LoadedSource(NamedTuple):
 
 
 def source_records(source: Source) -> tuple[Records, str]:
-    """The records of a source, each with its place, and the source's revision.
+    """The rows of a source, each with its place, and the source's revision.
+
+    The revision of a file is its sha256, that of a folder the sha256 of those of its files, that of
+    a Hub dataset the commit that was read.
 
     Raises:
-        InputError: There is no such place, or it cannot be read; a broken record raises when the
-            iteration comes to it.
+        InputError: There is no such place, or it cannot be read; where only a part of it cannot,
+            in the iteration.
     """
     path = Path(source.place)
     if path.is_file():
-        records = file_records(path)
-        with path.open("rb") as file:
-            return records, "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-    if path.is_dir() or (_HUB_ID.fullmatch(source.place) and not path.suffix):
-        return dataset_records(source.place, source.split, source.revision)
+        if source.config:
+            raise InputError(f"{path.name} is a file, which has no configs; leave out --config")
+        return file_records(path, source.split), f"sha256:{_sha256(path)}"
+    if path.is_dir():
+        files = files_of(path, source.config, source.split)
+        digests = "".join(f"{name} {_sha256(path / name)}\n" for name in files)
+        revision = hashlib.sha256(digests.encode("utf-8", "surrogateescape")).hexdigest()
+        return folder_records(path, files), f"sha256:{revision}"
+    if _HUB_ID.fullmatch(source.place) and not path.suffix:
+        return hub_records(source.place, source.config, source.split, source.revision)
     raise InputError(
-        f"there is no file {source.place!r}; give a .jsonl, .json, .csv, .txt or .parquet file, "
-        "a folder that load_dataset reads, or a Hub dataset as org/name"
+        f"there is no file {source.place!r}; give a .jsonl, .json, .csv, .tsv, .txt or .parquet "
+        "file, a folder of them, or a Hub dataset as org/name"
     )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

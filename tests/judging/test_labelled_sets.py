@@ -157,9 +157,9 @@ def test_a_faulty_column_list_is_refused_with_its_form(text: str) -> None:
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"id": 1}\n{"id"', "line 2: not JSON"),
-        ("a.jsonl", b"[1]\n", r"line 1: \[1\] is not an object"),
-        ("a.jsonl", b"\xff\xfe", "line 1: not UTF-8"),
-        ("a.json", b"{}", "expected a list of objects"),
+        ("a.jsonl", b'{"id": 1}\n[1]\n', r"line 2: \[1\] is not an object"),
+        ("a.jsonl", b"\xff\xfd", "line 1: not UTF-8"),
+        ("a.json", b"[1]", "row 1: 1 is not an object"),
         ("a.json", b"[", "not JSON"),
         ("a.parquet", b"PAR1", "is not a parquet file"),
         ("a.csv", b"id", "neither .jsonl, .json nor .parquet"),

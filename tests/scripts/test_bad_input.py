@@ -124,22 +124,22 @@ BAD_SEEDS: dict[str, tuple[bytes, str, str]] = {
     "a line that does not parse": (
         lines(GOOD_TASK) + b'\n{"instruction": "Name\n',
         "seeds.jsonl, line 3: not JSON",
-        "fix the line",
+        "fix it",
     ),
     "a line with a number of 5,000 digits": (
         lines(GOOD_TASK) + b"9" * 5000 + b"\n",
         "seeds.jsonl, line 2",
-        "fix the line",
+        "fix it",
     ),
     "a line nested 100,000 deep": (
         b"[" * 100_000 + b"\n",
         "seeds.jsonl, line 1",
-        "fix the line",
+        "fix it",
     ),
     "a line that is no object": (
         lines(GOOD_TASK, ["a"]),
         "line 2: ['a'] is not an object",
-        "fix the line",
+        "fix it",
     ),
     "a missing field": (
         lines(GOOD_TASK, without("instances")),
@@ -262,8 +262,9 @@ def test_a_set_that_datasets_cannot_read_is_refused_with_the_reason(
 ) -> None:
     nothing = pa.array([], type=pa.string())
     parquet(tmp_path / "set" / "train.parquet", {"prompt": nothing})  # a row group of no rows
+    (tmp_path / "set" / "README.md").write_text("---\nconfigs: 7\n---\n")
     message = refusal(*completions(tmp_path / "set", tmp_path))
-    assert "set' could not be loaded: BatchSize must be greater than 0, got 0" in message
+    assert "'set' could not be loaded: " in message and "check the name" in message
 
 
 def test_a_missing_split_is_refused_and_the_splits_are_listed(
@@ -283,8 +284,11 @@ def test_a_file_of_blank_prompts_is_refused(tmp_path: Path, refusal: Refusal) ->
 BAD_FILES = {
     "set.parquet": (b"PAR1 this is none", "is not a parquet file"),
     "set.json": (b'[{"prompt": "Why?"}, {"prompt":\n', "set.json, line 2: not JSON"),
-    "rows.json": (b'{"prompt": "Why?"}', "expected a list of objects"),
-    "set.csv": (b"prompt\n" + b"x" * 200_000 + b"\n", "set.csv"),
+    "rows.json": (b"[7]", "rows.json, row 1: 7 is not an object"),
+    "set.csv": (
+        b'prompt\n"' + b"x" * 200_000 + b"\n",
+        "set.csv, line 2: a field begins",
+    ),
 }
 
 
@@ -299,7 +303,7 @@ def test_a_broken_file_of_prompts_is_named(name: str, tmp_path: Path, refusal: R
 def test_a_folder_without_data_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     (tmp_path / "nothing").mkdir()
     message = refusal(*completions(tmp_path / "nothing", tmp_path))
-    assert "nothing' could not be loaded" in message
+    assert "nothing holds no .jsonl, " in message
 
 
 # --- the teacher

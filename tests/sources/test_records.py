@@ -1,8 +1,12 @@
 """Every form of file is read into records, and what is wrong in one is named with its place."""
 
+import bz2
 import csv
+import gzip
 import json
+import lzma
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.errors import InputError
-from builders.sources.records import file_records
+from builders.sources.records import Unreadable, file_records, readable
+from tests.cases import each
 
 TEXTS = ["Name a fruit.", "Why is the sky blue?\nBe brief.", 'Say "oui, non" in English.']
 
 
-def rows(path: Path, **how: Any) -> list[dict[str, Any]]:
-    return [row for _, row in file_records(path, **how)]
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [row for _, row in readable(file_records(path))]
 
 
 def written(path: Path, content: str | bytes) -> Path:
@@ -48,11 +53,13 @@ def test_the_same_rows_come_from_every_form_of_file_each_with_its_place(tmp_path
         table.writeheader()
         table.writerows(given)
     pq.write_table(pa.Table.from_pylist(given), tmp_path / "a.parquet", row_group_size=2)
-    words = {"jsonl": "line", "ndjson": "line", "json": "row", "csv": "row", "parquet": "row"}
+    words = {"jsonl": "line", "ndjson": "line", "json": "row", "parquet": "row"}
     for suffix, word in words.items():
         places = [f"a.{suffix}, {word} {number}" for number in (1, 2, 3)]
         found = list(file_records(tmp_path / f"a.{suffix}"))
         assert found == list(zip(places, given, strict=True))
+    places = [f"a.csv, line {number}" for number in (2, 3, 5)]  # the header, and a text of 2 lines
+    assert list(file_records(tmp_path / "a.csv")) == list(zip(places, given, strict=True))
 
 
 def test_each_line_of_a_text_file_is_a_record(tmp_path: Path) -> None:
@@ -84,29 +91,186 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column_or_text(tmp_path: Pat
         assert rows(path) == [{"text": "Hi"}], suffix
 
 
-def test_a_json_object_holds_its_records_in_its_first_list_only_where_that_is_expected(
-    tmp_path: Path,
+ROWS = [{"x": "a"}, {"x": "b"}]
+DOCUMENTS: dict[str, Any] = {
+    "a list": ROWS,
+    "an object around a list": {"version": "1.0", "data": ROWS, "more": [2]},
+    "a list of any name": {"things": ROWS, "number": 2},
+    "objects inside an object": {"data": {"rows": ROWS}},
+    "the Hub's viewer": {
+        "features": [{"name": "x"}],
+        "rows": [{"row_idx": place, "row": row} for place, row in enumerate(ROWS)],
+    },
+    "splits": {"train": ROWS[:1], "test": ROWS[1:]},
+    "columns": {"x": ["a", "b"], "y": [1, 2]},
+    "pandas, by column": {"x": {"0": "a", "1": "b"}, "y": {"0": 1, "1": 2}},
+    "pandas, by row": {"first": ROWS[0], "second": ROWS[1]},
+    "pandas, split": {"columns": ["x"], "index": [0, 1], "data": [["a"], ["b"]]},
+}
+
+
+@each(
+    ("name", "document"), [(n, document) for n in ("a.json", "a.jsonl") for document in DOCUMENTS]
+)
+def test_the_rows_of_a_document_are_found_in_the_usual_shapes(
+    name: str, document: str, tmp_path: Path
 ) -> None:
-    path = written(tmp_path / "a.json", '{"version": 1, "data": [{"x": "a"}], "more": [2]}')
-    assert rows(path, wrapped=True) == [{"x": "a"}]
-    with pytest.raises(InputError, match="expected a list of objects"):
+    for indent in (None, 1):
+        path = written(tmp_path / name, json.dumps(DOCUMENTS[document], indent=indent))
+        assert [row["x"] for row in rows(path)] == ["a", "b"]
+
+
+TURNS = [{"role": "user", "content": "a"}]
+AS_ROWS: list[tuple[str, Any, list[Any]]] = [
+    ("a.json", ["a", "b"], [{"text": "a"}, {"text": "b"}]),
+    ("a.json", {"prompts": ["a", "b"]}, [{"text": "a"}, {"text": "b"}]),
+    ("a.json", TURNS, [{"messages": TURNS}]),
+    ("a.json", [TURNS], [{"messages": TURNS}]),
+    ("a.json", {"messages": TURNS}, [{"messages": TURNS}]),
+    ("a.jsonl", {"messages": TURNS}, [{"messages": TURNS}]),
+    ("a.jsonl", {"prompt": "a", "data": [{"x": 1}]}, [{"prompt": "a", "data": [{"x": 1}]}]),
+    ("a.jsonl", {"x": "a", "notes": [{"y": 1}]}, [{"x": "a", "notes": [{"y": 1}]}]),
+    ("a.json", [], []),
+]  # fmt: skip
+
+
+@each(("name", "document", "expected"), AS_ROWS)
+def test_a_text_or_a_dialogue_in_the_place_of_a_row_is_one(
+    name: str, document: Any, expected: list[Any], tmp_path: Path
+) -> None:
+    assert rows(written(tmp_path / name, json.dumps(document))) == expected
+
+
+def test_one_list_of_several_can_be_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.json", json.dumps({"easy": ROWS[:1], "hard": ROWS[1:]}))
+    assert [row for _, row in file_records(path, "hard")] == ROWS[1:]
+    with pytest.raises(InputError, match=r"several lists of rows; there are easy, hard; name one"):
         rows(path)
-    assert rows(written(tmp_path / "b.json", '{"x": "a"}'), wrapped=True) == [{"x": "a"}]
+    with pytest.raises(InputError, match=r"a\.json has no 'odd'; there are easy, hard; name one"):
+        list(file_records(path, "odd"))
 
 
+def test_the_content_decides_where_the_suffix_is_wrong(tmp_path: Path) -> None:
+    pretty = "".join(json.dumps(row, indent=2) + "\n" for row in ROWS)
+    for name, content in (
+        ("lines.json", lines(*ROWS)),
+        ("list.jsonl", json.dumps(ROWS)),
+        ("list_of_lines.jsonl", "[\n" + ",\n".join(map(json.dumps, ROWS)) + "\n]\n"),
+        ("one_after_the_other.json", pretty),
+        ("one_after_the_other.jsonl", pretty),
+        ("no_suffix", lines(*ROWS)),
+        ("LINES.JSONL", lines(*ROWS)),
+    ):
+        assert rows(written(tmp_path / name, content)) == ROWS, name
+    assert rows(written(tmp_path / "a.jsonl", lines("a", "b"))) == [{"text": "a"}, {"text": "b"}]
+
+
+def test_packed_files_are_read_as_they_are_unpacked(tmp_path: Path) -> None:
+    with pa.CompressedOutputStream(str(tmp_path / "zst"), "zstd") as file:
+        file.write(b"text\nHi\n")
+    packed = {
+        "gz": gzip.compress,
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+        "zst": lambda _: (tmp_path / "zst").read_bytes(),
+    }
+    for suffix, pack in packed.items():
+        path = written(tmp_path / f"a.csv.{suffix}", pack(b"text\nHi\n"))
+        assert list(file_records(path)) == [(f"a.csv.{suffix}, line 2", {"text": "Hi"})]
+    assert rows(written(tmp_path / "a.jsonl.gz", gzip.compress(lines(*ROWS).encode()))) == ROWS
+    assert rows(written(tmp_path / "packed.jsonl", gzip.compress(lines(*ROWS).encode()))) == ROWS
+
+
+def test_utf_16_is_read_where_a_mark_or_its_zeros_tell_it(tmp_path: Path) -> None:
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        for name, content in (("a.jsonl", '{"text": "hé"}\n'), ("a.csv", "text\r\nhé\r\n")):
+            path = written(tmp_path / name, content.encode(encoding))
+            assert rows(path) == [{"text": "hé"}], (encoding, name)
+
+
+TABLES: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
+    "semicolons": ("a.csv", "nr;x\n1;a, b\n", [{"nr": "1", "x": "a, b"}]),
+    "tabs": ("a.csv", "nr\tx\n1\ta, b\n", [{"nr": "1", "x": "a, b"}]),
+    "bars": ("a.csv", "nr|x\n1|a, b\n", [{"nr": "1", "x": "a, b"}]),
+    "tsv": ("a.tsv", 'nr\tx\n1\t"a\tb"\n', [{"nr": "1", "x": "a\tb"}]),
+    "one column": ("a.csv", 'x\n"a, b"\nc;d\n', [{"x": "a, b"}, {"x": "c;d"}]),
+    "a spreadsheet's line": ("a.csv", "sep=;\nnr;x\n1;a\n", [{"nr": "1", "x": "a"}]),
+    "commas and semicolons": ("a.csv", "nr,x\n1,a;b\n", [{"nr": "1", "x": "a;b"}]),
+    "blank lines": ("a.csv", "\nx,y\n\n1,2\n\n", [{"x": "1", "y": "2"}]),
+    "a short row": ("a.csv", "x,y\n1\n", [{"x": "1", "y": None}]),
+    "a long field": ("a.csv", f"x\n{'long ' * 60_000}\n", [{"x": "long " * 60_000}]),
+    "other line ends": ("a.csv", 'x,y\r\n1,"a\r\nb"\r\n', [{"x": "1", "y": "a\r\nb"}]),
+}
+
+
+@each(("name", "content", "expected"), TABLES)
+def test_separated_values_are_read_however_they_are_separated(
+    name: str, content: str, expected: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    assert rows(written(tmp_path / name, content)) == expected
+
+
+def test_the_tables_of_arrow_are_read_in_both_of_its_forms(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    for name, writer in (("a.feather", pa.ipc.new_file), ("a.arrow", pa.ipc.new_stream)):
+        with writer(str(tmp_path / name), table.schema) as file:
+            file.write_table(table, max_chunksize=1)
+        assert [*file_records(tmp_path / name)] == [
+            (f"{name}, row {place}", row) for place, row in enumerate(ROWS, 1)
+        ]
+
+
+def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
+    content = lines(*({"x": "a" * 1000} for _ in range(20_000)))
+    for name, data in (("a.jsonl", content), ("a.csv", content), ("a.txt", content)):
+        path = written(tmp_path / name, data)
+        tracemalloc.start()
+        assert sum(1 for _ in file_records(path)) > 19_000
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < len(content) / 10, name
+
+
+# Rows that are broken cost themselves only.
+BROKEN_ROWS = [
+    ("a.jsonl", b'{"x": "a"}\n{"x": \n{"x": "b"}\n', "line 2", r"not JSON \(.* at column"),
+    ("a.jsonl", b'{"x": \n{"x": "a"}\n{"x": "b"}\n', "line 1", r"not JSON \(.* at column"),
+    ("a.json", b'{"x": "a"}\n{"x": "b"}\n{"x"', "line 3", r"not JSON"),
+    ("a.jsonl", b'{"x": "a"}\n["b"]\n{"x": "b"}\n', "line 2", r"\['b'\] is not an object"),
+    ("a.json", b'[{"x": "a"}, 7, {"x": "b"}]', "row 2", r"7 is not an object"),
+    ("a.jsonl", b'{"x": "a"}\n{"x": ' + b"9" * 5000 + b'}\n{"x": "b"}', "line 2", "Exceeds the l"),
+    ("a.jsonl", b'{"x": "a"}\n' + b"[" * 100_000 + b'\n{"x": "b"}', "line 2", "maximum recursion"),
+    ("a.jsonl", b'{"x": "a"}\n\n{"x": "\xe9"}\n{"x": "b"}', "line 3", r"UTF-8 \(byte 0xe9\)"),
+    ("a.jsonl", b'\xef\xbb\xbf{"x": "\xff"}\n{"x": "a"}\n{"x": "b"}', "line 1", "byte 0xff"),
+    ("a.csv", b"x,y\na,1\n\xe9,1\nb,1\n", "line 3", r"UTF-8 \(byte 0xe9\)"),
+    ("a.csv", b"x\na\nc, d\nb\n", "line 3", r"2 fields, the header has 1; quote a text"),
+    ("a.csv", b'x,y\na,1\n"c" d,1\nb,1\n', "line 3", r"not CSV \(',' expected after"),
+]  # fmt: skip
+
+
+@each(("name", "content", "place", "why"), BROKEN_ROWS)
+def test_a_broken_row_is_named_and_the_others_are_read(
+    name: str, content: bytes, place: str, why: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path / name, content)
+    found = [*file_records(path)]
+    broken = [(where, row.why) for where, row in found if isinstance(row, Unreadable)]
+    assert [row["x"] for _, row in found if isinstance(row, dict)] == ["a", "b"]
+    assert [where for where, _ in broken] == [f"{name}, {place}"]
+    assert re.search(why, broken[0][1]) and len(broken[0][1]) < 200
+    assert re.search(rf"{name}, {place}: .*; fix it", refusal(path))
+
+
+CUT = gzip.compress(b'{"x": "a"}\n' * 1000)[:-20]
 BROKEN = [
-    ("a.jsonl", b'{"x": "a"}\n{"x": \n', r"a\.jsonl, line 2: not JSON \(.*column"),
-    ("a.jsonl", b'{"x": "a"}\n["b"]\n', r"a\.jsonl, line 2: \['b'\] is not an object"),
-    ("a.jsonl", b'\n{"x": ' + b"9" * 5000 + b"}", r"a\.jsonl, line 2: Exceeds the limit"),
-    ("a.jsonl", b"[" * 100_000, r"a\.jsonl, line 1: maximum recursion"),
-    ("a.jsonl", b'{"x": "a"}\n\n{"x": "\xe9"}\n', r"line 3: not UTF-8 \(byte 0xe9\)"),
-    ("a.jsonl", b'\xef\xbb\xbf{"x": "a"}\n\xff\n', r"line 2: not UTF-8 \(byte 0xff\)"),
-    ("a.json", b'[{"x": "a"},\n oops]', r"a\.json, line 2: not JSON .* name the file \.jsonl"),
-    ("a.json", b"[" * 100_000, r"a\.json: maximum recursion .*; expected a list of objects"),
-    ("a.json", b'{"x": "a"}', r"a\.json holds \{'x': 'a'\}, expected a list of objects"),
-    ("a.json", b"[1]", r"a\.json holds \[1\], expected a list of objects"),
-    ("a.csv", b'x\n"' + b"x" * 140_000 + b'"\n', r"a\.csv, line 2: not CSV \(field larger"),
-    ("a.parquet", b"PAR1 is not enough", r"a\.parquet is not a parquet file \(.+\); give another"),
+    ("a.json", b'[{"x": "a"},\n oops]', r"a\.json, line 2: not JSON .* or one object per line"),
+    ("a.json", b"[[" * 50_000, r"a\.json: not JSON \(maximum recursion .*list of objects"),
+    ("a.csv", b'x\na\n"b\nc\n', r"a\.csv, line 3: a field begins with a quote .* never closed"),
+    ("a.jsonl.gz", CUT, r"a\.jsonl\.gz is not a whole packed file \(.*end-of-stream.*\); give an"),
+    ("a.csv", b"PK\x03\x04abc", r"a\.csv is a zip archive or a spreadsheet; unpack it, or"),
+    ("a.jsonl", '{"x": 1}'.encode("utf-16") + b"\x00", r"a\.jsonl: not UTF-16.*save .* UTF-8"),
+    ("a.parquet", b"PAR1 not enough", r"a\.parquet is not a parquet file \(.+\); give another"),
+    ("a.arrow", b"no arrow at all", r"a\.arrow is not a arrow file \(.+\); give another"),
 ]  # fmt: skip
 
 

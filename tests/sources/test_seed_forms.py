@@ -109,7 +109,7 @@ BAD_PROMPTS = [
     ("a.jsonl", b'{"prompt": null}\n', r"0 prompts left"),
     ("a.jsonl", b"", r"a\.jsonl: 0 prompts left; expected at least one row"),
     ("a.jsonl", b'{"prompt": " "}\n', r"a\.jsonl: 0 prompts left"),
-    ("a.csv", b"foo,bar\n1,2\n", r"a\.csv, row 1: no column with prompts; there are foo, bar"),
+    ("a.csv", b"foo,bar\n1,2\n", r"a\.csv, line 2: no column with prompts; there are foo, bar"),
     ("a.csv", b"prompt\n", r"a\.csv: 0 prompts left"),
     ("a.txt", b"\n \n", r"a\.txt: 0 prompts left"),
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from builders.errors import InputError
+from builders.sources.records import readable
 from builders.sources.source import Source, source_records
 
 
@@ -16,7 +17,7 @@ def lines(*prompts: str) -> str:
 
 
 def prompts(source: Source) -> list[str]:
-    return [row["prompt"] for _, row in source_records(source)[0]]
+    return [row["prompt"] for _, row in readable(source_records(source)[0])]
 
 
 def test_the_revision_of_a_file_is_its_sha256(tmp_path: Path) -> None:
@@ -27,24 +28,84 @@ def test_the_revision_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     assert revision == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_folder_is_read_as_load_dataset_reads_it_from_train_unless_another_split_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    folder = tmp_path / "set"
-    folder.mkdir()
+    (tmp_path / "set").mkdir()
+    return tmp_path / "set"
+
+
+def places(source: Source) -> list[str]:
+    return [place for place, _ in source_records(source)[0]]
+
+
+def test_every_file_of_a_folder_is_read_with_its_own_columns(folder: Path) -> None:
+    (folder / "b").mkdir()
+    (folder / "a.jsonl").write_text('{"prompt": "a", "nr": 1}\n')
+    (folder / "b" / "c.csv").write_text("prompt;other\nb;x\n")
+    for name in ("README.md", "LICENSE.txt", "state.json", ".hidden.jsonl", "code.py"):
+        (folder / name).write_text('{"prompt": "no"}\n')
+    assert prompts(Source(place=str(folder))) == ["a", "b"]
+    assert places(Source(place=str(folder))) == ["a.jsonl, line 1", "b/c.csv, line 2"]
+
+
+def test_a_folder_of_texts_is_read(folder: Path) -> None:
+    (folder / "a.txt").write_text("One?\nTwo?\n")
+    assert places(Source(place=str(folder))) == ["a.txt, line 1", "a.txt, line 2"]
+
+
+def test_the_revision_of_a_folder_changes_with_a_name_or_a_byte(folder: Path) -> None:
+    (folder / "a.jsonl").write_text(lines("a"))
+    _, first = source_records(Source(place=str(folder)))
+    assert first.startswith("sha256:") and first == source_records(Source(place=str(folder)))[1]
+    (folder / "a.jsonl").rename(folder / "b.jsonl")
+    _, renamed = source_records(Source(place=str(folder)))
+    (folder / "b.jsonl").write_text(lines("b"))
+    _, changed = source_records(Source(place=str(folder)))
+    assert len({first, renamed, changed}) == 3
+
+
+def test_all_splits_of_a_folder_are_read_unless_one_is_named(folder: Path) -> None:
     (folder / "train.jsonl").write_text(lines("a"))
     (folder / "test.jsonl").write_text(lines("b"))
-    assert prompts(Source(place=str(folder))) == ["a"]
+    assert prompts(Source(place=str(folder))) == ["b", "a"]
     assert prompts(Source(place=str(folder), split="test")) == ["b"]
-    files = [{"split": name, "path": f"{name}.jsonl"} for name in ("test", "train")]
-    card = {"configs": [{"config_name": "default", "data_files": files}]}
-    (folder / "README.md").write_text(f"---\n{json.dumps(card)}\n---\n")
-    assert prompts(Source(place=str(folder))) == ["a"]
-    with pytest.raises(InputError, match=r"has no split 'dev'; there are test, train; name one"):
+    files = [{"split": name, "path": f"{name}.jsonl"} for name in ("train", "test")]
+    card(folder, [{"config_name": "default", "data_files": files}])
+    assert prompts(Source(place=str(folder))) == ["a", "b"]
+    with pytest.raises(InputError, match=r"has no split 'dev'; there are train, test; name one"):
         source_records(Source(place=str(folder), split="dev"))
+
+
+def card(folder: Path, configs: list[Any]) -> None:
+    (folder / "README.md").write_text(f"---\n{json.dumps({'configs': configs})}\n---\n")
+
+
+def test_one_of_several_configs_has_to_be_named(folder: Path) -> None:
+    for name in ("easy", "hard"):
+        (folder / f"{name}.jsonl").write_text(lines(name))
+    configs = [
+        {"config_name": name, "data_files": f"{name}.jsonl"} for name in ("easy", "hard", "default")
+    ]
+    card(folder, configs[:2])
+    assert prompts(Source(place=str(folder), config="hard")) == ["hard"]
+    with pytest.raises(InputError, match=r"has 2 configs; there are easy, hard; name one with"):
+        source_records(Source(place=str(folder)))
+    with pytest.raises(InputError, match=r"no config 'hart'; .* did you mean 'hard'"):
+        source_records(Source(place=str(folder), config="hart"))
+    (folder / "default.jsonl").write_text(lines("all"))
+    card(folder, configs)
+    assert prompts(Source(place=str(folder))) == ["all"]
+    with pytest.raises(InputError, match=r"easy\.jsonl is a file, which has no configs"):
+        source_records(Source(place=str(folder / "easy.jsonl"), config="hard"))
+
+
+def test_a_folder_without_data_is_named(folder: Path) -> None:
+    (folder / "README.md").write_text("Nothing here.")
+    with pytest.raises(InputError, match=r"set holds no \.jsonl, .* name another folder"):
+        source_records(Source(place=str(folder)))
 
 
 def test_a_file_that_is_not_there_is_named_with_what_may_be_given() -> None:

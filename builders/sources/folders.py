@@ -1,0 +1,185 @@
+"""Which files of a folder, or which configs and splits of a Hub dataset, hold the rows.
+
+A folder is read file by file, each with its own columns. Where its card declares configs, or a
+config or split is named, `datasets` decides which files those are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain, starmap
+from pathlib import Path
+from typing import Any
+
+from builders.errors import InputError, nearest_name
+from builders.sources.records import Records, file_records, is_data_file
+
+_BATCH = 1000  # rows in memory at once
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# What `datasets` writes beside the data.
+_NOT_ROWS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+
+
+def files_of(folder: Path, config: str | None, split: str | None) -> list[str]:
+    """The names of the files of a folder that hold its rows, in order; of one split if named.
+
+    Raises:
+        InputError: There is none, or no such config or split.
+    """
+    if config or split or _declares_configs(folder / "README.md"):
+        return _declared_files(folder, config, split)
+    if (folder / "default.parquet").is_file():  # a draft, whose other configs are beside it
+        return ["default.parquet"]
+    found = [
+        path.relative_to(folder)
+        for path in sorted(folder.rglob("*"))
+        if is_data_file(path) and path.is_file() and path.name not in _NOT_ROWS
+    ]
+    shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+    data = [
+        path for path in shown if path.suffix != ".txt"
+    ] or shown  # texts beside it are about it
+    if not data:
+        raise InputError(
+            f"{folder.name} holds no .jsonl, .json, .csv, .tsv, .txt or .parquet file; name "
+            "another folder, or a file"
+        )
+    return [path.as_posix() for path in data]
+
+
+def folder_records(folder: Path, files: Iterable[str]) -> Records:
+    """The rows of files of a folder, in their order."""
+    for name in files:
+        parent = name.rpartition("/")[0]
+        for place, row in file_records(folder / name):
+            yield f"{parent}{parent and '/'}{place}", row
+
+
+def _declares_configs(card: Path) -> bool:
+    try:
+        with card.open(encoding="utf-8", errors="replace") as file:
+            front_matter = file.read(100_000).split("\n---", 1)[0]
+    except OSError:
+        return False
+    return front_matter.startswith("---") and "configs" in front_matter
+
+
+def _declared_files(folder: Path, config: str | None, split: str | None) -> list[str]:
+    with _library(folder.name) as datasets:
+        config = _config(str(folder), config, None)
+        builder = datasets.load_dataset_builder(str(folder), name=config)
+    by_split = {str(name): files for name, files in (builder.config.data_files or {}).items()}
+    return [
+        Path(os.path.relpath(file, folder)).as_posix()
+        for name in _splits(folder.name, [*by_split], split)
+        for file in by_split[name]
+    ]
+
+
+def hub_records(
+    place: str, config: str | None, split: str | None, revision: str | None
+) -> tuple[Records, str]:
+    """The rows of a Hub dataset, of one split if named, and the commit that was read.
+
+    Raises:
+        InputError: It cannot be loaded, has several configs and none is named, or has no such
+            config or split.
+    """
+    with _library(place) as datasets:
+        config = _config(place, config, revision)
+        names = datasets.get_dataset_split_names(place, config_name=config, revision=revision)
+        loaded = {}
+        for name in _splits(place, names, split):
+            try:
+                loaded[name] = datasets.load_dataset(place, config, revision=revision, split=name)
+            except (ValueError, datasets.exceptions.DatasetsError) as error:
+                if not _reason(error).endswith("corresponds to no data!"):  # a split of 0 rows
+                    raise
+    commit = _commit([*loaded.values()], place, revision) if loaded else revision or "main"
+    return chain.from_iterable(starmap(partial(_split_rows, place), loaded.items())), commit
+
+
+def _split_rows(place: str, split: str, rows: Any) -> Records:
+    number = 0
+    for table in rows.with_format("arrow").iter(_BATCH):
+        for row in table.to_pylist():
+            number += 1
+            yield f"{place}, split {split}, row {number}", row
+
+
+@contextmanager
+def _library(place: str) -> Iterator[Any]:
+    """The library `datasets`, silent; its errors become one line.
+
+    Raises:
+        InputError: It cannot load the dataset.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it raises what matters
+    # No server but the Hub receives the name: neither its viewer nor what counts downloads.
+    datasets.config.USE_PARQUET_EXPORT = False
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    try:
+        yield datasets
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise InputError(
+            f"{place!r} could not be loaded: {_reason(error)}; check the name, the revision, "
+            "the connection and the token"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error.__cause__ or error).splitlines()[0]
+
+
+def _config(place: str, config: str | None, revision: str | None) -> str | None:
+    """The config to read: the one that is named, else the default or only one."""
+    import datasets
+
+    names = datasets.get_dataset_config_names(place, revision=revision)
+    if config is None and ("default" in names or len(names) < 2):
+        return None
+    config = config or datasets.get_dataset_default_config_name(place, revision=revision)
+    if config in names:
+        return config
+    what = f"no config {config!r}" if config else f"{len(names)} configs"
+    raise InputError(
+        f"{Path(place).name if Path(place).is_dir() else place!r} has {what}; there are "
+        f"{nearest_name(config or '', names)}; name one with --config"
+    )
+
+
+def _splits(place: str, names: Sequence[str], split: str | None) -> list[str]:
+    """The splits to read: the one that is named, else all."""
+    if split is None or split in names:
+        return [split] if split else [*names]
+    raise InputError(
+        f"{place!r} has no split {split!r}; there are {', '.join(names)}; name one with --split"
+    )
+
+
+def _commit(splits: Sequence[Any], place: str, revision: str | None) -> str:
+    """The commit at which `datasets` read from a Hub, from the name of the cache folder it used.
+
+    The Hub knows where a branch is now, not what was read: when it cannot be reached `datasets`
+    takes the newest commit in its cache, even where another revision was named.
+    """
+    commits = {Path(file["filename"]).parent.name for rows in splits for file in rows.cache_files}
+    commit = commits.pop() if len(commits) == 1 else ""
+    if not _COMMIT.fullmatch(commit):
+        raise InputError(
+            f"{place!r}: `datasets` does not report which commit it read; download the file and "
+            "give its path"
+        )
+    if _COMMIT.fullmatch(revision or "") and commit != revision:
+        raise InputError(
+            f"{place!r} at {revision} could not be reached, only {commit} is in the cache; check "
+            "the connection, or name that one"
+        )
+    return commit

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
+
+from builders.errors import InputError
 
 _held: list[IO[str]] = []
 
@@ -47,3 +49,22 @@ def file_lock(path: Path) -> Iterator[None]:
             yield
         finally:
             _held.remove(file)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Holds the folder of a build for it; the lock ends with its process, however that ends.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_lock(folder / ".lock"))
+        except HeldElsewhere as owner:
+            raise InputError(
+                f"another build is running in {folder} ({owner}); wait for it, or name another "
+                "folder with --work"
+            ) from None
+        yield

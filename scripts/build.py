@@ -104,6 +104,12 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
         help="Make only part I of N; `potstill merge` joins the parts.",
     )
     again.add_argument(
+        "--retry-refused",
+        action="store_true",
+        help="Send the calls again that an endpoint refused in an earlier build, such as those "
+        "that its credit was too low for.",
+    )
+    again.add_argument(
         "--from-ledger",
         action="store_true",
         help="Ask no teacher: build from the answers that the ledger has.",
@@ -324,6 +330,7 @@ def _build_spec(given: argparse.Namespace) -> BuildSpec:
             hedge_s=given.hedge,
             requests_per_minute=given.requests_per_minute,
             tokens_per_minute=given.tokens_per_minute,
+            retry_refused=given.retry_refused,
         ),
         shard=given.shard,
         from_ledger=given.from_ledger,

@@ -31,6 +31,7 @@ Kind = Literal[
     "429", "429-date", "429-plain", "429-quota",  # Retry-After: seconds, a date, none; no credit
     "html", "broken-json", "twice", "bad-utf8", "no-choices", "no-message", "null-content",  # 200
     "reset", "reset-middle", "half", "hang",  # reset before or during the answer, closed during it
+    "given",  # the rule's status, body and headers
 ]  # fmt: skip
 GOOD = ("ok", "length", "extra-fields", "trickle")
 ROUTES = (("POST", "/v1/chat/completions"), ("POST", "/v1/completions"))
@@ -55,6 +56,9 @@ class Rule:
     first_n: float = math.inf  # times for each prompt, after which the next rules are tried
     seconds: float | None = None  # Retry-After, a trickle's length; None: 1
     latency: str | None = None  # instead of the behaviour's
+    status: int = 200  # these three for the kind "given"
+    body: Any = ""  # a text, or a JSON value
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +215,7 @@ class _Script:
             headers["x-ratelimit-limit-requests"] = str(self.most)
             headers["x-ratelimit-remaining-requests"] = str(self.most - len(self.let_through))
             headers["x-ratelimit-reset-requests"] = f"{max(0, math.ceil(reset_ms))}ms"
+        headers |= dict(rule.headers)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode()
 
@@ -267,7 +272,9 @@ class _Connection(asyncio.Protocol):
         rule = script.rule(request, raw, endpoint.at_once)
         kind = request.behaviour = rule.kind
         body, seconds = response(script.behaviour, request), rule.seconds or 1.0
-        usual = "none" if kind[0] == "4" else script.behaviour.latency
+        if kind == "given":
+            body = (rule.body if isinstance(rule.body, str) else json.dumps(rule.body)).encode()
+        usual = "none" if kind[0] == "4" or rule.status >= 400 else script.behaviour.latency
         await asyncio.sleep(script.delay_s(rule.latency or usual))
         if kind == "hang":
             await endpoint.loop.create_future()
@@ -275,7 +282,7 @@ class _Connection(asyncio.Protocol):
             self.drop(reset=True)
         if self.dropped:
             return
-        request.status = int(kind[:3]) if kind[0] in "45" else 200
+        request.status = int(kind[:3]) if kind[0] in "45" else rule.status
         head = script.head(rule, request.status, len(body))
         if kind in ("half", "reset-middle"):
             transport.write(head + body[: len(body) // 2])

@@ -52,6 +52,7 @@ def build(
     prices: str | Path | None = None,
     judge_report: str | Path | None = None,
     contributed: str | Path | None = None,
+    retry_refused: bool = False,
     from_ledger: bool = False,
     work: str | Path = "work",
     progress: bool = True,
@@ -85,6 +86,7 @@ def build(
         prices: A table of prices, in the form of builders/engine/prices.toml.
         judge_report: The output of `potstill judge --json` about the judge.
         contributed: The folder of a released set, or a file, with the rows that people gave to it.
+        retry_refused: Send the calls again that an endpoint refused in an earlier build.
         from_ledger: Ask no teacher: every answer is in the ledger already.
         work: The folder of all drafts and ledgers.
         progress: Whether to print a line of progress on stderr.
@@ -121,6 +123,7 @@ def build(
                 hedge_s=_given("hedge_s", hedge_s, _above_0),
                 requests_per_minute=_given("requests_per_minute", requests_per_minute, _above_0),
                 tokens_per_minute=_given("tokens_per_minute", tokens_per_minute, _above_0),
+                retry_refused=_checked("retry_refused", retry_refused, _truth),
             ),
             from_ledger=_checked("from_ledger", from_ledger, _truth),
             judge_reports=_given("judge_report", judge_report, lambda at: read_reports(path(at)))

@@ -17,12 +17,13 @@ from builders.drafting.lineage import lineage
 from builders.drafting.outcomes import CandidateRow, call_rows, decide, outcomes
 from builders.drafting.spending import Spending
 from builders.engine.calls import Answer, Call
-from builders.engine.engine import Engine, folder_lock
+from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
 from builders.engine.pool import TeacherPoolSpec, pool, recorded_pool
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.errors import InputError, RecipeError, TeacherError, folder_error
+from builders.file_lock import folder_lock
 from builders.judging.reports import judges_facts
 from builders.recipe import Raw, Recipe, Settings
 from builders.recipe_loading import errors_in_one_line

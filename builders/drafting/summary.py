@@ -35,9 +35,16 @@ def table(draft: Draft) -> str:
         f"{'cost in USD':<28}{usd:>8}  per kept row {row_usd}",
         f"{'time in seconds':<28}{run['seconds']:>8,.0f}  {run['calls']:,} calls, "
         f"{run['reused']:,} answers from the ledger, {run['failures']} failed",
+        *_refused_before(run.get("refused_before", 0)),
         f"{'draft':<28}{draft.folder}",
     ]
     return "\n".join(lines)
+
+
+def _refused_before(calls: int) -> list[str]:
+    if not calls:
+        return []
+    return [f"{'refused before':<28}{calls:>8,}  calls, not sent again without --retry-refused"]
 
 
 def _measures(draft: Draft) -> dict[str, object]:

@@ -8,12 +8,13 @@ import os
 import re
 import time
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urljoin, urlsplit, urlunsplit
 
 import aiohttp
 
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
+from builders.engine.refusals import Target, error_words, failure
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 
@@ -52,6 +53,7 @@ class EndpointTeacher:
         self._timeout_s = spec.timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._chat_only = False
+        self._served: list[str] = []
         self._omitted: set[str] = set()  # optional parameters that it has refused
         self.name = self._base
         self.model = spec.model or ""
@@ -83,10 +85,10 @@ class EndpointTeacher:
             auto_decompress=True,
         )
         try:
-            served = await self._served_models()
-        except Failure as failure:
+            served = self._served = await self._served_models()
+        except Failure as found:
             await self.stop()
-            raise TeacherError(str(failure)) from None
+            raise TeacherError(str(found)) from None
         if not self.model:
             if len(served) != 1:
                 await self.stop()
@@ -105,13 +107,13 @@ class EndpointTeacher:
     async def _served_models(self) -> list[str]:
         try:
             status, _, body = await self._exchange("GET", "/models", None)
-        except Failure as failure:
+        except Failure as found:
             # An endpoint without a list of models may still answer calls.
-            if failure.cause in ("no connection", "time-out") or failure.fatal:
+            if found.cause in ("no connection", "time-out") or found.fatal:
                 raise
             return []
-        if status in (401, 403):
-            raise self._refused(status, body)
+        if status == 401:
+            raise self._failure(status, {}, body)
         try:
             return [self._clean(str(entry["id"])) for entry in json.loads(body)["data"]]
         except (ValueError, KeyError, TypeError):
@@ -126,12 +128,13 @@ class EndpointTeacher:
         began = time.perf_counter()
         as_completion = isinstance(call.prompt, str) and not self._chat_only
         status, headers, body = await self._post(call, as_completion)
-        if as_completion and status in (404, 405, 501) and "model" not in _error_text(body).lower():
+        unknown = status in (404, 405, 501) and "model" not in error_words(body).searched
+        if as_completion and unknown:
             # The endpoint knows chat only: from now on a text to continue is sent as a message.
             self._chat_only = True
             status, headers, body = await self._post(call, False)
-        if status != 200:
-            raise self._status_failure(status, headers, body)
+        if not 200 <= status < 300:
+            raise self._failure(status, headers, body)
         latency_s = time.perf_counter() - began
         return self._answer(
             body, as_completion and not self._chat_only, latency_s, exhausted_s(headers) or 0.0
@@ -143,7 +146,7 @@ class EndpointTeacher:
         sent = {name: value for name, value in payload.items() if name not in self._omitted}
         status, headers, body = await self._exchange("POST", path, sent)
         if status in _PARAMETER_REFUSED:
-            message = _error_text(body).lower()
+            message = error_words(body).searched
             refused = {
                 name
                 for name, words in _OPTIONAL.items()
@@ -189,43 +192,32 @@ class EndpointTeacher:
                 retryable=True,
             ) from None
 
-    def _status_failure(self, status: int, headers: Any, body: bytes) -> Failure:
-        if status in (401, 403):
-            return self._refused(status, body)
-        message = self._clean(_error_text(body))[:200]
-        if status == 402 or b"insufficient_quota" in body:
-            return Failure(
-                "no credit",
-                f"{self.name} reports no credit ({status}: {message}); check the account there",
-                fatal=True,
-                status=status,
-            )
-        if status == 404:
-            return Failure(
-                "not found",
-                f"{self.name} has no model {self.model!r} (404: {message}); "
-                "correct --model or --teacher",
-                fatal=True,
-                status=404,
-            )
-        return Failure(
-            f"http {status}",
-            f"{self.name} answered {status}: {message}",
-            retryable=status >= 500 or status in _RETRIED,
+    def _failure(self, status: int, headers: Any, body: bytes) -> Failure:
+        """The failure that a response other than an answer means."""
+        return failure(
+            status,
+            error_words(body),
+            self.target,
             after_s=asked_pause_s(headers, body),
-            status=status,
+            moved_to=self._base_of(headers.get("location", "")),
         )
 
-    def _refused(self, status: int, body: bytes) -> Failure:
-        message = self._clean(_error_text(body))[:200]
-        state = "the key in it was refused" if self._key else "it is not set"
-        return Failure(
-            f"http {status}",
-            f"{self.name} needs another key ({status}: {message}); it is read from the environment "
-            f"variable {self._key_env}: {state}",
-            fatal=True,
-            status=status,
+    @property
+    def target(self) -> Target:
+        """The endpoint as errors name it."""
+        found = "the key in it was refused" if self._key else "it is not set"
+        return Target(
+            name=self.name,
+            model=self.model,
+            key=f"it is read from the environment variable {self._key_env}: {found}",
+            served=self._served,
+            clean=self._clean,
         )
+
+    def _base_of(self, location: str) -> str:
+        """The base address that a redirect leads to, without secrets."""
+        address = self._clean(public_address(urljoin(self._base + "/", location)))
+        return re.sub(r"/(chat/completions|completions|models)/?$", "", address)
 
     def _answer(self, body: bytes, as_completion: bool, latency_s: float, pause_s: float) -> Answer:
         try:
@@ -299,20 +291,6 @@ def _request(call: Call, as_completion: bool) -> tuple[str, dict[str, Any]]:
     prompt = call.prompt
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     return "/chat/completions", payload | {"messages": messages}
-
-
-def _error_text(body: bytes) -> str:
-    """The message in an error's body, on one line."""
-    text = body.decode("utf-8", "replace").strip()
-    try:
-        given = json.loads(text)
-        error = given.get("error", given) if isinstance(given, dict) else given
-        message = error.get("message", error) if isinstance(error, dict) else error
-        text = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
-    except ValueError:
-        if text.startswith("<"):
-            text = "an HTML page"
-    return " ".join(text.split()) or "no message"
 
 
 def _count(value: object) -> int | None:

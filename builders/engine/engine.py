@@ -16,24 +16,24 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from builders.engine.budget import OverBudget
 from builders.engine.calls import Answer, Call, Failure
+from builders.engine.giving_up import MOST_ALIKE, Standings
 from builders.engine.ledger import Ledger
 from builders.engine.pool import TeacherPool
 from builders.engine.progress import Progress
+from builders.engine.refusals import REASONS
 from builders.engine.requests import Address, TeacherClient, address, teacher_clients
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Teacher
 from builders.engine.teacher_kinds import RecordedTeacher
 from builders.errors import InputError, PotstillError, RecipeError, Stopped, TeacherError
-from builders.file_lock import HeldElsewhere, file_lock
 from builders.recipe import Raw, Recipe
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_MOST_FAILURES = 20  # in a row and for one cause; then the next call would fail as well
 _DRAIN_S = 10.0  # for requests in flight to be answered when a build stops
 _STILL_S = 20.0  # without progress, after which the line shows what the build waits for
 _STUCK_S = 45.0  # without progress and with nothing that could bring any, after which it stops
@@ -76,7 +75,7 @@ class Engine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._pending: dict[bytes, asyncio.Task[Answer]] = {}
         self._clients: dict[Address, TeacherClient] = {}
-        self._failed: dict[str, Counter[str]] = defaultdict(Counter)  # by endpoint
+        self._standings = Standings(ledger)
         self._stop: PotstillError | None = None
         self._signal: Stopped | None = None
         self._handlers: dict[int, Any] = {}
@@ -102,6 +101,8 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         try:
+            if not error and not self._stop:
+                self._wait_for(self._settle_refused())
             self._wait_for(self._drain())
         finally:
             self._close()
@@ -169,7 +170,9 @@ class Engine:
             seed=(self.seed, self._runs),
         )
         self._runs += 1
-        return self._wait_for(self._unless(self._watch(execution), execution.run(rows)))
+        made = self._wait_for(self._unless(self._watch(execution), execution.run(rows)))
+        self._wait_for(self._settle_refused())
+        return made
 
     @property
     def stopped(self) -> PotstillError | None:
@@ -264,20 +267,34 @@ class Engine:
     async def _obtain(self, call: Call) -> Answer:
         progress = self._progress
         client = self._clients[Address(call.endpoint, call.model, call.revision)]
+        standing = self._standings[call.endpoint]
+        known = standing.refusal(call) or self._ledger.failure(call.key)
         if isinstance(client.teacher, RecordedTeacher):
             progress.failures += 1
-            raise self._ledger.failure(call.key) or self._stop_for(
+            raise known or self._stop_for(
                 TeacherError(
                     f"the ledger has no answer to call {call.id}; build with the teacher to get it"
                 )
             )
+        if known and known.cause in REASONS and not self._run_limits.retry_refused:
+            progress.failures += 1
+            progress.refused_before += 1
+            raise known
+        standing.begin(call)
         try:
             result = await client.ask(call)
+            own_refusals = standing.answer(call)
         except Failure as failure:
             progress.failures += 1
-            if failure.fatal or self._hopeless(call, failure):
+            same = known is not None and known.cause == failure.cause
+            hopeless = standing.fail(call, failure, known=same)
+            if failure.fatal:
                 self._stop_for(TeacherError(str(failure)))
-            await self._ledger.record_failure(call, failure, attempts=failure.attempts)
+            elif hopeless and self._standings.counts(call, failure):
+                message = f"the last {MOST_ALIKE} calls failed alike, so the build stops: {failure}"
+                self._stop_for(TeacherError(message))
+            if failure.cause not in REASONS:
+                await self._ledger.record_failure(call, failure, attempts=failure.attempts)
             raise self._stop or failure from None
         except OverBudget as over:
             message = (
@@ -290,7 +307,7 @@ class Engine:
         await self._ledger.record(
             call, answer, cost_usd=cost_usd, attempts=result.requests, hedged=result.hedged
         )
-        self._failed[call.endpoint].clear()
+        await self._record_refused(own_refusals)
         progress.calls += 1
         progress.input_tokens += answer.input_tokens or 0
         progress.output_tokens += answer.output_tokens or 0
@@ -300,16 +317,22 @@ class Engine:
             progress.cost_usd += cost_usd
         return answer
 
-    def _hopeless(self, call: Call, failure: Failure) -> bool:
-        """Whether so many calls to one endpoint have failed in a row that the next would as well.
+    async def _settle_refused(self) -> None:
+        """Record what was refused since the last answers, now that no call is left to be answered.
 
-        A failure that is worth another attempt is always the endpoint's fault. Any other may be
-        caused by some rows, once other calls have been answered.
+        Raises:
+            TeacherError: An endpoint has refused calls and never answered one; they are not
+                recorded, so that the next build sends them again.
         """
-        failed = self._failed[call.endpoint]
-        failed[failure.cause] += 1
-        untried = not self._progress.calls and not self._progress.reused
-        return failed[failure.cause] >= _MOST_FAILURES and (failure.retryable or untried)
+        if unanswered := self._standings.unanswered():
+            raise self._stop_for(TeacherError(f"no call was answered: {unanswered}"))
+        for standing in self._standings.values():
+            await self._record_refused(standing.settle())
+
+    async def _record_refused(self, refused: Iterable[tuple[Call, Failure]]) -> None:
+        """Record refusals, which the next build does not send again."""
+        for call, failure in refused:
+            await self._ledger.record_failure(call, failure, attempts=failure.attempts)
 
     # --- stopping
 
@@ -371,22 +394,3 @@ def _executor() -> type[Execution]:
         rich.traceback.install = install
     gc.freeze()  # once: what a later build leaves behind must be collected
     return Execution
-
-
-@contextlib.contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Holds a folder for one build; the lock ends with its process, however that ends.
-
-    Raises:
-        InputError: Another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(file_lock(folder / ".lock"))
-        except HeldElsewhere as owner:
-            raise InputError(
-                f"another build is running in {folder} ({owner}); wait for it, or name another "
-                "folder with --work"
-            ) from None
-        yield

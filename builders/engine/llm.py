@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 
 from builders.engine.calls import Answer, Call, Failure, Parse, Question, Reply, Unreadable
 from builders.engine.greenlets import wait
+from builders.engine.refusals import REASONS
 from builders.engine.teacher import EMBEDDED
 from builders.recipe import short_hash
 
@@ -139,6 +140,8 @@ class EngineLLM(LLM):  # type: ignore[misc]
                 answer = await self._engine.answer(call)
             except Failure as failure:
                 reply["fault"] = failure.cause
+                if failure.cause in REASONS:  # another turn would be refused as well
+                    break
                 continue
             reply |= {"text": answer.text, "finish_reason": answer.finish_reason}
             try:

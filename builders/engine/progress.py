@@ -28,6 +28,7 @@ class Progress:
     calls: int = 0
     reused: int = 0
     failures: int = 0
+    refused_before: int = 0
     retries: int = 0
     hedges: int = 0
     input_tokens: int = 0
@@ -35,6 +36,7 @@ class Progress:
     cost_usd: float = 0.0
     unpriced: int = 0
     note: str = ""
+    notices: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     moved_at: float = field(default_factory=time.monotonic)
     stage_began: float = field(default_factory=time.monotonic)
@@ -59,6 +61,11 @@ class Progress:
         """Note that something happened: clears the note that nothing does."""
         self.moved_at = time.monotonic()
         self.note = ""
+
+    def announce(self, notice: str) -> None:
+        """Show a line of its own, once: what the user needs to know before the build is over."""
+        if notice not in self.notices:
+            self.notices.append(notice)
 
     def line(self) -> str:
         """The stage, rows, rows/s, tokens, calls and time left on one line; or the note, if any."""
@@ -100,6 +107,7 @@ class Progress:
             "calls": self.calls,
             "reused": self.reused,
             "failures": self.failures,
+            "refused_before": self.refused_before,
             "retries": self.retries,
             "hedges": self.hedges,
             "cost_usd": None if self.unpriced else round(self.cost_usd, 6),
@@ -121,7 +129,10 @@ def duration(seconds: float) -> str:
 
 
 class Ticker:
-    """Writes the line while a build runs: in place on a terminal, every 10 s on a pipe."""
+    """Writes the line while a build runs: in place on a terminal, every 10 s on a pipe.
+
+    Each notice is written once, on a line of its own.
+    """
 
     def __init__(self, progress: Progress, stream: TextIO) -> None:
         self._progress = progress
@@ -129,6 +140,7 @@ class Ticker:
         self._live = stream.isatty()
         self._every_s = 0.5 if self._live else 10.0
         self._over = threading.Event()
+        self._noticed = 0
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
 
     def __enter__(self) -> None:
@@ -142,17 +154,23 @@ class Ticker:
     ) -> None:
         self._over.set()
         self._thread.join()
-        if self._live:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+        self._write(("\r\x1b[K" if self._live else "") + self._new_notices())
 
     def _tick(self) -> None:
         while not self._over.wait(self._every_s):
             line = printable(self._progress.line())
             if self._live:
-                line = "\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1]
+                cut = line[: shutil.get_terminal_size().columns - 1]
+                self._write("\r\x1b[K" + self._new_notices() + cut)
             else:
-                line += "\n"
-            with contextlib.suppress(OSError):  # the reader of a pipe has gone; the build continues
-                self._stream.write(line)
-                self._stream.flush()
+                self._write(self._new_notices() + line + "\n")
+
+    def _new_notices(self) -> str:
+        new = self._progress.notices[self._noticed :]
+        self._noticed += len(new)
+        return "".join(printable(notice) + "\n" for notice in new)
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # the reader of a pipe has gone; the build continues
+            self._stream.write(text)
+            self._stream.flush()

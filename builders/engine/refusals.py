@@ -34,6 +34,7 @@ def _meaning(reason: str, words: str, *statuses: int, below: int = 600) -> _Mean
     return _Meaning(reason, frozenset(statuses), re.compile(words), below)
 
 
+NO_SUCH_MODEL = "no such model"
 # The first that applies decides. The words are searched in the message and the codes, lower case.
 _MEANINGS = (
     _meaning(
@@ -80,7 +81,7 @@ _MEANINGS = (
         below=500,
     ),
     _meaning(
-        "no such model",
+        NO_SUCH_MODEL,
         r"\bmodels?\b.{0,80}\b(not (be )?(found|exist|available|loaded|served|deployed)|unknown|"
         r"does ?n[o']t exist|decommissioned|deprecated)|\bmodel \S+ (is )?(invalid|"
         r"not (a )?(valid|supported))|(unknown|invalid|no such|not a valid) model|"
@@ -99,7 +100,7 @@ _HEADS = {  # how the message about each begins
     "filtered": "{name} filtered a request",
     "key refused": "{name} needs another key",
     "no such path": "{name} does not know this path",
-    "no such model": "{name} has no model {model!r}",
+    NO_SUCH_MODEL: "{name} has no model {model!r}",
     _REDIRECTED: "{name} is at another address",
     _FIREWALL: "a firewall or proxy before {name} refused a request",
     _REFUSED: "{name} refused a request",
@@ -260,7 +261,7 @@ def _way_on(reason: str, words: Words, target: Target, moved_to: str) -> str:
         return "; shorten the prompt, or ask for fewer tokens with --max-tokens"
     if reason == "key refused":
         return f"; {target.key}"
-    if reason == "no such model":
+    if reason == NO_SUCH_MODEL:
         listed = f"; it lists {', '.join(target.served[:10])}" if target.served else ""
         near = did_you_mean(target.model, target.served)
         return f"; correct --model or --teacher{listed}{near}"

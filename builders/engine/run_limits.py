@@ -1,4 +1,4 @@
-"""What a run may spend, and how fast it may send requests."""
+"""What a run may spend, how fast it may send requests, and which ones again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class RunLimits:
 
     `price` is that of every model that the table `prices` does not list. A call without an answer
     after `hedge_s` seconds is sent a second time. Requests and tokens per minute are limits for
-    each endpoint. None means no limit, or not known.
+    each endpoint. None means no limit, or not known. `retry_refused` sends the calls again that an
+    earlier build recorded as refused.
     """
 
     budget: BudgetLimits = field(default_factory=BudgetLimits)
@@ -23,3 +24,4 @@ class RunLimits:
     hedge_s: float | None = None
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    retry_refused: bool = False

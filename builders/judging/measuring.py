@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from builders.engine.calls import Call, Failure, Unreadable
-from builders.engine.engine import Engine, folder_lock
+from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Teacher, TeacherSpec
 from builders.engine.teacher_kinds import teacher
 from builders.errors import RecipeError, TeacherError, folder_error
+from builders.file_lock import folder_lock
 from builders.judging.labelled_sets import Pair
 from builders.judging.prompts import comparing
 from builders.judging.tables import texts

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders.engine.engine import folder_lock
+from builders.file_lock import folder_lock
 from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_run import (

@@ -176,7 +176,7 @@ def failure(
         message = f"{target.name} answered {status}: {text}"
         return Failure(f"http {status}", message, retryable=True, after_s=after_s, status=status)
     head = _HEADS[reason].format(name=target.name, model=target.model)
-    message = f"{head} ({status}: {text}){_way_on(reason, words, target, moved_to)}"
+    message = f"{head} ({status}: {text}){_way_on(reason, status, words, target, moved_to)}"
     return Failure(reason, message, fatal=status == 401, status=status)
 
 
@@ -251,7 +251,7 @@ def _reason(status: int, words: Words) -> str | None:
     return next((one.reason for one in _MEANINGS if status in one.statuses), usual)
 
 
-def _way_on(reason: str, words: Words, target: Target, moved_to: str) -> str:
+def _way_on(reason: str, status: int, words: Words, target: Target, moved_to: str) -> str:
     """What to do about it, where a person can do something about the endpoint."""
     if reason == "no credit":
         fewer = re.search(r"max_tokens|afford|fewer|tokens", words.searched)
@@ -271,8 +271,10 @@ def _way_on(reason: str, words: Words, target: Target, moved_to: str) -> str:
         return f"; is the address {target.name}/v1? correct --teacher"
     if reason == _REDIRECTED:
         return f"; it redirects to {moved_to or 'no address'}: correct --teacher"
-    if "https" in words.searched and "http request" in words.searched:
+    if "http request" in words.searched and "https" in words.searched:
         return "; give the address with https://"
+    if status == 403:
+        return "; check what the account may use there"
     return ""
 
 

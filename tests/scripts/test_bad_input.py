@@ -332,13 +332,13 @@ def test_a_teacher_that_does_not_run_is_named_by_its_address(
 
 BAD_ANSWERS: dict[Kind, tuple[str, str]] = {
     "401": ("needs another key (401: invalid api key)", "POTSTILL_API_KEY: it is not set"),
-    "403": ("needs another key (403: forbidden)", "POTSTILL_API_KEY"),
+    "403": ("refused a request (403: forbidden)", "check what the account may use"),
     "404": ("has no model 'scripted-model' (404: model not found)", "correct --model or --teacher"),
     "html": ("answered 200 with HTML", "is this the /v1 address?"),
     "broken-json": ("answered 200 with not JSON", "is this the /v1 address?"),
     "null-content": ("gave an answer without content", ""),
     "no-choices": ("gave an answer without choices or message", ""),
-    "400": ("answered 400: context length exceeded", ""),
+    "400": ("refused a request that is too long for it (400: context length", "--max-tokens"),
 }
 
 

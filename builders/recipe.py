@@ -37,7 +37,8 @@ class Drop:
 
 RowOrDrop = Row | Drop
 RowGate = Callable[[Row], Drop | None]
-DraftGate = Callable[[Sequence[Raw], Sequence[Row]], Mapping[int, Drop]]
+Candidates = Iterable[tuple[Raw, Row | None]]  # every raw row with the kept row it became
+DraftGate = Callable[[Iterable[tuple[Raw, Row]]], Mapping[int, Drop]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ class Run(Protocol):
     """Runs one distilabel pipeline over rows and returns its raw rows in the order of the rows."""
 
     def __call__(
-        self, pipeline: Callable[..., Any], rows: Sequence[Raw], **wiring: Any
+        self, pipeline: Callable[..., Any], rows: Iterable[Raw], **wiring: Any
     ) -> list[Raw]:
         """The raw rows; one that failed has the key `failed`."""
         ...
@@ -144,7 +145,7 @@ class ExtraConfig:
     """
 
     schema: Schema
-    rows: Callable[[Iterable[tuple[Raw, Row | None]], Settings], Iterable[Row]]
+    rows: Callable[[Candidates, Settings], Iterable[Row]]
 
 
 Configs = Callable[[str], Iterable[Row]]  # the rows of a config, by its name
@@ -173,8 +174,9 @@ class Recipe:
         candidates: Every raw row, each once, of a recipe that runs its pipeline more than once, as
             with a pool that grows. None runs the pipeline once over the source.
         gates: Reasons to drop one row, tried in order after `row`.
-        draft_gates: Reasons that need all rows: from the raw rows and the rows that they became to
-            drops by position.
+        draft_gates: Reasons that need all rows: each gets every raw row with the kept row that it
+            became, once and in order, and returns drops by position. The rows are read from disk;
+            a gate for large drafts keeps only what it compares.
         options: What the user may choose for a build.
         extra_configs: Further configs by name, made from the same candidates.
         measures: What the set reports beside the figures of every set, by name in words: computed
@@ -239,13 +241,6 @@ class Recipe:
             seed = int(number(seed, int, least=-SEEDS, most=SEEDS - 1))
         return Settings(rows=rows, seed=seed, options=values)
 
-    def all_candidates(self, run: Run, seeds: Sequence[Raw], settings: Settings) -> Iterator[Raw]:
-        """Every raw row of a build, once."""
-        if self.candidates:
-            yield from self.candidates(run, seeds, settings)
-        else:
-            yield from run(self.pipeline, seeds[: settings.rows], **settings.options)
-
 
 def normalised(text: str) -> str:
     """The form in which equal prompts are compared: NFC, lower case, white space collapsed."""
@@ -256,6 +251,12 @@ def short_hash(*parts: str) -> str:
     """The first 16 hex digits of the sha256 of the parts and of the bounds between them."""
     apart = (part.replace("\x1e", "\x1e0").replace("\x1f", "\x1e1") for part in parts)
     return hashlib.sha256("\x1f".join(apart).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def fingerprint(text: str) -> int:
+    """64 bits that two texts share only if they are equal: a short form of a million texts."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
 
 
 def row_id(prompt: str | Sequence[Mapping[str, str]]) -> str:

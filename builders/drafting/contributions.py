@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from builders.drafting.files import read_parquet
-from builders.drafting.outcomes import CandidateRow, json_text, reject
+from builders.drafting.outcomes import CandidateRow, json_text, rejected
 from builders.errors import InputError
 from builders.recipe import Drop, short_hash
 from builders.schema import Column, Row, Schema
+from builders.spool import Spool
 
 CONFIG = "contributed"
 Action = Literal["added", "changed", "removed"]
@@ -96,23 +97,21 @@ def read_contributions(place: Path, schema: Schema) -> list[Row]:
     return rows
 
 
-def take_in(candidates: MutableSequence[CandidateRow], contributions: Iterable[Row]) -> None:
+def take_in(candidates: Spool[CandidateRow], contributions: Iterable[Row]) -> None:
     """Put contributions in the place of the build's rows of the same id; the last one counts.
 
     Every row that is replaced or removed is dropped with the contributor as evidence, so that the
     counts still add up.
     """
     last = {entry["row_id"]: entry for entry in contributions}
-    for candidate in candidates:
+    for place, candidate in enumerate(candidates if last else ()):
         if candidate.row is not None and (entry := last.get(candidate.row["id"])):
             reason = "removed" if entry["action"] == "removed" else "replaced"
             evidence = {"by": entry["contributor"], "pull_request": entry["pull_request"]}
-            reject(candidate, Drop(reason=reason, evidence=evidence))
-    candidates.extend(
-        CandidateRow(raw={}, row=json.loads(entry["row"]))
-        for entry in last.values()
-        if entry["action"] != "removed"
-    )
+            candidates[place] = rejected(candidate, Drop(reason=reason, evidence=evidence))
+    for entry in last.values():
+        if entry["action"] != "removed":
+            candidates.append(CandidateRow(raw={}, row=json.loads(entry["row"])))
 
 
 def contributors(contributions: Sequence[Mapping[str, Any]]) -> dict[str, int]:

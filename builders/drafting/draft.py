@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -120,10 +120,10 @@ class Draft:
         return draft_html(repr(self), self.counts, list(islice(self.stream(), 3)))
 
 
-def counts(kept: int, dropped: Sequence[Row]) -> dict[str, Any]:
+def counts(kept: int, dropped: Iterable[Row]) -> dict[str, Any]:
     """Made, kept, and dropped by reason, most frequent first; made is the sum of the others."""
     reasons = by_frequency(Counter(row["reason"] for row in dropped))
-    return {"made": kept + len(dropped), "kept": kept, "dropped": reasons}
+    return {"made": kept + sum(reasons.values()), "kept": kept, "dropped": reasons}
 
 
 def by_frequency(counted: Mapping[str, int]) -> dict[str, int]:

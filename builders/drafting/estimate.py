@@ -45,7 +45,7 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
     sample = replace(spec, settings=replace(spec.settings, rows=min(rows, _SAMPLE_ROWS)))
     with open_build(spec) as ledger:
         answered = answer_calls(sample, ledger, progress)
-        answers = list(ledger.answers([*answered.used]))
+        answers = list(ledger.answers(sorted(answered.used)))
     # By question: several answers to one have similar lengths, so they are one sample.
     tokens: dict[str, float] = defaultdict(float)
     costs: dict[str, float] = defaultdict(float)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from builders.engine.calls import Answer, Call
 from builders.errors import RecipeError
-from builders.recipe import Drop, Json, Raw, Recipe, Settings, row_id, short_hash
+from builders.recipe import Drop, Json, Raw, Recipe, Settings, fingerprint, row_id, short_hash
 from builders.schema import Row
+from builders.spool import Spool
 
 
-@dataclass(slots=True)
-class CandidateRow:
+class CandidateRow(NamedTuple):
     """One raw row and its outcome: a row that is kept so far, or a drop."""
 
     raw: Raw
@@ -29,58 +31,61 @@ class CandidateRow:
                 yield from [value] if isinstance(value, str) else value or ()
 
 
-def decide(recipe: Recipe, settings: Settings, candidates: Sequence[CandidateRow]) -> None:
-    """Give every candidate its outcome: by `row`, schema, gates, draft gates, then duplicates."""
-    for candidate in candidates:
-        _decide_one(recipe, candidate)
-    for gate in recipe.draft_gates(settings):
-        alive = [candidate for candidate in candidates if candidate.row is not None]
-        rows = [candidate.row for candidate in alive if candidate.row is not None]
-        raws = [candidate.raw for candidate in alive]
-        for place, drop in gate(raws, rows).items():
-            reject(alive[place], drop)
-    first: set[str] = set()
-    for candidate in candidates:
-        if candidate.row is not None:
-            if candidate.row["id"] in first:
-                reject(candidate, Drop(reason="duplicate", evidence={"of": candidate.row["id"]}))
-            else:
-                first.add(candidate.row["id"])
-
-
-def _decide_one(recipe: Recipe, candidate: CandidateRow) -> None:
-    raw = candidate.raw
+def candidate_row(recipe: Recipe, raw: Raw) -> CandidateRow:
+    """A raw row with its outcome by `row`, schema and gates."""
     if "failed" in raw:
         evidence = {"step": raw["failed_step"], "why": raw["failed_why"], **_texts(raw)}
-        candidate.drop = Drop(reason=raw["failed"], evidence=evidence)
-        return
+        return CandidateRow(raw, drop=Drop(reason=raw["failed"], evidence=evidence))
     row = recipe.row(raw)
     if isinstance(row, Drop):
-        candidate.drop = row
-        return
+        return CandidateRow(raw, drop=row)
     if not isinstance(row, dict):
         raise RecipeError(
             f"{recipe.name}.py: row() returned {row!r}, expected a row or a Drop; fix it"
         )
-    candidate.row = {"id": "", **row}
+    candidate = CandidateRow(raw, row={"id": "", **row})
+    assert candidate.row is not None
     problem = recipe.schema.problem(candidate.row)
     if not problem and not {"id", "prompt"} & {*row}:
         problem = "has neither an 'id' nor a 'prompt' to make it from"
     if problem:
-        reject(candidate, Drop(reason="schema", evidence={"problem": problem}))
-        return
+        return rejected(candidate, Drop(reason="schema", evidence={"problem": problem}))
     if "id" not in row:
         candidate.row["id"] = row_id(row["prompt"])
-    for gate in recipe.gates:
-        if drop := gate(candidate.row):
-            reject(candidate, drop)
-            return
+    drop = next(filter(None, (gate(candidate.row) for gate in recipe.gates)), None)
+    return rejected(candidate, drop) if drop else candidate
 
 
-def reject(candidate: CandidateRow, drop: Drop) -> None:
-    """Drop a kept candidate; its texts are added to the evidence."""
-    candidate.drop = replace(drop, evidence={**drop.evidence, **_texts(candidate.row or {})})
-    candidate.row = None
+def decide(recipe: Recipe, settings: Settings, candidates: Spool[CandidateRow]) -> None:
+    """Drop what the draft gates drop, then every row whose id an earlier one has."""
+    for gate in recipe.draft_gates(settings):
+        alive = array("Q")
+        drops = gate((raw, row) for raw, row in _kept(candidates, alive))
+        for place, drop in drops.items():
+            candidates[alive[place]] = rejected(candidates[alive[place]], drop)
+    first, repeated, alive = set[int](), list[int](), array("Q")
+    for _, row in _kept(candidates, alive):
+        if (identity := fingerprint(row["id"])) in first:
+            repeated.append(alive[-1])
+        first.add(identity)
+    for place in repeated:
+        candidate = candidates[place]
+        of = candidate.row and candidate.row["id"]
+        candidates[place] = rejected(candidate, Drop(reason="duplicate", evidence={"of": of}))
+
+
+def _kept(candidates: Spool[CandidateRow], places: array[int]) -> Iterator[tuple[Raw, Row]]:
+    """The raw rows that are kept so far, each with its row; `places` gets the place of each."""
+    for place, (raw, row, _) in enumerate(candidates):
+        if row is not None:
+            places.append(place)
+            yield raw, row
+
+
+def rejected(candidate: CandidateRow, drop: Drop) -> CandidateRow:
+    """A kept candidate, dropped; its texts are added to the evidence."""
+    evidence = {**drop.evidence, **_texts(candidate.row or {})}
+    return CandidateRow(candidate.raw, drop=replace(drop, evidence=evidence))
 
 
 def _texts(row: Mapping[str, Any]) -> dict[str, Json]:
@@ -95,35 +100,64 @@ def _texts(row: Mapping[str, Any]) -> dict[str, Json]:
     }
 
 
-def outcomes(candidates: Iterable[CandidateRow]) -> tuple[list[Row], dict[str, list[str]]]:
+class RowIds:
+    """For each call the ids of the rows that were made from it: 16 bytes of memory for each."""
+
+    def __init__(self, ids: Spool[str], links: Iterable[tuple[int, int]]) -> None:
+        """Links are pairs of a call's fingerprint and the place of a row's id, by place."""
+        import numpy as np
+
+        calls, places = array("Q"), array("Q")
+        for call, place in links:
+            calls.append(call)
+            places.append(place)
+        order = np.argsort(calls, kind="stable")
+        self._ids = ids
+        self._calls = array("Q", np.asarray(calls)[order].tobytes())
+        self._places = array("Q", np.asarray(places)[order].tobytes())
+
+    def of(self, call: str) -> list[str]:
+        """The ids, each once, in the order of the rows."""
+        known = fingerprint(call)
+        found = dict[str, None]()
+        for at in range(bisect_left(self._calls, known), len(self._calls)):
+            if self._calls[at] != known:
+                break
+            found[self._ids[self._places[at]]] = None
+        return [*found]
+
+
+def outcomes(candidates: Spool[CandidateRow]) -> tuple[Spool[Row], RowIds]:
     """The rows of `dropped`, and for each call the ids of all rows that were made from it."""
-    dropped: list[Row] = []
-    row_ids: dict[str, list[str]] = defaultdict(list)
+    dropped, ids = Spool[Row](candidates.folder), Spool[str](candidates.folder)
     seen: Counter[str] = Counter()
-    for candidate in candidates:
-        if candidate.drop is not None:
-            reason, evidence = candidate.drop.reason, json_text(candidate.drop.evidence)
-            content = short_hash(reason, evidence)
-            identity = short_hash(reason, evidence, str(seen[content]))
-            seen[content] += 1
-            dropped.append({"id": identity, "reason": reason, "evidence": evidence})
-        else:
-            assert candidate.row is not None
-            identity = candidate.row["id"]
-        for call in candidate.calls():
-            if identity not in row_ids[call]:
-                row_ids[call].append(identity)
-    return dropped, row_ids
+
+    def links() -> Iterator[tuple[int, int]]:
+        for place, candidate in enumerate(candidates):
+            if candidate.drop is not None:
+                reason, evidence = candidate.drop.reason, json_text(candidate.drop.evidence)
+                content = short_hash(reason, evidence)
+                identity = short_hash(reason, evidence, str(seen[content]))
+                seen[content] += 1
+                dropped.append({"id": identity, "reason": reason, "evidence": evidence})
+            else:
+                assert candidate.row is not None
+                identity = candidate.row["id"]
+            ids.append(identity)
+            for call in candidate.calls():
+                yield fingerprint(call), place
+
+    return dropped, RowIds(ids, links())
 
 
 def call_rows(
-    calls: Iterable[tuple[Call, Answer, float | None]], row_ids: Mapping[str, list[str]]
+    calls: Iterable[tuple[Call, Answer, float | None]], row_ids: Callable[[str], list[str]]
 ) -> Iterator[Row]:
     """The rows of the config `calls`, one per call."""
     for call, answer, _ in calls:
         yield {
             "id": call.id,
-            "row_ids": row_ids.get(call.id, []),
+            "row_ids": row_ids(call.id),
             "role": call.role,
             "model": call.model,
             "revision": call.revision,

@@ -14,7 +14,7 @@ from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, t
 from builders.drafting.draft import Draft, counts, last_draft, write_draft
 from builders.drafting.files import canonical_json
 from builders.drafting.lineage import lineage
-from builders.drafting.outcomes import CandidateRow, call_rows, decide, outcomes
+from builders.drafting.outcomes import CandidateRow, call_rows, candidate_row, decide, outcomes
 from builders.drafting.spending import Spending
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
@@ -30,6 +30,7 @@ from builders.recipe_loading import errors_in_one_line
 from builders.schema import Row
 from builders.sources.seed_forms import read_prompts, read_tasks
 from builders.sources.source import Origin, Source
+from builders.spool import Spool
 
 LEDGER = "ledger.sqlite"
 NOTES = "build.json"
@@ -68,20 +69,23 @@ class BuildSpec:
 
 @dataclass(frozen=True)
 class Answered:
-    """The candidates of a build once every call has been made, before any row is checked.
+    """The candidates of a build once every call has been made, each with its own outcome.
 
-    `used` are the keys of the calls that they are based on, in order, and the role of each in this
-    build; the ledger knows the role in which a call was made first.
+    `used` are the keys of the calls that they are based on, and the role of each in this build; the
+    ledger knows the role in which a call was made first.
     """
 
-    candidates: list[CandidateRow]
+    candidates: Spool[CandidateRow]
     used: Mapping[bytes, str]
     origin: Origin
     identities: Mapping[str, Mapping[str, Any]]
 
     def calls(self, ledger: Ledger) -> Iterator[tuple[Call, Answer, float | None]]:
-        """The calls in their roles in this build, with the answer and the cost in USD of each."""
-        for call, answer, cost_usd in ledger.answers([*self.used]):
+        """The calls in their roles in this build, with the answer and the cost in USD of each.
+
+        They come in the order of their keys.
+        """
+        for call, answer, cost_usd in ledger.answers(sorted(self.used)):
             role = self.used[call.key]
             yield (call if call.role == role else replace(call, role=role)), answer, cost_usd
 
@@ -100,11 +104,12 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
         decide(recipe, spec.settings, candidates)
         take_in(candidates, spec.contributed)
         dropped, row_ids = outcomes(candidates)
-        kept = [*_config(spec, "default", candidates)]
+        kept = len(candidates) - len(dropped)
         spending, schemas = Spending(), recipe.schemas
-        calls = call_rows(spending.of(answered.calls(ledger)), row_ids)
-        rows: dict[str, Iterable[Row]] = {"default": kept, "dropped": dropped, "calls": calls}
-        rows |= {name: _config(spec, name, candidates) for name in recipe.extra_configs}
+        calls = call_rows(spending.of(answered.calls(ledger)), row_ids.of)
+        made = ("default", *recipe.extra_configs)
+        rows: dict[str, Iterable[Row]] = {name: _config(spec, name, candidates) for name in made}
+        rows |= {"dropped": dropped, "calls": calls}
         if spec.contributed:
             rows[CONFIG], schemas[CONFIG] = spec.contributed, CONTRIBUTED
 
@@ -112,9 +117,9 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
             measures = recipe.measures(lambda name: _config(spec, name, candidates))
             return {
                 "recipe": recipe.name,
-                "counts": counts(len(kept), dropped),
+                "counts": counts(kept, dropped),
                 "lineage": _lineage(spec, answered),
-                "spent": spending.facts(len(kept)),
+                "spent": spending.facts(kept),
                 **({"measures": dict(measures)} if measures else {}),
             }
 
@@ -137,7 +142,7 @@ def _lineage(spec: BuildSpec, answered: Answered) -> dict[str, Any]:
     return facts
 
 
-def _config(spec: BuildSpec, name: str, candidates: Sequence[CandidateRow]) -> Iterator[Row]:
+def _config(spec: BuildSpec, name: str, candidates: Iterable[CandidateRow]) -> Iterator[Row]:
     """The rows of `default` or of an extra config, each with its schema and an id of its own."""
     if name == "default":
         yield from (candidate.row for candidate in candidates if candidate.row is not None)
@@ -186,7 +191,10 @@ def open_build(spec: BuildSpec) -> Iterator[Ledger]:
 
 
 def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answered:
-    """Make all calls of a build that the ledger has no answer to, and record the answers."""
+    """Make all calls of a build that the ledger has no answer to, and record the answers.
+
+    Each candidate is checked while others are still being made, and put in order at the end.
+    """
     recipe, settings = spec.recipe, spec.settings
     progress.rows_wanted = settings.rows
     progress.begin("reading the source")
@@ -204,17 +212,30 @@ def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answere
         notes = {"teachers": teachers.recorded(), "order": _spec_facts(spec, origin)}
         write_notes(spec.home, notes)
         progress.begin(f"building {recipe.name}")
-        raws = recipe.all_candidates(engine, seeds, settings)
-        candidates = [CandidateRow(raw=raw) for raw in raws]
+        candidates, order = Spool[CandidateRow](spec.home), list[bytes]()
+        for at, raw in _raw_rows(recipe, engine, seeds, settings):
+            order.append(at)
+            candidates.append(candidate_row(recipe, raw))
+        candidates.reorder(sorted(range(len(order)), key=order.__getitem__))
         identities = engine.identities()
-    failed = [one.raw for one in candidates if "failed" in one.raw]
-    if failed and not engine.used:
-        first = failed[0]
+    failed = (one.raw for one in candidates if "failed" in one.raw)
+    if not engine.used and (first := next(failed, None)):
         if "failed_place" in first:
             place, why = first["failed_place"], first["failed_why"]
             raise RecipeError(f"{place}: {why}, so no call was answered; fix it")
         raise TeacherError(f"no call was answered: {first['failed_why']}")
-    return Answered(candidates, dict(sorted(engine.used.items())), origin, identities)
+    return Answered(candidates, engine.used, origin, identities)
+
+
+def _raw_rows(
+    recipe: Recipe, engine: Engine, seeds: Sequence[Raw], settings: Settings
+) -> Iterator[tuple[bytes, Raw]]:
+    """Every raw row of a build, once, as it is made, with bytes that sort them."""
+    if recipe.candidates is None:
+        yield from engine.stream(recipe.pipeline, seeds[: settings.rows], **settings.options)
+    else:
+        for place, raw in enumerate(recipe.candidates(engine, seeds, settings)):
+            yield place.to_bytes(8, "big"), raw
 
 
 def write_notes(home: Path, notes: Mapping[str, Any]) -> None:

@@ -12,13 +12,15 @@ import asyncio
 import contextlib
 import gc
 import os
+import queue
 import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -156,23 +158,43 @@ class Engine:
         return llm.bound(self, self._pool.of(role, self._recipe))
 
     def __call__(
-        self, pipeline: Callable[..., Any], rows: Sequence[Raw], **wiring: Any
+        self, pipeline: Callable[..., Any], rows: Iterable[Raw], **wiring: Any
     ) -> list[Raw]:
         """Run a pipeline; return its raw rows in the order of `rows`, lost ones with `failed`."""
+        return [raw for _, raw in sorted(self.stream(pipeline, rows, **wiring), key=itemgetter(0))]
+
+    def stream(
+        self, pipeline: Callable[..., Any], rows: Iterable[Raw], **wiring: Any
+    ) -> Iterator[tuple[bytes, Raw]]:
+        """Run a pipeline; give its raw rows as they are made, with bytes that sort them."""
         execution_of = _executor()
         line = pipeline(self.teach, **wiring)
         if self._recipe.candidates:
-            self._progress.begin(line.name, len(rows))
+            self._progress.begin(line.name, len(rows) if isinstance(rows, Sized) else None)
+        made: queue.SimpleQueue[tuple[bytes, Raw] | None] = queue.SimpleQueue()
+
+        def on_row(order: bytes, raw: Raw) -> None:
+            self._row_made()
+            made.put((order, raw))
+
         execution = execution_of(
             line,
             window=2 * max(one.concurrency for one in self._pool),
-            on_row=self._row_made,
+            on_row=on_row,
             seed=(self.seed, self._runs),
         )
         self._runs += 1
-        made = self._wait_for(self._unless(self._watch(execution), execution.run(rows)))
+        work = self._unless(self._watch(execution), execution.run(rows))
+        running = self._thread.submit(self._runner.run, work)
+        running.add_done_callback(lambda _: made.put(None))
+        try:
+            yield from iter(made.get, None)
+        finally:
+            if not running.done():  # the caller takes no more rows
+                self._stop = self._stop or Stopped("the build is over", 1)
+                self.loop.call_soon_threadsafe(self._stop_asked.set)
+        running.result()
         self._wait_for(self._settle_refused())
-        return made
 
     @property
     def stopped(self) -> PotstillError | None:

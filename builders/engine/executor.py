@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from builders.engine.graph import Item, Key, Node, graph, routed
@@ -43,18 +43,22 @@ class Execution:
     Args:
         pipeline: A distilabel pipeline.
         window: The most rows that one step works on at the same time.
-        on_row: Called for each row that comes out or is lost.
+        on_row: Called for each row that comes out or is lost, the latter with `failed`, with bytes
+            that sort as the rows should be.
         seed: Seeds all random numbers in the steps.
     """
 
     def __init__(
-        self, pipeline: Any, window: int, on_row: Callable[[], None], seed: object = 0
+        self, pipeline: Any, window: int, on_row: Callable[[bytes, Raw], None], seed: object = 0
     ) -> None:
         self._window = window
         self._on_row = on_row
         self._seed = seed
         self._nodes = graph(pipeline)
-        self._out: list[tuple[Key, int, Raw]] = []
+        # Where rows branch, two steps can lose one row: the earlier one counts, once all are known.
+        nodes = self._nodes.values()
+        first = [node for node in nodes if not node.before]
+        self._branches = len(first) > 1 or any(len(node.after) > 1 for node in nodes)
         self._lost: dict[Key, tuple[int, Raw]] = {}
 
     @property
@@ -71,8 +75,8 @@ class Execution:
         ]
         return ", ".join(parts) or "no step has a row"
 
-    async def run(self, rows: Sequence[Raw]) -> list[Raw]:
-        """Run all rows; return what came out, ordered by key. Lost rows have `failed` set.
+    async def run(self, rows: Iterable[Raw]) -> None:
+        """Run all rows.
 
         Raises:
             PotstillError: The build cannot continue.
@@ -97,8 +101,9 @@ class Execution:
                     node.step.unload()
         if failure:
             raise failure from None
-        lost = ((key, place, row) for key, (place, row) in self._lost.items() if self._whole(key))
-        return [row for *_, row in sorted([*self._out, *lost], key=lambda out: out[:2])]
+        for key, (place, row) in self._lost.items():
+            if self._whole(key):
+                self._on_row(_order(key, place), row)
 
     def _whole(self, key: Key) -> bool:
         """Whether this row was lost itself, rather than as part of one that another branch lost."""
@@ -120,7 +125,7 @@ class Execution:
 
     # --- rows to a step
 
-    async def _arrive(self, node: Node, rows: Sequence[Raw]) -> None:
+    async def _arrive(self, node: Node, rows: Iterable[Raw]) -> None:
         """Feed seeds to a first step; feed a join the rows of one key from all its predecessors."""
         if node.step.is_generator or len(node.before) == 1:
             return
@@ -311,16 +316,14 @@ class Execution:
         row |= {"failed": cause, "failed_step": node.name, "failed_why": why}
         if place:
             row["failed_place"] = place
-        known = self._lost.get(item.key)
-        if known is None:
-            self._on_row()
-        if known is None or node.place < known[0]:
+        if not self._branches:
+            self._on_row(_order(item.key, node.place), row)
+        elif item.key not in self._lost or node.place < self._lost[item.key][0]:
             self._lost[item.key] = (node.place, row)
 
     async def _emit(self, node: Node, key: Key, row: Raw) -> None:
         if not node.after:
-            self._out.append((key, node.place, row))
-            self._on_row()
+            self._on_row(_order(key, node.place), row)
             return
         targets = node.after
         if node.route:
@@ -342,6 +345,12 @@ class Execution:
                 f"step {node.name!r} needs the column {missing[0]!r}, but gets "
                 f"{', '.join(sorted(there - {_TAG}))}; fix the pipeline or the input_mappings"
             )
+
+
+def _order(key: Key, place: int) -> bytes:
+    """Bytes that sort as (key, place) does: a short form, of which a build holds one per row."""
+    numbers = b"".join(b"\1" + number.to_bytes(7, "big") for number in key)
+    return numbers + b"\0" + place.to_bytes(4, "big")
 
 
 def _first(errors: BaseExceptionGroup[PotstillError]) -> PotstillError:

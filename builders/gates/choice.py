@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable
 
-from builders.recipe import DraftGate, Drop, Raw
+from builders.recipe import DraftGate, Drop, Raw, fingerprint
 from builders.schema import Row
 
 
@@ -15,15 +15,18 @@ def one_per_prompt(rank: Callable[[Raw], float], rule: str) -> DraftGate:
     `rule` is the name of the rank, for the evidence of the others' drops.
     """
 
-    def gate(raws: Sequence[Raw], rows: Sequence[Row]) -> dict[int, Drop]:
-        places: dict[str, list[int]] = defaultdict(list)
-        for place, row in enumerate(rows):
-            places[row["id"]].append(place)
-        drops: dict[int, Drop] = {}
-        for rivals in places.values():
-            best = max(rivals, key=lambda place: rank(raws[place]))
-            drop = Drop(reason="not chosen", evidence={"rule": rule})
-            drops |= {place: drop for place in rivals if place != best}
-        return drops
+    def gate(candidates: Iterable[tuple[Raw, Row]]) -> dict[int, Drop]:
+        import numpy as np
+
+        ids, ranks = array("Q"), array("d")
+        for raw, row in candidates:
+            ids.append(fingerprint(row["id"]))
+            ranks.append(rank(raw))
+        order = np.lexsort(
+            (-np.asarray(ranks), np.asarray(ids))
+        )  # by id, then best first, then as they came
+        _, best = np.unique(np.asarray(ids)[order], return_index=True)
+        others = np.delete(order, best).tolist()
+        return dict.fromkeys(others, Drop(reason="not chosen", evidence={"rule": rule}))
 
     return gate

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from builders.recipe import DraftGate, Drop, Raw, normalised
+from builders.recipe import DraftGate, Drop, Raw, fingerprint, normalised
 from builders.schema import Row
 
 _MODEL = (
@@ -88,16 +89,24 @@ def unprintable(row: Row) -> Drop | None:
 def same_text(most_share: float = 0.01) -> DraftGate:
     """The draft gate that drops a text which answers `most_share` of the prompts, at least two."""
 
-    def gate(_: Sequence[Raw], rows: Sequence[Row]) -> dict[int, Drop]:
-        prompts: dict[str, set[str]] = defaultdict(set)
-        texts = [normalised(answer_text(row)) for row in rows]
-        for text, row in zip(texts, rows, strict=True):
-            prompts[text].add(row["id"])
-        least = max(_LEAST_PROMPTS, most_share * len({row["id"] for row in rows}))
+    def gate(candidates: Iterable[tuple[Raw, Row]]) -> dict[int, Drop]:
+        import numpy as np
+
+        texts, ids = array("Q"), array("Q")
+        for _, row in candidates:
+            texts.append(fingerprint(normalised(answer_text(row))))
+            ids.append(fingerprint(row["id"]))
+        found, times = np.unique(texts, return_counts=True)
+        repeated = {*found[times >= _LEAST_PROMPTS].tolist()}
+        prompts: dict[int, set[int]] = defaultdict(set)
+        for text, identity in zip(texts, ids, strict=True):
+            if text in repeated:
+                prompts[text].add(identity)
+        least = max(_LEAST_PROMPTS, most_share * np.unique(ids).size)
         return {
             place: Drop(reason="same text", evidence={"prompts": len(prompts[text])})
             for place, text in enumerate(texts)
-            if len(prompts[text]) >= least
+            if text in repeated and len(prompts[text]) >= least
         }
 
     return gate

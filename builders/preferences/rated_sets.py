@@ -16,6 +16,7 @@ from builders.judging.aspects import ASPECTS
 from builders.preferences.aspect_ratings import RATED_ANSWERS, answers, rated, rated_rows
 from builders.preferences.pairing import STRATEGIES, Policy
 from builders.recipe import (
+    Candidates,
     Configs,
     Drop,
     ExtraConfig,
@@ -28,7 +29,6 @@ from builders.recipe import (
 )
 from builders.schema import Message, Row
 
-Candidates = Iterable[tuple[Raw, Row | None]]
 ONE_PAIR = ("zephyr", "mean_of_aspects", "max_min", "margin")
 FURTHER = ("unpaired", "all_pairs", "margin")  # configs in addition to `default`
 

@@ -1,6 +1,7 @@
 """Contributions: accepted rows are part of every later draft, with their contributors' names."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from builders.drafting.outcomes import CandidateRow
 from builders.errors import InputError
 from builders.recipe import row_id
 from builders.schema import CALLS, PROMPT_COMPLETION, Row, assistant, user
+from builders.spool import Spool
 from scripts.main import main
 from tests.drafting.test_run import build_words, rows_of
 
@@ -36,7 +38,7 @@ def written(folder: Path, rows: list[Row]) -> Path:
     return folder
 
 
-def fate_of(candidates: list[CandidateRow]) -> list[tuple[str, Any]]:
+def fate_of(candidates: Iterable[CandidateRow]) -> list[tuple[str, Any]]:
     return [
         ("kept", one.row["completion"][0]["content"])
         if one.row
@@ -45,26 +47,26 @@ def fate_of(candidates: list[CandidateRow]) -> list[tuple[str, Any]]:
     ]
 
 
-def test_a_contributed_row_replaces_the_row_that_the_build_makes() -> None:
-    made = [CandidateRow(raw={"x": 1}, row=row("What is 1?", "Made.")) for _ in range(1)]
-    made.append(CandidateRow(raw={"x": 2}, row=row("What is 2?", "Made.")))
+def test_a_contributed_row_replaces_the_row_that_the_build_makes(tmp_path: Path) -> None:
+    made = Spool(tmp_path, [CandidateRow({"x": 1}, row("What is 1?", "Made."))])
+    made.append(CandidateRow({"x": 2}, row("What is 2?", "Made.")))
     take_in(made, [contribution("changed", row("What is 1?", "Given."), **GIVEN)])
     assert fate_of(made) == [("dropped", "replaced"), ("kept", "Made."), ("kept", "Given.")]
     assert made[0].drop and made[0].drop.evidence["by"] == "ann"
 
 
-def test_a_row_that_people_removed_does_not_come_back() -> None:
-    made = [CandidateRow(raw={"x": 1}, row=row("What is 1?", "Made."))]
+def test_a_row_that_people_removed_does_not_come_back(tmp_path: Path) -> None:
+    made = Spool(tmp_path, [CandidateRow({"x": 1}, row("What is 1?", "Made."))])
     take_in(made, [contribution("removed", row("What is 1?", "Old."), **GIVEN)])
     assert fate_of(made) == [("dropped", "removed")]
 
 
-def test_of_two_contributions_to_a_row_the_later_counts() -> None:
+def test_of_two_contributions_to_a_row_the_later_counts(tmp_path: Path) -> None:
     given = [
         contribution("changed", row("What is 1?", "First."), **GIVEN),
         contribution("changed", row("What is 1?", "Second."), **{**GIVEN, "pull_request": 8}),
     ]
-    made: list[CandidateRow] = []
+    made = Spool[CandidateRow](tmp_path)
     take_in(made, given)
     assert fate_of(made) == [("kept", "Second.")]
     assert contributors(given) == {"ann": 2}

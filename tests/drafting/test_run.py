@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,9 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.drafting.draft import counts, last_draft
-from builders.drafting.outcomes import CandidateRow, decide, outcomes
+from builders.drafting.outcomes import candidate_row, decide, outcomes
 from builders.recipe import Raw, Recipe, Settings
 from builders.schema import DROPPED, Row, Schema, user
+from builders.spool import Spool
 from pipelines import completions, instructions
 from scripts.main import main
 from tests.endpoint import Behaviour, Endpoint
@@ -247,10 +249,11 @@ def merged(parts: st.SearchStrategy[tuple[Raw, ...]]) -> st.SearchStrategy[Raw]:
 
 
 def assert_conserved(recipe: Recipe, settings: Settings, raws: list[Raw]) -> None:
-    candidates = [CandidateRow(raw=raw) for raw in raws]
+    candidates = Spool(Path(tempfile.gettempdir()), (candidate_row(recipe, raw) for raw in raws))
     decide(recipe, settings, candidates)
     kept = [candidate.row for candidate in candidates if candidate.row is not None]
-    dropped, row_ids = outcomes(candidates)
+    spooled, row_ids = outcomes(candidates)
+    dropped = [*spooled]
     assert all((one.row is None) != (one.drop is None) for one in candidates)
     counted = counts(len(kept), dropped)
     assert counted["made"] == len(raws) == counted["kept"] + sum(counted["dropped"].values())
@@ -259,7 +262,8 @@ def assert_conserved(recipe: Recipe, settings: Settings, raws: list[Raw]) -> Non
         assert [schema.problem(row) for row in rows] == [None] * len(rows)
         assert as_written(schema, rows) == rows
     ids = {row["id"] for row in [*kept, *dropped]}
-    assert {identity for found in row_ids.values() for identity in found} <= ids
+    calls = {call for candidate in candidates for call in candidate.calls()}
+    assert {identity for call in calls for identity in row_ids.of(call)} <= ids
 
 
 def as_written(schema: Schema, rows: list[Row]) -> list[Row]:

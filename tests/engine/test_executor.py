@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import re
@@ -130,6 +131,30 @@ def number(row: Raw) -> int:
 def lengths(call: Call) -> float:
     """A latency that reverses the order of rows many times."""
     return int(call.id[:2], 16) / 256 * 0.02
+
+
+def test_rows_are_given_while_others_are_still_asked_for_and_sort_as_the_seeds(
+    tmp_path: Path,
+) -> None:
+    teacher = Scripted(latency_s=lambda call: 0.3 if call.text == "say 0" else 0.0)
+    with (
+        contextlib.closing(Ledger.open(tmp_path / "ledger.sqlite")) as ledger,
+        Engine(RECIPE, teacher, ledger, Progress(), seed=1) as engine,
+    ):
+        given = list(engine.stream(one, seeds(4)))
+    assert number(given[-1][1]) == 0
+    assert [number(row) for _, row in sorted(given, key=lambda pair: pair[0])] == [0, 1, 2, 3]
+
+
+def test_no_more_is_asked_for_rows_that_nobody_takes(tmp_path: Path) -> None:
+    teacher = Scripted(latency_s=lambda _: 0.01)
+    with (
+        contextlib.closing(Ledger.open(tmp_path / "ledger.sqlite")) as ledger,
+        Engine(RECIPE, teacher, ledger, Progress(), seed=1) as engine,
+    ):
+        next(engine.stream(one, seeds(2000)))
+    assert 1 <= len(teacher.asked) < 500
+    assert teacher.at_once == 0
 
 
 def one(teach: Any, **options: Any) -> Any:

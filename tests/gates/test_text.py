@@ -169,7 +169,7 @@ def test_a_text_that_answers_one_prompt_in_a_hundred_and_at_least_two_is_dropped
     prompts: int, same: int, dropped: int
 ) -> None:
     texts = different(prompts) | {f"prompt {place}": "Sure!" for place in range(same)}
-    drops = same_text()([], answers_to(texts))
+    drops = same_text()(({}, row) for row in answers_to(texts))
     assert sorted(drops) == list(range(dropped))
     assert all(
         (drop.reason, drop.evidence) == ("same text", {"prompts": same}) for drop in drops.values()
@@ -178,15 +178,15 @@ def test_a_text_that_answers_one_prompt_in_a_hundred_and_at_least_two_is_dropped
 
 def test_the_same_text_is_found_in_any_case_and_spacing() -> None:
     rows = answers_to({"a": "Sure,  here you are.", "b": "SURE, here\nyou are.", "c": "No."})
-    assert set(same_text()([], rows)) == {0, 1}
+    assert set(same_text()(({}, row) for row in rows)) == {0, 1}
 
 
 def test_equal_samples_of_one_prompt_are_kept() -> None:
-    assert same_text()([], [answered("4", "2 + 2?")] * 5) == {}
+    assert same_text()([({}, answered("4", "2 + 2?"))] * 5) == {}
 
 
 def test_a_gate_over_no_rows_drops_none() -> None:
-    assert same_text()([], []) == {}
+    assert same_text()([]) == {}
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"))))
@@ -194,7 +194,7 @@ def test_the_order_of_rows_does_not_matter_to_the_gate_against_one_text_for_many
     pairs: list[tuple[str, str]],
 ) -> None:
     def kept(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        drops = same_text()([], [answered(text, prompt) for prompt, text in pairs])
+        drops = same_text()(({}, answered(text, prompt)) for prompt, text in pairs)
         return sorted(pair for place, pair in enumerate(pairs) if place not in drops)
 
     assert kept(pairs) == kept(pairs[::-1])

@@ -147,7 +147,7 @@ def kept(rule: str, raws: list[Raw], *, prompts: list[str] | None = None) -> lis
         verdict = row(one)
         assert isinstance(verdict, dict)
         rows.append({"id": short_hash(prompts[place] if prompts else "p"), **verdict})
-    drops = one_per_prompt(RANKS[rule], rule)(raws, rows)
+    drops = one_per_prompt(RANKS[rule], rule)(zip(raws, rows, strict=True))
     assert {drop.reason for drop in drops.values()} <= {"not chosen"}
     assert all(drop.evidence == {"rule": rule} for drop in drops.values())
     return [one["answer"] for place, one in enumerate(raws) if place not in drops]
@@ -267,10 +267,10 @@ def test_what_many_prompts_were_answered_with_is_dropped_before_one_is_chosen() 
         for identity, made in zip("aabb", map(row, raws), strict=True)
         if isinstance(made, dict)
     ]
-    first = gates[0](raws, rows)
+    pairs = [*zip(raws, rows, strict=True)]
+    first = gates[0](pairs)
     assert {place: drop.reason for place, drop in first.items()} == {0: "same text", 2: "same text"}
-    left = [place for place in range(4) if place not in first]
-    assert gates[1]([raws[place] for place in left], [rows[place] for place in left]) == {}
+    assert gates[1](pair for place, pair in enumerate(pairs) if place not in first) == {}
 
 
 @each(

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections import Counter
@@ -26,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from builders.engine.budget import OverBudget
 from builders.engine.calls import Answer, Call, Failure
+from builders.engine.executor_import import imported_executor
 from builders.engine.giving_up import MOST_ALIKE, Standings
 from builders.engine.ledger import Ledger
 from builders.engine.pool import TeacherPool
@@ -167,7 +166,7 @@ class Engine:
         self, pipeline: Callable[..., Any], rows: Iterable[Raw], **wiring: Any
     ) -> Iterator[tuple[bytes, Raw]]:
         """Run a pipeline; give its raw rows as they are made, with bytes that sort them."""
-        execution_of = _executor()
+        execution_of = imported_executor()
         line = pipeline(self.teach, **wiring)
         if self._recipe.candidates:
             self._progress.begin(line.name, len(rows) if isinstance(rows, Sized) else None)
@@ -395,24 +394,3 @@ class Engine:
             for task in pending.values():
                 task.cancel()
             await asyncio.gather(*pending.values(), return_exceptions=True)
-
-
-def _executor() -> type[Execution]:
-    """The executor; its import, and that of distilabel, is made as fast and quiet as possible."""
-    if "builders.engine.executor" in sys.modules:
-        from builders.engine.executor import Execution
-
-        return Execution
-    import rich.traceback
-
-    # distilabel installs tracebacks that print all variables, keys included, in a notebook too.
-    install, rich.traceback.install = rich.traceback.install, lambda **_: sys.excepthook
-    gc.disable()  # 2,000 modules free nothing yet; collecting takes a fifth of the time
-    try:
-        import builders.engine.workers  # noqa: F401 - silences a warning of distilabel's import
-        from builders.engine.executor import Execution
-    finally:
-        gc.enable()
-        rich.traceback.install = install
-    gc.freeze()  # once: what a later build leaves behind must be collected
-    return Execution

@@ -717,7 +717,8 @@ def test_a_key_is_found_nowhere_in_what_a_build_writes(builds: Builds) -> None:
 
 @pytest.mark.slow
 def test_a_crash_is_shown_without_the_values_of_variables(tmp_path: Path) -> None:
-    code = "from builders.engine.engine import _executor\nkey = 'sk-planted'\n_executor()\n1 / 0\n"
+    code = "from builders.engine.executor_import import imported_executor\n"
+    code += "key = 'sk-planted'\nimported_executor()\n1 / 0\n"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
     )

@@ -1,5 +1,6 @@
 """A row's id is that of its prompt; an error offers the nearest name."""
 
+import hashlib
 import re
 import unicodedata
 
@@ -123,3 +124,13 @@ def test_a_misspelt_name_is_offered_the_nearest() -> None:
 def test_where_no_name_is_near_all_are_listed() -> None:
     assert nearest_name("zzz", ["b", "a"]) == "a, b"
     assert nearest_name("zzz", []) == "none"
+
+
+def test_an_id_is_the_same_on_every_python() -> None:
+    """Each character among others that it could compose with, be ordered with, or lower."""
+    digest = hashlib.sha256()
+    for character in map(chr, [*range(0xAC00), *range(0xD7A4, 0x20000), *range(0xE0000, 0xE0200)]):
+        digest.update(short_hash(normalised(f"AΣ{character}\u0327\u0301 A{character}Σ")).encode())
+    assert digest.hexdigest() == (
+        "ef41e747cff612c174ddfce31a797af11fc5dad54aff7764e0c3a4256ff0c4fe"
+    )

@@ -10,6 +10,30 @@ from functools import cached_property
 from typing import Any
 
 
+def key_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """The one JSON text of a value from which keys, seeds and chance are made.
+
+    The same on every Python and for all that JSON cannot tell apart: the order of keys, tuples
+    and lists, 1.0 and 1. `default` gives JSON for what has none.
+    """
+    plain = _plain(value)
+    separators = (",", ":")
+    return json.dumps(
+        plain, sort_keys=True, ensure_ascii=False, separators=separators, default=default
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {
+            name if isinstance(name, str) else json.dumps(name): _plain(one)
+            for name, one in value.items()
+        }
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """One request to a teacher: the prompt, the model, its sampling, and the sample's number.
@@ -36,12 +60,11 @@ class Call:
             self.model,
             self.revision,
             self.prompt,
-            dict(self.sampling),
+            self.sampling,
             self.schema,
             self.sample,
         ]
-        text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        return hashlib.sha256(key_json(parts).encode("utf-8", "surrogatepass")).digest()
 
     @property
     def id(self) -> str:

@@ -3,23 +3,31 @@
 Steps that ask a teacher run each row in a greenlet on the event loop. Other steps run in a thread,
 or in processes if they declare CPUs, on the rows that have arrived so far; such a step must treat
 rows independently, as every step that is not global does. A row is identified by its key: the
-index of its seed, then one number for each step that made several rows of one. Joins, the order of
-the output and the random numbers in a step follow from keys, never from timing.
+index of its seed, then one number for each step that made several rows of one. Joins and the order
+of the output follow from keys, never from timing. The random numbers in a step follow from the
+seed's id, so that a row has the same in a shard, or behind another row.
+
+The global random generators belong to one row at a time: a thread and the steps that ask a teacher
+take turns. A batch in which a step draws is computed again, each row with numbers of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from builders.engine.graph import Item, Key, Node, graph, routed
+from builders.engine.graph import Item, Key, Node, graph, identity, routed
 from builders.engine.greenlets import drive
 from builders.engine.llm import row_call_ids
 from builders.engine.workers import (
     BROKEN,
+    DREW,
+    Batch,
     Processes,
     Raised,
     chance,
@@ -60,6 +68,7 @@ class Execution:
         first = [node for node in nodes if not node.before]
         self._branches = len(first) > 1 or any(len(node.after) > 1 for node in nodes)
         self._lost: dict[Key, tuple[int, Raw]] = {}
+        self._drawing = asyncio.Lock()  # held by the row to which the global generators belong
 
     @property
     def working(self) -> bool:
@@ -113,9 +122,10 @@ class Execution:
         node.inbox = asyncio.Queue(maxsize=2 * self._window)
         node.ready = asyncio.Queue(maxsize=2 * self._window)
         if node.step.resources.cpus and not node.asks and not node.step.is_generator:
-            node.processes = Processes(node.step)
+            node.processes = Processes(node.step, self._seed)
             return
         with node.as_recipe_error():
+            chance(self._seed, node.name)()
             node.step.load()
         for name in ("add_raw_input", "add_raw_output"):  # the ledger records both
             if hasattr(node.step, name):
@@ -132,12 +142,13 @@ class Execution:
         if node.before:
             await self._join(node)
         else:
+            seen = Counter[str]()
             for place, row in enumerate(rows):
-                await node.ready.put(Item((place,), [copy.deepcopy(row)]))
+                await node.ready.put(Item((place,), [copy.deepcopy(row)], identity(row, seen)))
         await node.ready.put(None)
 
     async def _join(self, node: Node) -> None:
-        waiting: dict[Key, dict[str, Raw]] = defaultdict(dict)
+        waiting: dict[Key, dict[str, Item]] = defaultdict(dict)
         ends = 0
         while ends < len(node.before):
             name, item = await node.inbox.get()
@@ -145,15 +156,16 @@ class Execution:
                 ends += 1
                 continue
             parts = waiting[item.key]
-            parts[name] = item.rows[0]
+            parts[name] = item
             wanted = node.wanted(item.key)
             if all(name in parts for name in wanted):
                 del waiting[item.key]
-                await node.ready.put(Item(item.key, [parts[name] for name in wanted]))
+                rows = [parts[name].rows[0] for name in wanted]
+                await node.ready.put(Item(item.key, rows, parts[wanted[0]].identity))
         for key, parts in waiting.items():
             missing = ", ".join(name for name in node.wanted(key) if name not in parts)
             if not any(key[:length] in self._lost for length in range(1, len(key) + 1)):
-                item = Item(key, list(parts.values()))
+                item = Item(key, [part.rows[0] for part in parts.values()])
                 self._lose(node, item, "no partner", f"{missing} gave no row for it")
 
     async def _work(self, node: Node) -> None:
@@ -167,13 +179,14 @@ class Execution:
             await node.send(target, None)
 
     async def _generate(self, node: Node) -> None:
-        place = 0
+        place, seen = 0, Counter[str]()
         begin = chance(self._seed, node.name)
         with node.as_recipe_error():
             batches = node.step.process_applying_mappings()
-            while (batch := await drive(next, batches, None, before=begin)) is not None:
+            begun = partial(drive, next, batches, None, before=begin, turn=self._drawing)
+            while (batch := await begun()) is not None:
                 for row in batch[0]:
-                    await self._emit(node, (place,), dict(row))
+                    await self._emit(node, Item((place,), [dict(row)], identity(row, seen)))
                     place += 1
 
     async def _gather(self, node: Node) -> None:
@@ -191,9 +204,10 @@ class Execution:
         if all(_TAG in row for row in rows):
             await self._give(node, items, rows)
         else:  # new rows, such as a count per group
+            seen = Counter[str]()
             for place, row in enumerate(rows):
                 row.pop(_TAG, None)
-                await self._emit(node, (place,), row)
+                await self._emit(node, Item((place,), [row], identity(row, seen)))
 
     async def _stream(self, node: Node) -> None:
         """One row at a time for a step that asks a teacher, else all that have arrived so far."""
@@ -231,7 +245,7 @@ class Execution:
         # A task with several calls reports none of them, one that fails not even those answered.
         column = f"llm_{node.name}_call"
         if isinstance(outcome, Raised):
-            item = Item(item.key, [*item.rows, {column: calls}])
+            item = replace(item, rows=[*item.rows, {column: calls}])
         else:
             for row in outcome:
                 row.setdefault(column, calls)
@@ -247,6 +261,7 @@ class Execution:
                     await self._give(node, items, rows)
                     return
                 node.alone = True
+            node.alone |= rows == DREW
         for item, outcome in zip(items, await self._compute(node, items), strict=True):
             await self._settle(node, item, outcome)
 
@@ -261,18 +276,23 @@ class Execution:
             ]
             for place, row in enumerate(batch[0]):
                 row[_TAG] = place
-            batches = [batch]
+            batches = [Batch(batch, (self._seed, node.name) if node.step.is_global else None)]
         else:
-            batches = [[[row] for row in item.rows] for item in items]
-        self._check_columns(node, batches[0])
+            batches = [
+                Batch([[row] for row in item.rows], (self._seed, node.name, *item.seeds))
+                for item in items
+            ]
+        self._check_columns(node, batches[0].inputs)
         node.working += len(items)
         try:
             if node.asks:
-                begin = chance(self._seed, node.name, items[0].key)
-                return [await drive(made, node.step, *batches[0], before=begin)]
+                [(inputs, seeds)] = batches
+                begin = chance(*(seeds or ()))
+                return [await drive(made, node.step, *inputs, before=begin, turn=self._drawing)]
             if node.processes:
                 return await node.processes.outcomes(batches)
-            return await in_thread(outcomes, node.step, batches)
+            async with self._drawing:
+                return await in_thread(outcomes, node.step, batches)
         finally:
             node.working -= len(items)
 
@@ -299,7 +319,7 @@ class Execution:
                 self._fail(node, Item(key, [row]), broken)
             else:
                 node.done += 1
-                await self._emit(node, key, row)
+                await self._emit(node, Item(key, [row], item.identity))
 
     def _fail(self, node: Node, item: Item, error: Raised) -> None:
         node.failed[error.kind] += 1
@@ -321,18 +341,19 @@ class Execution:
         elif item.key not in self._lost or node.place < self._lost[item.key][0]:
             self._lost[item.key] = (node.place, row)
 
-    async def _emit(self, node: Node, key: Key, row: Raw) -> None:
+    async def _emit(self, node: Node, item: Item) -> None:
         if not node.after:
-            self._on_row(_order(key, node.place), row)
+            self._on_row(_order(item.key, node.place), item.rows[0])
             return
         targets = node.after
         if node.route:
-            targets = routed(self._nodes, node, key, self._seed)
+            async with self._drawing:
+                targets = routed(self._nodes, node, item, self._seed)
         for target in targets:
-            own = copy.deepcopy(row) if len(targets) > 1 else row
-            await node.send(target, Item(key, [own]))
+            rows = copy.deepcopy(item.rows) if len(targets) > 1 else item.rows
+            await node.send(target, replace(item, rows=rows))
         if not targets:
-            self._lose(node, Item(key, [row]), "filtered", f"{node.name} sends it to no step")
+            self._lose(node, item, "filtered", f"{node.name} sends it to no step")
 
     def _check_columns(self, node: Node, inputs: Sequence[list[Raw]]) -> None:
         if node.seen:

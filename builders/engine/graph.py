@@ -11,20 +11,30 @@ from typing import Any
 
 from distilabel.constants import ROUTING_BATCH_FUNCTION_ATTR_NAME, STEP_ATTR_NAME
 
+from builders.engine.calls import key_json
 from builders.engine.llm import EngineLLM
 from builders.engine.workers import Processes, Raised, chance
 from builders.errors import PotstillError, RecipeError
-from builders.recipe import Raw
+from builders.recipe import Raw, short_hash
 
 Key = tuple[int, ...]
 
 
 @dataclass(slots=True)
 class Item:
-    """A row on its way to a step: one dict from each of the step's predecessors."""
+    """A row on its way to a step: one dict from each of the step's predecessors.
+
+    `identity` is that of the seed that it was made from, wherever in the source it was.
+    """
 
     key: Key
     rows: list[Raw]
+    identity: str = ""
+
+    @property
+    def seeds(self) -> tuple[str, Key]:
+        """What random numbers of this row follow from."""
+        return self.identity, self.key[1:]
 
 
 @dataclass(eq=False)
@@ -116,14 +126,23 @@ def graph(pipeline: Any) -> dict[str, Node]:
     return nodes
 
 
-def routed(nodes: dict[str, Node], node: Node, key: Key, seed: object) -> list[Node]:
+def identity(row: Raw, seen: Counter[str]) -> str:
+    """A row's id, else a hash of its content and its number among the rows seen with the same."""
+    if row.get("id"):
+        return str(row["id"])
+    content = short_hash(key_json(row, default=str))
+    seen[content] += 1
+    return f"{content} {seen[content]}"
+
+
+def routed(nodes: dict[str, Node], node: Node, item: Item, seed: object) -> list[Node]:
     """The steps to which a routing function sends a row; joins learn which rows to expect.
 
     Raises:
         RecipeError: The function fails, or returns a step that is not a successor.
     """
     names = [after.name for after in node.after]
-    chance(seed, node.name, key)()
+    chance(seed, node.name, *item.seeds)()
     with node.as_recipe_error():
         chosen = node.route.routing_function(list(names))
         if unknown := [name for name in chosen if name not in names]:
@@ -139,5 +158,5 @@ def routed(nodes: dict[str, Node], node: Node, key: Key, seed: object) -> list[N
         }
     for join in nodes.values():
         if len(join.before) > 1 and skipped.intersection(join.before):
-            join.expected[key] = [name for name in join.before if name not in skipped]
+            join.expected[item.key] = [name for name in join.before if name not in skipped]
     return [after for after in node.after if after.name in chosen]

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 import greenlet
+
+from builders.errors import PotstillError
 
 Result = TypeVar("Result")
 
@@ -21,25 +24,32 @@ class _Waiter(greenlet.greenlet):  # type: ignore[misc]
 
 
 async def drive(
-    function: Callable[..., Result], *args: Any, before: Callable[[], None] = lambda: None
+    function: Callable[..., Result],
+    *args: Any,
+    before: Callable[[], None] = lambda: None,
+    turn: AbstractAsyncContextManager[Any] = nullcontext(),  # noqa: B008 - it has no state
 ) -> Result:
     """Run a synchronous function on this thread; while it is in `wait`, other tasks run.
 
-    `before` is called each time that the function starts or continues.
+    `before` is called each time that the function starts or continues, which it does within `turn`,
+    except to end.
     """
     waiter = _Waiter(function, greenlet.getcurrent())
     waiter.gr_context = greenlet.getcurrent().gr_context
-    before()
-    awaitable = waiter.switch(*args)
+    async with turn:
+        before()
+        awaitable = waiter.switch(*args)
     while not waiter.dead:
+        error, result = None, None
         try:
             result = await awaitable
-        except BaseException as error:  # noqa: BLE001 - raised again where it was waited for
+        except BaseException as raised:  # noqa: BLE001 - raised again where it was waited for
+            error = raised
+        ends = isinstance(error, BaseException) and not isinstance(error, Exception)
+        ends = ends or isinstance(error, PotstillError)
+        async with nullcontext() if ends else turn:
             before()
-            awaitable = waiter.throw(error)
-        else:
-            before()
-            awaitable = waiter.switch(result)
+            awaitable = waiter.switch(result) if error is None else waiter.throw(error)
     return awaitable  # type: ignore[no-any-return]
 
 

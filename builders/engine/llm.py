@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from distilabel.models.llms.base import LLM
 from pydantic import PrivateAttr
 
-from builders.engine.calls import Answer, Call, Failure, Parse, Question, Reply, Unreadable
+from builders.engine.calls import (
+    Answer,
+    Call,
+    Failure,
+    Parse,
+    Question,
+    Reply,
+    Unreadable,
+    key_json,
+)
 from builders.engine.greenlets import wait
 from builders.engine.refusals import REASONS
 from builders.engine.teacher import EMBEDDED
@@ -160,8 +169,8 @@ class EngineLLM(LLM):  # type: ignore[misc]
     ) -> Call:
         if isinstance(messages, tuple):  # distilabel's (messages, structured output)
             messages = messages[0]
-        text = messages if isinstance(messages, str) else str(messages)
-        seed = int(short_hash(str(self._engine.seed), text, str(sample))[:8], 16) >> 1
+        chance = key_json([self._engine.seed, messages, sample])
+        seed = int(short_hash(chance)[:8], 16) >> 1
         name = name or next(iter(self._teachers))
         teacher = self._teachers[name]
         return Call(

@@ -14,7 +14,6 @@ import pickle
 import random
 import threading
 import warnings
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -26,9 +25,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from builders.engine.calls import Failure
+from builders.engine.calls import Failure, key_json
 from builders.errors import PotstillError, RecipeError
-from builders.recipe import Raw
+from builders.recipe import Raw, short_hash
 from builders.recipe_loading import import_file, loaded_files, modules_beside, place_of
 
 # distilabel 1.5.3 declares fields in a way that pydantic 2.14 warns about; they work all the same.
@@ -37,7 +36,17 @@ warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
 
 BROKEN = "potstill_broken"  # a column for the error that parsing an answer raised
 Result = TypeVar("Result")
-Inputs = Sequence[list[Raw]]  # from each predecessor the same number of rows
+
+
+class Batch(NamedTuple):
+    """What a step is given at once: the same number of rows from each predecessor.
+
+    `seeds` are what its random numbers follow from; None for rows that would share them by the
+    accident of having arrived together, so that nothing may be drawn.
+    """
+
+    inputs: Sequence[list[Raw]]
+    seeds: tuple[Any, ...] | None
 
 
 class Raised(NamedTuple):
@@ -65,21 +74,31 @@ class Raised(NamedTuple):
         return f"{self.place}: {self.why}" if self.place else self.why
 
 
+DREW = Raised("drew", "drew", "random numbers were drawn")
+
+
 def made(step: Any, *inputs: list[Raw]) -> list[Raw]:
     """The rows that a step makes of its inputs."""
     return [row for batch in step.process_applying_mappings(*inputs) for row in batch]
 
 
-def outcomes(step: Any, batches: Sequence[Inputs]) -> list[list[Raw] | Raised]:
-    """What a step makes of each batch separately: rows, or the error that it raised."""
+def outcomes(step: Any, batches: Sequence[Batch]) -> list[list[Raw] | Raised]:
+    """What a step makes of each batch separately: rows, or the error that it raised.
+
+    A batch that drew random numbers without seeds of its own is DREW.
+    """
     found: list[list[Raw] | Raised] = []
-    for inputs in batches:
+    for inputs, seeds in batches:
+        if seeds:
+            chance(*seeds)()
+        before = None if seeds else _drawn()
         try:
-            found.append(made(step, *inputs))
+            rows: list[Raw] | Raised = made(step, *inputs)
         except PotstillError:
             raise
         except Exception as error:  # noqa: BLE001 - a recipe's step: its error is the row's reason
-            found.append(Raised.by(error))
+            rows = Raised.by(error)
+        found.append(DREW if before and _drawn() != before else rows)
     return found
 
 
@@ -105,9 +124,9 @@ def chance(*seeds: object) -> Callable[[], None]:
     """A function that reseeds the global random numbers, at each call with the next of a sequence.
 
     Steps draw from `random` and `numpy.random`; what one row gets must not depend on when it is
-    processed among the others.
+    processed among the others. `seeds` are JSON values.
     """
-    numbers = itertools.count(zlib.crc32(repr(seeds).encode()))
+    numbers = itertools.count(int(short_hash(key_json(seeds)), 16))
 
     def begin() -> None:
         number = next(numbers)
@@ -115,6 +134,13 @@ def chance(*seeds: object) -> Callable[[], None]:
         np.random.seed(number % 2**32)
 
     return begin
+
+
+def _drawn() -> tuple[Any, ...]:
+    """The state of the global random numbers, which differs once one was drawn."""
+    state: Any = np.random.get_state()
+    _, words, *places = state
+    return random.getstate(), words.tobytes(), *places
 
 
 async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
@@ -146,7 +172,7 @@ async def in_thread(function: Callable[..., Result], *args: Any) -> Result:
 class Processes:
     """Worker processes for a step; each loads it, and all end with the build."""
 
-    def __init__(self, step: Any) -> None:
+    def __init__(self, step: Any, seed: object) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["builders.engine.workers", "distilabel.steps.base"])
         self._name = step.name
@@ -161,7 +187,7 @@ class Processes:
             step.resources.cpus,
             context,
             initializer=_begin,
-            initargs=(theirs, modules_beside.folder, files, pickled),
+            initargs=(theirs, modules_beside.folder, files, pickled, seed),
         )
 
     def _unsendable(self, error: Exception) -> RecipeError:
@@ -170,7 +196,7 @@ class Processes:
             "its class at the top of a module, or take its cpus away"
         )
 
-    async def outcomes(self, batches: Sequence[Inputs]) -> list[list[Raw] | Raised]:
+    async def outcomes(self, batches: Sequence[Batch]) -> list[list[Raw] | Raised]:
         """What the step makes of each batch separately.
 
         Raises:
@@ -202,7 +228,7 @@ _step: Any = None  # in a worker process: the step, or the error that loading it
 
 
 def _begin(
-    build: Connection, folder: Path | None, files: Mapping[str, Path], pickled: bytes
+    build: Connection, folder: Path | None, files: Mapping[str, Path], pickled: bytes, seed: object
 ) -> None:
     """In a worker: load the step, and exit when the build closes its end of the pipe or dies."""
     global _step
@@ -219,11 +245,12 @@ def _begin(
         for name, file in files.items():
             import_file(name, file)
         step = pickle.loads(pickled)  # noqa: S301 - the step of this build
+        chance(seed, step.name)()
         step.load()
         _step = step
     except Exception as error:  # noqa: BLE001 - reported by the build
         _step = Raised.by(error)
 
 
-def _apart(batches: Sequence[Inputs]) -> list[list[Raw] | Raised] | Raised:
+def _apart(batches: Sequence[Batch]) -> list[list[Raw] | Raised] | Raised:
     return _step if isinstance(_step, Raised) else outcomes(_step, batches)

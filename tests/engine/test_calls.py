@@ -9,6 +9,8 @@ from builders.engine.calls import Call
 RIVER = [{"role": "user", "content": "Name a river."}]
 OIL = [{"role": "system", "content": "Sei knapp. \U0001f600"}, {"role": "user", "content": "Öl?"}]
 SCHEMA = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "string"}}}
+NEW = "\U0001fae8 \U0001f6dc and \U0001fadf"  # emoji of Unicode 15 and 16
+ODD = {"temperature": 1e-7, "top_p": 0.1, 7: {"b": (1, -0.0), None: [True]}, "n": 2.0}
 SAMPLING = {"top_p": 0.95, "temperature": 0, "stop": ["\n", "\u2028"], "seed": 7, "a": {"z": 1}}
 PLAIN = Call(role="writer", endpoint="http://x/v1", model="m", revision="r", prompt=RIVER)
 
@@ -48,6 +50,26 @@ CASES = {
     "a schema": (
         replace(PLAIN, schema=SCHEMA),
         "dc99c471ac270f6fcd1360352be6ad5fc61f7d19e6d0cb5cdb10550c0de35304",
+    ),
+    "emoji that some Pythons do not know": (
+        replace(PLAIN, prompt=[{"role": "user", "content": NEW}]),
+        "dfc2a0b8bf20474bac3275ad6b6aafc65de0f9072d7d7aea2eee338dc28e6b59",
+    ),
+    "names that are no texts, tuples and small numbers": (
+        replace(PLAIN, sampling=ODD),
+        "fe21cb219c040f0c1bbf574edfd4a0493518f4adcf3aa744f433c82e67ea5c17",
+    ),
+    "what JSON cannot tell apart from these": (
+        replace(
+            PLAIN,
+            sampling={
+                "n": 2,
+                "7": {"null": (True,), "b": [1.0, 0]},
+                "top_p": 1e-1,
+                "temperature": 1e-07,
+            },
+        ),
+        "fe21cb219c040f0c1bbf574edfd4a0493518f4adcf3aa744f433c82e67ea5c17",
     ),
     "the third sample": (
         replace(PLAIN, sample=2),

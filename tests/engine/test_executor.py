@@ -575,17 +575,89 @@ def test_a_key_grows_only_where_a_step_made_several_rows_and_seeds_random_number
     run: Any,
 ) -> None:
     made = run(uneven, seeds(6), Scripted(latency_s=lengths))
-    # The numbers follow from seed, step and key: others would be other calls, paid for again.
+    # The numbers follow from seed, step, content and key: others would be other calls, paid for again.
     assert [(number(row), row.get("failed") or row["grouped_drawn"]) for row in made] == [
-        (0, ["re 691 203", "re 451 870"]),
-        (0, ["re 206 167", "re 249 586"]),
+        (0, ["re 318 292", "re 958 39"]),
+        (0, ["re 962 328", "re 572 286"]),
         (1, "filtered"),
-        (2, ["re 114 491", "re 221 433"]),
+        (2, ["re 176 127", "re 362 382"]),
         (3, "filtered"),
-        (4, ["re 661 92", "re 520 173"]),
-        (4, ["re 160 873", "re 223 817"]),
+        (4, ["re 72 500", "re 89 414"]),
+        (4, ["re 169 996", "re 131 675"]),
         (5, "filtered"),
     ]
+
+
+def numbered(*places: int) -> list[Raw]:
+    """Rows with the ids of their numbers."""
+    return [{"id": f"id {place}", "instruction": f"say {place}"} for place in places]
+
+
+@step(inputs=["instruction"], outputs=["dice"])
+def dicing(inputs: StepInput) -> Any:
+    """Draws nothing for every sixth row, and more often for some than for others."""
+    for row in inputs:
+        row["dice"] = [random.random() for _ in range(number(row) % 3)]
+        if number(row) % 2:
+            row["dice"].append(np.random.rand())
+    yield inputs
+
+
+@step(inputs=["dice"], outputs=["lot"], step_type="global")
+def lots(inputs: StepInput) -> Any:
+    lots = np.random.permutation(len(inputs))
+    random.shuffle(inputs)
+    yield [row | {"lot": int(lot)} for row, lot in zip(inputs, lots, strict=True)]
+
+
+def chancy(*, cpus: int | None = None, whole: bool = False) -> Wiring:
+    """A task, plain steps and a route, all of which draw; `whole` adds a global step."""
+
+    def line(teach: Any) -> Any:
+        with Pipeline(name="chancy") as line:
+            plain = StepResources(cpus=cpus)
+            dice = dicing(name="dice", resources=plain, input_batch_size=7)
+            drawing(teach, "near") >> dice
+            last = dice >> lots(name="lots", resources=plain) if whole else dice
+            ends = [TextGeneration(name=name, llm=teach("writer")) for name in ("left", "right")]
+            last >> sample_n_steps(1) >> ends >> GroupColumns(columns=["generation"])
+        return line
+
+    return line
+
+
+def test_chance_follows_the_id_of_a_row_in_every_step(run: Any) -> None:
+    """So that shards make the calls of the whole, and a new first row costs one row."""
+    rows = numbered(*range(24))
+    made = run(chancy(), rows)
+    assert len({repr(row["dice"]) for row in made}) == 21 and number(made[6]) == 6
+    slow = Scripted(latency_s=lambda call: random.SystemRandom().random() / 50)
+    assert run(chancy(), rows, slow, anew=True) == made
+    assert run(chancy(), rows[1::2], slow, anew=True) == made[1::2]
+    assert run(chancy(), rows[::2], slow) == made[::2]
+    slow.asked.clear()
+    assert run(chancy(), [*numbered(99), *rows], slow)[1:] == made
+    assert len(slow.asked) == 2
+
+
+def test_rows_without_an_id_draw_by_their_content_and_equal_ones_differ(run: Any) -> None:
+    made = run(chancy(), seeds(12))
+    assert run(chancy(), seeds(20)[:1:-1], anew=True)[::-1][:10] == made[2:]
+    same = run(chancy(), [{"instruction": "say 5", "when": time.localtime}] * 9, anew=True)
+    assert len({repr(row["dice"]) for row in same}) == 9
+
+
+def test_a_global_step_that_draws_gives_the_same_rows_again(run: Any) -> None:
+    made = run(chancy(whole=True), numbered(*range(24)))
+    assert sorted(row["lot"] for row in made) == [*range(24)] != [row["lot"] for row in made]
+    slow = Scripted(latency_s=lambda call: random.SystemRandom().random() / 50)
+    assert run(chancy(whole=True), numbered(*range(24)), slow, anew=True) == made
+
+
+@pytest.mark.slow
+def test_a_step_draws_the_same_in_a_process_as_in_a_thread(run: Any) -> None:
+    made = run(chancy(whole=True), numbered(*range(24)))
+    assert run(chancy(cpus=2, whole=True), numbered(*range(24)), anew=True) == made
 
 
 def test_a_row_that_two_branches_lose_is_lost_once(run: Any) -> None:
@@ -817,18 +889,14 @@ def test_a_step_asleep_in_its_thread_does_not_hold_up_the_end(run: Any) -> None:
         yield inputs
 
     def answer(call: Call) -> str:
-        asleep.wait(10)
-        raise Stopped("enough", 3)
+        if number({"instruction": call.text}):
+            asleep.wait(10)
+            raise Stopped("enough", 3)
+        return "slept"
 
-    def line(teach: Any) -> Any:
-        with Pipeline(name="dream") as line:
-            dreaming(name="dreaming")
-            TextGeneration(name="writer", llm=teach("writer"))
-        return line
-
-    began = time.monotonic()
+    began, line = time.monotonic(), after(one, lambda: dreaming(name="dreaming"))
     with pytest.raises(Stopped):
-        run(line, seeds(2), Scripted(answer=answer))
+        run(line, seeds(2), Scripted(answer, lambda call: number({"instruction": call.text})))
     assert time.monotonic() - began < 5 and daemons == [True]
 
 

@@ -10,7 +10,9 @@ from builders.engine.calls import Answer, Call, Parse, Question, Unreadable
 from builders.engine.greenlets import drive
 from builders.engine.llm import EngineLLM
 from builders.engine.teacher_kinds import RecordedTeacher
+from builders.schema import user
 
+NEW = "\U0001fae8 \U0001f6dc and \U0001fadf"  # emoji of Unicode 15 and 16
 RIVER = [{"role": "user", "content": "Name a river."}]
 WRITER = RecordedTeacher({"name": "http://x/v1", "model": "m", "revision": None})
 
@@ -76,13 +78,17 @@ def test_the_seed_of_a_call_never_changes() -> None:
         "a lone surrogate": seeds(Question(prompt="half \ud83d")),
         "the second and third sample": seeds(*(Question(prompt=RIVER, sample=n) for n in (1, 2))),
         "another seed of the build": seeds(Question(prompt=RIVER), build_seed=6),
+        "emoji that some Pythons do not know": seeds(Question(prompt=user(NEW))),
+        "a message in another order": seeds(Question(prompt=[dict(reversed(RIVER[0].items()))])),
     }
     assert found == {
-        "messages": [1941286280],
-        "a text to continue": [10211142],
-        "a lone surrogate": [779130977],
-        "the second and third sample": [1605626731, 270367230],
-        "another seed of the build": [1118195893],
+        "messages": [153753632],
+        "a text to continue": [1531791604],
+        "a lone surrogate": [1949405481],
+        "the second and third sample": [1583071434, 850911161],
+        "another seed of the build": [141962301],
+        "emoji that some Pythons do not know": [1691119698],
+        "a message in another order": [153753632],
     }
 
 

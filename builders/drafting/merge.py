@@ -20,7 +20,7 @@ from builders.drafting.run import (
     write_notes,
 )
 from builders.engine.progress import Progress
-from builders.errors import InputError
+from builders.errors import InputError, shortened
 from builders.recipe import Recipe, Settings
 from builders.sources.source import Source
 
@@ -45,6 +45,7 @@ def merge(recipe: Recipe, work: Path, folders: Sequence[Path], progress: Progres
         licence=facts["licence"],
         from_ledger=True,
         judge_reports=facts["judge_reports"],
+        contributed=facts["contributed"],
     )
     with open_build(spec) as ledger:
         for folder in found:
@@ -69,7 +70,7 @@ def _check(folders: Sequence[Path], shards: Sequence[dict[str, Any]]) -> None:
         if differing:
             raise InputError(
                 f"{folder} is a shard of another build than {folders[0]}: {differing[0]} is "
-                f"{facts[differing[0]]!r}, not {shards[0][differing[0]]!r}"
+                f"{shortened(facts[differing[0]])}, not {shortened(shards[0][differing[0]])}"
             )
     parts = places[0][1]
     for folder, (part, of) in zip(folders, places, strict=True):

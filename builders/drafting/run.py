@@ -25,7 +25,7 @@ from builders.engine.run_limits import RunLimits
 from builders.errors import InputError, RecipeError, TeacherError, folder_error
 from builders.file_lock import folder_lock
 from builders.judging.reports import judges_facts
-from builders.recipe import Raw, Recipe, Settings
+from builders.recipe import Raw, Recipe, Settings, short_hash
 from builders.recipe_loading import errors_in_one_line
 from builders.schema import Row
 from builders.sources.seed_forms import read_prompts, read_tasks
@@ -279,6 +279,7 @@ def _spec_facts(spec: BuildSpec, origin: Origin) -> dict[str, Any]:
         "seeds": origin.facts(),
         "shard": spec.shard,
         "judge_reports": [dict(one) for one in spec.judge_reports],
+        "contributed": [dict(one) for one in spec.contributed],
     }
 
 
@@ -310,5 +311,5 @@ def _read_source(spec: BuildSpec) -> tuple[list[Raw], Origin]:
     if spec.shard:
         part, parts = spec.shard
         used = rows[: spec.settings.rows]
-        rows = [row for row in used if int(row["id"], 16) % parts == part - 1]
+        rows = [row for row in used if int(short_hash(row["id"]), 16) % parts == part - 1]
     return rows, origin

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from typing import Any
-from urllib.parse import parse_qs, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 import aiohttp
 
@@ -19,7 +19,11 @@ from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 
 _RETRIED = frozenset({408, 409, 425, 429})
-_SECRET = re.compile("key|token|secret|sig", re.IGNORECASE)  # query parameters with a value to hide
+# Query parameters with a value to hide.
+_SECRET = re.compile(
+    r"key$|key[-_]|token(?!s|iz)|secret|passw|pwd|sig$|signature|auth(?!or)|credential|jwt",
+    re.IGNORECASE,
+)
 _PARAMETER_REFUSED = frozenset({400, 404, 422, 501})
 _OPTIONAL = {  # parameters that a call can do without, and the words in which one is refused
     "response_format": r"response_format|json_schema|structured|grammar|schema",
@@ -38,12 +42,12 @@ class EndpointTeacher:
     def __init__(self, spec: TeacherSpec) -> None:
         parts = urlsplit(spec.place)
         self._base = public_address(spec.place).rstrip("/")
-        self._query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        self._query = parse_qsl(parts.query, keep_blank_values=True)
         self._key = os.environ.get(spec.key_env, "")
         self._key_env = spec.key_env
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         self._login = aiohttp.BasicAuth(user, password) if user else None
-        hidden = [value for name, value in self._query.items() if _SECRET.search(name)]
+        hidden = [value for name, value in self._query if _SECRET.search(name)]
         self._secrets = [secret for secret in (self._key, password, *hidden) if secret]
         if self._key and user:
             raise InputError(
@@ -55,7 +59,10 @@ class EndpointTeacher:
         self._chat_only = False
         self._served: list[str] = []
         self._omitted: set[str] = set()  # optional parameters that it has refused
-        self.name = self._base
+        # The query selects who answers, so that it is part of the name and of a call's key.
+        shown = [pair for pair in self._query if not _SECRET.search(pair[0])]
+        shown.sort(key=lambda pair: pair[0])
+        self.name = self._base + (f"?{urlencode(shown)}" if shown else "")
         self.model = spec.model or ""
         self.revision: str | None = None
         self.concurrency = spec.concurrency or 32

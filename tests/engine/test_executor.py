@@ -575,7 +575,7 @@ def test_a_key_grows_only_where_a_step_made_several_rows_and_seeds_random_number
     run: Any,
 ) -> None:
     made = run(uneven, seeds(6), Scripted(latency_s=lengths))
-    # The numbers follow from seed, step, content and key: others would be other calls, paid for again.
+    # They follow from seed, step, content and key: others would be other calls, paid for again.
     assert [(number(row), row.get("failed") or row["grouped_drawn"]) for row in made] == [
         (0, ["re 318 292", "re 958 39"]),
         (0, ["re 962 328", "re 572 286"]),

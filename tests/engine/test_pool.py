@@ -94,6 +94,23 @@ def test_an_address_with_a_query_names_no_role() -> None:
     assert one.place == f"{A}?key=x"
 
 
+@each(
+    ("query", "part"),
+    [
+        ("", ""),
+        ("provider=alpha", "?provider=alpha"),
+        ("provider=beta&api-version=2024-06-01", "?api-version=2024-06-01&provider=beta"),
+        ("order=b&order=a&author=me&empty=", "?author=me&empty=&order=b&order=a"),
+        ("api-key=k1&code_key=k2&provider=alpha&access_token=t", "?provider=alpha"),
+        ("X-Amz-Signature=s&sig=s&subscription-key=k&password=p&auth=a&client_secret=c", ""),
+    ],
+)
+def test_the_query_of_an_address_belongs_to_its_name_without_secrets(query: str, part: str) -> None:
+    """What it selects answers otherwise, so that a call has another key."""
+    one = EndpointTeacher(TeacherSpec(place=f"{A}?{query}", model="m"))
+    assert one.name == one.identity()["endpoint"] == A + part
+
+
 def test_the_first_endpoint_s_key_is_sent_to_no_other_host() -> None:
     given = specs(f"{A}#m", f"{A}#n", f"judge={B}", "writer=https://api.example.org/v1#x")
     assert [one.key_env for one in given.every] == ["POTSTILL_API_KEY"] * 2

@@ -116,29 +116,29 @@ def answer(call):
 
 IDS = {
     "instructions": {
-        "default": "6 1169d95b4694d531",
-        "calls": "17 6939ae90ffd81699",
-        "dropped": "4 0a337ea0a82fea00",
+        "default": "6 e412ba1815f78096",
+        "calls": "17 9ca5e3bceb97992d",
+        "dropped": "4 db72bf00a68a40ba",
     },
     "completions": {
-        "default": "6 04295ad3a7b8bb99",
-        "calls": "48 5c0d7a0a8374867f",
-        "dropped": "18 bbef6d59d94a6190",
+        "default": "6 a3cfc2fa7bb314e8",
+        "calls": "48 f7197344a857745b",
+        "dropped": "18 91c3d9d1cc11e6f6",
     },
     "constitution": {
-        "default": "2 de783d0ed7692860",
+        "default": "5 365bc1350a65744d",
         "revisions": "8 e27a8cd556cbd588",
         "chains": "8 e27a8cd556cbd588",
-        "calls": "80 7177db2a50521ee5",
-        "dropped": "6 85bdda2145b91ced",
+        "calls": "80 c97560171997a775",
+        "dropped": "3 94e41ade7635e7da",
     },
     "ultrafeedback": {
         "default": "8 9916d5fb55a51510",
         "rated": "32 19ad8d17e959e3dc",
-        "unpaired": "32 ab9b86d80a6b6243",
-        "all_pairs": "48 5321d2a553e1183a",
+        "unpaired": "32 20637c221f2523f2",
+        "all_pairs": "48 ee1498cd8a18ee0f",
         "margin": "8 9916d5fb55a51510",
-        "calls": "192 ec6c0b5324228cca",
+        "calls": "192 0feba11b229dda73",
         "dropped": "0 e3b0c44298fc1c14",
     },
 }

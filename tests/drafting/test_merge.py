@@ -1,0 +1,122 @@
+"""Shards: each makes the calls of the whole build, and what they made is joined to its bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builders.drafting.contributions import contribution
+from builders.drafting.draft import last_draft
+from builders.recipe import row_id
+from builders.schema import Row, assistant, user
+from scripts.main import main
+from tests.drafting.test_contributions import GIVEN, written
+from tests.drafting.test_run import build_words, file_bytes
+
+EVOLVED = '''"""Harder prompts: rewritten twice by a rule drawn at random, then routed at random."""
+from distilabel.pipeline import Pipeline, sample_n_steps
+from distilabel.steps.tasks import EvolInstruct, TextGeneration
+from distilabel.steps import GroupColumns
+
+from builders.recipe import Recipe, Seeds
+from builders.schema import PROMPT_COMPLETION, assistant, user
+
+
+def pipeline(teach):
+    with Pipeline(name="evolved") as line:
+        evolved = EvolInstruct(
+            name="evolve",
+            llm=teach("writer"),
+            num_evolutions=2,
+            input_mappings={"instruction": "question"},
+        )
+        ends = [
+            TextGeneration(
+                name=name,
+                llm=teach("writer", temperature=heat),
+                input_mappings={"instruction": "evolved_instruction"},
+            )
+            for name, heat in (("cool", 0.2), ("hot", 1.1))
+        ]
+        evolved >> sample_n_steps(1) >> ends >> GroupColumns(columns=["generation"])
+    return line
+
+
+def row(raw):
+    [text] = raw["grouped_generation"]
+    return {"prompt": user(raw["evolved_instruction"]), "completion": assistant(text)}
+
+
+RECIPE = Recipe(
+    name="evolved",
+    makes="harder prompts",
+    schema=PROMPT_COMPLETION,
+    seeds=Seeds(form="prompts", source="none", keeps=("question",)),
+    roles={"writer": "rewrites and answers"},
+    rows=1000,
+    rows_of="prompts",
+    pipeline=pipeline,
+    row=row,
+)
+'''
+
+
+def asked(words: list[str], capsys: pytest.CaptureFixture[str]) -> int:
+    """The number of calls of a build."""
+    assert main([*words, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    return int(facts["run"]["calls"])
+
+
+def test_a_task_that_draws_is_built_in_shards_and_behind_a_new_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, prompts = tmp_path / "evolved.py", tmp_path / "prompts.jsonl"
+    recipe.write_text(EVOLVED, encoding="utf-8")
+    script = tmp_path / "script.jsonl"
+    script.write_text(json.dumps({"when": "", "answer": "Done {{hash}}."}), encoding="utf-8")
+    lines = [json.dumps({"prompt": f"Plan {n} days.", "question": f"Plan {n}?"}) for n in range(30)]
+    prompts.write_text("\n".join(lines), encoding="utf-8")
+    words = ["build", str(recipe), "--teacher", f"scripted:{script}", "--prompts", str(prompts)]
+    whole, parts = (["--work", str(tmp_path / name)] for name in ("whole", "parts"))
+    assert asked([*words, *whole], capsys) == 90
+    for shard in ("1/2", "2/2"):
+        assert main([*words, *parts, "--shard", shard]) == 0
+    assert main(["merge", str(recipe), *parts]) == 0
+    capsys.readouterr()
+    single, merged = (last_draft(tmp_path / name / "evolved") for name in ("whole", "parts"))
+    assert file_bytes(single.folder) | {"run.json": b""} == {
+        **file_bytes(merged.folder),
+        "run.json": b"",
+    }
+    prompts.write_text("\n".join([json.dumps({"prompt": "New.", "question": "New?"}), *lines]))
+    assert asked([*words, *whole], capsys) == 3
+    prompts.write_text("\n".join(reversed(lines)))
+    assert asked([*words, *whole], capsys) == 0
+
+
+def given(prompt: str) -> Row:
+    return {"id": row_id(prompt), "prompt": user(prompt), "completion": assistant("Given.")}
+
+
+def test_contributions_of_shards_are_part_of_the_merged_draft(tmp_path: Path) -> None:
+    entries = [
+        contribution("changed", given("What is 3 plus 3?"), **GIVEN),
+        contribution("added", given("What is new?"), **GIVEN),
+        contribution("removed", given("What is 5 plus 5?"), **GIVEN),
+    ]
+    people = ["--contributed", str(written(tmp_path / "set", entries))]
+    words = build_words(tmp_path, name="completions")[:-2]
+    whole, parts = (["--work", str(tmp_path / name)] for name in ("whole", "parts"))
+    assert main([*words, *whole, *people]) == 0
+    assert main([*words, *parts, "--shard", "1/2", *people]) == 0
+    assert main([*words, *parts, "--shard", "2/2"]) == 0
+    assert main(["merge", "completions", *parts]) == 1  # the shards are not of one build
+    assert main([*words, *parts, "--shard", "2/2", *people]) == 0
+    assert main(["merge", "completions", *parts]) == 0
+    single, merged = (last_draft(tmp_path / name / "completions") for name in ("whole", "parts"))
+    assert {row["id"] for row in entries} == {row["id"] for row in merged.stream("contributed")}
+    ours = {name: body for name, body in file_bytes(single.folder).items() if name != "run.json"}
+    assert ours.items() <= file_bytes(merged.folder).items()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from json import JSONEncoder
 from typing import Any, NamedTuple
 
 from builders.engine.calls import Answer, Call
@@ -15,6 +15,8 @@ from builders.errors import RecipeError
 from builders.recipe import Drop, Json, Raw, Recipe, Settings, fingerprint, row_id, short_hash
 from builders.schema import Row
 from builders.spool import Spool
+
+_encoded = JSONEncoder(ensure_ascii=False).encode
 
 
 class CandidateRow(NamedTuple):
@@ -173,7 +175,7 @@ def call_rows(
 
 def json_text(value: Any) -> str:
     """One line of JSON that can be written as UTF-8, the same text for the same value."""
-    return _writable(json.dumps(value, ensure_ascii=False))
+    return _writable(_encoded(value))
 
 
 def _writable(text: str) -> str:

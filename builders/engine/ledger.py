@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import queue
 import sqlite3
@@ -18,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,13 +28,16 @@ from builders.engine.ledger_format import (
     create,
     json_text,
     packed,
+    packed_names,
     problem,
     unpacked,
+    unpacked_names,
     utf8,
 )
 from builders.engine.ledger_sums import TEACHER, TEACHER_FIELDS, Used, summary, used
 from builders.errors import FolderError, InputError
 
+_AT_ONCE = 100  # answers in one query
 _GATHER_S = 0.002  # waited when several calls were queued, so that more of them share a commit
 _MOST_BATCH = 1024  # entries in one transaction
 _GROUP_ROWS, _GROUP_CHARACTERS = 1000, 32_000_000  # of an export; logprobs can take megabytes
@@ -199,7 +202,7 @@ class Ledger:
         if not self._thread:
             raise ValueError(f"{self._path} is closed, or open for reading only")
         waiter = asyncio.get_running_loop().create_future()
-        teacher = _packed_teacher(call.role, call.endpoint, call.model, call.revision)
+        teacher = packed_names(call.role, call.endpoint, call.model, call.revision)
         if answer:
             self._queued.setdefault(call.key, answer)
         self._entries.put(_Entry(statement, (teacher, call.key, time.time(), *row), waiter))
@@ -285,15 +288,18 @@ class Ledger:
         Raises:
             FolderError: An answer is missing from the file or damaged.
         """
-        for key in keys:
-            rows = self._rows(f"{_SELECT_CALLS} WHERE key = ?", key)
-            if not rows:
-                raise FolderError(
-                    f"{self._path} has no answer to call {key.hex()[:16]}; was the file replaced? "
-                    "run the build again"
-                )
-            call, answer, (_, cost_usd, _, _) = self._read(rows[0])
-            yield call, answer, cost_usd
+        left = iter(keys)
+        while some := [*islice(left, _AT_ONCE)]:
+            asked = f"{_SELECT_CALLS} WHERE key IN ({', '.join('?' * len(some))})"
+            rows = {row[1]: row for row in self._rows(asked, *some)}
+            for key in some:
+                if key not in rows:
+                    raise FolderError(
+                        f"{self._path} has no answer to call {key.hex()[:16]}; was the file "
+                        "replaced? run the build again"
+                    )
+                call, answer, (_, cost_usd, _, _) = self._read(rows[key])
+                yield call, answer, cost_usd
 
     def used(self) -> list[tuple[dict[str, Any], Used, int]]:
         """What requests may have used, by teacher: `ledger_sums.used`."""
@@ -382,12 +388,7 @@ class Ledger:
         return Call(**fields_of_call), Answer(**answer), rest
 
     def _teacher(self, who: Any) -> dict[str, Any]:
-        return dict(zip(TEACHER_FIELDS, unpacked(self._path, b"", who, values=1)[0], strict=True))
-
-
-@functools.lru_cache
-def _packed_teacher(*names: str | None) -> bytes:
-    return packed(b"", names)
+        return dict(zip(TEACHER_FIELDS, unpacked_names(self._path, who), strict=True))
 
 
 def _settle(waiters: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:

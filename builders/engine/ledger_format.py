@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,23 @@ def unpacked(path: Path, key: bytes, texts: Any, *, values: int) -> list[Any]:
         body = zlib.decompress(body)
     lines = body.split(b"\n", values)[:values]
     return [json.loads(line.decode("utf-8", "surrogatepass")) for line in lines]
+
+
+@lru_cache
+def packed_names(*names: str | None) -> bytes:
+    """The names of a teacher, `packed`."""
+    return packed(b"", names)
+
+
+@lru_cache
+def unpacked_names(path: Path, who: bytes) -> list[str | None]:
+    """The names that were packed; `path` is for the error alone.
+
+    Raises:
+        FolderError: The checksum does not match.
+    """
+    names: list[str | None] = unpacked(path, b"", who, values=1)[0]
+    return names
 
 
 def _checksum(key: bytes, body: bytes) -> bytes:

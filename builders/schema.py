@@ -189,15 +189,24 @@ CALLS = Schema(
         Column(name="id", type="string", meaning="16 hex digits of the call's key"),
         Column(name="row_ids", type="strings", meaning="the kept and dropped rows made from it"),
         Column(name="role", type="string", meaning="the role of the teacher in the recipe"),
-        Column(name="model", type="string", meaning="the model, as the endpoint names it"),
+        Column(name="model", type="string", meaning="the model that was asked"),
         Column(name="revision", type="string", nullable=True, meaning="its revision or sha256"),
         Column(name="asked", type="json", meaning="the messages, or the text to continue"),
         Column(name="sampling", type="json", meaning="temperature, top_p, seed and the like"),
         Column(name="sample", type="int", meaning="0 for the first answer to the same question"),
-        Column(name="answer", type="string", meaning="the text, as it came"),
-        Column(name="finish_reason", type="string", meaning="stop, length, ..."),
-        Column(name="input_tokens", type="int", nullable=True, meaning="as the endpoint counts"),
-        Column(name="output_tokens", type="int", nullable=True, meaning="as the endpoint counts"),
+        Column(name="answer", type="string", meaning="the text, without what was thought first"),
+        Column(name="ended", type="string", meaning="complete, length, filtered, refused, ..."),
+        Column(
+            name="finish_reason", type="string", nullable=True, meaning="the endpoint's word for it"
+        ),
+        Column(name="reasoning", type="string", nullable=True, meaning="what was thought first"),
+        Column(name="tool_calls", type="json", nullable=True, meaning="each with its arguments"),
+        Column(name="answered_by", type="string", nullable=True, meaning="the model, as reported"),
+        Column(
+            name="fingerprint", type="string", nullable=True, meaning="the system's, as reported"
+        ),
+        Column(name="input_tokens", type="int", nullable=True, meaning="null where unknown"),
+        Column(name="output_tokens", type="int", nullable=True, meaning="null where unknown"),
     ),
 )
 

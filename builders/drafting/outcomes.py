@@ -37,6 +37,7 @@ def candidate_row(recipe: Recipe, raw: Raw) -> CandidateRow:
     """A raw row with its outcome by `row`, schema and gates."""
     if "failed" in raw:
         evidence = {"step": raw["failed_step"], "why": raw["failed_why"], **_texts(raw)}
+        evidence |= raw.get("failed_answer", {})
         return CandidateRow(raw, drop=Drop(reason=raw["failed"], evidence=evidence))
     row = recipe.row(raw)
     if isinstance(row, Drop):
@@ -162,12 +163,17 @@ def call_rows(
             "row_ids": row_ids(call.id),
             "role": call.role,
             "model": call.model,
-            "revision": call.revision,
+            "revision": call.revision or answer.revision,
             "asked": json_text(call.prompt),
             "sampling": json_text(dict(call.sampling)),
             "sample": call.sample,
             "answer": _writable(answer.text),
+            "ended": answer.ended,
             "finish_reason": answer.finish_reason,
+            "reasoning": answer.reasoning,
+            "tool_calls": json_text(answer.tool_calls) if answer.tool_calls else None,
+            "answered_by": answer.model,
+            "fingerprint": answer.fingerprint,
             "input_tokens": answer.input_tokens,
             "output_tokens": answer.output_tokens,
         }

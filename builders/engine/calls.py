@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 
 def key_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
@@ -82,23 +82,63 @@ class Call:
         return self.prompt if isinstance(self.prompt, str) else str(self.prompt[-1]["content"])
 
 
+Ended = Literal["complete", "length", "filtered", "refused", "tool_calls", "aborted", "unknown"]
+_FAULTS: Mapping[str, str] = {
+    "length": "cut off",
+    "filtered": "filtered",
+    "refused": "refused",
+    "tool_calls": "tool call",
+    "aborted": "broken off",
+    "unknown": "unknown end",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What a teacher returned. Tokens are as the endpoint counts them; None where it does not.
 
     Ledgers store an answer by its field names: they are a format and cannot be renamed.
+
+    Attributes:
+        text: Without thinking and without template marks; of a refusal, its words.
+        ended: How it ended.
+        finish_reason: The endpoint's own word for that; None if it reports no end.
+        reasoning: What the model thought before it answered; None without any.
+        leaked_mark: The template mark in `text` after which more text follows; None without one.
+        model: The model that answered, as the endpoint reports it; so `fingerprint`, `revision`.
+        reasoning_tokens: The part of `output_tokens` that was thinking.
+        cached_tokens: The part of `input_tokens` that was read from the endpoint's cache.
     """
 
-    text: str
-    finish_reason: str = "stop"
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    model: str | None = None
+    text: str = ""
+    ended: Ended = "complete"
+    finish_reason: str | None = None
     reasoning: str | None = None
+    leaked_mark: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     logprobs: list[dict[str, Any]] | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    revision: str | None = None
     latency_s: float = 0.0
     pause_s: float = 0.0  # how long the endpoint has no room, by its rate-limit headers
+
+    def fault(self, *accepted: Ended) -> str | None:
+        """Why a recipe cannot use the answer, as the reason of a drop; None if it can.
+
+        Only a complete answer can be used, and one that ended in a way which is `accepted`.
+        """
+        if self.ended not in ("complete", *accepted):
+            return _FAULTS[self.ended]
+        if self.leaked_mark:
+            return "template marks"
+        if self.text.strip() or self.ended == "tool_calls":
+            return None
+        return _FAULTS.get(self.ended, "empty")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +165,10 @@ class Question:
     sample: int = 0
 
 
-# The outcome of a question, in JSON values: about, text (None: no answer), finish_reason, parsed
-# (what the step's `parse` returned), fault (why there is no answer or it cannot be parsed; None if
-# neither), calls (the ids of all attempts), teacher and model.
+# The outcome of a question, in JSON values: about, text (None: no answer to use), parsed (what the
+# step's `parse` returned), fault (why there is no answer to use or it cannot be parsed; None if
+# neither), calls (the ids of all attempts), teacher and model; where there was an answer also
+# ended, finish_reason, and partial (the text of one that cannot be used).
 Reply = dict[str, Any]
 
 
@@ -172,3 +213,13 @@ class Failure(Exception):
         self.after_s = after_s
         self.status = status
         self.attempts = 1
+
+
+class Unusable(Failure):
+    """An answer that was recorded, but that a recipe cannot use: `cause` is the drop's reason."""
+
+    def __init__(self, fault: str, answer: Answer) -> None:
+        word = "no end reported" if answer.finish_reason is None else repr(answer.finish_reason)
+        mark = f", {answer.leaked_mark} before more text" if answer.leaked_mark else ""
+        super().__init__(fault, f"the answer cannot be used: {fault} ({word}{mark})")
+        self.evidence = {"answer": answer.text, "finish_reason": answer.finish_reason}

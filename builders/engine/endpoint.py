@@ -7,11 +7,13 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 import aiohttp
 
+from builders.engine.answers import read_answer
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
 from builders.engine.refusals import Target, error_words, failure
@@ -142,10 +144,7 @@ class EndpointTeacher:
             status, headers, body = await self._post(call, False)
         if not 200 <= status < 300:
             raise self._failure(status, headers, body)
-        latency_s = time.perf_counter() - began
-        return self._answer(
-            body, as_completion and not self._chat_only, latency_s, exhausted_s(headers) or 0.0
-        )
+        return self._answer(body, headers, time.perf_counter() - began)
 
     async def _post(self, call: Call, as_completion: bool) -> tuple[int, Any, bytes]:
         """Send a call without the optional parameters that this endpoint refuses."""
@@ -226,47 +225,25 @@ class EndpointTeacher:
         address = self._clean(public_address(urljoin(self._base + "/", location)))
         return re.sub(r"/(chat/completions|completions|models)/?$", "", address)
 
-    def _answer(self, body: bytes, as_completion: bool, latency_s: float, pause_s: float) -> Answer:
-        try:
-            given = json.loads(body)
-        except ValueError:
-            kind = "HTML" if body.lstrip()[:1] == b"<" else "not JSON"
-            raise Failure(
-                kind,
-                f"{self.name} answered 200 with {kind}; is this the /v1 address?",
-                retryable=True,
-            ) from None
-        try:
-            choice = given["choices"][0]
-            message = {"content": choice["text"]} if as_completion else choice["message"]
-            content = message["content"]
-        except (KeyError, IndexError, TypeError):
-            raise Failure(
-                "no content",
-                f"{self.name} gave an answer without choices or message",
-                retryable=True,
-            ) from None
-        tools = message.get("tool_calls")
-        if not isinstance(content, str) and not tools:
-            raise Failure(
-                "no content", f"{self.name} gave an answer without content", retryable=True
-            )
-        usage = given.get("usage")
-        usage = usage if isinstance(usage, dict) else {}
-        logprobs = choice.get("logprobs")
-        reasoning = message.get("reasoning_content") or message.get("reasoning")
-        model = given.get("model")
-        return Answer(
-            text=self._clean(content) if isinstance(content, str) else "",
-            finish_reason=self._clean(str(choice.get("finish_reason") or "unknown")),
-            input_tokens=_count(usage.get("prompt_tokens")),
-            output_tokens=_count(usage.get("completion_tokens")),
-            model=self._clean(model) if isinstance(model, str) else None,
-            reasoning=self._clean(reasoning) if isinstance(reasoning, str) else None,
-            tool_calls=self._cleaned(tools) or None,
-            logprobs=self._cleaned(logprobs.get("content") if isinstance(logprobs, dict) else None),
+    def _answer(self, body: bytes, headers: Any, latency_s: float) -> Answer:
+        """The answer in the body of a 2xx, without secrets.
+
+        Raises:
+            Failure: The body reports an error, or it holds no answer.
+        """
+        given = read_answer(body, self.target, after_s=asked_pause_s(headers, body))
+        texts: dict[str, Any] = {
+            name: self._clean(value)
+            for name in ("text", "finish_reason", "reasoning", "model", "fingerprint", "revision")
+            if (value := getattr(given, name))
+        }
+        return replace(
+            given,
+            **texts,
+            tool_calls=self._cleaned(given.tool_calls),
+            logprobs=self._cleaned(given.logprobs),
             latency_s=latency_s,
-            pause_s=pause_s,
+            pause_s=exhausted_s(headers) or 0.0,
         )
 
     def _clean(self, text: str) -> str:
@@ -277,9 +254,9 @@ class EndpointTeacher:
         return text
 
     def _cleaned(self, value: Any) -> Any:
-        """A list of JSON values without the secrets; None for anything else."""
-        if not isinstance(value, list):
-            return None
+        """A list of JSON values without the secrets; None as it is."""
+        if not isinstance(value, list) or not self._secrets:
+            return value
         text = json.dumps(value, ensure_ascii=False)
         for secret in self._secrets:
             text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "[key]")
@@ -298,10 +275,6 @@ def _request(call: Call, as_completion: bool) -> tuple[str, dict[str, Any]]:
     prompt = call.prompt
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     return "/chat/completions", payload | {"messages": messages}
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def public_address(address: str) -> str:

@@ -149,11 +149,19 @@ class Engine:
             for name, one in self._pool.of(role, self._recipe).items()
         }
 
-    def teach(self, role: str, *, schema: dict[str, Any] | None = None, **sampling: Any) -> Any:
-        """The distilabel LLM for a role, with its sampling."""
+    def teach(
+        self,
+        role: str,
+        *,
+        schema: dict[str, Any] | None = None,
+        cut_off: str = "drop",
+        **sampling: Any,
+    ) -> Any:
+        """The distilabel LLM for a role, with its sampling; `keep` takes answers cut off too."""
         from builders.engine.llm import EngineLLM
 
-        llm = EngineLLM(role=role, sampling=sampling, answer_schema=schema)
+        accepts = ("length",) if cut_off == "keep" else ()
+        llm = EngineLLM(role=role, sampling=sampling, answer_schema=schema, accepts=accepts)
         return llm.bound(self, self._pool.of(role, self._recipe))
 
     def __call__(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -313,6 +313,10 @@ class Execution:
         for place, row in enumerate(outcome if isinstance(outcome, list) else ()):
             key = item.key if len(outcome) == 1 else (*item.key, place)
             broken = row.pop(BROKEN, None)
+            lost = row.pop(f"llm_{node.name}_lost", None)
+            if isinstance(lost, dict):  # a list: one per answer of the row; some may be good
+                answer = lost["evidence"] or None
+                broken = Raised(lost["reason"], lost["reason"], lost["why"], answer=answer)
             if isinstance(broken, list):  # one per answer of the row; some may be good
                 broken = broken[0] if len(broken) == node.step.num_generations else None
             if broken:
@@ -322,20 +326,31 @@ class Execution:
                 await self._emit(node, Item(key, [row], item.identity))
 
     def _fail(self, node: Node, item: Item, error: Raised) -> None:
-        node.failed[error.kind] += 1
+        if error.answer is None:
+            node.failed[error.kind] += 1
         if not node.done and node.failed[error.kind] == node.failed.total() == _MOST_FIRST_FAILURES:
             raise RecipeError(
                 f"step {node.name!r} failed on its first {_MOST_FIRST_FAILURES} rows for one cause "
                 f"({error.cause}: {error.why_and_where}); fix it and build again"
             )
-        self._lose(node, item, error.cause, error.why, error.place)
+        self._lose(node, item, error.cause, error.why, error.place, error.answer)
 
-    def _lose(self, node: Node, item: Item, cause: str, why: str, place: str = "") -> None:
+    def _lose(
+        self,
+        node: Node,
+        item: Item,
+        cause: str,
+        why: str,
+        place: str = "",
+        answer: Mapping[str, Any] | None = None,
+    ) -> None:
         """Record a lost row once: if two branches lose it, for the earlier step."""
         row = {name: value for part in item.rows for name, value in part.items() if name != _TAG}
         row |= {"failed": cause, "failed_step": node.name, "failed_why": why}
         if place:
             row["failed_place"] = place
+        if answer:
+            row["failed_answer"] = dict(answer)
         if not self._branches:
             self._on_row(_order(item.key, node.place), row)
         elif item.key not in self._lost or node.place < self._lost[item.key][0]:

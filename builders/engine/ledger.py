@@ -83,9 +83,9 @@ _FAILURE = (
     "ORDER BY id DESC LIMIT 1"
 )
 _EXPORTED = {
-    "string": "id role endpoint model revision asked sampling schema text finish_reason reasoning "
-    "tool_calls logprobs model_reported",
-    "int64": "sample input_tokens output_tokens attempts hedged",
+    "string": "id role endpoint model revision asked sampling schema text ended finish_reason "
+    "reasoning leaked_mark tool_calls logprobs model_reported fingerprint revision_reported",
+    "int64": "sample input_tokens output_tokens reasoning_tokens cached_tokens attempts hedged",
     "double": "latency_s time cost_usd",
 }
 
@@ -365,11 +365,12 @@ class Ledger:
         """One row of an export."""
         call, answer, rest = self._read(row)
         flat = vars(answer) | vars(call) | {"id": call.id, "model_reported": answer.model}
+        flat["revision_reported"] = answer.revision
         flat["asked"] = call.prompt
         flat |= zip(("time", "cost_usd", "attempts", "hedged"), rest, strict=True)
         for name in ("asked", "sampling", "schema", "tool_calls", "logprobs"):
             flat[name] = None if flat[name] is None else json_text(flat[name])
-        for name in ("input_tokens", "output_tokens"):
+        for name in ("input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens"):
             flat[name] = countable(flat[name])
         return {name: utf8(one) if isinstance(one, str) else one for name, one in flat.items()}
 

@@ -13,11 +13,13 @@ from pydantic import PrivateAttr
 from builders.engine.calls import (
     Answer,
     Call,
+    Ended,
     Failure,
     Parse,
     Question,
     Reply,
     Unreadable,
+    Unusable,
     key_json,
 )
 from builders.engine.greenlets import wait
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 # Ids of the calls made for the row that the current greenlet works on.
 row_call_ids: ContextVar[list[str]] = ContextVar("row_call_ids")
+# Faults that another answer to the same question may not have; a filter or a refusal would return.
+_ASKED_AGAIN = ("cut off", "broken off", "empty", "template marks")
 
 
 class SupportsAnswer(Protocol):
@@ -47,11 +51,13 @@ class EngineLLM(LLM):  # type: ignore[misc]
     """A role's models with their sampling. A text as input is continued, messages are answered.
 
     If several teachers share the role, a plain distilabel input goes to the first of them.
+    `accepts` are the ends, besides `complete`, of answers that the recipe can use.
     """
 
     role: str
     sampling: dict[str, Any]
     answer_schema: dict[str, Any] | None = None
+    accepts: tuple[Ended, ...] = ()
     _engine: SupportsAnswer = PrivateAttr()
     _teachers: Mapping[str, Teacher] = PrivateAttr()
 
@@ -85,12 +91,12 @@ class EngineLLM(LLM):  # type: ignore[misc]
         return self._engine.seed
 
     def generate(self, inputs: list[Any], num_generations: int = 1) -> list[dict[str, Any]]:
-        """One dict per input: `generations`, token `statistics`, `call` ids, `finish_reason`s.
+        """One dict per input: `generations`, token `statistics`, `call` ids, `lost`.
 
-        A sample that failed has None as its text.
+        A sample without an answer to use has None as its text, and why as `lost` (else None).
 
         Raises:
-            Failure: All samples of an input failed.
+            Failure: No sample of an input has an answer to use.
         """
         return wait(self._generate(inputs, num_generations), self._engine.loop)
 
@@ -102,10 +108,11 @@ class EngineLLM(LLM):  # type: ignore[misc]
     async def _samples(self, messages: Any, samples: int) -> dict[str, Any]:
         calls = [self._call(messages, sample) for sample in range(samples)]
         row_call_ids.get([]).extend(call.id for call in calls)
+        answers: list[Answer | BaseException]
         if samples == 1:
-            answers: list[Answer | BaseException] = [await self._engine.answer(calls[0])]
+            answers = [await self._usable(calls[0])]
         else:
-            answers = await asyncio.gather(*map(self._engine.answer, calls), return_exceptions=True)
+            answers = await asyncio.gather(*map(self._usable, calls), return_exceptions=True)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         stop = next((one for one in failures if not isinstance(one, Failure)), None)
         if stop or len(failures) == len(answers):
@@ -118,16 +125,24 @@ class EngineLLM(LLM):  # type: ignore[misc]
                 "output_tokens": [answer.output_tokens or 0 if answer else 0 for answer in given],
             },
             "call": [call.id for call in calls],
-            "finish_reason": [
-                answer.finish_reason if isinstance(answer, Answer) else _cause(answer)
-                for answer in answers
-            ],
+            "lost": [_lost(answer) for answer in answers],
         }
+
+    async def _usable(self, call: Call) -> Answer:
+        answer = await self._engine.answer(call)
+        if fault := self._fault(call, answer):
+            raise Unusable(fault, answer)
+        return answer
+
+    def _fault(self, call: Call, answer: Answer) -> str | None:
+        """Why the recipe cannot use an answer; it can use a call of a tool that it declared."""
+        tools: tuple[Ended, ...] = ("tool_calls",) if "tools" in call.sampling else ()
+        return answer.fault(*self.accepts, *tools)
 
     def replies(self, questions: Sequence[Question], parse: Parse, tries: int) -> list[Reply]:
         """The outcome of each question, whose answer is requested up to `tries` times to be parsed.
 
-        A question whose calls all failed has a reply without a text; the others are unaffected.
+        A question without an answer to use has a reply without a text; the others are unaffected.
         """
 
         async def gathered() -> list[Reply]:
@@ -152,7 +167,13 @@ class EngineLLM(LLM):  # type: ignore[misc]
                 if failure.cause in REASONS:  # another turn would be refused as well
                     break
                 continue
-            reply |= {"text": answer.text, "finish_reason": answer.finish_reason}
+            reply |= {"text": None, "ended": answer.ended, "finish_reason": answer.finish_reason}
+            if fault := self._fault(call, answer):
+                reply |= {"fault": fault, "partial": answer.text}
+                if fault in _ASKED_AGAIN:
+                    continue
+                return reply
+            reply |= {"text": answer.text, "tool_calls": answer.tool_calls, "partial": None}
             try:
                 return reply | {"parsed": parse(question, answer), "fault": None}
             except Unreadable as unreadable:
@@ -186,5 +207,9 @@ class EngineLLM(LLM):  # type: ignore[misc]
         )
 
 
-def _cause(failure: BaseException) -> str:
-    return failure.cause if isinstance(failure, Failure) else "failed"
+def _lost(answer: Answer | BaseException) -> dict[str, Any] | None:
+    if isinstance(answer, Answer):
+        return None
+    cause = answer.cause if isinstance(answer, Failure) else "failed"
+    evidence = answer.evidence if isinstance(answer, Unusable) else {}
+    return {"reason": cause, "why": str(answer), "evidence": evidence}

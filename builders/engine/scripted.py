@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from builders.engine.answers import ended_by, separated
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError
@@ -73,13 +74,19 @@ class ScriptedTeacher:
                 f"{self._path.name}: answer(call) returned {reprlib.repr(response)}, expected a "
                 "text, or a dict with one as 'text'; fix it"
             )
-        return Answer(
-            text=given["text"],
-            finish_reason=given.get("finish_reason", "stop"),
-            input_tokens=len(str(call.prompt).split()),
-            output_tokens=len(given["text"].split()),
-            model=self.model,
-            logprobs=given.get("logprobs"),
+        word = given.get("finish_reason", "stop")
+        return separated(
+            Answer(
+                text=given["text"],
+                ended=ended_by(word),
+                finish_reason=word,
+                reasoning=given.get("reasoning"),
+                tool_calls=given.get("tool_calls"),
+                logprobs=given.get("logprobs"),
+                input_tokens=len(str(call.prompt).split()),
+                output_tokens=len(given["text"].split()),
+                model=given.get("model", self.model),
+            )
         )
 
 

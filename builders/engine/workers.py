@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from builders.engine.calls import Failure, key_json
+from builders.engine.calls import Failure, Unusable, key_json
 from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw, short_hash
 from builders.recipe_loading import import_file, loaded_files, modules_beside, place_of
@@ -52,19 +52,22 @@ class Batch(NamedTuple):
 class Raised(NamedTuple):
     """A step's error on a row: the reason of the drop, the kind of error, and its message.
 
-    `place` is the file and line of the recipe's own code, where the error came through it.
+    `place` is the file and line of the recipe's own code, where the error came through it;
+    `answer` is the evidence of one that cannot be used, which is no error of the step.
     """
 
     cause: str
     kind: str
     why: str
     place: str = ""
+    answer: Mapping[str, Any] | None = None
 
     @classmethod
     def by(cls, error: Exception) -> Raised:
         """From the exception that the step raised."""
         if isinstance(error, Failure):
-            return cls(error.cause, error.cause, str(error))
+            answer = error.evidence if isinstance(error, Unusable) else None
+            return cls(error.cause, error.cause, str(error), answer=answer)
         kind = type(error).__name__
         return cls("step error", kind, f"{kind}: {error}", place_of(error))
 

@@ -1,0 +1,357 @@
+r"""What one response body means: an answer with how it ended, or the error that it reports.
+
+Chat, text completion, and events where nobody asked for a stream; any JSON. Values are cleaned
+here and nowhere else: what comes out can be recorded, written as UTF-8 and summed.
+
+Source: https://platform.openai.com/docs/api-reference/chat, and the words that vLLM, SGLang, TGI,
+llama.cpp, Ollama, LiteLLM, OpenRouter, Azure, Anthropic, Gemini, Mistral, DeepSeek, Cohere, Bedrock
+and Zhipu have for the end of an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from builders.engine.calls import Answer, Ended, Failure
+from builders.engine.refusals import Target, error_in
+from builders.engine.response_bodies import (
+    EVENTS,
+    choice_of,
+    document_of_events,
+    message_of,
+    parsed_json,
+)
+from builders.engine.thinking import parted
+from builders.errors import printable
+
+_ENDS: dict[Ended, str] = {  # by its words, without case and separators
+    "complete": "stop endturn stopsequence stopsequences eos eostoken eosfound endofturn endoftext "
+    "endofsequence complete completed finish finished done natural normal",
+    "length": "length maxtokens maxoutputtokens maxcompletiontokens maxnewtokens maximumtokens "
+    "maxlength modellength modelcontextwindowexceeded contextlength contextlengthexceeded "
+    "contextwindowexceeded tokenlimit limit outputlimit errorlimit incomplete truncated "
+    "notfinished",
+    "filtered": "contentfilter contentfiltered contentpolicyviolation safety imagesafety "
+    "recitation prohibitedcontent blocklist spii guardrail guardrails guardrailintervened "
+    "moderation moderated blocked flagged errortoxic sensitive language",
+    "refused": "refusal refused refuse modelrefusal",
+    "tool_calls": "toolcalls toolcall functioncall functioncalls tooluse",
+    "aborted": "abort aborted cancel cancelled canceled usercancel usercanceled usercancelled "
+    "userstopped error errored failed failure timeout timelimit interrupted disconnect "
+    "disconnected networkerror insufficientsystemresource malformedfunctioncall malformedtooluse "
+    "malformedmodeloutput unexpectedtoolcall pauseturn preempted killed shutdown unload overloaded",
+}
+_ENDED: dict[str, Ended] = {word: end for end, words in _ENDS.items() for word in words.split()}
+_OF_TWO_PARTS = re.compile(r"[_-]|^[A-Z]+$|^refusal$")
+_PREFIX = re.compile(r"^(?:finish|stop)reason(?=.)")
+# What an endpoint calls an end beside `finish_reason`, which may have been made to fit.
+_NATIVE = ("native_finish_reason", "stop_reason", "finishReason", "done_reason")
+_THOUGHT_KEYS = (
+    *("reasoning_content", "reasoning", "reasoning_text", "thinking", "thoughts"),
+    *("reasoning_details", "thinking_blocks"),
+)
+_THOUGHT_TYPES = re.compile(r"think|reason|thought")
+_TEXT_KEYS = (
+    "text",
+    "output_text",
+    "content",
+    "value",
+    "parts",
+    "thinking",
+    "summary",
+    "reasoning",
+)
+_DEEPEST = 12  # nested parts of a content; each level is a call
+_MOST_TOKENS = 10**9  # of one answer; more is no count
+_SHORT = 200  # characters of a name
+_COUNTS = {
+    "input_tokens": "prompt_tokens input_tokens promptTokenCount prompt_eval_count",
+    "output_tokens": "completion_tokens output_tokens candidatesTokenCount eval_count",
+    "reasoning_tokens": "completion_tokens_details.reasoning_tokens "
+    "output_tokens_details.reasoning_tokens reasoning_tokens thoughtsTokenCount",
+    "cached_tokens": "prompt_tokens_details.cached_tokens input_tokens_details.cached_tokens "
+    "prompt_cache_hit_tokens cache_read_input_tokens cachedContentTokenCount",
+}
+
+
+def read_answer(body: bytes, target: Target, *, after_s: float | None = None) -> Answer:
+    """The answer in the body of a 2xx.
+
+    Raises:
+        Failure: The body reports an error, in which `after_s` seconds were asked for; or it is no
+            JSON, or nothing in it is an answer.
+    """
+    try:
+        given = _document(body)
+        error = error_in(given, target, after_s=after_s)
+    except (ValueError, RecursionError):
+        kind = {b"<": "HTML", b"": "empty"}.get(body.lstrip()[:1], "not JSON")
+        what = f"{target.name} gave an answer that is {kind}; is this the /v1 address?"
+        raise Failure(kind, what, retryable=True) from None
+    if error:
+        raise error
+    choice = choice_of(given) or ({"finish_reason": "content_filter"} if _blocked(given) else {})
+    message = message_of(choice)
+    word, ended = _end(choice, given)
+    if not message and ended in ("complete", "unknown"):
+        what = f"{target.name} gave an answer without choices or message"
+        raise Failure("no content", what, retryable=True)
+    found = _Content()
+    found.read(message.get("content"))
+    if isinstance(refusal := message.get("refusal"), str) and refusal.strip():
+        found.refusals.append(refusal)
+    tool_calls = _tool_calls(message)
+    text = "".join(found.texts)
+    if tool_calls and ended in ("complete", "unknown"):
+        ended = "tool_calls"
+    if found.refusals and ended in ("complete", "unknown"):
+        ended = "refused"
+    thought = next((one for key in _THOUGHT_KEYS if (one := _thought(message.get(key)))), "")
+    answer = Answer(
+        text=_utf8(text or "\n".join(found.refusals)),
+        ended=ended,
+        finish_reason=word,
+        reasoning=_utf8(thought or "".join(found.thoughts)) or None,
+        tool_calls=tool_calls or None,
+        logprobs=_logprobs(choice.get("logprobs")),
+        model=_name(given.get("model") or given.get("modelVersion")),
+        fingerprint=_name(given.get("system_fingerprint")),
+        revision=_name(given.get("model_revision") or given.get("revision")),
+        **_counts(given, bool(text)),
+    )
+    return separated(answer)
+
+
+def separated(answer: Answer) -> Answer:
+    """An answer whose text has no thinking and no template marks, whoever gave it."""
+    found = parted(answer.text)
+    if found.text == answer.text and not found.leaked:
+        return answer
+    reasoning = "\n\n".join(one for one in (answer.reasoning, found.reasoning) if one)
+    unfinished = found.unfinished and answer.ended in ("complete", "unknown")
+    return replace(
+        answer,
+        text=found.text,
+        reasoning=reasoning or None,
+        ended="length" if unfinished else answer.ended,
+        leaked_mark=found.leaked,
+    )
+
+
+def ended_by(word: str | None) -> Ended:
+    """How an answer ended, by the endpoint's word for it."""
+    bare = re.sub(r"[\W_]", "", (word or "").lower())
+    return _ENDED.get(_PREFIX.sub("", bare), "unknown")
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; of a list its first; a text alone is an error.
+
+    Raises:
+        ValueError: It is no JSON, or has no object.
+        RecursionError: It is nested too deeply.
+    """
+    given = document_of_events(body) if EVENTS.match(body) else parsed_json(body)
+    if isinstance(given, list):
+        given = next((one for one in given if isinstance(one, dict)), None)
+    if isinstance(given, str):
+        given = {"error": given}
+    if not isinstance(given, dict):
+        raise ValueError
+    return given
+
+
+# --- how it ended
+
+
+def _end(choice: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str | None, Ended]:
+    """The endpoint's word for the end, and what it means beside all else that is reported."""
+    word = _word(choice.get("finish_reason"))
+    places = [(place, name) for place in (choice, given) for name in _NATIVE]
+    others = [one for place, name in places if (one := _word(place.get(name)))]
+    if word is None:
+        word = next((one for one in others if ended_by(one) != "unknown"), None)
+    ended = ended_by(word)
+    for other in others if ended == "complete" else ():
+        # vLLM's `stop_reason` is the token or text that stopped it: a plain word is no end.
+        end = ended_by(other)
+        if end not in ("complete", "unknown") and _OF_TWO_PARTS.search(other):
+            return other, end
+    filtered = _filtered(choice.get("content_filter_results")) or _blocked(given)
+    return word, "filtered" if filtered and ended in ("complete", "unknown") else ended
+
+
+def _word(value: Any) -> str | None:
+    if isinstance(value, Mapping):
+        value = value.get("type") or value.get("reason")
+    word = _name(_plain(value))
+    return None if word is None or word.lower() in ("null", "none") else word
+
+
+def _filtered(results: Any) -> bool:
+    """Whether one of Azure's filters took something out."""
+    return isinstance(results, Mapping) and any(
+        isinstance(one, Mapping) and one.get("filtered") is True for one in results.values()
+    )
+
+
+def _blocked(given: Mapping[str, Any]) -> bool:
+    """Whether Gemini, or a gateway to it, reports that it blocked the prompt."""
+    return any(
+        isinstance(feedback := given.get(name), Mapping)
+        and bool(feedback.get("blockReason") or feedback.get("block_reason"))
+        for name in ("prompt_feedback", "promptFeedback")
+    )
+
+
+# --- what it says
+
+
+class _Content:
+    """The parts of a content by what they are."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.thoughts: list[str] = []
+        self.refusals: list[str] = []
+
+    def read(self, value: Any, depth: int = 0) -> None:
+        """Add a content: a text, a part, or a list of them; images and the like are left out."""
+        if isinstance(value, str):
+            self.texts.append(value)
+        elif isinstance(value, list) and depth < _DEEPEST:
+            for one in value:
+                self.read(one, depth + 1)
+        elif isinstance(value, Mapping) and depth < _DEEPEST:
+            kind = _plain(value.get("type")).lower()
+            if _THOUGHT_TYPES.search(kind) or value.get("thought") is True:
+                self.thoughts.append(_thought(value))
+            elif isinstance(refusal := value.get("refusal"), str):
+                self.refusals.append(refusal)
+            elif kind in ("", "text", "output_text", "message"):
+                name = next((name for name in _TEXT_KEYS if name in value), None)
+                self.read(value[name] if name else None, depth + 1)
+
+
+def _thought(value: Any, depth: int = 0) -> str:
+    """The text of reasoning in any of its forms; empty without any."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and depth < _DEEPEST:
+        return "".join(_thought(one, depth + 1) for one in value)
+    if isinstance(value, Mapping) and depth < _DEEPEST:
+        return next((one for key in _TEXT_KEYS if (one := _thought(value.get(key), depth + 1))), "")
+    return ""
+
+
+def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The calls of tools in one form, with their arguments as text."""
+    given = message.get("tool_calls")
+    calls = [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
+    if not calls and isinstance(old := message.get("function_call"), Mapping):
+        calls = [{"function": old}]
+    found = []
+    for call in calls:
+        function = call.get("function")
+        function = function if isinstance(function, Mapping) else call
+        arguments = function.get("arguments")
+        if not isinstance(arguments, str):
+            try:
+                arguments = json.dumps(arguments, ensure_ascii=False, allow_nan=True)
+            except RecursionError:
+                arguments = ""
+        call_of = {"name": _name(function.get("name")) or "", "arguments": _utf8(arguments)}
+        found.append({"id": _name(call.get("id")) or "", "type": "function", "function": call_of})
+    return found
+
+
+def _logprobs(given: Any) -> list[dict[str, Any]] | None:
+    """Tokens with their log-probabilities in the form of chat; those of text completions too."""
+    if not isinstance(given, Mapping):
+        return None
+    if isinstance(content := given.get("content"), list):
+        entries = [one for one in content if isinstance(one, Mapping)]
+        return [_token(one, one.get("top_logprobs")) for one in entries]
+    if not isinstance(tokens := given.get("tokens"), list):
+        return None
+    numbers, tops = (_listed(given.get(name)) for name in ("token_logprobs", "top_logprobs"))
+    found = []
+    for at, token in enumerate(tokens):
+        top = tops[at] if at < len(tops) else None
+        if isinstance(top, Mapping):
+            top = [{"token": name, "logprob": number} for name, number in top.items()]
+        entry = {"token": token, "logprob": numbers[at] if at < len(numbers) else None}
+        found.append(_token(entry, top))
+    return found
+
+
+def _token(given: Mapping[str, Any], top: Any) -> dict[str, Any]:
+    number: Any = given.get("logprob")
+    plain = isinstance(number, int | float) and not isinstance(number, bool)
+    found: dict[str, Any] = {
+        "token": _utf8(_plain(given.get("token"))),
+        "logprob": float(number) if plain and abs(number) < 1e300 else None,
+    }
+    if top is not None:
+        each = [one for one in _listed(top) if isinstance(one, Mapping)]
+        found["top_logprobs"] = [_token(one, None) for one in each]
+    return found
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
+# --- values
+
+
+def _counts(given: Mapping[str, Any], has_text: bool) -> dict[str, Any]:
+    """The tokens that are known; 0 of a prompt, or of a text, is a count that nobody made."""
+    usage = given.get("usage") or given.get("usageMetadata")
+    usage = usage if isinstance(usage, Mapping) else given
+    counts: dict[str, Any] = {}
+    for name, places in _COUNTS.items():
+        found = (_count(_at(usage, place)) for place in places.split())
+        counts[name] = next((one for one in found if one is not None), None)
+    counts["input_tokens"] = counts["input_tokens"] or None
+    if has_text:
+        counts["output_tokens"] = counts["output_tokens"] or None
+    return counts
+
+
+def _at(given: Mapping[str, Any], place: str) -> Any:
+    value: Any = given
+    for name in place.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens, also as a whole float or as digits; None for what cannot be one."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}(?:\.0+)?", value.strip(), re.ASCII):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    whole = 0 <= value <= _MOST_TOKENS and value == int(value)
+    return int(value) if whole else None
+
+
+def _name(value: Any) -> str | None:
+    """A short text on one line, such as the name of a model; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    return printable(_utf8(value[:_SHORT])).strip() or None
+
+
+def _plain(value: Any) -> str:
+    """A text or number as text; empty for anything else, which can be nested without end."""
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _utf8(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot hold, replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

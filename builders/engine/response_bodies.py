@@ -1,0 +1,129 @@
+"""The JSON of a response body, its choice and its message, in the forms that servers give them.
+
+Source: https://platform.openai.com/docs/api-reference/chat/object and .../chat-streaming; the
+streams of servers that send events although nobody asked for them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+EVENTS = re.compile(rb"[\s\xef\xbb\xbf]*(?:data|event|id|retry)?:")  # how a stream begins
+
+
+def parsed_json(text: bytes | str) -> Any:
+    """What `json.loads` gives, whatever the number of digits of a number.
+
+    Raises:
+        ValueError: It is no JSON.
+        RecursionError: It is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:  # of more digits than Python converts
+        return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < 100 else math.inf
+
+
+def document_of_events(body: bytes) -> dict[str, Any]:
+    """One response, as if nobody had streamed it, from server-sent events.
+
+    Raises:
+        ValueError: There is no event with JSON.
+    """
+    lines = body.decode("utf-8-sig").splitlines()
+    events = [line[5:].strip() for line in lines if line.startswith("data:")]
+    events = events or [line for line in lines if line.startswith(("{", "["))]
+    chunks = [parsed_json(event) for event in events if event and event != "[DONE]"]
+    if not any(isinstance(chunk, dict) for chunk in chunks):
+        raise ValueError("no event has an object")
+    whole: dict[str, Any] = {}
+    choice: dict[str, Any] = {}
+    message: dict[str, Any] = {}
+    for chunk in chunks:
+        if not isinstance(chunk, dict):
+            continue
+        whole |= {name: value for name, value in chunk.items() if value is not None}
+        part = choice_of(chunk) or {}
+        _add(choice, {name: value for name, value in part.items() if name == "logprobs"})
+        choice |= {
+            name: value
+            for name, value in part.items()
+            if value is not None and name not in ("delta", "message", "text", "logprobs")
+        }
+        if piece := message_of(part):
+            _add(message, piece)
+    if choice or message:
+        whole["choices"] = [choice | {"index": 0} | ({"message": message} if message else {})]
+    return whole
+
+
+def _add(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    """Add a delta to what has come: texts and lists grow, objects grow by their parts."""
+    for name, value in piece.items():
+        there = whole.get(name)
+        if name in ("role", "id", "type", "index") or there is None:
+            whole[name] = _indexed(value) if name == "tool_calls" else value
+        elif isinstance(there, str) and isinstance(value, str):
+            whole[name] = there + value
+        elif isinstance(there, list) and isinstance(value, list):
+            if name == "tool_calls":
+                _add_calls(there, value)
+            else:
+                there.extend(value)
+        elif isinstance(there, dict) and isinstance(value, dict):
+            _add(there, value)
+        elif isinstance(there, str | list) and isinstance(value, str | list) and value:
+            listed = [[one] if isinstance(one, str) else one for one in (there, value)]
+            whole[name] = [*listed[0], *listed[1]]
+
+
+def _indexed(calls: Any) -> Any:
+    there: list[Any] = []
+    if isinstance(calls, list):
+        _add_calls(there, calls)
+    return there
+
+
+def _add_calls(there: list[Any], pieces: Iterable[Any]) -> None:
+    for piece in pieces:
+        if isinstance(piece, dict):
+            at = piece.get("index")
+            known = next((one for one in there if at is not None and one.get("index") == at), None)
+            if known is None:
+                there.append(dict(piece))
+            else:
+                _add(known, piece)
+
+
+def choice_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The choice with index 0, or else the first; a response that has no list is one itself."""
+    listed = next((given[name] for name in ("choices", "candidates") if name in given), None)
+    if isinstance(listed, Mapping):
+        listed = [*listed.values()]
+    if listed is None and any(name in given for name in ("message", "content", "delta", "text")):
+        listed = [given]
+    choices = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    zeroth = (one for one in choices if one.get("index") in (0, "0"))
+    return next(zeroth, next(iter(choices), None))
+
+
+def message_of(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """The message of a choice, or its text under the name that a message has for it."""
+    for name in ("message", "delta"):
+        if isinstance(message := choice.get(name), dict):
+            return message if message or "text" not in choice else {"content": choice["text"]}
+        if isinstance(message, str | list):
+            return {"content": message}
+    if "content" in choice:
+        return {**choice}
+    return {"content": choice["text"]} if "text" in choice else {}

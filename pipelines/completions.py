@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from builders.engine.thinking import parted
 from builders.gates.choice import one_per_prompt
 from builders.gates.text import refusal, repetition, same_text, unprintable
 from builders.recipe import DraftGate, Drop, Option, Raw, Recipe, RowOrDrop, Seeds, Settings
@@ -66,14 +67,12 @@ def pipeline(teach: Callable[..., Any], *, samples: int, choose: str, **sampling
     return line
 
 
-def judge_question(raw: Raw) -> list[dict[str, str]] | None:
-    """The judge's messages for one answer; None for one that is dropped in any case.
+def judge_question(raw: Raw) -> list[dict[str, str]]:
+    """The judge's messages for one answer.
 
     The judged text cannot close its part of the question: marks like ours lose their brackets. It
     can still plead with the judge, or be quoted by it with a score.
     """
-    if isinstance(row(raw), Drop):
-        return None
     dialogue = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in raw["prompt"])
     dialogue, answer = (_MARK.sub(r"(\1)", text) for text in (dialogue, raw["answer"]))
     return user(_JUDGE.format(dialogue=dialogue, answer=answer))
@@ -81,21 +80,15 @@ def judge_question(raw: Raw) -> list[dict[str, str]] | None:
 
 def score(judgement: str | None) -> float | None:
     """The last score in double brackets; None without one from 1 to 10."""
-    value = float((_SCORE.findall(judgement or "") or ["0"])[-1])
+    value = float((_SCORE.findall(parted(judgement or "").text) or ["0"])[-1])
     return value if 1 <= value <= 10 else None
 
 
 def row(raw: Raw) -> RowOrDrop:
     """A prompt with one of its answers, or why the answer is not kept."""
-    evidence = {"prompt": raw["prompt"], "answer": raw["answer"]}
-    if raw["answer"] is None:
-        return Drop(reason=raw["llm_answer_finish_reason"], evidence=evidence)
-    if raw["llm_answer_finish_reason"] == "length":
-        return Drop(reason="cut off", evidence=evidence)
-    if not raw["answer"].strip():
-        return Drop(reason="empty", evidence=evidence)
     if "score" in raw and raw["score"] is None:
-        return Drop(reason="no score", evidence={**evidence, "judgement": raw["judgement"]})
+        evidence = {name: raw[name] for name in ("prompt", "answer", "judgement")}
+        return Drop(reason="no score", evidence=evidence)
     return {"prompt": raw["prompt"], "completion": assistant(raw["answer"].strip())}
 
 

@@ -15,7 +15,8 @@ the endpoint gives no probabilities of tokens, the judge gives its reasons and t
 same answer in both orders, and the label is 0.6: the paper clamps such verdicts to 0.4 to 0.6.
 
 Departures: no worked examples before a request; two rounds by default (4); the wordings are ours.
-An answer that the length limit cut off is kept, unless `--cut-off drop` is given.
+An answer that the length limit cut off is no answer, unless `--cut-off keep` is given, as
+published.
 
 Source: Constitutional AI, Bai et al. 2022, arXiv 2212.08073.
 """
@@ -52,7 +53,7 @@ def pipeline(
 
     principles = read_constitution(constitution_file(constitution))
     most = teach("writer").max_tokens(max_tokens, 512, 64)
-    sampling = {"temperature": 1.0, "top_p": 1.0, "max_tokens": most}
+    sampling = {"temperature": 1.0, "top_p": 1.0, "max_tokens": most, "cut_off": cut_off}
     writer = teach("writer", **sampling)
 
     def drawn(raw: Raw) -> tuple[list[Revision], Comparison]:
@@ -64,7 +65,7 @@ def pipeline(
             llm=writer,
             build=lambda raw: [Question(prompt=raw["prompt"], sample=sample) for sample in (0, 1)],
             answer="answers",
-            also={"rounds": rounds, "cut_off": cut_off},
+            also={"rounds": rounds},
         )
         last = critique_and_revise(
             last, teach, lambda raw: drawn(raw)[0], rounds=rounds, sampling=sampling
@@ -108,7 +109,7 @@ RECIPE = Recipe(
         ),
         Option("max_tokens", 0, "how long an answer may be; 0: 512 tokens, embedded 64", least=0),
         Option("judge_tokens", 0, "how long a verdict may be; 0: 512, embedded 160", least=0),
-        Option("cut_off", "keep", "whether answers cut off are kept", choices=("keep", "drop")),
+        Option("cut_off", "drop", "whether answers cut off are kept", choices=("keep", "drop")),
     ),
     pipeline=pipeline,
     row=row,

@@ -43,7 +43,9 @@ def pipeline(teach: Callable[..., Any], *, stage: str) -> Any:
 
     from builders.engine.tasks import Ask
 
-    llm = teach("writer", **STAGES[stage]["sampling"])
+    # What labels a task is the first of its three tokens.
+    cut_off = "keep" if stage == "classify" else "drop"
+    llm = teach("writer", cut_off=cut_off, **STAGES[stage]["sampling"])
     with Pipeline(name=f"instructions-{stage}") as line:
         Ask(name=stage, llm=llm, build=lambda raw: raw["text"], answer="answer")
     return line

@@ -12,7 +12,7 @@ shuffled order, and criticises each by itself; a strategy makes the pair.
      "chosen_model": "large", "rejected_model": "small"}
 
 The README and the code of the paper draw principles differently: `--principles` offers both tables.
-As published, an answer that the length limit cut off is rated too (`--cut-off drop` takes it out).
+As published, an answer that the length limit cut off is rated too: here with `--cut-off keep`.
 
 Departures: all wordings are ours; the judge may write 1024 tokens, not 500, and reads the writers'
 principles only for the critique; a rating that cannot be parsed is asked for again, up to three
@@ -51,6 +51,7 @@ def pipeline(
     max_tokens: int,
     judge_tokens: int,
     form: str,
+    cut_off: str,
     **choices: Any,
 ) -> Any:
     """Answers, then their ratings by aspect, then a critique of each; `choices` are for `row`."""
@@ -58,7 +59,8 @@ def pipeline(
 
     from builders.engine.tasks import AskAll
 
-    pool = teach("writer", top_p=1.0, max_tokens=teach("writer").max_tokens(max_tokens, 1024, 64))
+    most = teach("writer").max_tokens(max_tokens, 1024, 64)
+    pool = teach("writer", top_p=1.0, max_tokens=most, cut_off=cut_off)
 
     def questions(raw: Raw) -> list[Question]:
         odds = TABLES[principles][kind(raw.get("source") or source)]

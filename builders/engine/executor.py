@@ -312,9 +312,11 @@ class Execution:
             self._lose(node, item, "filtered", f"step {node.name} gave no row for it")
         for place, row in enumerate(outcome if isinstance(outcome, list) else ()):
             key = item.key if len(outcome) == 1 else (*item.key, place)
-            broken = row.pop(BROKEN, None)
-            lost = row.pop(f"llm_{node.name}_lost", None)
-            if isinstance(lost, dict):  # a list: one per answer of the row; some may be good
+            broken, lost = row.pop(BROKEN, None), None
+            column = f"llm_{node.name}_lost"
+            if not isinstance(row.get(column), list):  # one per answer of the row; some may be good
+                lost = row.pop(column, None)
+            if lost:
                 answer = lost["evidence"] or None
                 broken = Raised(lost["reason"], lost["reason"], lost["why"], answer=answer)
             if isinstance(broken, list):  # one per answer of the row; some may be good

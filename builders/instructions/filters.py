@@ -48,9 +48,7 @@ def instances_of(raw: Raw, step: str, chance: random.Random) -> list[Raw]:
     is `output_first` where the teacher was asked to name the label before its input.
     """
     pairs = parse_instances(raw["answer"], output_first=step == "output_first")
-    faults = instance_faults(
-        pairs, cut_off=raw[f"llm_{step}_finish_reason"] == "length", chance=chance
-    )
+    faults = instance_faults(pairs, chance=chance)
     rows = [
         raw | {"reject": fault, "input": given, "output": output}
         for (given, output), fault in zip(pairs, faults, strict=True)
@@ -58,13 +56,9 @@ def instances_of(raw: Raw, step: str, chance: random.Random) -> list[Raw]:
     return rows or [raw | {"reject": "no instance"}]
 
 
-def instance_faults(
-    pairs: Sequence[tuple[str, str]], *, cut_off: bool, chance: random.Random
-) -> list[str | None]:
+def instance_faults(pairs: Sequence[tuple[str, str]], *, chance: random.Random) -> list[str | None]:
     """For each instance of one instruction the reason to drop it, in the paper's order, or None."""
     reasons: list[str | None] = [_fault(given, output) for given, output in pairs]
-    if cut_off and reasons:
-        reasons[-1] = "cut off"
     outputs: dict[str, set[str]] = defaultdict(set)
     for (given, output), reason in zip(pairs, reasons, strict=True):
         if given and reason is None:

@@ -42,8 +42,8 @@ def grow(
 ) -> Iterator[Raw]:
     """Candidates for the pool, until so many were made: each with the reason `reject`, or None.
 
-    A candidate has its `instruction`, `most_similar` and `similarity`. A request that failed, or
-    whose answer was cut off, is rejected whole and counts for none.
+    A candidate has its `instruction`, `most_similar` and `similarity`. A request without an answer
+    to use is rejected whole and counts for none.
 
     Args:
         known: The instructions that the pool starts with.
@@ -59,8 +59,8 @@ def grow(
     while made < rows and empty_rounds < _EMPTY_ROUNDS:
         before = made
         for raw in ask():
-            if "failed" in raw or raw[f"llm_{step}_finish_reason"] == "length":
-                yield raw | {"reject": "cut off"}
+            if "failed" in raw:
+                yield raw | {"reject": raw["failed"]}
                 continue
             for instruction in parse_list(raw["answer"]):
                 made += 1

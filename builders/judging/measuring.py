@@ -140,6 +140,8 @@ async def _verdicts(
                 return _Verdict("absent")
             finally:
                 progress.rows += 1
+        if answer.fault():
+            return _Verdict("unreadable", answer.text)
         with suppress(Unreadable):
             return _Verdict(question.parse(answer.text), answer.text)
         return _Verdict("unreadable", answer.text)

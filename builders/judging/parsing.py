@@ -7,12 +7,25 @@ import re
 from typing import Any
 
 from builders.engine.calls import Unreadable
+from builders.engine.thinking import parted
 
 _VALUE = re.compile(r"(0|[1-9][0-9]{0,8})(?:\s*(?:/|out of)\s*([1-9][0-9]{0,8}))?", re.IGNORECASE)
 _BELOW = re.compile(r"[-−–][0-9]+(?:\s*/\s*[0-9]+)?")
 _FRACTION = re.compile(r"[-−]?[0-9]*[.,][0-9]+(?:\s*(?:/|out of)\s*[0-9.,]+)?", re.IGNORECASE)
 # In Chinese or Japanese a judge uses the wide forms of the ten digits, the stroke and the point.
 _WIDE = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF0F: "/", 0xFF0E: "."}
+
+
+def judgement(answer: str) -> str:
+    """A judge's answer without what was thought before it, and without template marks.
+
+    Raises:
+        Unreadable: The judge never came to an answer, or more text follows a mark.
+    """
+    found = parted(answer)
+    if found.unfinished or found.leaked:
+        raise Unreadable("cut off" if found.unfinished else "template marks")
+    return found.text
 
 
 def whole_number(text: str, most: int) -> int:

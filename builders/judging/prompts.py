@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from builders.engine.calls import Unreadable
+from builders.judging.parsing import judgement
 from builders.recipe import short_hash
 
 Messages = list[dict[str, str]]
@@ -184,7 +185,7 @@ def _asked(
 
 def _last_verdict(answer: str) -> str:
     """The text in double brackets on the last line with a word in it."""
-    lines = [line for line in answer.splitlines() if _WORD.search(line)]
+    lines = [line for line in judgement(answer).splitlines() if _WORD.search(line)]
     if not lines:
         raise Unreadable("no answer")
     found = _VERDICT.findall(lines[-1])

@@ -17,7 +17,7 @@ from typing import Any
 
 from builders.engine.calls import Unreadable
 from builders.judging.aspects import RatedAspect
-from builders.judging.parsing import document_in, json_number, whole_number
+from builders.judging.parsing import document_in, json_number, judgement, whole_number
 
 MOST, MOST_SCORE = 5, 10
 
@@ -111,12 +111,13 @@ def mean_rating(ratings: Iterable[int | None]) -> float | None:
 def parse_ratings(answer: str, labels: Sequence[str], aspect: RatedAspect) -> list[Rating]:
     """Exactly one rating for each label, in the labels' order.
 
-    The answer may be text in sections or the JSON of `rating_schema`. An answer that the token
-    limit cut off may end in what it quoted: check the finish reason first.
+    The answer may be text in sections or the JSON of `rating_schema`. One that the token limit cut
+    off may end in what it quoted: only a complete answer can be parsed.
 
     Raises:
         Unreadable: The answer leaves any doubt which rating goes with which label.
     """
+    answer = judgement(answer)
     if not answer.strip():
         raise Unreadable("no answer")
     return _one_each(_ratings(answer, [_parts(label) for label in labels], aspect), labels)
@@ -128,6 +129,7 @@ def parse_critique(answer: str) -> Critique:
     Raises:
         Unreadable: There is no score, or more than one.
     """
+    answer = judgement(answer)
     if not answer.strip():
         raise Unreadable("no answer")
     try:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from builders.engine.calls import Answer, Question, Reply, Unreadable
+from builders.engine.calls import Answer, Question, Reply
 from builders.judging.aspects import (
     ASPECTS,
     critique_request,
@@ -40,7 +40,7 @@ RATED_ANSWERS = replace(
     columns=(
         *RATED.columns,
         Column(name="temperature", type="float", meaning="at which it was written"),
-        Column(name="finish_reason", type="string", meaning="stop, or length where it was cut off"),
+        Column(name="ended", type="string", meaning="complete, or length where it was cut off"),
         Column(
             name="shown_at", type="json", meaning="by aspect, its place before the judge from 0"
         ),
@@ -52,9 +52,8 @@ def answers(raw: Raw) -> list[Reply]:
     """The completions that have a text, each with it; in the order in which they were asked."""
     found = []
     for reply in raw["completions"]:
-        cut_off = reply.get("finish_reason") == "length" and raw.get("cut_off") == "drop"
         text = (reply["text"] or "").encode("utf-8", "replace").decode("utf-8").strip()
-        if text and not cut_off:
+        if text:
             found.append({**reply, "text": text})
     return found
 
@@ -156,10 +155,8 @@ def parse(question: Question, answer: Answer) -> Json:
     """Of a critique its text and score; else `ratings` and `rationales`, in the order of `answers`.
 
     Raises:
-        Unreadable: The answer was cut off, or leaves a doubt.
+        Unreadable: The answer leaves a doubt.
     """
-    if answer.finish_reason == "length":
-        raise Unreadable("cut off")
     about = question.about
     if about["aspect"] == "overall":
         critique = parse_critique(answer.text)
@@ -218,6 +215,6 @@ def rated_rows(raws: Iterable[Raw]) -> Iterator[Row]:
                 "critique": critique,
                 "rationales": json.dumps(rationales, ensure_ascii=False),
                 "temperature": one["about"]["temperature"],
-                "finish_reason": one["finish_reason"],
+                "ended": one["ended"],
                 "shown_at": json.dumps({name: at.index(place) for name, at in places.items()}),
             }

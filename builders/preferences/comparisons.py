@@ -7,7 +7,7 @@ judgement is how likely the first answer is the better one, from 0 to 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -39,8 +39,16 @@ COMPARED = Schema(
 
 
 def text_of(reply: Reply) -> str:
-    """A reply's text as it can be written; empty where there is none."""
+    """A reply's text as it can be written; empty where there is none to use."""
     return (reply["text"] or "").encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def evidence_of(replies: Iterable[Reply]) -> list[Json]:
+    """What was answered, usable or not: each text with the endpoint's word for its end."""
+    return [
+        {"text": reply["text"] or reply.get("partial"), "finish_reason": reply.get("finish_reason")}
+        for reply in replies
+    ]
 
 
 def compare_in_both_orders(
@@ -61,7 +69,7 @@ def compare_in_both_orders(
         sampling = {"temperature": 0.0, "max_tokens": 4, "logprobs": True, "top_logprobs": 20}
         sure = AskAll(
             name="judge",
-            llm=teach("judge", **sampling),
+            llm=teach("judge", cut_off="keep", **sampling),  # a token is enough
             build=lambda raw: comparison_questions(principle(raw), raw, reasons=False),
             answer="sure",
             parse=parse_probability,
@@ -85,10 +93,6 @@ def unpairable(raw: Raw) -> str | None:
     for reply in raw["answers"]:
         if reply["text"] is None:
             return str(reply["fault"])
-        if not text_of(reply):
-            return "empty"
-        if reply["finish_reason"] == "length" and raw["cut_off"] == "drop":
-            return "cut off"
     first, second = (normalised(text_of(reply)) for reply in raw["answers"])
     return "same text" if first == second else None
 
@@ -128,8 +132,6 @@ def parse_probability(question: Question, answer: Answer) -> float:
 
 def parse_reasons(question: Question, answer: Answer) -> float:
     """1 where the verdict after the reasons is for the first answer, 0.5 for a tie, 0 for none."""
-    if answer.finish_reason == "length":
-        raise Unreadable("cut off")
     verdict = comparing("", "", "", swapped=question.about["swapped"]).parse(answer.text)
     return _FIRST_IS_BETTER[verdict]
 
@@ -165,9 +167,10 @@ def decided(raw: Raw) -> tuple[str | None, list[Reply], float | None]:
 def row(raw: Raw) -> RowOrDrop:
     """The pair that a principle decided, or why there is none."""
     first, second = map(text_of, raw["answers"])
-    evidence: dict[str, Json] = {"prompt": raw["prompt"], "answers": [first, second]}
     if reason := unpairable(raw):
-        return Drop(reason=reason, evidence=evidence)
+        answers = evidence_of(raw["answers"])
+        return Drop(reason=reason, evidence={"prompt": raw["prompt"], "answers": answers})
+    evidence: dict[str, Json] = {"prompt": raw["prompt"], "answers": [first, second]}
     decided_by, replies, label = decided(raw)
     if label is None:
         judgements = [*raw.get("sure", []), *raw.get("reasoned", [])]

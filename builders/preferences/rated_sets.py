@@ -14,6 +14,7 @@ from statistics import fmean
 
 from builders.judging.aspects import ASPECTS
 from builders.preferences.aspect_ratings import RATED_ANSWERS, answers, rated, rated_rows
+from builders.preferences.comparisons import evidence_of
 from builders.preferences.pairing import STRATEGIES, Policy
 from builders.recipe import (
     Candidates,
@@ -62,7 +63,7 @@ OPTIONS = (
     ),
     Option(
         "cut_off",
-        "keep",
+        "drop",
         "what happens to answers that max_tokens cut off",
         choices=("keep", "drop"),
     ),
@@ -91,7 +92,9 @@ def row(raw: Raw) -> RowOrDrop:
     )
     if not answers(raw):
         causes = [reply["fault"] or "empty" for reply in raw["completions"]]
-        return Drop(reason=min(causes), evidence={"prompt": raw["prompt"], "faults": faults})
+        written = evidence_of(raw["completions"])
+        evidence: dict[str, Json] = {"prompt": raw["prompt"], "faults": faults, "answers": written}
+        return Drop(reason=min(causes), evidence=evidence)
     (outcome,) = STRATEGIES[raw["pair"]].outcomes(rated(raw), policy(raw))
     if isinstance(outcome, Drop):
         return replace(outcome, evidence={**outcome.evidence, "faults": faults})

@@ -124,10 +124,10 @@ def chains(candidates: Iterable[tuple[Raw, Row | None]], _: Settings) -> Iterato
 
 def _end(raw: Raw, revisions: Sequence[Reply]) -> str:
     """`good` where the last revision is one to learn from; else the reason why not."""
-    if len(revisions) < raw["rounds"] or not text_of(revisions[-1]):
+    if len(revisions) < raw["rounds"]:
         return "unfinished"
-    if revisions[-1]["finish_reason"] == "length" and raw["cut_off"] == "drop":
-        return "cut off"
+    if revisions[-1]["text"] is None:
+        return str(revisions[-1]["fault"])
     same = normalised(text_of(revisions[-1])) == normalised(text_of(raw["answers"][0]))
     return "unchanged" if same else "good"
 

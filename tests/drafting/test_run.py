@@ -207,17 +207,13 @@ def completions_raws(choose: str) -> st.SearchStrategy[list[Raw]]:
     answered = st.fixed_dictionaries(
         {
             "answer": TEXT,
-            "llm_answer_finish_reason": st.sampled_from(["stop", "length", "unknown"]),
             "llm_answer_call": CALL,
         }
-    )
-    unanswered = st.fixed_dictionaries(
-        {"answer": st.none(), "llm_answer_finish_reason": st.just("time-out")}
     )
     judgement = st.none() | TEXT | st.sampled_from(["[[7]]", "[[0]]", "[[3]] [[9.5]]"])
     judged = judgement.map(lambda text: {"judgement": text, "score": completions.score(text)})
     extra = judged if choose == "judged" else st.just({})
-    answer = st.tuples(prompts, answered | unanswered, extra)
+    answer = st.tuples(prompts, answered, extra)
     return st.lists(merged(answer) | merged(st.tuples(prompts, FAILED)), max_size=25)
 
 

@@ -219,7 +219,7 @@ def test_a_sample_without_an_answer_is_none_among_its_siblings(run: Any) -> None
         Scripted(answer=answer),
     )
     assert row["generation"] == ["0", None, "2"]
-    assert row["llm_writer_finish_reason"] == ["stop", "http 400", "stop"]
+    assert [lost and lost["reason"] for lost in row["llm_writer_lost"]] == [None, "http 400", None]
 
 
 def test_two_writers_and_a_judge_meet_in_the_row_that_is_theirs(run: Any) -> None:

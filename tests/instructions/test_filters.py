@@ -103,13 +103,12 @@ def test_alpaca_s_list_forbids_five_words_more(word: str) -> None:
         st.sampled_from(["Example 1", "Input:", "Output:", "Label:", "a", "b:", "\n", " ", ""])
     ),
     st.booleans(),
-    st.booleans(),
 )
 def test_whatever_comes_back_gives_pairs_that_are_kept_or_have_a_reason(
-    parts: list[str], output_first: bool, cut_off: bool
+    parts: list[str], output_first: bool
 ) -> None:
     pairs = parse_instances("".join(parts), output_first=output_first)
-    found = reasons(*pairs, cut_off=cut_off)
+    found = reasons(*pairs)
     assert len(found) == len(pairs)
     for (given_, output), reason in zip(pairs, found, strict=True):
         assert (given_, output) == (given_.strip(), output.strip())
@@ -117,8 +116,8 @@ def test_whatever_comes_back_gives_pairs_that_are_kept_or_have_a_reason(
             assert output and output != given_ and not output.endswith(":")
 
 
-def reasons(*pairs: tuple[str, str], cut_off: bool = False, seed: int = 0) -> list[str | None]:
-    return instance_faults(pairs, cut_off=cut_off, chance=random.Random(seed))
+def reasons(*pairs: tuple[str, str], seed: int = 0) -> list[str | None]:
+    return instance_faults(pairs, chance=random.Random(seed))
 
 
 def test_each_fault_of_an_instance_has_a_reason() -> None:
@@ -144,14 +143,6 @@ def test_one_input_with_two_outputs_drops_all_instances_of_the_instruction() -> 
     ]  # what is out contradicts nothing
 
 
-def test_of_a_cut_off_answer_the_last_instance_is_dropped_first() -> None:
-    assert reasons(("a", "b"), ("c", "d"), cut_off=True) == [None, "cut off"]
-    assert reasons(("a", "b"), ("a", "b and"), cut_off=True) == [None, "cut off"]
-    assert reasons(("a", "b"), ("c", ""), cut_off=True) == [None, "cut off"]
-    assert reasons(("a", "b"), cut_off=True) == ["cut off"]
-    assert reasons(cut_off=True) == []
-
-
 def test_at_most_five_instances_are_kept_drawn_at_random() -> None:
     pairs = [(f"input {place}", f"output {place}") for place in range(9)]
     picks = [reasons(*pairs, seed=seed) for seed in range(30)]
@@ -167,11 +158,11 @@ PAIRS = st.lists(
 )
 
 
-@given(PAIRS, st.booleans())
+@given(PAIRS)
 def test_what_the_filters_keep_is_at_most_five_different_instances_that_do_not_contradict(
-    pairs: list[tuple[str, str]], cut_off: bool
+    pairs: list[tuple[str, str]],
 ) -> None:
-    found = reasons(*pairs, cut_off=cut_off)
+    found = reasons(*pairs)
     kept = [pair for pair, reason in zip(pairs, found, strict=True) if reason is None]
     assert len(kept) == len(set(kept)) <= 5
     outputs: dict[str, str] = {}

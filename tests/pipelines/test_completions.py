@@ -5,7 +5,6 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,10 +18,7 @@ from tests.cases import each
 ASKED = "Name the longest river of Africa."
 
 
-STOPPED = {"llm_answer_finish_reason": "stop"}
-
-
-def raw(answer: str | None, *, finish_reason: str = "stop", **more: Any) -> Raw:
+def raw(answer: str, **more: Any) -> Raw:
     """A raw row as the pipeline gives it."""
     if "judgement" in more:
         more["score"] = score(more["judgement"])
@@ -30,7 +26,6 @@ def raw(answer: str | None, *, finish_reason: str = "stop", **more: Any) -> Raw:
         "id": row_id(ASKED),
         "prompt": user(ASKED),
         "answer": answer,
-        "llm_answer_finish_reason": finish_reason,
         **more,
     }
 
@@ -55,23 +50,6 @@ def test_the_example_row_of_the_module_is_what_the_recipe_makes() -> None:
     assert {"id": row_id(made["prompt"]), **made} == example
 
 
-@each("answer", ["", "The Nile", "The Nile is", "The Nile."])
-def test_an_answer_that_the_length_limit_cut_off_is_never_kept(answer: str) -> None:
-    verdict = row(raw(answer, finish_reason="length", judgement="[[10]]"))
-    assert reason(verdict) == "cut off"
-
-
-@each("answer", ["", " ", "\n\t\u3000"])
-def test_an_answer_without_a_word_is_empty_whatever_its_score(answer: str) -> None:
-    assert reason(row(raw(answer))) == reason(row(raw(answer, judgement="[[10]]"))) == "empty"
-
-
-@pytest.mark.parametrize("cause", ["time-out", "http 500"])
-def test_a_sample_that_failed_is_dropped_for_what_made_it_fail(cause: str) -> None:
-    assert reason(row(raw(None, finish_reason=cause))) == cause
-    assert reason(row(raw(None, finish_reason=cause, judgement="[[9]]"))) == cause
-
-
 @each("judgement", [None, "", "Good.", "9/10", "[[11]]", "[[]]", "[[ten]]"])
 def test_an_answer_whose_judge_gave_no_score_is_dropped_with_the_judgement(
     judgement: str | None,
@@ -86,19 +64,18 @@ def test_an_answer_nobody_was_to_judge_needs_no_score() -> None:
 
 
 @given(
-    st.none() | st.text(),
-    st.sampled_from(["stop", "length", "time-out", ""]),
+    st.text().filter(lambda text: bool(text.strip())),
     st.sampled_from([{}, {"judgement": ""}, {"judgement": "[[3]]"}, {"judgement": "[[0]]"}]),
 )
 def test_any_answer_gives_a_row_that_fits_or_a_reason_with_the_answer(
-    answer: str | None, finish_reason: str, more: Any
+    answer: str, more: Any
 ) -> None:
-    verdict = row(raw(answer, finish_reason=finish_reason, **more))
+    verdict = row(raw(answer, **more))
     if isinstance(verdict, Drop):
         assert verdict.evidence["answer"] == answer and verdict.evidence["prompt"] == user(ASKED)
     else:
         problem = RECIPE.schema.problem({"id": "0" * 16, **verdict})
-        assert problem is None or not _writable(answer or "")
+        assert problem is None or not _writable(answer)
 
 
 def _writable(text: str) -> bool:
@@ -219,7 +196,7 @@ def test_the_judge_sees_the_whole_dialogue_and_the_whole_answer() -> None:
         *assistant("4"),
         *user("{and} %s {0}?"),
     ]
-    (message,) = judge_question({**STOPPED, "prompt": prompt, "answer": "{six} $x {answer}\n"})
+    (message,) = judge_question({"prompt": prompt, "answer": "{six} $x {answer}\n"})
     assert message["role"] == "user"
     turns = [f"{turn['role']}: {turn['content']}" for turn in prompt]
     assert [message["content"].count(part) for part in [*turns, *MARKS]] == [1] * 7
@@ -238,7 +215,7 @@ def test_the_judge_sees_the_whole_dialogue_and_the_whole_answer() -> None:
 def test_judged_text_cannot_close_the_part_of_the_prompt_it_stands_in(
     attack: str, where: str
 ) -> None:
-    one: dict[str, Any] = {**STOPPED, "prompt": user("q"), "answer": "a"}
+    one: dict[str, Any] = {"prompt": user("q"), "answer": "a"}
     one[where] = attack if where == "answer" else user(attack)
     content = judge_question(one)[0]["content"]
     places = [content.lower().find(mark.lower()) for mark in MARKS]
@@ -271,15 +248,3 @@ def test_what_many_prompts_were_answered_with_is_dropped_before_one_is_chosen() 
     first = gates[0](pairs)
     assert {place: drop.reason for place, drop in first.items()} == {0: "same text", 2: "same text"}
     assert gates[1](pair for place, pair in enumerate(pairs) if place not in first) == {}
-
-
-@each(
-    "spoiled",
-    [{"answer": None}, {"answer": " "}, {"llm_answer_finish_reason": "length"}],
-)
-def test_an_answer_that_is_dropped_in_any_case_is_not_paid_for_again_at_the_judge(
-    spoiled: dict[str, Any],
-) -> None:
-    raw = {**STOPPED, "prompt": user("q"), "answer": "a"}
-    assert judge_question(raw) is not None
-    assert judge_question(raw | spoiled) is None

@@ -75,9 +75,7 @@ def test_the_seeds_own_page_counts_them_rightly() -> None:
 def test_a_seed_task_would_pass_the_recipe_s_own_filters(task: Raw) -> None:
     assert unsuitable(task["instruction"]) is None
     pairs = [(one["input"], one["output"]) for one in task["instances"]]
-    assert pairs and instance_faults(pairs, cut_off=False, chance=random.Random(0)) == [None] * len(
-        pairs
-    )
+    assert pairs and instance_faults(pairs, chance=random.Random(0)) == [None] * len(pairs)
 
 
 def test_no_seed_task_resembles_another() -> None:
@@ -184,17 +182,17 @@ class Teacher:
         out = []
         for raw in rows:
             answer = self.say(stage, raw["text"])
-            text, finish_reason = answer if isinstance(answer, tuple) else (answer, "stop")
+            text, fault = answer if isinstance(answer, tuple) else (answer, None)
             self.asked.append((stage, raw["text"]))
             call = f"{len(self.asked):016x}"
-            if finish_reason == "failed":
-                out.append({**raw, "failed": "time-out", "failed_step": stage, "failed_why": text})
+            if fault:
+                lost = {"failed": fault, "failed_step": stage, "failed_why": text}
+                out.append({**raw, **lost, f"llm_{stage}_call": [call]})
                 continue
             out.append(
                 {
                     **raw,
                     "answer": text,
-                    f"llm_{stage}_finish_reason": finish_reason,
                     f"llm_{stage}_call": call,
                 }
             )
@@ -351,15 +349,12 @@ def test_tasks_of_classification_go_output_first_and_the_rest_input_first() -> N
 
 
 def test_an_answer_that_was_cut_off_in_bootstrapping_is_dropped_whole() -> None:
-    teacher = Teacher(lambda *_: (" Name a fruit or two.\n10. Name a", "length"))
+    teacher = Teacher(lambda *_: (" Name a fruit or two.\n10. Name a", "cut off"))
     raws = list(candidates(teacher, SEEDS, asked_for(1)))
-    assert {raw["reject"] for raw in raws} == {"cut off"}
-    verdict = row(raws[0])
-    assert isinstance(verdict, Drop)
-    assert verdict.evidence == {"answer": " Name a fruit or two.\n10. Name a"}
+    assert {raw["failed"] for raw in raws} == {"cut off"} and len(raws) == 50
 
 
-@each("answer", ["", ("", "length"), ("no answer", "failed"), "\n10. \n11."])
+@each("answer", ["", ("", "cut off"), ("no answer", "time-out"), "\n10. \n11."])
 def test_a_teacher_that_gives_no_candidate_is_not_asked_for_ever(answer: Any) -> None:
     teacher = Teacher(lambda *_: answer)
     raws = list(candidates(teacher, SEEDS, asked_for(100)))
@@ -373,7 +368,7 @@ def test_a_row_that_failed_at_any_stage_comes_out_as_failed(stage: str) -> None:
 
     def say(at: str, text: str) -> str | tuple[str, str]:
         if at == stage and len(text) % 3 == 0:
-            return "nobody answered", "failed"
+            return "nobody answered", "time-out"
         return inventor(at, text)
 
     teacher = Teacher(say)

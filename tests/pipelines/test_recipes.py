@@ -63,7 +63,7 @@ COLUMNS = {
     "ultrafeedback": {
         "default": PAIR,
         "rated": "id row_id prompt completion model principle instruction_following honesty "
-        "truthfulness helpfulness mean overall critique rationales temperature finish_reason "
+        "truthfulness helpfulness mean overall critique rationales temperature ended "
         "shown_at",
         "unpaired": "id prompt completion label",
         "all_pairs": PAIR,
@@ -71,8 +71,8 @@ COLUMNS = {
     },
 }
 OF_ALL = {
-    "calls": "id row_ids role model revision asked sampling sample answer finish_reason "
-    "input_tokens output_tokens",
+    "calls": "id row_ids role model revision asked sampling sample answer ended "
+    "finish_reason reasoning tool_calls answered_by fingerprint input_tokens output_tokens",
     "dropped": "id reason evidence",
 }
 

@@ -20,7 +20,8 @@ from builders.preferences.aspect_ratings import (
     rated_rows,
     rating_questions,
 )
-from builders.recipe import Raw, row_id
+from builders.preferences.rated_sets import row
+from builders.recipe import Drop, Raw, row_id
 from builders.schema import user
 
 
@@ -30,7 +31,7 @@ def raw_of(texts: Sequence[str], **more: Any) -> Raw:
         {
             "text": text,
             "fault": None,
-            "finish_reason": "stop",
+            "ended": "complete",
             "model": f"m{place}",
             "about": {"principle": "honesty", "system": "Be honest.", "temperature": 1.0},
         }
@@ -43,7 +44,6 @@ def raw_of(texts: Sequence[str], **more: Any) -> Raw:
         "prompt": prompt,
         "completions": replies,
         **choices,
-        "cut_off": "keep",
         **more,
     }
 
@@ -73,20 +73,18 @@ def judged(raw: Raw, worth: Mapping[str, int], *, form: str = "json", seed: int 
     return {**raw, "ratings": rated_so, "critiques": critiques}
 
 
-def reply_to(question: Question, text: str | None, finish_reason: str = "stop") -> dict[str, Any]:
+def reply_to(question: Question, text: str | None) -> dict[str, Any]:
     """The reply as a step keeps it; without a text, of a call that failed."""
     reply = {
         "about": dict(question.about),
         "text": text,
-        "finish_reason": finish_reason,
         "parsed": None,
         "fault": "time-out",
     }
     if text is None:
         return reply
     try:
-        answer = Answer(text=text, finish_reason=finish_reason)
-        return reply | {"parsed": parse(question, answer), "fault": None}
+        return reply | {"parsed": parse(question, Answer(text=text)), "fault": None}
     except Unreadable as doubt:
         return reply | {"fault": doubt.reason}
 
@@ -143,13 +141,6 @@ def test_the_judge_of_a_critique_is_shown_the_writer_s_principle() -> None:
     assert "Be honest." in str(one.prompt)
 
 
-def test_an_answer_that_was_cut_off_gives_no_rating_however_well_it_reads() -> None:
-    (question, *_) = rating_questions(raw_of(["a"]), form="text", seed=1)
-    text = f"{question.about['labels'][0]}\nRating: 4"
-    assert reply_to(question, text)["fault"] is None
-    assert reply_to(question, text, "length")["fault"] == "cut off"
-
-
 def test_absent_is_not_zero_and_an_unread_aspect_is_left_out_of_the_mean() -> None:
     raw = judged(raw_of(["a", "b"]), {"a": 2, "b": 3})
     honesty = raw["ratings"][1]
@@ -161,12 +152,24 @@ def test_absent_is_not_zero_and_an_unread_aspect_is_left_out_of_the_mean() -> No
     assert [row["honesty"] for row in rows].count(None) == 1
 
 
-def test_an_answer_that_failed_or_was_cut_off_costs_its_siblings_nothing() -> None:
-    raw = raw_of(["a", "b", "c"], cut_off="drop")
+def test_an_answer_that_failed_or_cannot_be_used_costs_its_siblings_nothing() -> None:
+    raw = raw_of(["a", "b", "c"])
     raw["completions"][1] |= {"text": None, "fault": "time-out"}
-    raw["completions"][0] |= {"finish_reason": "length"}
+    raw["completions"][0] |= {"text": None, "partial": "a", "fault": "cut off"}
     assert [one["text"] for one in answers(raw)] == ["c"]
-    assert [one["text"] for one in answers({**raw, "cut_off": "keep"})] == ["a", "c"]
+
+
+def test_a_prompt_without_an_answer_to_use_is_dropped_with_what_was_answered() -> None:
+    raw = {**raw_of(["a", "b"]), "ratings": [], "critiques": []}
+    word = {"text": None, "fault": "cut off", "partial": "a ha", "finish_reason": "max_tokens"}
+    raw["completions"][0] |= word
+    raw["completions"][1] |= {"text": None, "fault": "time-out"}
+    verdict = row(raw)
+    assert isinstance(verdict, Drop) and verdict.reason == "cut off"
+    assert verdict.evidence["answers"] == [
+        {"text": "a ha", "finish_reason": "max_tokens"},
+        {"text": None, "finish_reason": None},
+    ]
 
 
 def test_nothing_is_asked_about_answers_without_a_text() -> None:

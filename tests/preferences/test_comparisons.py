@@ -32,10 +32,9 @@ PRINCIPLE = Comparison(id="kinder", harms=("any",), question="Which is kinder?")
 def raw_of(first: str = "one", second: str = "two", **more: Any) -> Raw:
     prompt = user("Why?")
     replies = [
-        {"text": text, "fault": None, "finish_reason": "stop", "about": {}}
-        for text in (first, second)
+        {"text": text, "fault": None, "ended": "complete", "about": {}} for text in (first, second)
     ]
-    return {"id": "0", "prompt": prompt, "answers": replies, "rounds": 1, "cut_off": "keep", **more}
+    return {"id": "0", "prompt": prompt, "answers": replies, "rounds": 1, **more}
 
 
 def tokens(**shares: float) -> list[dict[str, Any]]:
@@ -163,7 +162,6 @@ def test_an_answer_without_a_verdict_has_a_reason() -> None:
     assert reason(parse_probability, Answer(text="A")) == "no probability"
     sure_one = Answer(text="A", logprobs=tokens(A=0.5, B=0.5))
     assert reason(parse_probability, sure_one) == "0.5"
-    assert reason(parse_reasons, Answer(text="[[A]]", finish_reason="length")) == "cut off"
     assert reason(parse_reasons, Answer(text="Both are fine.")) == "no verdict"
 
 
@@ -175,20 +173,27 @@ def test_two_answers_that_are_no_pair_cost_no_judge() -> None:
         return verdict.reason
 
     assert reason(raw_of("One  text", "one text")) == "same text"
-    assert reason(raw_of("one", " \n")) == "empty"
-    failed, cut = raw_of(), raw_of(cut_off="drop")
+    failed, cut = raw_of(), raw_of()
     failed["answers"][1] |= {"text": None, "fault": "time-out"}
-    cut["answers"][0] |= {"finish_reason": "length"}
+    word = {"text": None, "fault": "cut off", "partial": "on", "finish_reason": "length"}
+    cut["answers"][0] |= word
     assert (reason(failed), reason(cut)) == ("time-out", "cut off")
+    verdict = row(cut)
+    assert isinstance(verdict, Drop)
+    assert verdict.evidence["answers"] == [
+        {"text": "on", "finish_reason": "length"},
+        {"text": "two", "finish_reason": None},
+    ]
 
 
-@given(st.none() | st.text(), st.text(), st.sampled_from(["stop", "length"]))
-def test_any_two_answers_give_a_row_that_fits_or_a_reason(
-    first: str | None, second: str, finish_reason: str
-) -> None:
+SOME_TEXT = st.text().filter(lambda text: bool(text.strip()))  # as every answer to use has
+
+
+@given(st.none() | SOME_TEXT, SOME_TEXT)
+def test_any_two_answers_give_a_row_that_fits_or_a_reason(first: str | None, second: str) -> None:
     raw = raw_of(sure=sure(0.9, 0.2))
     raw["answers"][0] |= {"text": first, "fault": None if first else "http 500"}
-    raw["answers"][1] |= {"text": second, "finish_reason": finish_reason}
+    raw["answers"][1] |= {"text": second}
     verdict = row(raw)
     if not isinstance(verdict, Drop):
         assert COMPARED.problem({"id": "0" * 16, **verdict}) is None

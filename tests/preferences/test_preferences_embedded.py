@@ -172,9 +172,7 @@ def labelled() -> list[dict[str, Any]]:
         pairs.append(
             {
                 "prompt": user(f"What is {left} + {right}?"),
-                "answers": [
-                    {"text": text, "fault": None, "finish_reason": "stop"} for text in texts
-                ],
+                "answers": [{"text": text, "fault": None, "ended": "complete"} for text in texts],
                 "cut_off": "keep",
                 "label": A if number % 2 == 0 else B,
             }

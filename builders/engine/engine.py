@@ -149,20 +149,11 @@ class Engine:
             for name, one in self._pool.of(role, self._recipe).items()
         }
 
-    def teach(
-        self,
-        role: str,
-        *,
-        schema: dict[str, Any] | None = None,
-        cut_off: str = "drop",
-        **sampling: Any,
-    ) -> Any:
-        """The distilabel LLM for a role, with its sampling; `keep` takes answers cut off too."""
-        from builders.engine.llm import EngineLLM
+    def teach(self, role: str, **parameters: Any) -> Any:
+        """The distilabel LLM for a role, with the parameters of `role_llm`."""
+        from builders.engine.llm import role_llm
 
-        accepts = ("length",) if cut_off == "keep" else ()
-        llm = EngineLLM(role=role, sampling=sampling, answer_schema=schema, accepts=accepts)
-        return llm.bound(self, self._pool.of(role, self._recipe))
+        return role_llm(role, **parameters).bound(self, self._pool.of(role, self._recipe))
 
     def __call__(
         self, pipeline: Callable[..., Any], rows: Iterable[Raw], **wiring: Any

@@ -207,6 +207,14 @@ class EngineLLM(LLM):  # type: ignore[misc]
         )
 
 
+def role_llm(
+    role: str, *, schema: dict[str, Any] | None = None, cut_off: str = "drop", **sampling: Any
+) -> EngineLLM:
+    """The LLM of a role, not yet bound; `keep` takes answers that the token limit cut off, too."""
+    accepts = ("length",) if cut_off == "keep" else ()
+    return EngineLLM(role=role, sampling=sampling, answer_schema=schema, accepts=accepts)
+
+
 def _lost(answer: Answer | BaseException) -> dict[str, Any] | None:
     if isinstance(answer, Answer):
         return None

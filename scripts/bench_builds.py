@@ -51,7 +51,7 @@ def build_command(folder: Path, rows: int, teacher: str, *options: str) -> list[
 def bench_growth(args: argparse.Namespace) -> dict[str, Any]:
     """Time, memory and disk of `potstill build completions`, as the number of rows grows.
 
-    `after_last_answer_s` is from the last answer's place in the ledger to the end of the process.
+    What comes after the last answer is from its time in the ledger to the end of the process.
     """
     flags = ("--concurrency", str(args.in_flight))
     found: dict[str, Any] = {}
@@ -69,19 +69,26 @@ def _grown(folder: Path, command: Sequence[str]) -> dict[str, float]:
     """The figures of one build in a folder of its own."""
     start = time.time()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    seen: list[tuple[float, float]] = []  # the time, and the CPU seconds by then
+    while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+        ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        seen.append((time.time(), sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")))
+        time.sleep(0.2)
+    _, status, used = ended
     end = time.time()
     process.returncode = os.waitstatus_to_exitcode(status)
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
+    cpu_s = used.ru_utime + used.ru_stime
     [ledger] = folder.rglob("ledger.sqlite")
     with contextlib.closing(Ledger.open(ledger, read_only=True)) as answers:
         last = answers.summary()["last_time"]
     return {
         "wall_s": end - start,
-        "cpu_s": used.ru_utime + used.ru_stime,
+        "cpu_s": cpu_s,
         "peak_mb": used.ru_maxrss / 1024,
         "after_last_answer_s": end - last,
+        "after_last_answer_cpu_s": cpu_s - max(spent for at, spent in seen if at <= last),
         "ledger_mb": ledger.stat().st_size / 1e6,
         "draft_mb": sum(file.stat().st_size for file in folder.rglob("*.parquet")) / 1e6,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,9 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import builders
 from builders.drafting.contributions import CONFIG, CONTRIBUTED
-from builders.drafting.files import canonical_json, read_parquet, whole_folder, write_parquet
+from builders.drafting.files import (
+    canonical_json,
+    read_json,
+    read_parquet,
+    whole_folder,
+    write_parquet,
+)
 from builders.drafting.licence import licence_of
 from builders.drafting.notebook import draft_html
+from builders.durable import durably_rename
 from builders.errors import InputError, file_errors_in_one_line, nearest_name
 from builders.recipe import Recipe, named, path
 from builders.recipe_loading import load_recipe
@@ -159,7 +165,7 @@ def write_draft(
         if earlier and _same(made, earlier[-1]):
             folder = earlier[-1]
         else:
-            made.rename(folder)
+            durably_rename(made, folder)
     return Draft(folder=folder, facts=known, run=run)
 
 
@@ -211,7 +217,7 @@ def last_draft(home: Path) -> Draft:
             f"`potstill build {home.name}` first, or name its folder with --work"
         )
     folder = folders[-1]
-    facts, run = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (FACTS, RUN))
+    facts, run = (read_json(folder / name) for name in (FACTS, RUN))
     return Draft(folder=folder, facts=facts, run=run)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.errors import folder_error
+from builders.errors import InputError, folder_error
 from builders.schema import Row, Schema
 
 if TYPE_CHECKING:
@@ -56,9 +55,6 @@ def write_parquet(path: Path, schema: Schema, rows: Iterable[Row]) -> None:
         for group in _row_groups(rows, schema.arrow):
             writer.write_table(group)
 
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
 
 def _row_groups(rows: Iterable[Row], schema: pa.Schema) -> Iterator[pa.Table]:
     import pyarrow as pa
@@ -87,6 +83,25 @@ def read_parquet(path: Path) -> Iterator[Row]:
     with pq.ParquetFile(path, pre_buffer=False) as file:
         for batch in file.iter_batches(ROW_GROUP):
             yield from batch.to_pylist()
+
+
+def read_json(path: Path, *names: str) -> dict[str, Any]:
+    """The object with these names in a JSON file that a build wrote.
+
+    Raises:
+        InputError: The file is torn or holds something else.
+        FileNotFoundError: There is none.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict) or not value.keys() >= {*names}:
+            raise TypeError("it holds something else")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}); build again with the teacher to write it anew: every "
+            "answer is in the ledger"
+        ) from None
+    return value
 
 
 def canonical_json(value: object) -> str:

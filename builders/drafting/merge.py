@@ -45,7 +45,7 @@ def merge(recipe: Recipe, work: Path, folders: Sequence[Path], progress: Progres
         licence=facts["licence"],
         from_ledger=True,
         judge_reports=facts["judge_reports"],
-        contributed=facts["contributed"],
+        contributed=facts.get("contributed", ()),
     )
     with open_build(spec) as ledger:
         for folder in found:

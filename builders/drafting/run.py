@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -12,10 +11,11 @@ from typing import Any
 
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.draft import Draft, counts, last_draft, write_draft
-from builders.drafting.files import canonical_json
+from builders.drafting.files import canonical_json, read_json
 from builders.drafting.lineage import lineage
 from builders.drafting.outcomes import CandidateRow, call_rows, candidate_row, decide, outcomes
 from builders.drafting.spending import Spending
+from builders.durable import durably_rename
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
@@ -247,7 +247,7 @@ def write_notes(home: Path, notes: Mapping[str, Any]) -> None:
     new = home / f".{NOTES}"
     try:
         new.write_text(canonical_json(notes), encoding="utf-8")
-        new.replace(home / NOTES)
+        durably_rename(new, home / NOTES)
     except OSError as error:
         raise folder_error(error, home) from None
 
@@ -256,15 +256,14 @@ def read_notes(home: Path) -> dict[str, Any]:
     """The notes beside a ledger.
 
     Raises:
-        InputError: No build was ever started there.
+        InputError: No build was ever started there, or they are torn.
     """
     try:
-        notes: dict[str, Any] = json.loads((home / NOTES).read_text(encoding="utf-8"))
+        return read_json(home / NOTES, "teachers", "order")
     except FileNotFoundError:
         raise InputError(
             f"{home} holds no build; build with a teacher first, or name the right folder"
         ) from None
-    return notes
 
 
 def _spec_facts(spec: BuildSpec, origin: Origin) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import queue
 import sqlite3
 import threading
@@ -22,25 +21,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from builders.engine.calls import Answer, Call, Failure
+from builders.engine.ledger_export import SELECT_CALLS, export
 from builders.engine.ledger_format import (
+    check_kind,
     connected,
     countable,
     create,
-    json_text,
     packed,
     packed_names,
     problem,
+    readable,
     unpacked,
     unpacked_names,
     utf8,
 )
-from builders.engine.ledger_sums import TEACHER, TEACHER_FIELDS, Used, summary, used
-from builders.errors import FolderError, InputError
+from builders.engine.ledger_sums import TEACHER_FIELDS, Used, summary, used
+from builders.errors import FolderError
 
 _AT_ONCE = 100  # answers in one query
 _GATHER_S = 0.002  # waited when several calls were queued, so that more of them share a commit
 _MOST_BATCH = 1024  # entries in one transaction
-_GROUP_ROWS, _GROUP_CHARACTERS = 1000, 32_000_000  # of an export; logprobs can take megabytes
 STOPPED = (
     "stopped"  # the cause of a failure that the end of the build caused: none of the call's own
 )
@@ -77,17 +77,10 @@ SELECT {_MINE}, key, time, cause, message, status, attempts, most_tokens, most_u
 FROM other.failures WHERE true ORDER BY id ON CONFLICT DO NOTHING;
 COMMIT;
 """  # noqa: S608
-_SELECT_CALLS = f"SELECT id, key, {TEACHER}, texts, time, cost_usd, attempts, hedged FROM answers"  # noqa: S608
 _FAILURE = (
     "SELECT cause, message, status FROM failures WHERE key = ? AND cause <> ? "
     "ORDER BY id DESC LIMIT 1"
 )
-_EXPORTED = {
-    "string": "id role endpoint model revision asked sampling schema text ended finish_reason "
-    "reasoning leaked_mark tool_calls logprobs model_reported fingerprint revision_reported",
-    "int64": "sample input_tokens output_tokens reasoning_tokens cached_tokens attempts hedged",
-    "double": "latency_s time cost_usd",
-}
 
 
 class _Entry(NamedTuple):
@@ -129,6 +122,7 @@ class Ledger:
         """
         path = path.absolute()
         try:
+            check_kind(path)
             if not path.exists():
                 if read_only:
                     raise FolderError(f"there is no ledger {path}; build first, or name its folder")
@@ -255,11 +249,16 @@ class Ledger:
                 copied.
         """
         other = other.absolute()
-        with contextlib.closing(connected(self._path)) as writer:
+        with (
+            readable(other, self._path.parent) as source,
+            contextlib.closing(connected(self._path)) as writer,
+        ):
             try:
-                connected(other).close()
-                writer.execute("ATTACH ? AS other", (other.as_uri(),))
+                connected(source).close()
+                writer.execute("ATTACH ? AS other", (source.as_uri(),))
                 writer.executescript(_ABSORB)
+            except FolderError as error:
+                raise FolderError(str(error).replace(str(source), str(other))) from None
             except sqlite3.Error as error:
                 full = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL
                 raise problem(self._path if full else other, error) from None
@@ -290,7 +289,7 @@ class Ledger:
         """
         left = iter(keys)
         while some := [*islice(left, _AT_ONCE)]:
-            asked = f"{_SELECT_CALLS} WHERE key IN ({', '.join('?' * len(some))})"
+            asked = f"{SELECT_CALLS} WHERE key IN ({', '.join('?' * len(some))})"
             rows = {row[1]: row for row in self._rows(asked, *some)}
             for key in some:
                 if key not in rows:
@@ -310,69 +309,8 @@ class Ledger:
         return summary(self._rows, self._teacher)
 
     def export(self, path: Path) -> int:
-        """Write all answers to one parquet file and return the number of its rows.
-
-        The file appears whole or not at all. Structured values are written as JSON. Lone
-        surrogates, which parquet cannot store, become escapes.
-
-        Raises:
-            InputError: `path` exists and is not a regular file.
-            FolderError: The disk is full, `path` is not writable or the ledger is damaged; `path`
-                is unchanged.
-        """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if path.exists() and not path.is_file():  # the rename below would replace even a device
-            kind = "a folder" if path.is_dir() else "not a regular file"
-            raise InputError(f"{path} is {kind}; expected the name of a file to write; give one")
-
-        kinds = [(name, kind) for kind, names in _EXPORTED.items() for name in names.split()]
-        schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in kinds])
-        part = path.with_name(f".{path.name}.part")
-        written = 0
-        try:
-            with part.open("wb") as file:
-                with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-                    for rows in self._exported():
-                        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                        written += len(rows)
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError as error:
-            raise FolderError(
-                f"cannot write {path} ({error.strerror or error}); make room, or give another path"
-            ) from None
-        finally:
-            part.unlink(missing_ok=True)
-        return written
-
-    def _exported(self) -> Iterator[list[dict[str, Any]]]:
-        """All answers in the order of recording, in groups of bounded size."""
-        last, characters, group = 0, 0, list[dict[str, Any]]()
-        while rows := self._rows(f"{_SELECT_CALLS} WHERE id > ? ORDER BY id LIMIT 50", last):
-            for row in rows:
-                group.append(self._flat(row))
-                characters += sum(len(one) for one in group[-1].values() if isinstance(one, str))
-            last = rows[-1][0]
-            if len(group) >= _GROUP_ROWS or characters >= _GROUP_CHARACTERS:
-                yield group
-                characters, group = 0, []
-        if group:
-            yield group
-
-    def _flat(self, row: tuple[Any, ...]) -> dict[str, Any]:
-        """One row of an export."""
-        call, answer, rest = self._read(row)
-        flat = vars(answer) | vars(call) | {"id": call.id, "model_reported": answer.model}
-        flat["revision_reported"] = answer.revision
-        flat["asked"] = call.prompt
-        flat |= zip(("time", "cost_usd", "attempts", "hedged"), rest, strict=True)
-        for name in ("asked", "sampling", "schema", "tool_calls", "logprobs"):
-            flat[name] = None if flat[name] is None else json_text(flat[name])
-        for name in ("input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens"):
-            flat[name] = countable(flat[name])
-        return {name: utf8(one) if isinstance(one, str) else one for name, one in flat.items()}
+        """Write all answers to one parquet file: `ledger_export.export`."""
+        return export(self._rows, self._read, path)
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
         """All rows of a query: an open cursor would hide what is recorded after it."""
@@ -382,7 +320,7 @@ class Ledger:
             raise problem(self._path, error) from None
 
     def _read(self, row: tuple[Any, ...]) -> tuple[Call, Answer, Sequence[Any]]:
-        """Call, answer, and [time, cost, attempts, hedged] from a row of _SELECT_CALLS."""
+        """Call, answer, and [time, cost, attempts, hedged] from a row of SELECT_CALLS."""
         _, key, who, texts, *rest = row
         answer, call = unpacked(self._path, key, texts, values=2)
         fields_of_call = self._teacher(who) | dict(zip(_CALL_FIELDS, call, strict=True))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import zlib
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from builders.durable import sync
 from builders.errors import FolderError
 
 _APPLICATION = 0x706F7473  # "pots": distinguishes a ledger from any other SQLite file
@@ -41,6 +45,17 @@ CREATE TABLE failures (
 """
 
 
+def check_kind(path: Path) -> None:
+    """Raise FolderError where there is something that cannot be a ledger, before it is opened."""
+    if path.is_symlink() and not path.exists():
+        kind = "is a link that leads nowhere"
+    elif path.exists() and not path.is_file():  # SQLite would wait for a pipe's other end
+        kind = "is a folder" if path.is_dir() else "is not a regular file"
+    else:
+        return
+    raise FolderError(f"{path} {kind}, no potstill ledger; move it away, or name another folder")
+
+
 def create(path: Path) -> None:
     """Create an empty ledger, whole or not at all.
 
@@ -61,12 +76,12 @@ def create(path: Path) -> None:
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
             connection.executescript(f"BEGIN; {_TABLES} COMMIT; PRAGMA journal_mode = WAL")
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(made)
         with contextlib.suppress(
             FileExistsError
         ):  # another process was first; its ledger may be in use
             path.hardlink_to(made)
+        sync(path.parent)
     finally:
         made.unlink(missing_ok=True)
 
@@ -101,7 +116,7 @@ def connected(path: Path) -> sqlite3.Connection:
         if version != _VERSION:
             raise FolderError(
                 f"{path} is a ledger of format {version}, this potstill reads format {_VERSION}; "
-                "use the potstill that wrote it, or name another folder"
+                "go on with the potstill that wrote it, or move it away to ask everything again"
             )
         [page_bytes] = connection.execute("PRAGMA page_size").fetchone()
         if path.stat().st_size % page_bytes and not journal:  # with a journal, the rest is in there
@@ -116,6 +131,22 @@ def connected(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextlib.contextmanager
+def readable(path: Path, place: Path) -> Iterator[Path]:
+    """The ledger at a path; where its folder may not be written, a copy below `place`.
+
+    SQLite would copy a journal that a kill left over into the ledger before it reads it.
+    """
+    if os.access(path.parent, os.W_OK):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix=".copy-", dir=place) as folder:
+        for part in (path, path.with_name(path.name + "-wal")):
+            if part.exists():
+                shutil.copyfile(part, Path(folder, part.name))
+        yield Path(folder, path.name)
 
 
 def problem(path: Path, error: sqlite3.Error) -> Exception:

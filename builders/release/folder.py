@@ -8,6 +8,7 @@ from typing import Any
 
 from builders.drafting.draft import Draft
 from builders.drafting.files import canonical_json, whole_folder
+from builders.durable import durably_rename
 from builders.errors import FolderError, InputError
 from builders.release.card import Words, cards_of, read_words, words_on
 from builders.release.card_figures import read_figures
@@ -77,7 +78,7 @@ def release(
                 f"{to} holds something other than this release; nothing was changed; "
                 "give another folder, or remove that one"
             )
-        made.rename(to)
+        durably_rename(made, to)
     return True
 
 

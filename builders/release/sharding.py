@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,8 +52,6 @@ def write_shards(source: Path, to: Path, most_bytes: int = SHARD_BYTES) -> dict[
                 with pq.ParquetWriter(target, file.schema_arrow, **OPTIONS) as writer:
                     for group in groups:
                         writer.write_table(file.read_row_group(group))
-                target.flush()
-                os.fsync(target.fileno())
                 written[path] = target.sha256.hexdigest()
     return written
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,3 +123,48 @@ def test_contributions_of_shards_are_part_of_the_merged_draft(tmp_path: Path) ->
     assert {row["id"] for row in entries} == {row["id"] for row in merged.stream("contributed")}
     ours = {name: body for name, body in file_bytes(single.folder).items() if name != "run.json"}
     assert ours.items() <= file_bytes(merged.folder).items()
+
+
+def leave_journal(path: Path) -> None:
+    """Move what a ledger holds into its journal, as a kill leaves it: the file alone is empty."""
+    code = """
+import os, sqlite3, sys
+holder = sqlite3.connect(sys.argv[1])
+rows = holder.execute("SELECT * FROM answers").fetchall()
+holder.execute("DELETE FROM answers")
+holder.commit()
+holder.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+holder.executemany(f"INSERT INTO answers VALUES ({','.join('?' * len(rows[0]))})", rows)
+holder.commit()
+os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
+    assert path.with_name(path.name + "-wal").stat().st_size > 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_shards_are_read_where_nothing_may_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one whose journal was left behind by a kill, which SQLite would first copy over."""
+    words = build_words(tmp_path, name="completions")[:-2]
+    parts, place = tmp_path / "parts", tmp_path / "place"
+    for shard in ("1/2", "2/2"):
+        assert main([*words, "--work", str(parts), "--shard", shard]) == 0
+    shards = parts / "completions" / "shards"
+    leave_journal(shards / "002-of-002" / "ledger.sqlite")
+    place.mkdir()
+    mount = ["mount", "--bind", str(shards), str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this root may not mount")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(place)], check=True)
+        before = file_bytes(shards)
+        capsys.readouterr()
+        folders = [str(place / f"00{part}-of-002") for part in (1, 2)]
+        work = ["--work", str(tmp_path / "merged")]
+        assert main(["merge", "completions", *folders, *work]) == 0, capsys.readouterr().err
+        assert file_bytes(shards) == before
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+    assert last_draft(tmp_path / "merged" / "completions").counts["kept"] == 12

@@ -29,6 +29,7 @@ from builders.schema import DROPPED, Row, Schema, user
 from builders.spool import Spool
 from pipelines import completions, instructions
 from scripts.main import main
+from tests.cases import each
 from tests.endpoint import Behaviour, Endpoint
 
 FILES = ("default.parquet", "dropped.parquet", "calls.parquet", "draft.json")
@@ -567,3 +568,36 @@ def test_a_build_killed_at_any_moment_leaves_whole_drafts_only_and_ends_when_run
     elsewhere = Path(build(*words[:-1], str(tmp_path / "elsewhere"))["draft"])
     for file in FILES:
         assert (Path(second["draft"]) / file).read_bytes() == (elsewhere / file).read_bytes()
+
+
+@each(
+    "torn",
+    [b'{"teachers": {"every": [{"na', b"", bytes(400), b"\xff\xfe{", b"[" * 100_000, b"[]", b"{}"],
+)
+def test_torn_notes_beside_a_ledger_are_named_and_written_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], torn: bytes
+) -> None:
+    words = build_words(tmp_path, name="completions")
+    assert main(words) == 0
+    notes = tmp_path / "work" / "completions" / "build.json"
+    whole = notes.read_bytes()
+    notes.write_bytes(torn)
+    capsys.readouterr()
+    assert main([*words, "--from-ledger"]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{notes} is damaged (" in error and "build again with the teacher" in error
+    assert main(words) == 0
+    assert notes.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["draft.json", "run.json"])
+def test_a_torn_draft_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    words = build_words(tmp_path, name="completions")
+    assert main(words) == 0
+    torn = tmp_path / "work" / "completions" / "drafts" / "0001" / name
+    torn.write_bytes(torn.read_bytes()[:20])
+    capsys.readouterr()
+    assert main(["show", "completions", *words[-2:]]) == 1
+    assert f"{torn} is damaged (" in capsys.readouterr().err

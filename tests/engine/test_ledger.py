@@ -24,7 +24,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.engine import ledger as ledger_module
+from builders.engine import ledger_export
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.ledger import STOPPED, Ledger
 from builders.engine.ledger_sums import Used
@@ -254,11 +254,11 @@ def test_an_answer_can_be_read_at_every_moment_of_its_way_to_the_disk(
 def test_a_reader_in_the_middle_sees_what_is_recorded_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "_GROUP_ROWS", 50)
+    monkeypatch.setattr(ledger_export, "_GROUP_ROWS", 50)
     path = filled(tmp_path / "ledger.sqlite", 120)
     with opened(path) as ledger, opened(path) as other:
         answers = ledger.answers(call(number).key for number in range(120))
-        groups = ledger._exported()
+        groups = ledger_export.exported(ledger._rows, ledger._read)
         next(answers), next(groups)
         record(other, (call(120), answer(120)))
         assert ledger.get(call(120).key) == answer(120)
@@ -606,21 +606,33 @@ def other_database(path: Path) -> Path:
     return path
 
 
-def test_a_folder_a_missing_file_and_a_journal_alone_are_named(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
+def test_what_cannot_be_a_ledger_is_named_at_once(tmp_path: Path) -> None:
+    folder, pipe, loop, lost = (tmp_path / name for name in ("folder", "pipe", "loop", "lost"))
     folder.mkdir()
-    assert "cannot use" in complaint(folder)
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    lost.symlink_to(tmp_path / "gone" / "ledger.sqlite")
+    for read_only in (False, True):
+        assert "is a folder, no potstill ledger; move it away" in complaint(
+            folder, read_only=read_only
+        )
+        assert "is not a regular file" in complaint(pipe, read_only=read_only)
+        assert "is a link that leads nowhere" in complaint(loop, read_only=read_only)
+        assert "is a link that leads nowhere" in complaint(lost, read_only=read_only)
+        assert "is not a regular file" in complaint(Path("/dev/zero"), read_only=read_only)
     assert "there is no ledger" in complaint(tmp_path / "none.sqlite", read_only=True)
     (tmp_path / "none.sqlite-wal").write_bytes(b"answers")
     assert "exists without" in complaint(tmp_path / "none.sqlite")
     assert "cannot make" in complaint(tmp_path / "none.sqlite-wal" / "ledger.sqlite")
 
 
-def test_a_newer_format_is_named(tmp_path: Path) -> None:
-    path = filled(tmp_path / "ledger.sqlite", 1)
+@each("version", [1, 3])
+def test_another_format_is_named_with_the_way_on(tmp_path: Path, version: int) -> None:
+    path = filled(tmp_path / f"{version}.sqlite", 1)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 3")
-    assert "a ledger of format 3, this potstill reads format 2" in complaint(path)
+        connection.execute(f"PRAGMA user_version = {version}")
+    said = f"a ledger of format {version}, this potstill reads format 2; go on with the potstill"
+    assert said in complaint(path)
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ from scripts.command_line import (
     add_alias,
     add_json,
     add_name,
+    add_parameters,
     add_work,
     checked,
     count,
@@ -208,6 +209,7 @@ def _teacher_flags(parser: Parser) -> None:
         metavar="SECONDS",
         help="A request without an answer is sent a second time after this time.",
     )
+    add_parameters(teacher)
     for what in ("requests", "tokens"):
         action = teacher.add_argument(
             f"--{what}-per-minute",
@@ -312,6 +314,7 @@ def _build_spec(given: argparse.Namespace) -> BuildSpec:
                 concurrency=given.concurrency,
                 timeout_s=given.timeout,
             ),
+            [*given.param, *given.without],
         ),
         source=Source(
             place=given.source or named.seeds.source,

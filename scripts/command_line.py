@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from builders.engine.parameters import read_param, read_without
 from builders.errors import (
     FolderError,
     InputError,
@@ -270,4 +271,25 @@ def add_alias(parser: Parser, flag: str, of: argparse.Action) -> None:
         metavar=of.metavar,
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
+    )
+
+
+def add_parameters(group: argparse._ArgumentGroup) -> None:
+    """The flags for further parameters of each request, and for those to leave out."""
+    group.add_argument(
+        "--param",
+        type=checked(read_param),
+        action="append",
+        default=[],
+        metavar="[ROLE:]NAME=VALUE",
+        help="Send this parameter with each request, as JSON or text, such as "
+        "reasoning_effort=low. Repeat the flag for more.",
+    )
+    group.add_argument(
+        "--without",
+        type=checked(read_without),
+        action="append",
+        default=[],
+        metavar="[ROLE:]NAME",
+        help="Leave this parameter out of each request, such as seed. Repeat the flag for more.",
     )

@@ -18,6 +18,7 @@ from scripts.command_line import (
     Parser,
     add_hub_data,
     add_json,
+    add_parameters,
     add_work,
     count,
     print_out,
@@ -75,6 +76,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         metavar="VARIABLE",
         help="Read the key of the endpoint from this variable (default: %(default)s).",
     )
+    add_parameters(live)
     live.add_argument("--rows", type=count(), metavar="N", help="Only ask about the first N pairs.")
     live.add_argument(
         "--repeats",
@@ -142,6 +144,7 @@ def _asked(
             given.work / "judge",
             progress,
             repeats=given.repeats,
+            choices=[*given.param, *given.without],
         )
 
 

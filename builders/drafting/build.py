@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +15,7 @@ from builders.drafting.contributions import read_contributions
 from builders.drafting.draft import Draft
 from builders.drafting.run import BuildSpec, build_draft
 from builders.engine.budget import BudgetLimits, read_price, read_prices
+from builders.engine.parameters import Choice, read_without
 from builders.engine.pool import TeacherPoolSpec, check_role, pool_spec
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
@@ -42,6 +45,8 @@ def build(
     key_env: str = TeacherSpec.key_env,
     concurrency: int | None = None,
     timeout_s: float = TeacherSpec.timeout_s,
+    params: Mapping[str, object] | None = None,
+    without: str | Sequence[str] = (),
     hedge_s: float | None = None,
     requests_per_minute: float | None = None,
     tokens_per_minute: float | None = None,
@@ -76,6 +81,9 @@ def build(
         key_env: The environment variable with the key of the first endpoint.
         concurrency: The most requests in flight per endpoint; None leaves it to the teacher.
         timeout_s: The deadline of one request.
+        params: Further parameters of each request, by the endpoint's name for them; JSON values.
+            `judge:top_k` is that of the teacher of one role, `writer_2:top_k` of one of several.
+        without: Parameters to leave out, named in the same way.
         hedge_s: The time after which a request without an answer is sent a second time.
         requests_per_minute: The most per endpoint.
         tokens_per_minute: The most per endpoint.
@@ -109,7 +117,7 @@ def build(
             recipe=loaded,
             settings=loaded.settings(rows=rows, seed=seed, options=options, beside=_PARAMETERS),
             work=_checked("work", work, path),
-            teachers=_teachers(teacher, usual, loaded),
+            teachers=_teachers(teacher, usual, loaded, _choices(params or {}, without)),
             source=source,
             licence=_checked("license", license, lambda given: known_licence(text(given))),
             run_limits=RunLimits(
@@ -146,7 +154,9 @@ _PARAMETERS = [
 ]
 
 
-def _teachers(teacher: Teachers, usual: TeacherSpec, recipe: Recipe) -> TeacherPoolSpec:
+def _teachers(
+    teacher: Teachers, usual: TeacherSpec, recipe: Recipe, choices: Sequence[Choice]
+) -> TeacherPoolSpec:
     """The teachers, named as on the command line."""
     roles: Mapping[str, Any] = teacher if isinstance(teacher, Mapping) else {"": teacher}
     words = []
@@ -159,7 +169,21 @@ def _teachers(teacher: Teachers, usual: TeacherSpec, recipe: Recipe) -> TeacherP
             words.append(f"{role}={word}" if role else word)
     if not words:
         raise InputError("teacher: none is given; give one, or leave it out")
-    return pool_spec(words, usual)
+    return pool_spec(words, usual, choices)
+
+
+def _choices(params: Mapping[str, object], without: str | Sequence[str]) -> list[Choice]:
+    """The parameters that were chosen, each value as JSON would carry it."""
+    names = [without] if isinstance(without, str) else without
+    with named("without"):
+        left_out = [read_without(text(name)) for name in names]
+    with named("params"):
+        try:
+            values = json.loads(json.dumps(dict(params), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{shortened(params)} is not JSON ({error})") from None
+        chosen = [replace(read_without(name), value=value) for name, value in values.items()]
+    return [*chosen, *left_out]
 
 
 def _source(

@@ -15,6 +15,7 @@ from builders.drafting.run import (
     LEDGER,
     BuildSpec,
     build_draft,
+    learned_before,
     open_build,
     read_notes,
     write_notes,
@@ -50,7 +51,8 @@ def merge(recipe: Recipe, work: Path, folders: Sequence[Path], progress: Progres
     with open_build(spec) as ledger:
         for folder in found:
             ledger.absorb(folder / LEDGER)
-        write_notes(spec.home, read_notes(found[0]))
+        learned = {who: has for folder in found for who, has in learned_before(folder).items()}
+        write_notes(spec.home, {**read_notes(found[0]), "learned": learned})
     return build_draft(spec, progress)
 
 

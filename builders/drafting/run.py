@@ -19,7 +19,7 @@ from builders.durable import durably_rename
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
-from builders.engine.pool import TeacherPoolSpec, pool, recorded_pool
+from builders.engine.pool import TeacherPool, TeacherPoolSpec, pool, recorded_pool
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.errors import InputError, RecipeError, TeacherError, folder_error
@@ -206,11 +206,13 @@ def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answere
     else:
         teachers = pool(spec.teachers, recipe)
     progress.begin("starting the teacher")
-    with Engine(
-        recipe, teachers, ledger, progress, seed=settings.seed, run_limits=spec.run_limits
-    ) as engine:
+    with ExitStack() as stack:
+        asking = Engine(
+            recipe, teachers, ledger, progress, seed=settings.seed, run_limits=spec.run_limits
+        )
+        engine = stack.enter_context(asking)
         notes = {"teachers": teachers.recorded(), "order": _spec_facts(spec, origin)}
-        write_notes(spec.home, notes)
+        stack.enter_context(_what_was_learned(spec.home, teachers, notes))
         progress.begin(f"building {recipe.name}")
         candidates, order = Spool[CandidateRow](spec.home), list[bytes]()
         for at, raw in _raw_rows(recipe, engine, seeds, settings):
@@ -236,6 +238,30 @@ def _raw_rows(
     else:
         for place, raw in enumerate(recipe.candidates(engine, seeds, settings)):
             yield place.to_bytes(8, "big"), raw
+
+
+@contextmanager
+def _what_was_learned(home: Path, teachers: TeacherPool, notes: dict[str, Any]) -> Iterator[None]:
+    """Writes the notes of a build before and after it, with what its endpoints refused.
+
+    The next build knows it, so that the lineage is the same though it sends no request.
+    """
+    learned = notes["learned"] = learned_before(home)
+    for one in teachers:
+        one.learned |= learned.get(f"{one.name} {one.model}", {})
+    write_notes(home, notes)
+    try:
+        yield
+    finally:
+        now = {f"{one.name} {one.model}": one.learned for one in teachers if one.learned}
+        if now != learned:
+            write_notes(home, {**notes, "learned": learned | now})
+
+
+def learned_before(home: Path) -> dict[str, dict[str, str]]:
+    """What the endpoints of a build have refused so far, by address and model."""
+    found = read_notes(home).get("learned", {}) if (home / NOTES).exists() else {}
+    return dict(found)
 
 
 def write_notes(home: Path, notes: Mapping[str, Any]) -> None:

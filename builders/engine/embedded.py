@@ -36,6 +36,7 @@ class EmbeddedTeacher:
         self.model = MODEL
         self.revision: str | None = "sha256:" + _sha256(self._file)
         self.concurrency = min(spec.concurrency or _SLOTS, 64)
+        self.learned: dict[str, str] = {}
 
     def identity(self) -> dict[str, Any]:
         """Kind, model, file and its sha256, licence."""

@@ -9,29 +9,25 @@ import re
 import time
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
+from builders.engine.addresses import (
+    header_key,
+    proxy_of,
+    read_address,
+    without_secrets,
+)
 from builders.engine.answers import read_answer
 from builders.engine.calls import Answer, Call, Failure
+from builders.engine.parameters import Learned
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
-from builders.engine.refusals import Target, error_words, failure
+from builders.engine.refusals import Target, error_words, failure, reported
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 
-_RETRIED = frozenset({408, 409, 425, 429})
-# Query parameters with a value to hide.
-_SECRET = re.compile(
-    r"key$|key[-_]|token(?!s|iz)|secret|passw|pwd|sig$|signature|auth(?!or)|credential|jwt",
-    re.IGNORECASE,
-)
-_PARAMETER_REFUSED = frozenset({400, 404, 422, 501})
-_OPTIONAL = {  # parameters that a call can do without, and the words in which one is refused
-    "response_format": r"response_format|json_schema|structured|grammar|schema",
-    "logprobs": r"logprob",
-    "top_logprobs": r"logprob",
-}
+_CONNECT_S = 20.0
 
 
 class EndpointTeacher:
@@ -42,29 +38,31 @@ class EndpointTeacher:
     """
 
     def __init__(self, spec: TeacherSpec) -> None:
-        parts = urlsplit(spec.place)
-        self._base = public_address(spec.place).rstrip("/")
-        self._query = parse_qsl(parts.query, keep_blank_values=True)
-        self._key = os.environ.get(spec.key_env, "")
+        self._address = read_address(spec.place)
+        self._base = self._address.base
+        self._key = header_key(os.environ.get(spec.key_env, ""), spec.key_env)
         self._key_env = spec.key_env
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        self._login = aiohttp.BasicAuth(user, password) if user else None
-        hidden = [value for name, value in self._query if _SECRET.search(name)]
-        self._secrets = [secret for secret in (self._key, password, *hidden) if secret]
-        if self._key and user:
+        self._login: aiohttp.BasicAuth | None = None
+        if self._address.user:
+            user, password = self._address.user, self._address.password
+            self._login = aiohttp.BasicAuth(user, password, encoding="utf-8")
+        if self._key and self._login:
             raise InputError(
                 f"{self._base} has a user in its address and a key in {spec.key_env}; only one of "
                 "them can be sent; remove one"
             )
+        self._proxy = proxy_of(self._address)
+        proxy_password = urlsplit(self._proxy).password if self._proxy else ""
+        of_all = [secret for secret in (self._key, proxy_password) if secret]
+        self._secrets = [*of_all, *self._address.secrets(query=False)]
+        self._unshown = [*of_all, *self._address.secrets(query=True)]
         self._timeout_s = spec.timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._chat_only = False
         self._served: list[str] = []
-        self._omitted: set[str] = set()  # optional parameters that it has refused
-        # The query selects who answers, so that it is part of the name and of a call's key.
-        shown = [pair for pair in self._query if not _SECRET.search(pair[0])]
-        shown.sort(key=lambda pair: pair[0])
-        self.name = self._base + (f"?{urlencode(shown)}" if shown else "")
+        self._learned = Learned(spec.chosen)
+        self.learned = self._learned.changes
+        self.name = self._address.name
         self.model = spec.model or ""
         self.revision: str | None = None
         self.concurrency = spec.concurrency or 32
@@ -90,22 +88,23 @@ class EndpointTeacher:
             headers=headers,
             auth=self._login,
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=20),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S),
             auto_decompress=True,
         )
         try:
-            served = self._served = await self._served_models()
+            refusal = await self._list_models()
         except Failure as found:
             await self.stop()
             raise TeacherError(str(found)) from None
         if not self.model:
-            if len(served) != 1:
+            if len(self._served) != 1:
                 await self.stop()
-                offer = ", ".join(served[:20]) or "(it lists none)"
+                offer = ", ".join(self._served[:20]) or f"(it lists none: {refusal or 'no model'})"
                 raise TeacherError(
-                    f"{self.name} serves {len(served)} models; name one with --model: {offer}"
+                    f"{self._base} serves {len(self._served)} models; name one with --model: "
+                    f"{offer}"
                 )
-            self.model = served[0]
+            self.model = self._served[0]
 
     async def stop(self) -> None:
         """Close the session; safe to call twice."""
@@ -113,20 +112,22 @@ class EndpointTeacher:
             await self._session.close()
             self._session = None
 
-    async def _served_models(self) -> list[str]:
+    async def _list_models(self) -> Failure | None:
+        """Read the list of models; return why there is none, as its calls may still be answered."""
         try:
-            status, _, body = await self._exchange("GET", "/models", None)
+            status, headers, body = await self._exchange("GET", "/models", None)
         except Failure as found:
-            # An endpoint without a list of models may still answer calls.
             if found.cause in ("no connection", "time-out") or found.fatal:
                 raise
-            return []
+            return found
         if status == 401:
-            raise self._failure(status, {}, body)
+            raise self._failure(status, headers, body)
         try:
-            return [self._clean(str(entry["id"])) for entry in json.loads(body)["data"]]
-        except (ValueError, KeyError, TypeError):
-            return []
+            entries = json.loads(body)["data"]
+            self._served = [self._shown(str(entry["id"])) for entry in entries]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return self._failure(status, headers, body)
+        return None
 
     async def ask(self, call: Call) -> Answer:
         """Send one request for a call and return its answer.
@@ -147,22 +148,14 @@ class EndpointTeacher:
         return self._answer(body, headers, time.perf_counter() - began)
 
     async def _post(self, call: Call, as_completion: bool) -> tuple[int, Any, bytes]:
-        """Send a call without the optional parameters that this endpoint refuses."""
+        """Send a call, without what this endpoint refuses; learn what it refuses now."""
         path, payload = _request(call, as_completion)
-        sent = {name: value for name, value in payload.items() if name not in self._omitted}
-        status, headers, body = await self._exchange("POST", path, sent)
-        if status in _PARAMETER_REFUSED:
-            message = error_words(body).searched
-            refused = {
-                name
-                for name, words in _OPTIONAL.items()
-                if name in sent and re.search(words, message)
-            }
-            if refused:
-                self._omitted |= refused
-                sent = {name: value for name, value in sent.items() if name not in refused}
-                return await self._exchange("POST", path, sent)
-        return status, headers, body
+        trial = self._learned.trial(payload)
+        while True:
+            status, headers, body = await self._exchange("POST", path, trial.sent)
+            found, words = reported(status, body)
+            if not trial.goes_on(found, words):
+                return status, headers, body
 
     async def _exchange(
         self, method: str, path: str, payload: dict[str, Any] | None
@@ -170,33 +163,65 @@ class EndpointTeacher:
         assert self._session is not None
         try:
             async with self._session.request(
-                method, self._base + path, params=self._query, json=payload, allow_redirects=False
+                method,
+                self._base + path,
+                params=self._address.query,
+                json=payload,
+                allow_redirects=False,
+                proxy=self._proxy,
             ) as response:
                 return response.status, response.headers, await response.read()
+        except aiohttp.ConnectionTimeoutError:
+            wait_s = min(_CONNECT_S, self._timeout_s)
+            raise self._unreachable(f"no connection to {self._base} within {wait_s:g} s") from None
         except TimeoutError:
             raise Failure(
                 "time-out",
-                f"{self.name} gave no answer within {self._timeout_s:g} s; is it overloaded? "
+                f"{self._base} gave no answer within {self._timeout_s:g} s; is it overloaded? "
                 "raise --timeout or lower --concurrency",
                 retryable=True,
             ) from None
+        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
+            raise self._unreachable(self._proxy_problem(error)) from None
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+            raise self._unreachable(_tls_problem(self._base, error)) from None
         except aiohttp.ClientConnectorError as error:
-            raise Failure(
-                "no connection",
-                f"nothing listens at {self.name} ({error.os_error.strerror or error.os_error}); "
-                "expected an OpenAI-compatible endpoint; start it or correct --teacher",
-                retryable=True,
+            reason = error.os_error.strerror or error.os_error
+            raise self._unreachable(
+                f"nothing listens at {self._base} ({reason}); expected an OpenAI-compatible "
+                "endpoint; start it or correct --teacher"
             ) from None
         except aiohttp.InvalidURL:
             raise Failure(
-                "bad address", f"{self.name!r} is not an address; correct --teacher", fatal=True
+                "bad address", f"{self._base!r} is not an address; correct --teacher", fatal=True
+            ) from None
+        except aiohttp.ClientResponseError as error:  # its text holds the whole address
+            raise Failure(
+                "no http",
+                f"{self._base} answered, but not in HTTP ({self._shown(error.message)[:120]})"
+                + ("; does it need https://?" if self._base.startswith("http:") else ""),
+                retryable=True,
             ) from None
         except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as error:
             raise Failure(
                 "broken off",
-                self._clean(f"{self.name} broke off the connection: {error}"),
+                self._shown(f"{self._base} broke off the connection: {error}"),
                 retryable=True,
             ) from None
+
+    def _unreachable(self, message: str) -> Failure:
+        return Failure("no connection", self._shown(message), retryable=True)
+
+    def _proxy_problem(self, error: aiohttp.ClientError) -> str:
+        proxy = urlsplit(self._proxy or "")
+        name = f"{urlsplit(self._base).scheme.upper()}_PROXY"
+        why = "does not answer"
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            why = f"refuses to connect ({error.status}: {error.message})"
+        return (
+            f"the proxy {proxy.hostname}:{proxy.port} {why}; correct {name}, or list "
+            f"{urlsplit(self._base).hostname} in NO_PROXY"
+        )
 
     def _failure(self, status: int, headers: Any, body: bytes) -> Failure:
         """The failure that a response other than an answer means."""
@@ -211,19 +236,21 @@ class EndpointTeacher:
     @property
     def target(self) -> Target:
         """The endpoint as errors name it."""
-        found = "the key in it was refused" if self._key else "it is not set"
+        if self._login:
+            key = "the user and password in its address were refused"
+        else:
+            found = "the key in it was refused" if self._key else "it is not set"
+            key = f"it is read from the environment variable {self._key_env}: {found}"
         return Target(
-            name=self.name,
-            model=self.model,
-            key=f"it is read from the environment variable {self._key_env}: {found}",
-            served=self._served,
-            clean=self._clean,
+            name=self._base, model=self.model, key=key, served=self._served, clean=self._shown
         )
 
     def _base_of(self, location: str) -> str:
-        """The base address that a redirect leads to, without secrets."""
-        address = self._clean(public_address(urljoin(self._base + "/", location)))
-        return re.sub(r"/(chat/completions|completions|models)/?$", "", address)
+        """The base address that a redirect leads to, without secrets; empty if it is none."""
+        try:
+            return self._shown(read_address(urljoin(self._base + "/", location)).base)
+        except InputError:
+            return ""
 
     def _answer(self, body: bytes, headers: Any, latency_s: float) -> Answer:
         """The answer in the body of a 2xx, without secrets.
@@ -247,11 +274,12 @@ class EndpointTeacher:
         )
 
     def _clean(self, text: str) -> str:
-        """The text without the secrets, which an endpoint may echo."""
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, "[key]")
-        return text
+        """An answer's text without the secrets, which an endpoint may echo."""
+        return without_secrets(text, self._secrets)
+
+    def _shown(self, text: str) -> str:
+        """A text for errors, which show no value of the query either."""
+        return without_secrets(text, self._unshown)
 
     def _cleaned(self, value: Any) -> Any:
         """A list of JSON values without the secrets; None as it is."""
@@ -277,9 +305,15 @@ def _request(call: Call, as_completion: bool) -> tuple[str, dict[str, Any]]:
     return "/chat/completions", payload | {"messages": messages}
 
 
-def public_address(address: str) -> str:
-    """An endpoint's address without user, password or query."""
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, host + port, parts.path, "", ""))
+def _tls_problem(base: str, error: aiohttp.ClientConnectorError | aiohttp.ClientError) -> str:
+    """What is wrong with the encryption of a connection, and what to do."""
+    certificate = getattr(error, "certificate_error", None)
+    if certificate is not None:
+        why = getattr(certificate, "verify_message", "") or str(certificate)
+        advice = "trust it with SSL_CERT_FILE=FILE, or correct the host in --teacher"
+        return f"TLS: the certificate of {base} is refused ({why}); {advice}"
+    why = str(getattr(error, "os_error", error))
+    if re.search("WRONG_VERSION|record layer|UNKNOWN_PROTOCOL|HTTP_REQUEST", why):
+        http = "http" + base.removeprefix("https")
+        return f"TLS: {base} does not speak TLS ({why}); is its address {http}?"
+    return f"TLS: no encrypted connection to {base} ({why}); correct --teacher"

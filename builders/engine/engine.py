@@ -27,6 +27,7 @@ from builders.engine.calls import Answer, Call, Failure
 from builders.engine.executor_import import imported_executor
 from builders.engine.giving_up import MOST_ALIKE, Standings
 from builders.engine.ledger import Ledger
+from builders.engine.parameters import request_facts
 from builders.engine.pool import TeacherPool
 from builders.engine.progress import Progress
 from builders.engine.refusals import REASONS
@@ -144,7 +145,7 @@ class Engine:
     def identities(self) -> dict[str, dict[str, Any]]:
         """The identity of each teacher by its name in the recipe, for the lineage."""
         return {
-            name: one.identity()
+            name: one.identity() | request_facts(role, name, one.learned, self._pool.choices)
             for role in self._recipe.roles
             for name, one in self._pool.of(role, self._recipe).items()
         }
@@ -153,7 +154,9 @@ class Engine:
         """The distilabel LLM for a role, with the parameters of `role_llm`."""
         from builders.engine.llm import role_llm
 
-        return role_llm(role, **parameters).bound(self, self._pool.of(role, self._recipe))
+        return role_llm(role, **parameters).bound(
+            self, self._pool.of(role, self._recipe), self._pool.choices
+        )
 
     def __call__(
         self, pipeline: Callable[..., Any], rows: Iterable[Raw], **wiring: Any
@@ -328,6 +331,8 @@ class Engine:
             call, answer, cost_usd=cost_usd, attempts=result.requests, hedged=result.hedged
         )
         await self._record_refused(own_refusals)
+        for name, becomes in client.teacher.learned.items():
+            progress.announce(f"{call.model} of {call.endpoint} refuses {name}: {becomes}")
         progress.calls += 1
         progress.input_tokens += answer.input_tokens or 0
         progress.output_tokens += answer.output_tokens or 0

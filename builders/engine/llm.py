@@ -23,6 +23,7 @@ from builders.engine.calls import (
     key_json,
 )
 from builders.engine.greenlets import wait
+from builders.engine.parameters import Choice, no_schema, with_choices
 from builders.engine.refusals import REASONS
 from builders.engine.teacher import EMBEDDED
 from builders.recipe import short_hash
@@ -60,11 +61,24 @@ class EngineLLM(LLM):  # type: ignore[misc]
     accepts: tuple[Ended, ...] = ()
     _engine: SupportsAnswer = PrivateAttr()
     _teachers: Mapping[str, Teacher] = PrivateAttr()
+    _choices: Mapping[str, Sequence[Choice]] = PrivateAttr()
 
-    def bound(self, engine: SupportsAnswer, teachers: Mapping[str, Teacher]) -> EngineLLM:
-        """This LLM, bound to a running engine and to the teachers of its role, by name."""
+    def bound(
+        self,
+        engine: SupportsAnswer,
+        teachers: Mapping[str, Teacher],
+        choices: Sequence[Choice] = (),
+    ) -> EngineLLM:
+        """This LLM, bound to a running engine and to the teachers of its role, by name.
+
+        `choices` are the parameters that the user chose for the requests of any teacher.
+        """
         self._engine = engine
         self._teachers = teachers
+        self._choices = {
+            name: [one for one in choices if one.teacher in ("", self.role, name)]
+            for name in teachers
+        }
         return self
 
     @property
@@ -200,9 +214,11 @@ class EngineLLM(LLM):  # type: ignore[misc]
             model=teacher.model,
             revision=teacher.revision,
             prompt=messages,
-            # The seed comes last, so that no sampling of a recipe overrides it.
-            sampling={**self.sampling, **(sampling or {}), "seed": seed},
-            schema=schema or self.answer_schema,
+            # No sampling of a recipe overrides the seed; what the user chose overrides all.
+            sampling=with_choices(
+                {**self.sampling, **(sampling or {}), "seed": seed}, self._choices[name]
+            ),
+            schema=None if no_schema(self._choices[name]) else schema or self.answer_schema,
             sample=sample,
         )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from builders.engine.addresses import is_address, read_address
+from builders.engine.parameters import Choice
 from builders.engine.teacher import Teacher, TeacherSpec
 from builders.engine.teacher_kinds import RecordedTeacher, recorded, teacher
 from builders.errors import InputError, nearest_name
@@ -18,10 +20,14 @@ _ROLE = re.compile(r"([a-z_]+)=(.+)", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherPool:
-    """The teachers of a build: `every` for all roles that `roles` does not name."""
+    """The teachers of a build: `every` for all roles that `roles` does not name.
+
+    `choices` are the parameters that the user chose for requests, in the order given.
+    """
 
     every: Sequence[Teacher]
     roles: Mapping[str, Sequence[Teacher]] = field(default_factory=dict)
+    choices: Sequence[Choice] = ()
 
     def of(self, role: str, recipe: Recipe) -> dict[str, Teacher]:
         """The teachers of a role by name: `judge`, or `writer_1`, `writer_2`, ...
@@ -43,7 +49,8 @@ class TeacherPool:
     def recorded(self) -> dict[str, Any]:
         """The facts from which `recorded_pool` makes the same calls; JSON values."""
         roles = {role: [recorded(one) for one in many] for role, many in self.roles.items()}
-        return {"every": [recorded(one) for one in self.every], "roles": roles}
+        every = [recorded(one) for one in self.every]
+        return {"every": every, "roles": roles, "choices": [vars(one) for one in self.choices]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +59,21 @@ class TeacherPoolSpec:
 
     every: tuple[TeacherSpec, ...] = (TeacherSpec(),)
     roles: Mapping[str, tuple[TeacherSpec, ...]] = field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
 
 
-def pool_spec(words: Sequence[str], usual: TeacherSpec) -> TeacherPoolSpec:
+def pool_spec(
+    words: Sequence[str], usual: TeacherSpec, choices: Sequence[Choice] = ()
+) -> TeacherPoolSpec:
     """The teachers named by words of the form `[ROLE=]WHO[#MODEL]`, each otherwise as `usual`.
+
+    `choices` are parameters for their requests: of all of them, or of those that each names.
 
     The key in the environment variable NAME of `usual` is sent to the first endpoint only, so that
     no other provider sees it. The key of any other endpoint is read from NAME_HOST.
     """
+    chosen = frozenset(one.name for one in choices if one.value is not None)
+    usual = replace(usual, chosen=chosen)
     every: list[TeacherSpec] = []
     roles: dict[str, list[TeacherSpec]] = {}
     first: str | None = None
@@ -68,19 +82,15 @@ def pool_spec(words: Sequence[str], usual: TeacherSpec) -> TeacherPoolSpec:
         role, address = (named[1], named[2]) if named else (None, word)
         place, _, model = address.rpartition("#") if "#" in address else (address, "", "")
         spec = replace(usual, place=place, model=model or usual.model)
-        if place.startswith(("http://", "https://")):
-            try:
-                first = first or urlsplit(place).netloc
-                urlsplit(place).port  # noqa: B018 - checked when it is read
-            except ValueError:  # not shown: the address may hold a password
-                raise InputError(
-                    "a teacher's address is not valid; expected one such as https://host:8000/v1"
-                ) from None
+        if is_address(place):
+            read_address(place)
+            first = first or urlsplit(place).netloc
             spec = replace(spec, key_env=_key_env(usual.key_env, place, first))
         (every if role is None else roles.setdefault(role, [])).append(spec)
     return TeacherPoolSpec(
         every=tuple(every) or (replace(usual, place=TeacherSpec.place),),
         roles={role: tuple(many) for role, many in roles.items()},
+        choices=tuple(choices),
     )
 
 
@@ -129,10 +139,21 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
     unnamed = any(
         role not in roles for role in recipe.roles
     )  # otherwise they would never be called
-    return TeacherPool(every=shared_teachers(spec.every) if unnamed else [], roles=roles)
+    every = shared_teachers(spec.every) if unnamed else []
+    made_pool = TeacherPool(every=every, roles=roles, choices=spec.choices)
+    names = {name for role in recipe.roles for name in (role, *made_pool.of(role, recipe))}
+    for choice in spec.choices:
+        if choice.teacher and choice.teacher not in names:
+            raise InputError(
+                f"{choice.teacher}:{choice.name} names no teacher of {recipe.name}; there are "
+                f"{nearest_name(choice.teacher, names)}"
+            )
+    return made_pool
 
 
 def recorded_pool(facts: Mapping[str, Any]) -> TeacherPool:
     """The teachers that a build recorded; their answers come from the ledger alone."""
     roles = {role: [RecordedTeacher(one) for one in many] for role, many in facts["roles"].items()}
-    return TeacherPool(every=[RecordedTeacher(one) for one in facts["every"]], roles=roles)
+    every = [RecordedTeacher(one) for one in facts["every"]]
+    choices = [Choice(**one) for one in facts.get("choices", ())]
+    return TeacherPool(every=every, roles=roles, choices=choices)

@@ -192,6 +192,21 @@ def error_in(given: Any, target: Target, *, after_s: float | None = None) -> Fai
     return failure(_status(found, words), words, target, after_s=after_s)
 
 
+def reported(status: int, body: bytes) -> tuple[int, Words]:
+    """The status and words of a response, also of an error inside a 200."""
+    if status >= 400:
+        return status, error_words(body)
+    if b'"choices"' not in body and b'"error"' in body:
+        try:
+            found = next(_errors(json.loads(body)), None)
+        except (ValueError, RecursionError):
+            found = None
+        if found is not None:
+            words = _words(found)
+            return _status(found, words), words
+    return status, Words("")
+
+
 def _errors(given: Any) -> Iterator[Any]:
     """Objects that hold an error, outermost first."""
     if isinstance(given, list):  # as Gemini's gateway sends its errors

@@ -34,6 +34,7 @@ class ScriptedTeacher:
         self.name = "scripted"
         self.model = spec.model or "scripted"
         self.concurrency = spec.concurrency or 64
+        self.learned: dict[str, str] = {}
         try:
             content = self._path.read_bytes()
         except OSError as error:

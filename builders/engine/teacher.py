@@ -12,12 +12,16 @@ MOST_IN_FLIGHT = 100_000
 
 
 class Teacher(Protocol):
-    """A model that writes or judges, called on the running event loop."""
+    """A model that writes or judges, called on the running event loop.
+
+    `learned` is how its requests differ from those intended, by parameter, as it refused them.
+    """
 
     name: str
     model: str
     revision: str | None
     concurrency: int
+    learned: dict[str, str]
 
     async def start(self) -> None:
         """Get ready; raise TeacherError if no call could succeed."""
@@ -42,6 +46,7 @@ class TeacherSpec:
         key_env: The environment variable with the key, if the endpoint needs one.
         concurrency: The most calls in flight; None uses the default of the kind of teacher.
         timeout_s: The deadline of one request, in seconds.
+        chosen: Parameters that the user chose by name, so that they are sent even if refused.
     """
 
     place: str = EMBEDDED
@@ -49,3 +54,4 @@ class TeacherSpec:
     key_env: str = "POTSTILL_API_KEY"
     concurrency: int | None = None
     timeout_s: float = 600.0
+    chosen: frozenset[str] = frozenset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from builders.engine.addresses import is_address
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.teacher import EMBEDDED, Teacher, TeacherSpec
 from builders.errors import InputError
@@ -22,6 +23,7 @@ class RecordedTeacher:
         self.name = str(facts["name"])
         self.model = str(facts["model"])
         self.revision: str | None = facts["revision"]
+        self.learned: dict[str, str] = {}
 
     def identity(self) -> dict[str, Any]:
         """The identity that the recording build wrote down."""
@@ -66,7 +68,7 @@ def teacher(spec: TeacherSpec) -> Teacher:
         from builders.engine.scripted import ScriptedTeacher
 
         return ScriptedTeacher(spec.place.removeprefix(_SCRIPTED), spec)
-    if spec.place.startswith(("http://", "https://")):
+    if is_address(spec.place):
         from builders.engine.endpoint import EndpointTeacher
 
         return EndpointTeacher(spec)

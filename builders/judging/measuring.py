@@ -16,6 +16,7 @@ import numpy as np
 from builders.engine.calls import Call, Failure, Unreadable
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
+from builders.engine.parameters import Choice, with_choices
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Teacher, TeacherSpec
@@ -69,6 +70,7 @@ def asked_judge(
     progress: Progress,
     *,
     repeats: int = 0,
+    choices: Sequence[Choice] = (),
     run_limits: RunLimits | None = None,
 ) -> Judged:
     """The labelled pairs with the verdicts that a judge gives now, in both orders.
@@ -80,19 +82,20 @@ def asked_judge(
         home: The folder of its ledger.
         progress: Counts what happens.
         repeats: How often each pair is asked again in the first order.
+        choices: Further parameters of each request, and those to leave out.
         run_limits: Budget and pace.
 
     Raises:
         PotstillError: No judge, no answer at all, or stopped; every answer is kept.
     """
-    who = teacher(spec)
+    who = teacher(replace(spec, chosen=frozenset(one.name for one in choices)))
     try:
         with folder_lock(home), closing(Ledger.open(home / LEDGER)) as ledger:
             progress.begin("starting the judge")
             with Engine(_ROLE, who, ledger, progress, seed=0, run_limits=run_limits) as engine:
                 progress.rows_wanted = len(pairs) * (2 + repeats)
                 progress.begin(f"judging with {who.model}")
-                asking = _verdicts(engine, who, pairs, repeats, progress)
+                asking = _verdicts(engine, who, pairs, repeats, choices, progress)
                 verdicts = engine.loop.run_until_complete(asking)
     except OSError as error:
         raise folder_error(error, home) from None
@@ -117,9 +120,15 @@ def asked_judge(
 
 
 async def _verdicts(
-    engine: Engine, who: Teacher, pairs: Sequence[Pair], repeats: int, progress: Progress
+    engine: Engine,
+    who: Teacher,
+    pairs: Sequence[Pair],
+    repeats: int,
+    choices: Sequence[Choice],
+    progress: Progress,
 ) -> list[_Verdict]:
     """First every pair as it is, then every pair swapped, then each repetition."""
+    sampling = with_choices(_SAMPLING, choices)
     ahead = asyncio.Semaphore(_AHEAD * who.concurrency)
 
     async def verdict(pair: Pair, swapped: bool, sample: int) -> _Verdict:
@@ -130,7 +139,7 @@ async def _verdicts(
             model=who.model,
             revision=who.revision,
             prompt=question.messages,
-            sampling=_SAMPLING,
+            sampling=sampling,
             sample=sample,
         )
         async with ahead:

@@ -71,6 +71,7 @@ class Scripted:
     name: str = "scripted"
     model: str = "scripted"
     revision: str | None = None
+    learned: dict[str, str] = field(default_factory=dict)
     asked: list[Call] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0

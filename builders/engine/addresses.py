@@ -1,0 +1,207 @@
+"""The address of an endpoint: its parts, what of it may be shown, and how a request gets there.
+
+Source: https://datatracker.ietf.org/doc/html/rfc3986
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+import re
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit, urlunsplit
+
+from builders.errors import InputError
+
+_SCHEMES = ("http", "https")
+_LIKE_A_HOST = re.compile(
+    r"(localhost|\[[0-9a-f:.]+\]|\d+(\.\d+){3}|[\w-]+(\.[\w-]+)*\.[a-z]{2,}|[\w-]+(?=:\d))"
+    r"(:\d+)?(/.*)?",
+    re.IGNORECASE,
+)
+_ROUTES = re.compile(r"/+((chat/)?completions|models|responses)?/*$")
+# Query parameters that hold a secret: they authorise a request and do not select who answers.
+_SECRET = re.compile(
+    r"key$|key[-_]|token(?!s|iz)|secret|passw|pwd|sig$|signature|auth(?!or)|credential|jwt",
+    re.IGNORECASE,
+)
+_LEAST_HIDDEN = 4  # characters of a value that is replaced in texts: shorter ones are common words
+
+
+@dataclass(frozen=True)
+class Address:
+    """An endpoint's address.
+
+    Attributes:
+        base: It without user, password and query; without the route of a request or a final slash.
+        query: Sent with each request.
+        user: For basic authentication; empty without.
+        password: As it is sent; empty without.
+    """
+
+    base: str
+    query: tuple[tuple[str, str], ...] = ()
+    user: str = ""
+    password: str = ""
+
+    @property
+    def name(self) -> str:
+        """What identifies the endpoint: the query selects who answers, so it is part of it.
+
+        No value of the query can be read from it; those that are secrets have no part in it.
+        """
+        shown = [
+            (name, hashlib.sha256(value.encode()).hexdigest()[:8])
+            for name, value in self.query
+            if not _SECRET.search(name)
+        ]
+        shown.sort(key=lambda pair: pair[0])
+        return self.base + (f"?{urlencode(shown)}" if shown else "")
+
+    def secrets(self, *, query: bool) -> list[str]:
+        """What no text may hold, in each form in which it could be echoed; the longest first.
+
+        With `query`, every value of it counts, else those of secrets only: the others, such as
+        `alpha`, may be words of an answer.
+        """
+        values = [value for name, value in self.query if query or _SECRET.search(name)]
+        forms = set[str]()
+        for value in (self.password, *values):
+            forms |= {value, quote(value, safe=""), quote_plus(value)}
+        if self.user:
+            login = f"{self.user}:{self.password}".encode()
+            forms.add(base64.b64encode(login).decode())
+        found = [one for one in forms if len(one) >= _LEAST_HIDDEN]
+        return sorted(found, key=lambda one: (-len(one), one))
+
+
+def is_address(place: str) -> bool:
+    """Whether a teacher's place is meant as an address, right or wrong."""
+    return bool(re.match(r"(?!scripted:)[a-z][a-z0-9+.-]*:/", place.strip(), re.IGNORECASE)) or (
+        place.strip().lower().startswith(("http:", "https:")) or bool(_LIKE_A_HOST.fullmatch(place))
+    )
+
+
+def read_address(place: str) -> Address:
+    """The parts of an address.
+
+    Raises:
+        InputError: It is none; the message holds no user, password or query.
+    """
+    text = place.strip()
+    scheme, colon, rest = text.partition(":")
+    if not re.match(r"[a-z][a-z0-9+.-]*:/", text, re.IGNORECASE) and not (
+        colon and scheme.lower() in _SCHEMES
+    ):
+        usual = "http" if _is_near(text) else "https"
+        raise _wrong(text, "has no scheme", f"give {usual}://{_shown(text)}")
+    if scheme.lower() not in _SCHEMES:
+        offer = "https" if len(scheme) > 4 else "http"
+        offered = f"{offer}://{_shown(rest.lstrip('/'))}"
+        raise _wrong(text, f"has the unknown scheme {scheme!r}", f"is it {offered}?")
+    if not re.match(r"//[^/]", rest):
+        offered = f"{scheme}://{_shown(rest.lstrip('/')) or 'HOST/v1'}"
+        raise _wrong(text, "has no // and host after its scheme", f"is it {offered}?")
+    if found := re.search(r"[\s\x00-\x1f\x7f\\<>\"{}|^`]", text):
+        raise _wrong(text, f"contains {found[0]!r}", "remove it, or write it as %XX")
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+        bare = parts.netloc.rpartition("@")[2]
+        if "[" in bare:
+            ipaddress.IPv6Address(host.partition("%")[0])
+        elif not host.isascii():
+            host = host.encode("idna").decode("ascii")
+    except ValueError:
+        example = "expected a name, or an IPv6 address as in http://[::1]:8000/v1"
+        raise _wrong(text, "has no valid host", example) from None
+    if not host:
+        raise _wrong(text, "has no host", "expected one such as https://host:8000/v1")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0 or bare.endswith(":"):
+        raise _wrong(text, "has a port that is no number from 1 to 65535", "correct it")
+    host = f"[{host}]" if ":" in host else host
+    netloc = host if port is None else f"{host}:{port}"
+    path = _ROUTES.sub("", parts.path)
+    return Address(
+        base=urlunsplit((parts.scheme, netloc, path, "", "")),
+        query=tuple(parse_qsl(parts.query, keep_blank_values=True)),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )
+
+
+def _wrong(text: str, what: str, todo: str) -> InputError:
+    return InputError(f"a teacher's address, {_shown(text)!r}, {what}; {todo}")
+
+
+def _shown(text: str) -> str:
+    """As much of an address as may be shown: no user, password, query; nothing after a space."""
+    head = re.split(r"[?#\s]", text, maxsplit=1)[0]
+    scheme, slashes, rest = head.rpartition("//")
+    return scheme + slashes + rest.rpartition("@")[2]
+
+
+def _is_near(text: str) -> bool:
+    """Whether a host without a scheme is one that seldom speaks https: local, or with a port."""
+    host = text.partition("/")[0]
+    return bool(re.search(r":\d+$", host)) or host.startswith(("localhost", "127.", "10.", "192."))
+
+
+def header_key(key: str, source: str) -> str:
+    """A key as it is sent: without the white space around it, such as the end of a line.
+
+    Raises:
+        InputError: It contains what no header may; `source` names where it is from.
+    """
+    key = key.strip()
+    for place, character in enumerate(key, 1):
+        if not "!" <= character <= "~":
+            kind = "a space" if character.isspace() else "a character that no key has"
+            raise InputError(f"the key in {source} has {kind} at position {place}; set it again")
+    if key[:1] in ("'", '"'):
+        raise InputError(f"the key in {source} begins with a quotation mark; set it without")
+    return key
+
+
+def proxy_of(address: Address) -> str | None:
+    """The proxy for an endpoint, by HTTP_PROXY, HTTPS_PROXY and NO_PROXY; never for this machine.
+
+    Raises:
+        InputError: It is no http proxy.
+    """
+    parts = urlsplit(address.base)
+    host = parts.hostname or ""
+    if host == "localhost" or _is_loopback(host) or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in _SCHEMES:
+        raise InputError(
+            f"{parts.scheme.upper()}_PROXY names a proxy of the kind {urlsplit(proxy).scheme!r}; "
+            "expected http://host:port; correct it, or list the endpoint in NO_PROXY"
+        )
+    return proxy
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.endswith(".localhost")
+
+
+def without_secrets(text: str, secrets: Sequence[str]) -> str:
+    """The text with each secret replaced: an endpoint may echo what it was sent."""
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, "[key]")
+    return text

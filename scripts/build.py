@@ -17,8 +17,9 @@ from builders.drafting.contributions import read_contributions
 from builders.drafting.estimate import estimate
 from builders.drafting.run import BuildSpec, ask_shard, build_draft
 from builders.drafting.summary import report, table
-from builders.engine.budget import BudgetLimits, read_price, read_prices
+from builders.engine.budget import BudgetLimits
 from builders.engine.pool import pool_spec
+from builders.engine.prices import read_price, read_prices
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import MOST_IN_FLIGHT, TeacherSpec

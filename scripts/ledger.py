@@ -53,16 +53,18 @@ def run(given: argparse.Namespace) -> int:
 def _table(sums: dict[str, Any]) -> str:
     lines = []
     for who in [*sums["teachers"], {**sums, "role": "total", "model": ""}]:
-        if who["calls"] == who["cost_unknown"]:
+        cost = f"{who['cost_usd'] or 0:.6g} USD"
+        if who["at_most_usd"] > (who["cost_usd"] or 0.0):
+            cost = f"at most {who['at_most_usd']:.6g} USD"
+        if who["unpriced"]:
+            cost = f"{cost}, and {who['unpriced']:,} calls of unknown cost"
+        if who["unpriced"] == who["calls"]:
             cost = "cost unknown"
-        else:
-            cost = f"{who['cost_usd']:.6g} USD"
-            if who["cost_unknown"]:
-                cost += f" and {who['cost_unknown']:,} calls of unknown cost"
+        but = f" ({who['uncounted']:,} calls were not counted)" if who["uncounted"] else ""
         lines += [
             f"{who['role']} {who['model']}".strip(),
             f"  {who['calls']:,} calls, {who['input_tokens']:,} input and "
-            f"{who['output_tokens']:,} output tokens, {cost}",
+            f"{who['output_tokens']:,} output tokens{but}, {cost}",
         ]
     lines.append("failed requests:" if sums["failures"] else "no failed requests")
     return "\n".join(lines + [f"  {times:>8,}  {why}" for why, times in sums["failures"].items()])

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from builders.drafting.contributions import read_contributions
 from builders.drafting.draft import Draft
 from builders.drafting.run import BuildSpec, build_draft
-from builders.engine.budget import BudgetLimits, read_price, read_prices
+from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, read_without
 from builders.engine.pool import TeacherPoolSpec, check_role, pool_spec
+from builders.engine.prices import read_price, read_prices
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import EMBEDDED, MOST_IN_FLIGHT, TeacherSpec

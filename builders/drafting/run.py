@@ -20,6 +20,7 @@ from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
 from builders.engine.pool import TeacherPool, TeacherPoolSpec, pool, recorded_pool
+from builders.engine.prices import FREE_KINDS, prices_used
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.errors import InputError, RecipeError, TeacherError, folder_error
@@ -71,6 +72,7 @@ class BuildSpec:
 class Answered:
     """The candidates of a build once every call has been made, each with its own outcome.
 
+    `prices` names those that the costs follow, None where all teachers run on this machine.
     `used` are the keys of the calls that they are based on, and the role of each in this build; the
     ledger knows the role in which a call was made first.
     """
@@ -79,6 +81,7 @@ class Answered:
     used: Mapping[bytes, str]
     origin: Origin
     identities: Mapping[str, Mapping[str, Any]]
+    prices: str | None
 
     def calls(self, ledger: Ledger) -> Iterator[tuple[Call, Answer, float | None]]:
         """The calls in their roles in this build, with the answer and the cost in USD of each.
@@ -119,7 +122,7 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
                 "recipe": recipe.name,
                 "counts": counts(kept, dropped),
                 "lineage": _lineage(spec, answered),
-                "spent": spending.facts(kept),
+                "spent": {**spending.facts(kept), "prices": answered.prices},
                 **({"measures": dict(measures)} if measures else {}),
             }
 
@@ -201,8 +204,10 @@ def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answere
     seeds, origin = _read_source(spec)
     if recipe.candidates is None:
         progress.rows_wanted = min(settings.rows, len(seeds))
+    limits, prices = spec.run_limits, None
     if spec.from_ledger:
-        teachers = recorded_pool(read_notes(spec.home)["teachers"])
+        before = read_notes(spec.home)
+        teachers, prices = recorded_pool(before["teachers"]), before.get("prices")
     else:
         teachers = pool(spec.teachers, recipe)
     progress.begin("starting the teacher")
@@ -211,7 +216,10 @@ def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answere
             recipe, teachers, ledger, progress, seed=settings.seed, run_limits=spec.run_limits
         )
         engine = stack.enter_context(asking)
-        notes = {"teachers": teachers.recorded(), "order": _spec_facts(spec, origin)}
+        if not all(one.identity()["kind"] in FREE_KINDS for one in teachers):
+            prices = prices or prices_used(limits.price, limits.prices)
+        facts = _spec_facts(spec, origin)
+        notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
         stack.enter_context(_what_was_learned(spec.home, teachers, notes))
         progress.begin(f"building {recipe.name}")
         candidates, order = Spool[CandidateRow](spec.home), list[bytes]()
@@ -226,7 +234,7 @@ def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answere
             place, why = first["failed_place"], first["failed_why"]
             raise RecipeError(f"{place}: {why}, so no call was answered; fix it")
         raise TeacherError(f"no call was answered: {first['failed_why']}")
-    return Answered(candidates, engine.used, origin, identities)
+    return Answered(candidates, engine.used, origin, identities, prices)
 
 
 def _raw_rows(

@@ -7,6 +7,7 @@ import json
 import textwrap
 
 from builders.drafting.draft import Draft
+from builders.drafting.spending import cost
 from builders.errors import printable
 from builders.schema import Row
 
@@ -25,14 +26,15 @@ def table(draft: Draft) -> str:
     lines += [_share(f"dropped: {name}", rows, made) for name, rows in counts["dropped"].items()]
     for role, used in spent["roles"].items():
         tokens = used["input_tokens"] + used["output_tokens"]
-        lines.append(f"{'tokens of the ' + role:<28}{tokens:>8,}  in {used['calls']:,} calls")
+        uncounted = used.get("uncounted", 0)
+        but = f", of which {uncounted:,} were not counted" if uncounted else ""
+        lines.append(f"{'tokens of the ' + role:<28}{tokens:>8,}  in {used['calls']:,} calls{but}")
     lines += [
         textwrap.fill(f"{name}: {_measure(value)}", width=79, subsequent_indent="    ")
         for name, value in _measures(draft).items()
     ]
-    usd, row_usd = (_usd(spent[name]) for name in ("usd", "usd_a_kept_row"))
     lines += [
-        f"{'cost in USD':<28}{usd:>8}  per kept row {row_usd}",
+        f"{'cost in USD':<28}{cost(spent):>8}  per kept row {cost(spent, '_a_kept_row')}",
         f"{'time in seconds':<28}{run['seconds']:>8,.0f}  {run['calls']:,} calls, "
         f"{run['reused']:,} answers from the ledger, {run['failures']} failed",
         *_refused_before(run.get("refused_before", 0)),
@@ -58,10 +60,6 @@ def _measure(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {number}" for name, number in value.items()) or "none"
     return "unknown" if value is None else str(value)
-
-
-def _usd(amount: float | None) -> str:
-    return "unknown" if amount is None else f"{amount:.6g}"
 
 
 def _share(name: str, rows: int, made: int) -> str:

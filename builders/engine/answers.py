@@ -318,9 +318,24 @@ def _counts(given: Mapping[str, Any], has_text: bool) -> dict[str, Any]:
         found = (_count(_at(usage, place)) for place in places.split())
         counts[name] = next((one for one in found if one is not None), None)
     counts["input_tokens"] = counts["input_tokens"] or None
+    _complete(counts, _count(_at(usage, "total_tokens") or _at(usage, "totalTokenCount")))
     if has_text:
         counts["output_tokens"] = counts["output_tokens"] or None
     return counts
+
+
+def _complete(counts: dict[str, Any], total: int | None) -> None:
+    """Add thinking that a server counts beside the answer, and the part that only a total shows."""
+    prompt, answer, thinking = (
+        counts[f"{name}_tokens"] for name in ("input", "output", "reasoning")
+    )
+    beside = (prompt or 0) + (answer or 0) + (thinking or 0) == total
+    if answer is not None and thinking and (beside or thinking > answer):
+        counts["output_tokens"] = answer + thinking
+    elif answer is None and None not in (prompt, total) and total > prompt:
+        counts["output_tokens"] = total - prompt
+    elif prompt is None and None not in (answer, total) and total > answer:
+        counts["input_tokens"] = total - answer
 
 
 def _at(given: Mapping[str, Any], place: str) -> Any:

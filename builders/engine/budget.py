@@ -1,93 +1,23 @@
-"""What calls cost and when to stop: prices by model, one budget per build."""
+"""When to stop: the most that calls can use, and one budget per build."""
 
 from __future__ import annotations
 
 import asyncio
-import tomllib
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
-from builders.engine.calls import Answer, Call
-from builders.errors import InputError
-from builders.recipe import number
+from builders.engine.calls import Answer, Call, Used
+from builders.engine.prices import Price
 
-_TABLE = Path(__file__).with_name("prices.toml")
 _BYTES_PER_TOKEN = 2.5  # below the mean of texts in any script: never counts too few tokens
 _UNBOUNDED_OUTPUT = 4096  # tokens reserved where no max_tokens bounds an answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """USD per million tokens."""
-
-    input: float
-    output: float
-
-    def cost(self, input_tokens: float, output_tokens: float) -> float:
-        """The cost of that many tokens, in USD."""
-        return (input_tokens * self.input + output_tokens * self.output) / 1e6
-
-
-FREE = Price(input=0.0, output=0.0)
-
-
-def price_of(
-    model: str, *, usual: Price | None = None, table: Mapping[str, Price] | None = None
-) -> Price | None:
-    """The price of a model, by its endpoint's name for it; None if it is unknown.
-
-    `usual` is for a model that `table` does not list; without both, prices.toml counts.
-    """
-    if table is None:
-        table = {} if usual else read_prices(_TABLE)
-    return table.get(model, usual)
-
-
-def read_price(given: str) -> Price:
-    """The price that a text of the form `IN/OUT` gives, in USD per million tokens.
-
-    Raises:
-        InputError: It has another form, or a number is not finite or below 0.
-    """
-    try:
-        inward, outward = map(float, given.split("/"))
-    except ValueError:
-        raise InputError(
-            f"{given!r} is not IN/OUT; expected USD per million tokens, such as 0.15/0.60"
-        ) from None
-    return _price(inward, outward)
-
-
-def read_prices(path: Path) -> dict[str, Price]:
-    """The prices in a file of the form of prices.toml, by model.
-
-    Raises:
-        InputError: It cannot be read, has another form, or a number is not finite or below 0.
-    """
-    try:
-        models = tomllib.loads(path.read_text(encoding="utf-8"))["models"]
-        return {name: _price(**price) for name, price in models.items()}
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except KeyError as error:
-        reason = f"it has no {error}"
-    except (ValueError, TypeError, AttributeError, InputError) as error:
-        reason = str(error)
-    raise InputError(
-        f"{str(path)!r} is not a table of prices ({reason}); expected the form of "
-        "builders/engine/prices.toml"
-    )
-
-
-def _price(input: float, output: float) -> Price:  # noqa: A002 - the key in a table
-    return Price(input=number(input, float, least=0), output=number(output, float, least=0))
+_SURPLUS = 200_000  # tokens that a server's own prompt, or thinking beyond max_tokens, may add
 
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetLimits:
-    """What a build may use in this run; None means no limit."""
+    """What a build may use, over all runs that share its ledger; None means no limit."""
 
     usd: float | None = None
     tokens: int | None = None
@@ -104,7 +34,8 @@ class Budget:
     Each call reserves the most it can use. While that does not fit next to the reservations of
     calls in flight, it waits for them to turn out cheaper. A build therefore stops before its
     limit, by less than the most one call can use, and never after it. `prices` are by endpoint and
-    model; `price` applies to every other model.
+    model; `price` applies to every other model. `before` is what earlier runs used: calls, tokens
+    and usd.
     """
 
     def __init__(
@@ -113,14 +44,17 @@ class Budget:
         price: Price | None = None,
         *,
         prices: Mapping[tuple[str, str], Price | None] | None = None,
+        before: Mapping[str, float] | None = None,
     ) -> None:
         self._limits = {"usd": limits.usd, "tokens": limits.tokens, "calls": limits.calls}
         self._bounded = any(limit is not None for limit in self._limits.values())
         self._price = price
         self._prices = {} if prices is None else prices
-        self.spent: dict[str, float] = {"usd": 0.0, "tokens": 0.0, "calls": 0.0}
-        self._reserved = dict(self.spent)
-        self._most_output: dict[str, int] = {}
+        self._before = dict(before or dict.fromkeys(self._limits, 0.0))
+        self.spent = dict(self._before)
+        self._reserved = dict.fromkeys(self._limits, 0.0)
+        self._most_output: dict[str, float] = {}
+        self._using = 0  # requests that used tokens
         self._changed = asyncio.Event()
 
     async def reserve(self, call: Call) -> dict[str, float]:
@@ -149,30 +83,38 @@ class Budget:
 
     def settle(
         self, reserved: dict[str, float], call: Call, answer: Answer | None, *, lost: bool = False
-    ) -> float | None:
-        """Replace a reservation by what was used; return the cost in USD, None if unknown.
+    ) -> Used:
+        """Replace a reservation by what was used, and return this.
 
-        `lost` means that the answer did not arrive and nobody knows what was used: then the whole
-        reservation counts as used.
+        Tokens that the endpoint did not count settle at the most that they can be (`most_tokens`),
+        and so does the whole call if it was `lost`: no answer came, and nobody knows what was used.
         """
-        tokens = (answer.input_tokens or 0, answer.output_tokens or 0) if answer else (0, 0)
+        tokens = (0.0, 0.0)
+        if answer or lost:
+            tokens = most_tokens(call, answer)
         price = self._price_of(call)
-        cost = price.cost(*tokens) if price else None
-        used = {"calls": 1.0, "tokens": sum(tokens), "usd": cost or 0.0}
-        for name, amount in (reserved if lost and reserved else used).items():
-            self.spent[name] += amount
+        cached = (answer.cached_tokens or 0) if answer else 0
+        used = Used(sum(tokens), price.cost(*tokens, cached) if price else None)
+        self.spent["calls"] += 1
+        self.spent["tokens"] += used.tokens
+        self.spent["usd"] += used.usd or 0.0
+        self._using += used.tokens > 0
         self.release(reserved)
-        if answer and answer.output_tokens and "max_tokens" not in call.sampling:
-            known = self._most_output.get(call.role, 0)
-            self._most_output[call.role] = max(known, 2 * answer.output_tokens)
-        return cost
+        if answer and tokens[1] and not _max_tokens(call):
+            likely = tokens[1] if answer.output_tokens is None else 2 * tokens[1]
+            self._most_output[call.role] = max(self._most_output.get(call.role, 0), likely)
+        return used
+
+    def tokens_per_call(self, call: Call) -> float:
+        """The tokens that a call is expected to use: the mean so far, at first the most it can."""
+        if self._using:
+            return (self.spent["tokens"] - self._before["tokens"]) / self._using
+        return sum(most_tokens(call, None))
 
     def _most(self, call: Call) -> dict[str, float]:
-        prompt = str(call.prompt).encode("utf-8", "replace")
-        input_tokens = 16 + len(prompt) / _BYTES_PER_TOKEN
-        output_tokens = call.sampling.get("max_tokens") or self._most_output.get(
-            call.role, _UNBOUNDED_OUTPUT
-        )
+        input_tokens, output_tokens = most_tokens(call, None)
+        if not _max_tokens(call):
+            output_tokens = self._most_output.get(call.role, output_tokens)
         price = self._price_of(call)
         usd = price.cost(input_tokens, output_tokens) if price else 0.0
         return {"usd": usd, "tokens": input_tokens + output_tokens, "calls": 1.0}
@@ -188,16 +130,53 @@ class Budget:
         return None
 
     def _message(self, name: str, most: dict[str, float]) -> str:
+        unit = "USD" if name == "usd" else name
+        before = self._before[name]
+        earlier = f", {before:.6g} of them before this run" if before else ""
         return (
-            f"the budget of {self._limits[name]:g} {name} is reached: {self.spent[name]:.6g} are "
-            f"used and the next call may use {most[name]:.3g}"
+            f"the budget of {self._limits[name]:g} {unit} is reached: {self.spent[name]:.6g} are "
+            f"used in all{earlier}, and the next call may use {most[name]:.3g}"
         )
 
 
-def identity_price(
-    identity: Mapping[str, Any], usual: Price | None, table: Mapping[str, Price] | None
-) -> Price | None:
-    """The price of a teacher's model; zero if it runs on this machine, None if unknown."""
-    if not usual and identity["kind"] in ("embedded", "scripted"):
-        return FREE
-    return price_of(str(identity["model"]), usual=usual, table=table)
+def most_tokens(call: Call, answer: Answer | None) -> tuple[float, float]:
+    """The input and output tokens of a call: as counted, else the most that they can be.
+
+    A prompt has at most 16 tokens and one per 2.5 bytes. An answer has at most `max_tokens`;
+    without such a bound 4096, or one per 2.5 bytes of its text and reasoning if these are more.
+    """
+    input_tokens = answer.input_tokens if answer else None
+    output_tokens = answer.output_tokens if answer else None
+    most_input, most_output = float(input_tokens or 0), float(output_tokens or 0)
+    if input_tokens is None:
+        most_input = math.ceil(16 + (_bytes(call.prompt) + _bytes(call.schema)) / _BYTES_PER_TOKEN)
+    if output_tokens is None:
+        written = _bytes(answer.text) + _bytes(answer.reasoning) if answer else 0
+        most = max(_UNBOUNDED_OUTPUT, math.ceil(written / _BYTES_PER_TOKEN))
+        most_output = float(_max_tokens(call) or most)
+    return most_input, most_output
+
+
+def plausible(call: Call, answer: Answer) -> Answer:
+    """The answer, without a count of tokens that cannot be.
+
+    That is a negative one, and one that exceeds the bytes of the prompt, or `max_tokens`, by over
+    200,000: no token has less than a byte, and no model thinks longer.
+    """
+    input_tokens, output_tokens = answer.input_tokens, answer.output_tokens
+    if 0 <= (input_tokens or 0) <= _SURPLUS and 0 <= (output_tokens or 0) <= _SURPLUS:
+        return answer
+    if not 0 <= (input_tokens or 0) <= _SURPLUS + _bytes(call.prompt):
+        input_tokens = None
+    if not 0 <= (output_tokens or 0) <= _SURPLUS + (_max_tokens(call) or 0):
+        output_tokens = None
+    return replace(answer, input_tokens=input_tokens, output_tokens=output_tokens)
+
+
+def _max_tokens(call: Call) -> int | None:
+    names = ("max_tokens", "max_completion_tokens")
+    return next((call.sampling[name] for name in names if call.sampling.get(name)), None)
+
+
+def _bytes(value: object) -> int:
+    return 0 if value is None else len(str(value).encode("utf-8", "replace"))

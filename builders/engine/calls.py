@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 
 def key_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
@@ -140,6 +140,18 @@ class Answer:
             return None
         return _FAULTS.get(self.ended, "empty")
 
+    @property
+    def counted(self) -> bool:
+        """Whether all its tokens are known."""
+        return self.input_tokens is not None and self.output_tokens is not None
+
+
+class Used(NamedTuple):
+    """The most that requests may have used; `usd` is None where the price is unknown."""
+
+    tokens: float
+    usd: float | None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -194,6 +206,7 @@ class Failure(Exception):
         after_s: Seconds to wait before that, as the endpoint asked (Retry-After); None: it did not.
         status: The HTTP status, where there was one.
         attempts: How many requests were sent for the call.
+        most: What they may have used; None: nothing.
     """
 
     def __init__(
@@ -213,6 +226,7 @@ class Failure(Exception):
         self.after_s = after_s
         self.status = status
         self.attempts = 1
+        self.most: Used | None = None
 
 
 class Unusable(Failure):

@@ -14,7 +14,6 @@ import os
 import queue
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +30,12 @@ from builders.engine.parameters import request_facts
 from builders.engine.pool import TeacherPool
 from builders.engine.progress import Progress
 from builders.engine.refusals import REASONS
-from builders.engine.requests import Address, TeacherClient, address, teacher_clients
+from builders.engine.requests import Address, CallResult, TeacherClient, address, teacher_clients
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Teacher
 from builders.engine.teacher_kinds import RecordedTeacher
-from builders.errors import InputError, PotstillError, RecipeError, Stopped, TeacherError
+from builders.engine.watchdog import Watchdog
+from builders.errors import InputError, PotstillError, Stopped, TeacherError
 from builders.recipe import Raw, Recipe
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _DRAIN_S = 10.0  # for requests in flight to be answered when a build stops
-_STILL_S = 20.0  # without progress, after which the line shows what the build waits for
-_STUCK_S = 45.0  # without progress and with nothing that could bring any, after which it stops
 
 
 class Engine:
@@ -123,7 +121,9 @@ class Engine:
                     "remove one, or give it another #MODEL"
                 )
         run_limits, stopping = self._run_limits, lambda: self._stop is not None
-        self._clients = teacher_clients(self._pool, run_limits, self._progress, stopping=stopping)
+        self._clients = teacher_clients(
+            self._pool, run_limits, self._ledger, self._progress, stopping=stopping
+        )
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine on the engine's loop, even if this thread runs another one."""
@@ -234,27 +234,19 @@ class Engine:
         raise self._stop
 
     async def _watch(self, execution: Execution) -> None:
-        """Show what a build without progress waits for; raise when it must stop or cannot go on."""
-        stuck = False
+        """Raise why the build must stop, or why it cannot go on."""
+        watchdog = Watchdog(execution, self._clients.values(), self._progress)
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop_asked.wait(), timeout=1.0)
             if self._stop:
                 raise self._stop
-            was_stuck, stuck = stuck, False
-            still_s = time.monotonic() - self._progress.moved_at
-            if still_s > _STILL_S:
-                status = "; ".join([execution.status(), *self._client_status()])
-                self._progress.note = f"nothing has moved for {still_s:.0f} s: {status}"
-                moves = any(client.can_move() for client in self._clients.values())
-                stuck = still_s > _STUCK_S and not moves and not execution.working
-                if stuck and was_stuck:  # once may be the moment between a pause and its request
-                    raise RecipeError(f"{self._progress.note}; nothing can move any more")
+            watchdog.look(self._unrecorded)
 
-    def _client_status(self) -> list[str]:
-        """The status of each client with something in progress, else that of the first."""
-        busy = [client for client in self._clients.values() if client.can_move()]
-        return [client.status() for client in busy or list(self._clients.values())[:1]]
+    @property
+    def _unrecorded(self) -> int:
+        """The number of calls between their last request and their record in the ledger."""
+        return len(self._pending) - sum(client.asking for client in self._clients.values())
 
     # --- calls
 
@@ -284,6 +276,7 @@ class Engine:
 
     def _finished(self, key: bytes, task: asyncio.Task[Answer]) -> None:
         del self._pending[key]
+        self._progress.moved()
         if not task.cancelled():
             task.exception()  # read here, as asyncio logs an exception that nobody has read
 
@@ -304,11 +297,13 @@ class Engine:
             progress.refused_before += 1
             raise known
         standing.begin(call)
+        result = CallResult()
         try:
-            result = await client.ask(call)
+            await client.ask(call, result)
             own_refusals = standing.answer(call)
         except Failure as failure:
             progress.failures += 1
+            progress.spend(None, result.used, result.most)
             same = known is not None and known.cause == failure.cause
             hopeless = standing.fail(call, failure, known=same)
             if failure.fatal:
@@ -320,27 +315,35 @@ class Engine:
                 await self._ledger.record_failure(call, failure, attempts=failure.attempts)
             raise self._stop or failure from None
         except OverBudget as over:
+            await self._record_stopped(call, result)
             message = (
-                f"stopped: {over}; every answer is in the ledger; a budget applies to one run: "
-                "build again, with a larger one to get further"
+                f"stopped: {over}; every answer is in the ledger; build again with a larger budget "
+                "to go on"
             )
             raise self._stop_for(Stopped(message, 3)) from None
-        answer, cost_usd = result.answer, result.cost_usd
+        except asyncio.CancelledError:
+            await self._record_stopped(call, result)
+            raise
+        answer = result.answer
         assert answer is not None
         await self._ledger.record(
-            call, answer, cost_usd=cost_usd, attempts=result.requests, hedged=result.hedged
+            call,
+            answer,
+            cost_usd=result.used.usd,
+            attempts=result.requests,
+            hedged=result.hedged,
+            most=result.beyond,
         )
         await self._record_refused(own_refusals)
         for name, becomes in client.teacher.learned.items():
             progress.announce(f"{call.model} of {call.endpoint} refuses {name}: {becomes}")
-        progress.calls += 1
-        progress.input_tokens += answer.input_tokens or 0
-        progress.output_tokens += answer.output_tokens or 0
-        if cost_usd is None:
-            progress.unpriced += 1
-        else:
-            progress.cost_usd += cost_usd
+        progress.spend(answer, result.used, result.most)
         return answer
+
+    async def _record_stopped(self, call: Call, result: CallResult) -> None:
+        """Record requests that may have cost something, of a call that gets no answer now."""
+        if stopped := result.stopped:
+            await self._ledger.record_failure(call, stopped, attempts=result.requests)
 
     async def _settle_refused(self) -> None:
         """Record what was refused since the last answers, now that no call is left to be answered.
@@ -380,8 +383,9 @@ class Engine:
         self._stop = self._stop or self._signal
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
             self.loop.call_soon_threadsafe(self._stop_asked.set)
-        if self._pending:
-            notice = f"\n{name}: {len(self._pending)} calls may finish; repeat it to stop now\n"
+        calls = self._unrecorded + sum(len(one.in_flight) for one in self._clients.values())
+        if calls:
+            notice = f"\n{name}: {calls} calls may finish; repeat it to stop now\n"
             with contextlib.suppress(OSError):
                 os.write(2, notice.encode())
 

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from builders.engine.calls import Answer, Call, Failure
+from builders.engine.calls import Answer, Call, Failure, Used
 from builders.engine.ledger_export import SELECT_CALLS, export
 from builders.engine.ledger_format import (
     check_kind,
@@ -35,7 +35,7 @@ from builders.engine.ledger_format import (
     unpacked_names,
     utf8,
 )
-from builders.engine.ledger_sums import TEACHER_FIELDS, Used, summary, used
+from builders.engine.ledger_sums import TEACHER_FIELDS, summary, used
 from builders.errors import FolderError
 
 _AT_ONCE = 100  # answers in one query
@@ -176,18 +176,14 @@ class Ledger:
         row = [*tokens, cost_usd, *(most or (None, None)), attempts, hedged, texts]
         await self._enqueue(_ADD_ANSWER, call, row, answer)
 
-    async def record_failure(
-        self, call: Call, failure: Failure, *, attempts: int, most: Used | None = None
-    ) -> None:
+    async def record_failure(self, call: Call, failure: Failure, *, attempts: int) -> None:
         """Record that a call got no answer; this is history, which `get` does not read.
-
-        `most` is what its requests may have used, None for nothing.
 
         Raises:
             FolderError: It is not recorded; everything recorded before is kept.
         """
         why = [utf8(failure.cause), utf8(str(failure)), failure.status]
-        row = [*why, attempts, *(most or (None, None))]
+        row = [*why, attempts, *(failure.most or (None, None))]
         await self._enqueue(_ADD_FAILURE, call, row)
 
     def _enqueue(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+from builders.engine.calls import Used
 
 TEACHER = "(SELECT who FROM teachers WHERE teachers.id = teacher)"
 TEACHER_FIELDS = ("role", "endpoint", "model", "revision")
@@ -33,13 +35,6 @@ FROM (
     SELECT teacher, attempts, ifnull(most_tokens, 0), iif(most_tokens, most_usd, 0.0) FROM failures
 ) GROUP BY teacher
 """  # noqa: S608
-
-
-class Used(NamedTuple):
-    """The most that requests may have used; `usd` is None where the price is unknown."""
-
-    tokens: float
-    usd: float | None
 
 
 Rows = Callable[[str], list[Any]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TextIO
 
+from builders.engine.calls import Answer, Used
 from builders.errors import printable
 
 
@@ -33,7 +34,9 @@ class Progress:
     hedges: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    cost_usd: float = 0.0
+    cost_usd: float = 0.0  # of calls of known cost
+    at_most_usd: float = 0.0  # of all requests of known price, those without an answer included
+    cost_unknown: int = 0  # calls, of them `unpriced` without a price
     unpriced: int = 0
     note: str = ""
     notices: list[str] = field(default_factory=list)
@@ -45,11 +48,6 @@ class Progress:
     def seconds(self) -> float:
         """Seconds since the build began."""
         return time.monotonic() - self.began
-
-    @property
-    def tokens_per_call(self) -> float:
-        """The mean so far, input and output together; 0 before the first answer."""
-        return (self.input_tokens + self.output_tokens) / self.calls if self.calls else 0.0
 
     def begin(self, stage: str, rows: int | None = None) -> None:
         """Begin another stage, such as a further pipeline; `rows` go through it (None: unknown)."""
@@ -66,6 +64,22 @@ class Progress:
         """Show a line of its own, once: what the user needs to know before the build is over."""
         if notice not in self.notices:
             self.notices.append(notice)
+
+    def spend(self, answer: Answer | None, used: Used, most: Used) -> None:
+        """Count what a call used: the tokens of its answer, if any, and `most` in all requests."""
+        self.at_most_usd += most.usd or 0.0
+        if answer is None:
+            return
+        self.calls += 1
+        self.input_tokens += answer.input_tokens or 0
+        self.output_tokens += answer.output_tokens or 0
+        if used.usd is None:
+            self.unpriced += 1
+            self.cost_unknown += 1
+        elif answer.counted:
+            self.cost_usd += used.usd
+        else:
+            self.cost_unknown += 1
 
     def line(self) -> str:
         """The stage, rows, rows/s, tokens, calls and time left on one line; or the note, if any."""
@@ -85,7 +99,9 @@ class Progress:
             return f"{stage} | {self.note}"
         if self.reused:
             parts.append(f"{self.reused} from the ledger")
-        if self.cost_usd:
+        if self.at_most_usd > self.cost_usd + 1e-9:
+            parts.append(f"at most {self.at_most_usd:.4f} USD")
+        elif self.cost_usd:
             parts.append(f"{self.cost_usd:.4f} USD")
         if self.failures:
             parts.append(f"{self.failures} failed")
@@ -101,7 +117,8 @@ class Progress:
     def facts(self) -> dict[str, Any]:
         """What this run did, as numbers; calls answered from the ledger count as `reused` only.
 
-        `cost_usd` is None if the cost of any call is unknown.
+        `cost_usd` is None if the cost of any call is unknown; `at_most_usd` is what all requests
+        may have cost, those without an answer included, and None if any price is unknown.
         """
         return {
             "calls": self.calls,
@@ -110,8 +127,9 @@ class Progress:
             "refused_before": self.refused_before,
             "retries": self.retries,
             "hedges": self.hedges,
-            "cost_usd": None if self.unpriced else round(self.cost_usd, 6),
-            "calls_of_unknown_cost": self.unpriced,
+            "cost_usd": None if self.cost_unknown else round(self.cost_usd, 6),
+            "at_most_usd": None if self.unpriced else round(self.at_most_usd, 6),
+            "calls_of_unknown_cost": self.cost_unknown,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "seconds": round(self.seconds, 1),

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from builders.engine.budget import Budget, OverBudget, Price, identity_price
-from builders.engine.calls import Answer, Call, Failure
+from builders.engine.budget import Budget, BudgetLimits, OverBudget, plausible
+from builders.engine.calls import Answer, Call, Failure, Used
+from builders.engine.ledger import STOPPED, Ledger
+from builders.engine.prices import Price, identity_price, price_of
 from builders.engine.progress import Progress
 from builders.engine.rate_limiter import RateLimiter
 from builders.engine.run_limits import RunLimits
@@ -23,7 +25,9 @@ _MOST_FAULTS = 10  # failures of one call; with the waits between them at least 
 _PATIENCE_S = 120.0  # with an endpoint that is unreachable or answers no call
 _REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # not caused by the call
 _OVERLOADED = ("http 429", "http 503", "http 529", "time-out")
+_GAVE_UP_WAITING = (408, 499, 504, 524)  # a proxy did, for an answer that may be paid for
 _UNREACHABLE_PAUSE_S = 1.0  # often enough to notice that an endpoint is back
+_NOTHING = Used(0.0, 0.0)
 _jitter = random.SystemRandom()  # the global generator belongs to the steps
 
 
@@ -50,15 +54,32 @@ class SentRequest:
 
 @dataclass(kw_only=True)
 class CallResult:
-    """A call's answer, its cost (USD; None: unknown) and the requests sent for it.
+    """A call's answer, what it used, and the requests sent for it.
 
+    `used` belongs to the answer; `most` to all requests, those whose answer was lost included.
     `hedged` of the requests were sent while an earlier one was still in flight.
     """
 
     answer: Answer | None = None
-    cost_usd: float | None = None
+    used: Used = _NOTHING
+    most: Used = _NOTHING
     requests: int = 0
     hedged: int = 0
+
+    @property
+    def beyond(self) -> Used | None:
+        """`most`, where the ledger cannot add it up from the tokens that the answer counts."""
+        counted = self.answer is None or self.answer.counted
+        return None if counted and self.most.tokens == self.used.tokens else self.most
+
+    @property
+    def stopped(self) -> Failure | None:
+        """What to record if the build stops now; None if the requests cannot have cost anything."""
+        if not self.most.tokens:
+            return None
+        failure = Failure(STOPPED, "the build stopped before an answer came")
+        failure.most = self.most
+        return failure
 
 
 class TeacherClient:
@@ -93,10 +114,11 @@ class TeacherClient:
         self._silent_since: float | None = None  # since then only refusals, no answer
         self.in_flight: set[SentRequest] = set()
         self.unsent: set[bytes] = set()  # keys of calls without a request in flight
+        self.asking = 0  # calls that `ask` works on
         self.resting = 0  # calls that wait before their next attempt
 
-    async def ask(self, call: Call) -> CallResult:
-        """Send a call until it has an answer.
+    async def ask(self, call: Call, result: CallResult) -> None:
+        """Send a call until it has an answer; whatever happens, `result` shows what that took.
 
         A refusal is not the call's own fault: the call fails only when the endpoint has answered no
         call for `_PATIENCE_S`. Other failures may be its own: it fails after `_MOST_FAULTS`.
@@ -105,15 +127,16 @@ class TeacherClient:
             Failure: After the last attempt that could help; its `attempts` are the requests sent.
             OverBudget: The next request could exceed the budget.
         """
-        result = CallResult()
         faults = refusals = 0
+        self.asking += 1
         try:
             while result.answer is None:
                 self.unsent.add(call.key)
                 try:
-                    result.answer, result.cost_usd = await self._attempt(call, result)
+                    result.answer, result.used = await self._attempt(call, result)
                 except Failure as failure:
                     failure.attempts = result.requests
+                    failure.most = result.most if result.most.tokens else None
                     refused = failure.cause in _REFUSALS
                     refusals, faults = refusals + refused, faults + (not refused)
                     down = refused and self._is_down(refusals)
@@ -126,7 +149,7 @@ class TeacherClient:
                     await self._rest(1 if _pause_s(failure) else times)
         finally:
             self.unsent.discard(call.key)
-        return result
+            self.asking -= 1
 
     def _is_down(self, refusals: int) -> bool:
         """Whether the endpoint refused this call so often, and all for so long, that it is down."""
@@ -134,7 +157,7 @@ class TeacherClient:
         self._silent_since = self._silent_since or now
         return refusals >= _MOST_FAULTS and now - self._silent_since > _PATIENCE_S
 
-    async def _attempt(self, call: Call, result: CallResult) -> tuple[Answer, float | None]:
+    async def _attempt(self, call: Call, result: CallResult) -> tuple[Answer, Used]:
         if self._hedge_s is None:
             return await self._send(call, result)
         sent = asyncio.Event()
@@ -170,11 +193,11 @@ class TeacherClient:
         sent: asyncio.Event | None = None,
         *,
         hedge: bool = False,
-    ) -> tuple[Answer, float | None]:
+    ) -> tuple[Answer, Used]:
         reserved = await self._budget.reserve(call)
         try:
             enter = self._limiter.follow if hedge else self._limiter.enter
-            entered = await enter(self._progress.tokens_per_call)
+            entered = await enter(self._budget.tokens_per_call(call))
             if self._stopping():
                 self._limiter.leave(entered, answered=False)
                 await asyncio.get_running_loop().create_future()  # until it is cancelled
@@ -192,13 +215,17 @@ class TeacherClient:
         answer: Answer | None = None
         lost, refused, pause_s = True, False, 0.0
         try:
-            answer = await self.teacher.ask(call)
+            answer = plausible(call, await self.teacher.ask(call))
             lost, pause_s = False, answer.pause_s
             self._silent_since = None
             self._progress.moved()
         except Failure as failure:
             # A refusal or a failed connection costs nothing; after anything else nobody knows.
-            lost = not failure.status and failure.cause != "no connection"
+            lost = (
+                failure.cause != "no connection"
+                if not failure.status
+                else (failure.status in _GAVE_UP_WAITING)
+            )
             refused = failure.cause in _OVERLOADED
             pause_s = _pause_s(failure)
             raise
@@ -207,8 +234,9 @@ class TeacherClient:
             self._limiter.leave(
                 entered, answered=answer is not None, refused=refused, pause_s=pause_s
             )
-            cost = self._budget.settle(reserved, call, answer, lost=lost)
-        return answer, cost
+            used = self._budget.settle(reserved, call, answer, lost=lost)
+            result.most = plus(result.most, used)
+        return answer, used
 
     async def _rest(self, attempt: int) -> None:
         """Wait before the next attempt, doubling each time; half of the wait is random."""
@@ -242,6 +270,7 @@ class TeacherClient:
 def teacher_clients(
     teachers: Iterable[Teacher],
     run_limits: RunLimits,
+    ledger: Ledger,
     progress: Progress,
     *,
     stopping: Callable[[], bool],
@@ -251,18 +280,17 @@ def teacher_clients(
     Raises:
         InputError: There is a budget in USD, and the price of a model is unknown.
     """
-    prices: dict[tuple[str, str], Price | None] = {}
+    teachers = list(teachers)
+    prices = {
+        (one.name, one.model): identity_price(one.identity(), run_limits.price, run_limits.prices)
+        for one in teachers
+    }
+    budget = Budget(
+        run_limits.budget, prices=prices, before=used_before(run_limits, ledger, prices)
+    )
     limiters: dict[str, RateLimiter] = {}
-    budget = Budget(run_limits.budget, prices=prices)
     found: dict[Address, TeacherClient] = {}
     for one in teachers:
-        price = identity_price(one.identity(), run_limits.price, run_limits.prices)
-        if run_limits.budget.usd is not None and price is None:
-            raise InputError(
-                f"the price of {one.model!r} is unknown, so --budget-usd cannot be kept; "
-                "give --price IN/OUT in USD per million tokens"
-            )
-        prices[one.name, one.model] = price
         limiter = RateLimiter(
             one.concurrency, run_limits.requests_per_minute, run_limits.tokens_per_minute
         )
@@ -271,6 +299,41 @@ def teacher_clients(
             one, limiter, budget, progress, hedge_s=run_limits.hedge_s, stopping=stopping
         )
     return found
+
+
+def used_before(
+    run_limits: RunLimits, ledger: Ledger, prices: dict[tuple[str, str], Price | None]
+) -> dict[str, float]:
+    """The calls, tokens and usd that a budget counts from the start: all that the ledger holds.
+
+    Answers that were recorded without a price count by today's, all their tokens at the dearer one.
+    """
+    limits, before = run_limits.budget, {"calls": 0.0, "tokens": 0.0, "usd": 0.0}
+    if limits == BudgetLimits():
+        return before
+    unknown = [model for (_, model), price in prices.items() if price is None]
+    for who, used, unpriced_tokens in ledger.used():
+        price = prices.get((who["endpoint"], who["model"])) or price_of(
+            who["model"], usual=run_limits.price, table=run_limits.prices
+        )
+        if unpriced_tokens and price is None:
+            unknown.append(who["model"])
+        dearer = max(price.input, price.output) if price else 0.0
+        before["calls"] += who["requests"]
+        before["tokens"] += used.tokens
+        before["usd"] += (used.usd or 0.0) + unpriced_tokens * dearer / 1e6
+    if limits.usd is not None and unknown:
+        raise InputError(
+            f"the price of {unknown[0]!r} is unknown, so --budget-usd cannot be kept; give --price "
+            "IN/OUT in USD per million tokens, or --prices FILE"
+        )
+    return before
+
+
+def plus(one: Used, other: Used) -> Used:
+    """What both used together; the USD are unknown where those of one are."""
+    usd = None if one.usd is None or other.usd is None else one.usd + other.usd
+    return Used(one.tokens + other.tokens, usd)
 
 
 def _pause_s(failure: Failure) -> float:

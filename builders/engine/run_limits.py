@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from builders.engine.budget import BudgetLimits, Price
+from builders.engine.budget import BudgetLimits
+from builders.engine.prices import Price, PriceTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class RunLimits:
 
     budget: BudgetLimits = field(default_factory=BudgetLimits)
     price: Price | None = None
-    prices: Mapping[str, Price] | None = None
+    prices: PriceTable | None = None
     hedge_s: float | None = None
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None

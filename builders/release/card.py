@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from builders.drafting.spending import cost
 from builders.errors import InputError
 from builders.recipe import Recipe
 from builders.recipe_loading import SHIPPED
@@ -232,7 +233,7 @@ def _environment(cards: Path) -> jinja2.Environment:
     )
     environment.filters["fenced"] = fenced
     environment.filters["cell"] = cell
-    environment.filters["usd"] = lambda amount: "unknown" if amount is None else f"{amount:.6g}"
+    environment.filters["cost"] = cost
     environment.filters["thousands"] = lambda number: f"{number:,}"
     return environment
 

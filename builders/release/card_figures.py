@@ -30,7 +30,7 @@ class CardFigures:
         dropped: Dropped rows per reason, the most frequent first.
         words: Least, median and most words of each text column of `default`.
         samplings: Role, model, revision and sampling (without the seed) of the calls, each once.
-        spent: Calls, input and output tokens per role.
+        spent: Calls, input and output tokens, and calls without a count of these, per role.
         sizes: Per config what `dataset_info` declares of its split; `num_bytes` is in memory.
         columns: Per config the Arrow schema of its first file; another one is in `odd_files`.
         nulls: Per config the columns that hold a null.
@@ -116,7 +116,7 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
         },
         samplings=[dict(zip(names, one, strict=True)) for one in sorted(samplings)],
         spent={
-            role: [used["calls"], used["input"], used["output"]]
+            role: [used["calls"], used["input"], used["output"], used["uncounted"]]
             for role, used in sorted(spent.items())
         },
         sizes=sizes,
@@ -134,8 +134,9 @@ def _sampling(call: Row) -> tuple[str, str, str, str]:
 
 
 def _tokens(call: Row) -> dict[str, int]:
-    tokens = {way: call[f"{way}_tokens"] or 0 for way in ("input", "output")}
-    return {"calls": 1, **tokens}
+    tokens = {way: call[f"{way}_tokens"] for way in ("input", "output")}
+    uncounted = int(None in tokens.values())
+    return {"calls": 1, "uncounted": uncounted} | {way: n or 0 for way, n in tokens.items()}
 
 
 def _words(turns: Sequence[Mapping[str, str]]) -> int:

@@ -267,12 +267,19 @@ def _claims(
         ),
         "spent": (
             {
-                role: [used["calls"], used["input_tokens"], used["output_tokens"]]
+                role: [
+                    *(used["calls"], used["input_tokens"], used["output_tokens"]),
+                    used.get("uncounted", figures.spent.get(role, [0])[-1]),
+                ]
                 for role, used in spent["roles"].items()
             },
             figures.spent,
         ),
-        "usd": ([spent["usd"], spent["usd_a_kept_row"]], _usd(spent, kept)),
+        **{
+            name: ([spent[name], spent[f"{name}_a_kept_row"]], _usd(name, spent, kept))
+            for name in ("usd", "at_most_usd")
+            if name in spent  # an older potstill knew no upper bounds
+        },
         "teachers": (
             [(role, who.get("model"), who.get("revision") or "") for role, who in teachers.items()],
             asked,
@@ -291,16 +298,16 @@ def _claims(
     }
 
 
-def _usd(spent: Mapping[str, Any], kept: int) -> list[float | None]:
+def _usd(name: str, spent: Mapping[str, Any], kept: int) -> list[float | None]:
     """The costs in all and per kept row that follow from the roles'; as claimed where near enough.
 
     Costs are rounded to nine digits after they are added.
     """
-    costs = [used["usd"] for used in spent["roles"].values()]
+    costs = [used[name] for used in spent["roles"].values()]
     if None in costs:
         return [None, None]
     found = [math.fsum(costs), math.fsum(costs) / kept if kept else None]
-    claims = (spent["usd"], spent["usd_a_kept_row"])
+    claims = (spent[name], spent[f"{name}_a_kept_row"])
     return [
         claim if claim is not None and number is not None and _near(claim, number) else number
         for claim, number in zip(claims, found, strict=True)

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from builders.engine.budget import (
-    Budget,
-    BudgetLimits,
-    OverBudget,
+from builders.engine.budget import Budget, BudgetLimits, OverBudget
+from builders.engine.calls import Answer, Call
+from builders.engine.prices import (
     Price,
     identity_price,
     price_of,
     read_price,
     read_prices,
 )
-from builders.engine.calls import Answer, Call
 from builders.errors import InputError
 
 
@@ -34,9 +32,9 @@ async def _spend(budget: Budget, answer: Answer, limit: str) -> list[float]:
 
     async def spend_on() -> None:
         while True:
-            cost = budget.settle(await budget.reserve(_call()), _call(), answer)
-            assert cost is not None
-            costs.append(cost)
+            used = budget.settle(await budget.reserve(_call()), _call(), answer)
+            assert used.usd is not None
+            costs.append(used.usd)
 
     with pytest.raises(OverBudget, match=limit):
         await spend_on()
@@ -61,7 +59,7 @@ def test_a_given_price_wins_over_the_table_and_a_file_replaces_it(tmp_path: Path
 
 
 def test_a_price_in_another_form_or_that_no_budget_can_count_is_refused() -> None:
-    for given in ("", "1", "a/b", "1/2/3", "nan/1", "1/nan", "-5/-5", "inf/1", "1/-0.01"):
+    for given in ("", "1", "a/b", "1/2/3/4", "nan/1", "1/nan", "-5/-5", "inf/1", "1/-0.01"):
         with pytest.raises(InputError, match=r"IN/OUT|is not a number from 0 on"):
             read_price(given)
     assert read_price("0/0.6") == Price(input=0, output=0.6)
@@ -111,7 +109,7 @@ def test_a_call_that_turns_out_cheap_makes_room_for_the_next() -> None:
 def test_money_is_kept_under_its_limit() -> None:
     async def drive() -> None:
         budget = Budget(BudgetLimits(usd=0.01), Price(input=0.0, output=100.0))
-        costs = await _spend(budget, Answer(text="", output_tokens=50), "usd")
+        costs = await _spend(budget, Answer(text="", output_tokens=50), "USD")
         assert sum(costs) == pytest.approx(0.01)
 
     asyncio.run(drive())

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from builders.engine import engine as engine_module
+from builders.engine import watchdog as watchdog_module
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
@@ -571,8 +571,8 @@ def notes() -> Notes:
 def test_when_nothing_moves_the_line_shows_which_step_and_which_request_wait(
     tmp_path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_STILL_S", 0.3)
-    monkeypatch.setattr(engine_module, "_STUCK_S", 0.5)
+    monkeypatch.setattr(watchdog_module, "_STILL_S", 0.3)
+    monkeypatch.setattr(watchdog_module, "_STUCK_S", 0.5)
     slow = Rule("ok", contains="say 3", latency="fixed:1.2")
     with Endpoint(Behaviour(rules=[slow])) as endpoint:
         made = in_process(tmp_path, endpoint.url, rows=6, progress=notes)
@@ -585,8 +585,8 @@ def test_when_nothing_moves_the_line_shows_which_step_and_which_request_wait(
 def test_a_pipeline_that_cannot_move_stops_with_an_error(
     tmp_path: Path, notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_STILL_S", 0.2)
-    monkeypatch.setattr(engine_module, "_STUCK_S", 0.4)
+    monkeypatch.setattr(watchdog_module, "_STILL_S", 0.2)
+    monkeypatch.setattr(watchdog_module, "_STUCK_S", 0.4)
 
     def stuck(teach: Any) -> Any:
         from builders.engine.greenlets import wait
@@ -610,8 +610,8 @@ def test_a_pipeline_that_cannot_move_stops_with_an_error(
 def test_a_slow_pace_is_not_taken_for_standing_still(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_STILL_S", 0.2)
-    monkeypatch.setattr(engine_module, "_STUCK_S", 0.4)
+    monkeypatch.setattr(watchdog_module, "_STILL_S", 0.2)
+    monkeypatch.setattr(watchdog_module, "_STUCK_S", 0.4)
     with Endpoint() as endpoint:
         run_limits = RunLimits(requests_per_minute=60)
         assert len(in_process(tmp_path, endpoint.url, rows=2, run_limits=run_limits)) == 2

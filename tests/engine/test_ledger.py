@@ -25,9 +25,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.engine import ledger_export
-from builders.engine.calls import Answer, Call, Failure
+from builders.engine.calls import Answer, Call, Failure, Used
 from builders.engine.ledger import STOPPED, Ledger
-from builders.engine.ledger_sums import Used
 from builders.errors import FolderError, InputError
 from tests.cases import each
 
@@ -335,9 +334,9 @@ def test_what_all_requests_may_have_used_is_summed_by_teacher(tmp_path: Path) ->
         lost = {"attempts": 2, "most": Used(30, 1.0)}
         record(ledger, (call(2), answer(2, **counted)), cost_usd=0.5, **lost)
         record(ledger, (call(3, model="free"), answer(3, **counted)))
-        asyncio.run(
-            ledger.record_failure(call(4), Failure("time-out", "x"), attempts=3, most=Used(60, 4.0))
-        )
+        late = Failure("time-out", "x")
+        late.most = Used(60, 4.0)
+        fail(ledger, call(4), late)
         fail(ledger, call(5), Failure("http 400", "costs nothing"))
         by_model = {who["model"]: (who["requests"], *rest) for who, *rest in ledger.used()}
         assert by_model == {

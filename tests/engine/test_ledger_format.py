@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from builders.engine.calls import Answer, Call, Failure
+from builders.engine.calls import Answer, Call, Failure, Used
 from builders.engine.ledger import Ledger
 from builders.engine.ledger_format import create
-from builders.engine.ledger_sums import Used
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ledger.sql"
 
@@ -75,6 +74,7 @@ ANSWERS = (
 COSTS = (None, 0.25, 0.5)
 MOST = (Used(4000, None), None, Used(1900, 0.75))
 FAILURE = Failure("http 500", "broke", status=500)
+FAILURE.most = Used(50, 0.125)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def record_all(path: Path) -> None:
     async def one_by_one(ledger: Ledger) -> None:
         for call, answer, cost_usd, most in zip(CALLS, ANSWERS, COSTS, MOST, strict=True):
             await ledger.record(call, answer, cost_usd=cost_usd, attempts=2, hedged=1, most=most)
-        await ledger.record_failure(CALLS[0], FAILURE, attempts=3, most=Used(50, 0.125))
+        await ledger.record_failure(CALLS[0], FAILURE, attempts=3)
 
     with closing(Ledger.open(path)) as ledger:
         asyncio.run(one_by_one(ledger))

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from builders.engine.budget import BudgetLimits, price_of, read_price, read_prices
+from builders.engine.budget import BudgetLimits
 from builders.engine.calls import Answer, Call, Question, Unreadable
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
 from builders.engine.pool import TeacherPoolSpec, pool, pool_spec
+from builders.engine.prices import price_of, read_price, read_prices
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.tasks import AskAll

@@ -1,0 +1,55 @@
+"""Notices when a build does not move: shows what it waits for, and ends it if nothing can move."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from builders.engine.progress import Progress
+from builders.engine.requests import TeacherClient
+from builders.errors import RecipeError
+
+if TYPE_CHECKING:
+    from builders.engine.executor import Execution
+
+_STILL_S = 20.0  # without progress, after which the line shows what the build waits for
+_STUCK_S = 45.0  # without progress and with nothing that could bring any, after which it stops
+
+
+class Watchdog:
+    """Looks at a running pipeline, its teachers and its progress."""
+
+    def __init__(
+        self, execution: Execution, clients: Collection[TeacherClient], progress: Progress
+    ) -> None:
+        self._execution = execution
+        self._clients = clients
+        self._progress = progress
+        self._stuck = False
+
+    def look(self, unrecorded: int) -> None:
+        """Show what a build without progress waits for; called once a second.
+
+        `unrecorded` calls have their answer or failure, which is on its way to the ledger.
+
+        Raises:
+            RecipeError: Nothing can move any more.
+        """
+        was_stuck, self._stuck = self._stuck, False
+        still_s = time.monotonic() - self._progress.moved_at
+        if still_s <= _STILL_S:
+            return
+        busy = [client for client in self._clients if client.can_move()]
+        parts = [self._execution.status()]
+        parts += [client.status() for client in busy or list(self._clients)[:1]]
+        if unrecorded:
+            parts.append(
+                f"calls on their way to the ledger: {unrecorded} (is its disk slow, or does "
+                "another program write to it?)"
+            )
+        self._progress.note = f"nothing has moved for {still_s:.0f} s: {'; '.join(parts)}"
+        moves = busy or unrecorded or self._execution.working
+        self._stuck = still_s > _STUCK_S and not moves
+        if self._stuck and was_stuck:  # once may be the moment between a pause and its request
+            raise RecipeError(f"{self._progress.note}; nothing can move any more")

@@ -1,0 +1,178 @@
+"""Money is never guessed: what an endpoint does not count is counted at the most it can be."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.drafting.build import build
+from builders.drafting.draft import Draft
+from builders.drafting.summary import table
+from builders.engine.budget import most_tokens, plausible
+from builders.engine.calls import Answer, Call, Used
+from builders.engine.ledger import Ledger
+from builders.engine.progress import Progress
+from builders.errors import InputError, Stopped
+from scripts.main import main
+from tests.cases import each
+from tests.endpoint import Behaviour, Endpoint, Rule
+
+
+def answering(usage: Any) -> Behaviour:
+    """Every answer has this usage."""
+
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        message = {"role": "assistant", "content": f"Thus: {body['messages'][-1]['content']}."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return {"model": "m", "choices": [choice], "usage": usage}
+
+    return Behaviour(answer=answer)
+
+
+def built(folder: Path, url: str, **more: Any) -> Draft:
+    texts = [f"What is number {n} good for?" for n in range(8)]
+    (folder / "p.txt").write_text("\n".join(texts) + "\n")
+    options = {"samples": 1, "max_tokens": 100, "concurrency": 2, "model": "m", "price": "1/10"}
+    given = {"prompts": folder / "p.txt", "teacher": url, "work": folder / "work", **options}
+    return build("completions", progress=False, **(given | more))
+
+
+CALL = Call(
+    role="writer",
+    endpoint="e",
+    model="m",
+    revision=None,
+    prompt="x" * 250,
+    sampling={"max_tokens": 100},
+)
+
+
+@each(
+    ("given", "counted", "most"),
+    {
+        "all": ((9, 30), (9, 30), (9, 30)),
+        "none": ((None, None), (None, None), (116, 100)),
+        "the prompt only": ((9, None), (9, None), (9, 100)),
+        "the answer only": ((None, 30), (None, 30), (116, 30)),
+        "negative": ((-5, -1), (None, None), (116, 100)),
+        "nothing": ((0, 0), (0, 0), (0, 0)),
+        "beyond all contexts": ((10**20, 2**31 - 1), (None, None), (116, 100)),
+        "thinking beyond max_tokens": ((9, 60_000), (9, 60_000), (9, 60_000)),
+        "a long prompt of the server's": ((150_000, 30), (150_000, 30), (150_000, 30)),
+        "one of both is absurd": ((9, 200_101), (9, None), (9, 100)),
+    },
+)
+def test_tokens_that_are_not_counted_are_the_most_that_they_can_be(
+    given: tuple[int, int], counted: tuple[int, int], most: tuple[float, float]
+) -> None:
+    answer = plausible(CALL, Answer(text="x", input_tokens=given[0], output_tokens=given[1]))
+    assert (answer.input_tokens, answer.output_tokens) == counted
+    assert most_tokens(CALL, answer) == most
+
+
+def test_an_answer_without_a_bound_is_as_long_as_its_text_and_thinking_at_least() -> None:
+    call = replace(CALL, sampling={})
+    assert most_tokens(call, Answer(text="short", input_tokens=1)) == (1, 4096)
+    long = Answer(text="x" * 20_000, reasoning="y" * 5_000, input_tokens=1)
+    assert most_tokens(call, long) == (1, 10_000)
+
+
+def test_an_answer_without_usage_costs_at_most_what_was_reserved_and_never_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Endpoint(answering(None)) as endpoint:
+        draft = built(tmp_path, endpoint.url)
+    spent = draft.facts["spent"]
+    assert spent["usd"] is None and spent["roles"]["writer"]["uncounted"] == 8
+    # 100 tokens at 10 USD a million, and a prompt of some 35 tokens at 1 USD.
+    assert 0.008 < spent["at_most_usd"] < 0.0085
+    assert f"at most {spent['at_most_usd']:.6g}" in table(draft)
+    assert "of which 8 were not counted" in table(draft)
+    assert (draft.run["cost_usd"], draft.run["calls_of_unknown_cost"]) == (None, 8)
+    assert draft.run["at_most_usd"] == pytest.approx(spent["at_most_usd"], abs=1e-6)
+    assert main(["ledger", "completions", "--work", str(tmp_path / "work")]) == 0
+    assert f"at most {spent['at_most_usd']:.6g} USD" in capsys.readouterr().out
+    readme = (draft.release(tmp_path / "out") / "README.md").read_text()
+    assert f"at most {spent['at_most_usd']:.6g}" in readme
+
+
+@pytest.mark.parametrize(
+    "limit", [{"budget_usd": 0.005}, {"budget_tokens": 600}, {"budget_calls": 4}]
+)
+def test_a_budget_holds_over_restarts_and_without_usage(
+    tmp_path: Path, limit: dict[str, Any]
+) -> None:
+    with Endpoint(answering(None)) as endpoint:
+        with pytest.raises(Stopped, match=r"are used in all, and .* with a larger budget to go on"):
+            built(tmp_path, endpoint.url, **limit)
+        asked = sum(request.method == "POST" for request in endpoint.requests)
+        assert asked == 4
+        with pytest.raises(Stopped, match="before this run"):
+            built(tmp_path, endpoint.url, **limit)
+        assert sum(request.method == "POST" for request in endpoint.requests) == asked
+        larger = {name: 3 * amount for name, amount in limit.items()}
+        assert built(tmp_path, endpoint.url, **larger).counts["made"] == 8
+
+
+def test_requests_without_an_answer_count_and_the_draft_does_not_change(tmp_path: Path) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 10}
+    late = [
+        Rule("hang", contains="number 3", first_n=1),
+        Rule("half", contains="number 5", first_n=2),
+    ]
+    with Endpoint(answering(usage)) as endpoint:
+        calm = built(tmp_path, endpoint.url, work=tmp_path / "calm")
+        endpoint.set(replace(answering(usage), rules=late))
+        draft = built(tmp_path, endpoint.url, timeout_s=1)
+    assert draft.facts == calm.facts
+    assert draft.run["cost_usd"] == calm.run["cost_usd"] == pytest.approx(8 * 0.00011)
+    # Three requests were lost, each at most 100 tokens of output.
+    assert 0.003 < draft.run["at_most_usd"] - calm.run["at_most_usd"] < 0.0032
+    path = tmp_path / "work" / "completions" / "ledger.sqlite"
+    with closing(Ledger.open(path, read_only=True)) as ledger:
+        [(who, used, _)] = ledger.used()
+    assert who["requests"] == 11
+    assert used.usd == pytest.approx(draft.run["at_most_usd"], abs=1e-6)
+    with Endpoint(answering(usage)) as endpoint, pytest.raises(Stopped, match="11 are used in all"):
+        built(tmp_path, endpoint.url, budget_calls=11, samples=2)
+
+
+def test_a_request_that_is_cut_off_by_the_stop_of_a_build_is_counted_by_the_next(
+    tmp_path: Path,
+) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 10}
+    behaviour = answering(usage)
+    with (
+        Endpoint(
+            Behaviour(rules=[Rule("hang", contains="number 0")], answer=behaviour.answer)
+        ) as e,
+        pytest.raises(Stopped, match="budget of 4 calls"),
+    ):
+        built(tmp_path, e.url, budget_calls=4, timeout_s=1)
+    with closing(
+        Ledger.open(tmp_path / "work/completions/ledger.sqlite", read_only=True)
+    ) as ledger:
+        assert ledger.summary()["failures"] == {"stopped": 1}
+        [(who, used, _)] = ledger.used()
+        assert who["requests"] == 4 and 160 < used.tokens < 220
+
+
+def test_what_was_recorded_without_a_price_counts_by_todays_price(tmp_path: Path) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 10}
+    with Endpoint(answering(usage)) as endpoint:
+        draft = built(tmp_path, endpoint.url, price=None)
+        assert draft.facts["spent"]["at_most_usd"] is None
+        with pytest.raises(InputError, match=r"price of 'm' is unknown.* give --price IN/OUT"):
+            built(tmp_path, endpoint.url, price=None, budget_usd=1)
+        with pytest.raises(Stopped, match=r"0\.0016 of them before this run"):
+            built(tmp_path, endpoint.url, budget_usd=0.002, samples=2)
+
+
+def test_what_a_failed_call_may_have_cost_is_shown() -> None:
+    progress = Progress()
+    progress.spend(None, Used(0, 0.0), Used(50, 0.5))
+    assert progress.facts()["at_most_usd"] == 0.5 and "at most 0.5000 USD" in progress.line()

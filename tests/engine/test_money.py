@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,10 @@ from builders.drafting.summary import table
 from builders.engine.budget import most_tokens, plausible
 from builders.engine.calls import Answer, Call, Used
 from builders.engine.ledger import Ledger
+from builders.engine.prices import Price, price_of
 from builders.engine.progress import Progress
+from builders.engine.teacher import TeacherSpec
+from builders.engine.teacher_kinds import teacher
 from builders.errors import InputError, Stopped
 from scripts.main import main
 from tests.cases import each
@@ -176,3 +180,73 @@ def test_what_a_failed_call_may_have_cost_is_shown() -> None:
     progress = Progress()
     progress.spend(None, Used(0, 0.0), Used(50, 0.5))
     assert progress.facts()["at_most_usd"] == 0.5 and "at most 0.5000 USD" in progress.line()
+
+
+@each(
+    ("usage", "counted"),
+    {
+        "thinking is part": ((10, 300, 310, 280), (10, 300)),
+        "thinking is beside, as the total shows": ((10, 20, 310, 280), (10, 300)),
+        "thinking is beside, as it is longer": ((10, 20, None, 280), (10, 300)),
+        "prompt and total": ((10, None, 60, None), (10, 50)),
+        "answer and total": ((None, 50, 60, None), (10, 50)),
+        "a total alone": ((None, None, 60, None), (None, None)),
+        "a total below its part": ((90, None, 60, None), (90, None)),
+    },
+)
+def test_thinking_is_priced_once_and_a_missing_part_follows_from_the_total(
+    usage: tuple[int | None, ...], counted: tuple[int | None, ...]
+) -> None:
+    prompt, completion, total, thinking = usage
+    with Endpoint(
+        answering(
+            {
+                "prompt_tokens": prompt,
+                "completion_tokens": completion,
+                "total_tokens": total,
+                "completion_tokens_details": {"reasoning_tokens": thinking},
+            }
+        )
+    ) as endpoint:
+        answer = asyncio.run(_answer(endpoint.url))
+    assert (answer.input_tokens, answer.output_tokens) == counted
+
+
+async def _answer(url: str) -> Answer:
+    who = teacher(TeacherSpec(place=url, model="m"))
+    await who.start()
+    try:
+        prompt = [{"role": "user", "content": "Say so."}]
+        return await who.ask(
+            Call(role="writer", endpoint=who.name, model="m", revision=None, prompt=prompt)
+        )
+    finally:
+        await who.stop()
+
+
+def test_cached_input_has_its_own_price_where_the_table_has_one() -> None:
+    assert Price(input=2, output=8, cached=0.5).cost(100, 10, 60) == (40 * 2 + 60 * 0.5 + 80) / 1e6
+    assert Price(input=2, output=8).cost(100, 10, 60) == 280 / 1e6
+    assert Price(input=2, output=8, cached=0).cost(100, 10, 500) == 80 / 1e6
+
+
+@each(
+    ("model", "input_usd"),
+    {
+        name: (name, usd)
+        for name, usd in {
+            "gpt-4o-mini": 0.15,
+            "openai/gpt-4o-mini": 0.15,
+            "openrouter/openai/gpt-4o-mini": 0.15,
+            "models/gemini-2.5-flash": 0.30,
+            "someone/gpt-4o-mini": None,
+            "gpt-4o-mini:free": None,
+            "openai/": None,
+        }.items()
+    },
+)
+def test_a_model_is_found_under_the_names_that_gateways_give_it(
+    model: str, input_usd: float | None
+) -> None:
+    price = price_of(model)
+    assert (price and price.input) == input_usd

@@ -326,14 +326,7 @@ class Engine:
             raise
         answer = result.answer
         assert answer is not None
-        await self._ledger.record(
-            call,
-            answer,
-            cost_usd=result.used.usd,
-            attempts=result.requests,
-            hedged=result.hedged,
-            most=result.beyond,
-        )
+        await self._ledger.record(call, answer, **result.facts)
         await self._record_refused(own_refusals)
         for name, becomes in client.teacher.learned.items():
             progress.announce(f"{call.model} of {call.endpoint} refuses {name}: {becomes}")

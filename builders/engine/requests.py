@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from builders.engine.budget import Budget, BudgetLimits, OverBudget, plausible
 from builders.engine.calls import Answer, Call, Failure, Used
@@ -67,10 +67,16 @@ class CallResult:
     hedged: int = 0
 
     @property
-    def beyond(self) -> Used | None:
-        """`most`, where the ledger cannot add it up from the tokens that the answer counts."""
+    def facts(self) -> dict[str, Any]:
+        """What the ledger records beside an answer: `most` only if its tokens do not show it."""
         counted = self.answer is None or self.answer.counted
-        return None if counted and self.most.tokens == self.used.tokens else self.most
+        same = counted and self.most.tokens == self.used.tokens
+        return {
+            "cost_usd": self.used.usd,
+            "attempts": self.requests,
+            "hedged": self.hedged,
+            "most": None if same else self.most,
+        }
 
     @property
     def stopped(self) -> Failure | None:

@@ -210,6 +210,7 @@ CALLS = Schema(
     ),
 )
 
+LEFT_OUT = "left out: "  # begins the reason of a row of the source that was left out at reading
 DROPPED = Schema(
     name="dropped",
     columns=(

@@ -338,6 +338,7 @@ def _build_spec(given: argparse.Namespace) -> BuildSpec:
         ),
         shard=given.shard,
         from_ledger=given.from_ledger,
+        default_rows=given.rows is None,
         judge_reports=read_reports(given.judge_report) if given.judge_report else (),
         contributed=_contributed(given.contributed, named) if given.contributed else (),
     )

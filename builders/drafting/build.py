@@ -135,6 +135,7 @@ def build(
                 retry_refused=_checked("retry_refused", retry_refused, _truth),
             ),
             from_ledger=_checked("from_ledger", from_ledger, _truth),
+            default_rows=rows is None,
             judge_reports=_given("judge_report", judge_report, lambda at: read_reports(path(at)))
             or (),
             contributed=_given(

@@ -25,7 +25,7 @@ from builders.durable import durably_rename
 from builders.errors import InputError, file_errors_in_one_line, nearest_name
 from builders.recipe import Recipe, named, path
 from builders.recipe_loading import load_recipe
-from builders.schema import Row, Schema
+from builders.schema import LEFT_OUT, Row, Schema
 
 if TYPE_CHECKING:
     import datasets
@@ -49,7 +49,7 @@ class Draft:
 
     @property
     def counts(self) -> Mapping[str, Any]:
-        """`made`, `kept`, and `dropped` by reason."""
+        """`made`, `kept`, and by reason `dropped` and, if there are any, `left_out`."""
         counts: Mapping[str, Any] = self.facts["counts"]
         return counts
 
@@ -127,9 +127,23 @@ class Draft:
 
 
 def counts(kept: int, dropped: Iterable[Row]) -> dict[str, Any]:
-    """Made, kept, and dropped by reason, most frequent first; made is the sum of the others."""
-    reasons = by_frequency(Counter(row["reason"] for row in dropped))
-    return {"made": kept + sum(reasons.values()), "kept": kept, "dropped": reasons}
+    """As `counts_of`, from the rows of `dropped`."""
+    return counts_of(kept, Counter(row["reason"] for row in dropped))
+
+
+def counts_of(kept: int, reasons: Mapping[str, int]) -> dict[str, Any]:
+    """Made, kept, and dropped by reason, most frequent first; made is the sum of the others.
+
+    `left_out` counts by reason the rows of the source that made no candidate, if there are any.
+    """
+    given = by_frequency(reasons)
+    dropped = {name: rows for name, rows in given.items() if not name.startswith(LEFT_OUT)}
+    found = {"made": kept + sum(dropped.values()), "kept": kept, "dropped": dropped}
+    if len(given) > len(dropped):
+        found["left_out"] = {
+            name.removeprefix(LEFT_OUT): rows for name, rows in given.items() if name not in dropped
+        }
+    return found
 
 
 def by_frequency(counted: Mapping[str, int]) -> dict[str, int]:

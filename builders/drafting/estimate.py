@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
@@ -41,10 +41,8 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
 
     The answers of the sample are in the ledger, so the build does not pay for them again.
     """
-    rows = spec.settings.rows
-    sample = replace(spec, settings=replace(spec.settings, rows=min(rows, _SAMPLE_ROWS)))
     with open_build(spec) as ledger:
-        answered = answer_calls(sample, ledger, progress)
+        answered = answer_calls(spec, ledger, progress, sample=_SAMPLE_ROWS)
         answers = list(ledger.answers(sorted(answered.used)))
     # By question: several answers to one have similar lengths, so they are one sample.
     tokens: dict[str, float] = defaultdict(float)
@@ -53,8 +51,9 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
         tokens[str(call.prompt)] += (answer.input_tokens or 0) + (answer.output_tokens or 0)
         costs[str(call.prompt)] += math.nan if cost_usd is None else cost_usd
     known = not any(map(math.isnan, costs.values()))
+    rows = spec.settings.rows
     if spec.recipe.candidates is None:  # one row of the source gives one row
-        rows = min(rows, answered.origin.rows)
+        rows = answered.origin.rows
     sampled = min(rows, _SAMPLE_ROWS)
     factor = rows / sampled
     return {

@@ -45,6 +45,7 @@ def merge(recipe: Recipe, work: Path, folders: Sequence[Path], progress: Progres
         source=Source(**facts["source"]),
         licence=facts["licence"],
         from_ledger=True,
+        default_rows=facts["default_rows"],
         judge_reports=facts["judge_reports"],
         contributed=facts.get("contributed", ()),
     )

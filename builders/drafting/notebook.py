@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from builders.errors import printable
-from builders.schema import Row
+from builders.schema import LEFT_OUT, Row
 
 _LONGEST_TEXT = 300
 
@@ -22,6 +22,8 @@ def draft_html(title: str, counts: Mapping[str, Any], rows: Sequence[Row]) -> st
     outcomes |= {f"dropped: {reason}": number for reason, number in counts["dropped"].items()}
     made = max(counts["made"], 1)
     counted = [(name, f"{number:,}", f"{number / made:.1%}") for name, number in outcomes.items()]
+    left_out = counts.get("left_out", {})
+    counted += [(LEFT_OUT + name, f"{number:,}", "") for name, number in left_out.items()]
     columns = list(rows[0]) if rows else []
     return (
         f'<div class="tex2jax_ignore mathjax_ignore"><p>{_text(title)}</p>'

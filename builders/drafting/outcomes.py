@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from builders.engine.calls import Answer, Call
 from builders.errors import RecipeError
 from builders.recipe import Drop, Json, Raw, Recipe, Settings, fingerprint, row_id, short_hash
-from builders.schema import Row
+from builders.schema import LEFT_OUT, Row
+from builders.sources.source import LeftOut
 from builders.spool import Spool
 
 _encoded = JSONEncoder(ensure_ascii=False).encode
@@ -151,6 +152,14 @@ def outcomes(candidates: Spool[CandidateRow]) -> tuple[Spool[Row], RowIds]:
                 yield fingerprint(call), place
 
     return dropped, RowIds(ids, links())
+
+
+def left_out_rows(left_out: Iterable[LeftOut]) -> Iterator[Row]:
+    """The rows of `dropped` for those of a source that were left out, each with its place."""
+    for one in left_out:
+        reason = LEFT_OUT + one.reason
+        evidence = json_text({"place": one.place, "why": one.why})
+        yield {"id": short_hash(reason, evidence), "reason": reason, "evidence": evidence}
 
 
 def call_rows(

@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
-from builders.drafting.draft import Draft, counts, last_draft, write_draft
+from builders.drafting.draft import Draft, counts, write_draft
 from builders.drafting.files import canonical_json, read_json
 from builders.drafting.lineage import lineage
-from builders.drafting.outcomes import CandidateRow, call_rows, candidate_row, decide, outcomes
+from builders.drafting.outcomes import (
+    CandidateRow,
+    call_rows,
+    candidate_row,
+    decide,
+    left_out_rows,
+    outcomes,
+)
+from builders.drafting.reading import read_seeds
 from builders.drafting.spending import Spending
 from builders.durable import durably_rename
 from builders.engine.calls import Answer, Call
@@ -29,8 +37,7 @@ from builders.judging.reports import judges_facts
 from builders.recipe import Raw, Recipe, Settings, short_hash
 from builders.recipe_loading import errors_in_one_line
 from builders.schema import Row
-from builders.sources.seed_forms import read_prompts, read_tasks
-from builders.sources.source import Origin, Source
+from builders.sources.source import LeftOut, Origin, Source
 from builders.spool import Spool
 
 LEDGER = "ledger.sqlite"
@@ -46,6 +53,8 @@ class BuildSpec:
         shard: (i, n) takes only the i-th of n parts of the source, counted from 1.
         from_ledger: No teacher is asked: every answer is recorded already.
         judge_reports: How reliable the judges were measured to be (`builders.judging.reports`).
+        default_rows: Whether `settings.rows` is the recipe's own number, since none was given. Of
+            another source than the recipe's, all prompts are used then.
         contributed: The rows that people gave to the set; they replace the build's own.
     """
 
@@ -58,6 +67,7 @@ class BuildSpec:
     run_limits: RunLimits = field(default_factory=RunLimits)
     shard: tuple[int, int] | None = None
     from_ledger: bool = False
+    default_rows: bool = False
     judge_reports: Sequence[Mapping[str, Any]] = ()
     contributed: Sequence[Row] = ()
 
@@ -67,19 +77,34 @@ class BuildSpec:
         home = self.work / self.recipe.name
         return home / "shards" / "{:03d}-of-{:03d}".format(*self.shard) if self.shard else home
 
+    @property
+    def most_seeds(self) -> int | None:
+        """How many rows of the source are used; None for all.
+
+        A recipe that makes its candidates itself draws from all of them.
+        """
+        own = self.source is not None and self.source.place != self.recipe.seeds.source
+        if self.recipe.candidates or (own and self.default_rows):
+            return None
+        return self.settings.rows
+
 
 @dataclass(frozen=True)
 class Answered:
     """The candidates of a build once every call has been made, each with its own outcome.
 
     `prices` names those that the costs follow, None where all teachers run on this machine.
+    `spec` is that of the build with the number of rows that its source gave; `left_out` are the
+    rows of the source that could not be used.
     `used` are the keys of the calls that they are based on, and the role of each in this build; the
     ledger knows the role in which a call was made first.
     """
 
+    spec: BuildSpec
     candidates: Spool[CandidateRow]
     used: Mapping[bytes, str]
     origin: Origin
+    left_out: Sequence[LeftOut]
     identities: Mapping[str, Mapping[str, Any]]
     prices: str | None
 
@@ -102,12 +127,14 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
     recipe = spec.recipe
     with open_build(spec) as ledger:
         answered = answer_calls(spec, ledger, progress)
-        candidates = answered.candidates
+        spec, candidates = answered.spec, answered.candidates
         progress.begin("checking rows")
         decide(recipe, spec.settings, candidates)
         take_in(candidates, spec.contributed)
         dropped, row_ids = outcomes(candidates)
         kept = len(candidates) - len(dropped)
+        for row in left_out_rows(answered.left_out):
+            dropped.append(row)
         spending, schemas = Spending(), recipe.schemas
         calls = call_rows(spending.of(answered.calls(ledger)), row_ids.of)
         made = ("default", *recipe.extra_configs)
@@ -193,15 +220,33 @@ def open_build(spec: BuildSpec) -> Iterator[Ledger]:
         yield ledger
 
 
-def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answered:
+def answer_calls(
+    spec: BuildSpec, ledger: Ledger, progress: Progress, sample: int | None = None
+) -> Answered:
     """Make all calls of a build that the ledger has no answer to, and record the answers.
 
     Each candidate is checked while others are still being made, and put in order at the end.
+    `sample` makes the calls of so many rows only.
     """
-    recipe, settings = spec.recipe, spec.settings
-    progress.rows_wanted = settings.rows
+    recipe = spec.recipe
     progress.begin("reading the source")
-    seeds, origin = _read_source(spec)
+    seeds, origin, left_out, lines = read_seeds(
+        recipe, spec.source, spec.licence, spec.work, spec.most_seeds
+    )
+    if origin.beyond:
+        whose = " is the recipe's default" if spec.default_rows else ""
+        lines[0] += f" (--rows {spec.settings.rows}{whose})"
+    for line in lines:
+        progress.announce(line)
+    if spec.most_seeds is None and recipe.candidates is None:
+        spec = replace(spec, settings=replace(spec.settings, rows=len(seeds)))
+    if spec.shard:
+        part, parts = spec.shard
+        seeds = [row for row in seeds if int(short_hash(row["id"]), 16) % parts == part - 1]
+    settings = spec.settings
+    if sample is not None:
+        settings = replace(settings, rows=min(settings.rows, sample))
+    progress.rows_wanted = settings.rows
     if recipe.candidates is None:
         progress.rows_wanted = min(settings.rows, len(seeds))
     limits, prices = spec.run_limits, None
@@ -234,7 +279,7 @@ def answer_calls(spec: BuildSpec, ledger: Ledger, progress: Progress) -> Answere
             place, why = first["failed_place"], first["failed_why"]
             raise RecipeError(f"{place}: {why}, so no call was answered; fix it")
         raise TeacherError(f"no call was answered: {first['failed_why']}")
-    return Answered(candidates, engine.used, origin, identities, prices)
+    return Answered(spec, candidates, engine.used, origin, left_out, identities, prices)
 
 
 def _raw_rows(
@@ -305,6 +350,7 @@ def _spec_facts(spec: BuildSpec, origin: Origin) -> dict[str, Any]:
     return {
         "recipe": spec.recipe.name,
         "rows": spec.settings.rows,
+        "default_rows": spec.default_rows,
         "seed": spec.settings.seed,
         "options": dict(spec.settings.options),
         "source": asdict(spec.source or Source(place=spec.recipe.seeds.source)),
@@ -314,35 +360,3 @@ def _spec_facts(spec: BuildSpec, origin: Origin) -> dict[str, Any]:
         "judge_reports": [dict(one) for one in spec.judge_reports],
         "contributed": [dict(one) for one in spec.contributed],
     }
-
-
-def _read_source(spec: BuildSpec) -> tuple[list[Raw], Origin]:
-    """The tasks or prompts of a build, of a shard its part, and where they came from."""
-    seeds = spec.recipe.seeds
-    source = spec.source or Source(place=seeds.source)
-    licence, written_by = spec.licence, "unknown"
-    if source.place == seeds.source:
-        licence, written_by = seeds.licence, seeds.written_by
-    name = source.place
-    if seeds.form == "prompts" and name.isidentifier() and not Path(name).exists():
-        # Another recipe's set: its newest draft in the same work folder.
-        draft = last_draft(spec.work / name)
-        source = replace(source, place=str(draft.file("default")))
-        licence = draft.licence
-    if seeds.form == "tasks":
-        rows, revision, left_out = read_tasks(source)
-    else:
-        rows, revision, left_out = read_prompts(source, seeds.keeps)
-    origin = Origin(
-        name=name if "/" in name and not Path(name).exists() else Path(name).name,
-        revision=revision,
-        rows=len(rows),
-        left_out=left_out,
-        licence=licence,
-        written_by=written_by,
-    )
-    if spec.shard:
-        part, parts = spec.shard
-        used = rows[: spec.settings.rows]
-        rows = [row for row in used if int(short_hash(row["id"]), 16) % parts == part - 1]
-    return rows, origin

@@ -9,7 +9,7 @@ import textwrap
 from builders.drafting.draft import Draft
 from builders.drafting.spending import cost
 from builders.errors import printable
-from builders.schema import Row
+from builders.schema import LEFT_OUT, Row
 
 
 def report(draft: Draft) -> str:
@@ -19,11 +19,13 @@ def report(draft: Draft) -> str:
 
 
 def table(draft: Draft) -> str:
-    """Made, kept and dropped by reason with shares, then tokens, time and place; 80 columns."""
+    """Made, kept and dropped with shares, left out, tokens, time and place; 80 columns."""
     counts, run, spent = draft.counts, draft.run, draft.facts["spent"]
     made = max(counts["made"], 1)
     lines = [f"{'made':<28}{counts['made']:>8}", _share("kept", counts["kept"], made)]
     lines += [_share(f"dropped: {name}", rows, made) for name, rows in counts["dropped"].items()]
+    left_out = counts.get("left_out", {})
+    lines += [f"{LEFT_OUT + name:<28}{rows:>8}" for name, rows in left_out.items()]
     for role, used in spent["roles"].items():
         tokens = used["input_tokens"] + used["output_tokens"]
         uncounted = used.get("uncounted", 0)

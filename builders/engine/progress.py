@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TextIO
@@ -40,6 +41,7 @@ class Progress:
     unpriced: int = 0
     note: str = ""
     notices: list[str] = field(default_factory=list)
+    on_notice: Callable[[], None] = field(default=lambda: None)
     began: float = field(default_factory=time.monotonic)
     moved_at: float = field(default_factory=time.monotonic)
     stage_began: float = field(default_factory=time.monotonic)
@@ -64,6 +66,7 @@ class Progress:
         """Show a line of its own, once: what the user needs to know before the build is over."""
         if notice not in self.notices:
             self.notices.append(notice)
+            self.on_notice()
 
     def spend(self, answer: Answer | None, used: Used, most: Used) -> None:
         """Count what a call used: the tokens of its answer, if any, and `most` in all requests."""
@@ -149,7 +152,7 @@ def duration(seconds: float) -> str:
 class Ticker:
     """Writes the line while a build runs: in place on a terminal, every 10 s on a pipe.
 
-    Each notice is written once, on a line of its own.
+    Each notice is written once, at once, on a line of its own.
     """
 
     def __init__(self, progress: Progress, stream: TextIO) -> None:
@@ -159,9 +162,11 @@ class Ticker:
         self._every_s = 0.5 if self._live else 10.0
         self._over = threading.Event()
         self._noticed = 0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
 
     def __enter__(self) -> None:
+        self._progress.on_notice = self._write
         self._thread.start()
 
     def __exit__(
@@ -172,23 +177,21 @@ class Ticker:
     ) -> None:
         self._over.set()
         self._thread.join()
-        self._write(("\r\x1b[K" if self._live else "") + self._new_notices())
+        self._write()
 
     def _tick(self) -> None:
         while not self._over.wait(self._every_s):
             line = printable(self._progress.line())
             if self._live:
-                cut = line[: shutil.get_terminal_size().columns - 1]
-                self._write("\r\x1b[K" + self._new_notices() + cut)
+                self._write(line[: shutil.get_terminal_size().columns - 1])
             else:
-                self._write(self._new_notices() + line + "\n")
+                self._write(line + "\n")
 
-    def _new_notices(self) -> str:
-        new = self._progress.notices[self._noticed :]
-        self._noticed += len(new)
-        return "".join(printable(notice) + "\n" for notice in new)
-
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # the reader of a pipe has gone; the build continues
-            self._stream.write(text)
+    def _write(self, text: str = "") -> None:
+        """Write the new notices, then a text in the place of the line that is there."""
+        with self._lock, contextlib.suppress(OSError):  # a pipe's reader may have gone
+            new = self._progress.notices[self._noticed :]
+            self._noticed += len(new)
+            notices = "".join(printable(notice) + "\n" for notice in new)
+            self._stream.write(("\r\x1b[K" if self._live else "") + notices + text)
             self._stream.flush()

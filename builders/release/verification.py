@@ -17,6 +17,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
+from builders.drafting.draft import by_frequency, counts_of
 from builders.drafting.files import read_parquet
 from builders.drafting.lineage import code_digest
 from builders.errors import InputError, PotstillError
@@ -250,7 +251,7 @@ def _claims(
     `on_card` is the newest version under Changes on the card.
     """
     spent, lineage = manifest["spent"], manifest["lineage"]
-    rows, dropped = figures.rows, figures.dropped
+    rows = figures.rows
     kept = rows["default"]
     asked = sorted({(one["role"], one["model"], one["revision"]) for one in figures.samplings})
     teachers = {role: lineage["teachers"].get(role, {}) for role, _, _ in asked}
@@ -263,7 +264,11 @@ def _claims(
         "rows": (manifest["rows"], {config: {"train": number} for config, number in rows.items()}),
         "counts": (
             manifest["counts"],
-            {"made": kept + sum(dropped.values()), "kept": kept, "dropped": dropped},
+            counts_of(kept, figures.dropped),
+        ),
+        "left out": (
+            by_frequency(lineage["seeds"]["left_out"]),
+            counts_of(kept, figures.dropped).get("left_out", {}),
         ),
         "spent": (
             {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,13 +21,19 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 class Origin:
     """What the lineage records of a source: never a path of the machine.
 
-    `rows` counts the rows that can be used, `left_out` the others, by reason.
+    Attributes:
+        rows: How many of its rows are used.
+        left_out: How many cannot be used, by reason.
+        beyond: How many come after the last one that is used, and were not looked at.
+        columns: The columns that its prompts are made of.
     """
 
     name: str
     revision: str
     rows: int
     left_out: Mapping[str, int]
+    beyond: int
+    columns: Sequence[str]
     licence: str
     written_by: str
 
@@ -54,12 +60,34 @@ class Source:
     revision: str | None = None
 
 
+class LeftOut(NamedTuple):
+    """A row of a source that is not used: its place, the reason in a word or two, and the cause."""
+
+    place: str
+    reason: str
+    why: str
+
+
 class LoadedSource(NamedTuple):
-    """The rows of a source, its revision (of a file: sha256), and the rows left out by reason."""
+    """What was read of a source.
+
+    Attributes:
+        rows: The rows that are used.
+        revision: Of a file or a folder a sha256, of a Hub dataset the commit that was read.
+        left_out: The rows that cannot be used.
+        beyond: How many rows come after the last one that is used, and were not looked at.
+        parts: The files or splits that were read.
+        columns: The columns that prompts are made of.
+        unused: The other columns.
+    """
 
     rows: list[Raw]
     revision: str
-    left_out: dict[str, int]
+    left_out: list[LeftOut]
+    beyond: int = 0
+    parts: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    unused: Sequence[str] = ()
 
 
 def source_records(source: Source) -> tuple[Records, str]:

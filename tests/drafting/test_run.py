@@ -314,7 +314,7 @@ def test_a_bad_answer_costs_one_row(tmp_path: Path, build: Callable[..., dict[st
     assert kept == wanted
 
 
-def test_half_a_character_in_a_seed_or_an_answer_stops_no_build(
+def test_half_a_character_in_a_seed_or_an_answer_costs_that_row(
     tmp_path: Path, build: Callable[..., dict[str, Any]]
 ) -> None:
     words = build_words(tmp_path)
@@ -323,11 +323,18 @@ def test_half_a_character_in_a_seed_or_an_answer_stops_no_build(
     seeds.write_text(halved, encoding="utf-8")
     rules = [{"when": r"^Think of a series", "answer": "Say \ud83d in a few more words.\n10. go"}]
     write_script(tmp_path, [*rules, *RULES])
-    draft = Path(build(*words)["draft"])
+    facts = build(*words)
+    draft = Path(facts["draft"])
+    assert facts["counts"]["left_out"] == {"unreadable": 1}
+    [left_out] = [
+        json.loads(row["evidence"])
+        for row in rows_of(draft, "dropped")
+        if row["reason"] == "left out: unreadable"
+    ]
+    assert left_out["place"].startswith(f"{seeds.name}, line ") and "U+D83D" in left_out["why"]
     assert "Say ? in a few more words." in {
         json.loads(row["evidence"]).get("instruction") for row in rows_of(draft, "dropped")
     }
-    assert any("Describe ? of" in row["asked"] for row in rows_of(draft, "calls"))
 
 
 def test_completions_are_made_for_the_prompts_of_the_last_instructions(

@@ -79,7 +79,7 @@ def test_the_shipped_constitution_holds_sixteen_of_each_with_the_harms_they_cove
     texts += [one.question for one in shipped.comparisons]
     assert len(set(texts)) == len(texts)
     assert all(one.harms for one in (*shipped.revisions, *shipped.comparisons))
-    rows, _, _ = read_prompts(Source(place=RECIPE.seeds.source), RECIPE.seeds.keeps)
+    rows, *_ = read_prompts(Source(place=RECIPE.seeds.source), RECIPE.seeds.keeps)
     covered = {harm for one in shipped.revisions for harm in one.harms}
     assert len(rows) == 40 and {row["source"] for row in rows} <= covered
     compared = {harm for one in shipped.comparisons for harm in one.harms}

@@ -1,19 +1,21 @@
 """What records become: prompts from texts and dialogues, and the tasks of Self-Instruct."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pytest
 
 from builders.errors import InputError
 from builders.recipe import row_id
-from builders.schema import user
-from builders.sources.seed_forms import PROMPT_COLUMNS, read_prompts, read_tasks
-from builders.sources.source import Source
+from builders.schema import assistant, user
+from builders.sources.prompt_columns import PROMPT_COLUMNS
+from builders.sources.seed_forms import read_prompts, read_tasks
+from builders.sources.source import LoadedSource, Source
+from tests.cases import each
 
 TASK = {
     "instruction": "Name a fruit.",
@@ -46,42 +48,6 @@ def test_a_named_column_goes_before_the_usual_ones(tmp_path: Path) -> None:
     assert texts(Source(place=place, column="wish")) == ["this"]
 
 
-def role(*turns: tuple[str, str]) -> list[dict[str, str]]:
-    return [{"role": role, "content": content} for role, content in turns]
-
-
-def speaker(*turns: tuple[str, str]) -> list[dict[str, str]]:
-    return [{"from": speaker, "value": value} for speaker, value in turns]
-
-
-def test_a_dialogue_is_kept_up_to_its_last_question(tmp_path: Path) -> None:
-    longer = role(("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"))
-    shared = speaker(("system", "s"), ("human", "a"), ("gpt", "b"), ("human", "c"), ("gpt", "d"))
-    for column, dialogue, prompt in (
-        ("messages", role(("user", "a"), ("assistant", "b")), role(("user", "a"))),
-        ("conversations", speaker(("human", "a"), ("gpt", "b")), role(("user", "a"))),
-        ("prompt", role(("user", "a")), role(("user", "a"))),
-        ("messages", longer, longer),
-        ("conversations", shared, longer),
-        ("messages", role(("user", "a"), *[("assistant", "b")] * 2), role(("user", "a"))),
-    ):
-        pq.write_table(pa.Table.from_pylist([{column: dialogue}]), tmp_path / "a.parquet")
-        for place in (written(tmp_path, "a.jsonl", [{column: dialogue}]), tmp_path / "a.parquet"):
-            prompts, *_ = read_prompts(Source(place=str(place)))
-            assert prompts == [{"id": row_id(prompt), "prompt": prompt}], (dialogue, place)
-
-
-def test_other_keys_of_a_message_are_left_out(tmp_path: Path) -> None:
-    turn: dict[str, Any] = {"role": "user", "content": "a", "name": None, "weight": 1}
-    prompts, *_ = read_prompts(Source(place=written(tmp_path, "a.jsonl", [{"messages": [turn]}])))
-    assert prompts[0]["prompt"] == user("a")
-
-
-def test_a_dialogue_without_a_user_turn_is_an_empty_prompt(tmp_path: Path) -> None:
-    rows: list[Any] = [{"messages": role(("assistant", "a"))}, {"messages": role(("user", "b"))}]
-    assert texts(Source(place=written(tmp_path, "a.jsonl", rows))) == ["b"]
-
-
 def test_a_repeated_prompt_is_kept_once_as_it_came_first(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         {"prompt": text} for text in ("Name a  fruit.", "NAME a fruit.\n", "Name two fruits.")
@@ -91,28 +57,230 @@ def test_a_repeated_prompt_is_kept_once_as_it_came_first(tmp_path: Path) -> None
     assert texts(Source(place=place)) == ["Name a  fruit.", "Name two fruits."]
 
 
+def reasons(loaded: LoadedSource) -> dict[str, str]:
+    """The line of each row that was left out, with its reason."""
+    return {one.place.rpartition(", ")[2]: one.reason for one in loaded.left_out}
+
+
 def test_texts_in_the_columns_to_keep_come_along_and_empty_prompts_are_counted(
     tmp_path: Path,
 ) -> None:
     rows = [{"prompt": "a", "x": "kept", "y": 1}, {"prompt": " "}, {"prompt": "A", "x": "later"}]
-    loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", rows)), ("x", "y", "z"))
-    assert loaded.rows == [{"id": row_id("a"), "prompt": user("a"), "x": "kept"}]
-    assert loaded.left_out == {"empty": 1, "repeated": 1}
+    rows += [{"prompt": "b", "x": "half \ud83d"}]
+    place = written(tmp_path, "a.jsonl", [])
+    Path(place).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    loaded = read_prompts(Source(place=place), ("x", "y", "z"))
+    assert loaded.rows == [
+        {"id": row_id("a"), "prompt": user("a"), "x": "kept"},
+        {"id": row_id("b"), "prompt": user("b")},
+    ]
+    assert reasons(loaded) == {"line 2": "empty", "line 3": "repeated"}
+
+
+MESSAGES = [{"role": "user", "content": "m"}]
+WITH_SYSTEM = [{"role": "system", "content": "s"}, *user("ask")]
+JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
+    "Alpaca": (
+        {"instruction": "ask", "input": "on", "output": "x"},
+        user("ask\n\non"),
+        "instruction input",
+        "output",
+    ),
+    "Alpaca without input": (
+        {"instruction": "ask ", "input": "", "output": "x"},
+        user("ask "),
+        "instruction",
+        "output",
+    ),
+    "Dolly": (
+        {"instruction": "ask", "context": "on", "response": "x", "category": "c"},
+        user("ask\n\non"),
+        "instruction context",
+        "response category",
+    ),
+    "SQuAD": (
+        {"id": "1", "title": "t", "context": "on", "question": "ask", "answers": {}},
+        user("ask\n\non"),
+        "question context",
+        "id title answers",
+    ),
+    "BoolQ": ({"question": "ask", "passage": "on"}, user("ask\n\non"), "question passage", ""),
+    "prompt and input": ({"prompt": "ask", "input": "on"}, user("ask\n\non"), "prompt input", ""),
+    "query and document": (
+        {"query": "ask", "document": "on"},
+        user("ask\n\non"),
+        "query document",
+        "",
+    ),
+    "in capitals": (
+        {" Instruction": "ask", "Input": "on", "Topic": 1},
+        user("ask\n\non"),
+        " Instruction Input",
+        "Topic",
+    ),
+    "OpenOrca": (
+        {"system_prompt": "s", "question": "ask", "response": "x"},
+        WITH_SYSTEM,
+        "system_prompt question",
+        "response",
+    ),
+    "an empty system": ({"system_prompt": "", "question": "ask"}, user("ask"), "question", ""),
+    "a null input": ({"instruction": "ask", "input": None}, user("ask"), "instruction", ""),
+    "NaN as input": ({"instruction": "ask", "input": math.nan}, user("ask"), "instruction", ""),
+    "an instruction in the input": (
+        {"instruction": "", "input": "on"},
+        user("on"),
+        "instruction input",
+        "",
+    ),
+    "messages and a system": (
+        {"system": "s", "messages": user("ask")},
+        WITH_SYSTEM,
+        "system messages",
+        "",
+    ),
+    "messages and a context": (
+        {"messages": MESSAGES, "context": "on"},
+        MESSAGES,
+        "messages",
+        "context",
+    ),
+    "UltraChat": ({"prompt": "ask", "messages": MESSAGES}, user("ask"), "prompt", "messages"),
+    "MATH": (
+        {"problem": "ask", "level": "3", "solution": "x"},
+        user("ask"),
+        "problem",
+        "level solution",
+    ),
+    "Aya": ({"inputs": "ask", "targets": "x"}, user("ask"), "inputs", "targets"),
+    "input alone": ({"input": "ask", "output": "x"}, user("ask"), "input", "output"),
+    "MMLU": (
+        {"question": "ask", "choices": ["x", "y"], "answer": 1},
+        user("ask\n\nA. x\nB. y"),
+        "question choices",
+        "answer",
+    ),
+    "ARC": (
+        {"question": "ask", "choices": {"text": ["x", "y"], "label": ["1", "2"]}},
+        user("ask\n\n1. x\n2. y"),
+        "question choices",
+        "",
+    ),
+    "RACE": (
+        {"article": "on", "question": "ask", "options": ["x"]},
+        user("ask\n\non\n\nA. x"),
+        "question article options",
+        "",
+    ),
+    "HotpotQA": (
+        {"question": "ask", "context": {"title": ["t"]}},
+        user("ask"),
+        "question",
+        "context",
+    ),
+    "LLaMA-Factory": (
+        {"instruction": "ask", "history": [["a", "b"]]},
+        [*user("a"), *assistant("b"), *user("ask")],
+        "history instruction",
+        "",
+    ),
+    "LIMA": (
+        {"conversations": ["ask", "x"], "source": "s"},
+        user("ask"),
+        "conversations",
+        "source",
+    ),
+    "JSON text": ({"messages": json.dumps(WITH_SYSTEM)}, WITH_SYSTEM, "messages", ""),
+    "a prompt that holds its input": (
+        {"prompt": f"ask {'on ' * 50}", "input": "on " * 50},
+        user(f"ask {'on ' * 50}"),
+        "prompt",
+        "",
+    ),
+    "by speaker": ({"user": "ask", "assistant": "x"}, user("ask"), "user", "assistant"),
+}
+
+
+@each(("row", "prompt", "used", "unused"), JOINED)
+def test_nothing_of_a_prompt_is_left_out_unless_it_is_named(
+    row: dict[str, Any], prompt: list[dict[str, str]], used: str, unused: str, tmp_path: Path
+) -> None:
+    loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", [row])))
+    assert loaded.rows == [{"id": row_id(prompt), "prompt": prompt}]
+    assert " ".join(loaded.columns) == used and " ".join(loaded.unused) == unused
+
+
+def test_prompts_that_share_an_instruction_are_other_rows(tmp_path: Path) -> None:
+    rows = [{"instruction": "Sum up.", "input": text} for text in ("One.", "Two.", " one.")]
+    loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", rows)))
+    assert len(loaded.rows) == 2 and reasons(loaded) == {"line 3": "repeated"}
+
+
+def test_named_columns_are_joined_and_the_others_are_named(tmp_path: Path) -> None:
+    row = {"question": "q", "context": "c", "hint": "h", "a+b": "ab"}
+    place = written(tmp_path, "a.jsonl", [row])
+    for column, text, unused in (
+        ("question", "q", ["context", "hint", "a+b"]),
+        ("hint+question", "h\n\nq", ["context", "a+b"]),
+        ("a+b", "ab", ["question", "context", "hint"]),
+    ):
+        loaded = read_prompts(Source(place=place, column=column))
+        assert loaded.rows[0]["prompt"] == user(text) and loaded.unused == unused
+    with pytest.raises(InputError, match=r"no column 'hunt'; there are question, context, hint"):
+        read_prompts(Source(place=place, column="question+hunt"))
+
+
+def test_each_file_of_a_folder_asks_in_a_column_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    written(
+        tmp_path / "set",
+        "a.jsonl",
+        [{"question": "a", "context": "on"}, {"prompt": "no"}, {"question": "c"}],
+    )
+    written(tmp_path / "set", "b.jsonl", [{"nr": 1}, {"prompt": "b"}, {"question": "no"}])
+    loaded = read_prompts(Source(place=str(tmp_path / "set")))
+    assert [row["prompt"][0]["content"] for row in loaded.rows] == ["a\n\non", "c", "b"]
+    assert [(one.place, one.reason) for one in loaded.left_out] == [
+        ("a.jsonl, line 2", "unreadable"),
+        ("b.jsonl, line 1", "unreadable"),
+        ("b.jsonl, line 3", "unreadable"),
+    ]
+    assert loaded.parts == ["a.jsonl", "b.jsonl"]
+
+
+def test_rows_after_the_last_one_that_is_used_are_counted_only(tmp_path: Path) -> None:
+    rows = [{"prompt": text} for text in ("a", "", "a", "b", "", "c", "a")]
+    loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", rows)), most=2)
+    assert [row["prompt"][0]["content"] for row in loaded.rows] == ["a", "b"]
+    assert reasons(loaded) == {"line 2": "empty", "line 3": "repeated"} and loaded.beyond == 3
+
+
+def test_unreadable_rows_cost_themselves_up_to_half_of_all(tmp_path: Path) -> None:
+    good, bad = {"prompt": "a"}, {"prompt": 7}
+    loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", [bad, good])))
+    assert reasons(loaded) == {"line 1": "unreadable"}
+    assert "'prompt': it is 7, expected a text or a list of messages" in loaded.left_out[0].why
+    with pytest.raises(InputError, match=r"2 of 3 rows cannot be read, more than half; the first"):
+        read_prompts(Source(place=written(tmp_path, "a.jsonl", [bad, good, bad])))
 
 
 BAD_PROMPTS = [
-    ("a.jsonl", b'{"prompt": "a"}\n{"other": "b"}\n', r"2: no column 'prompt'; there are other"),
-    ("a.jsonl", b'{"foo": "a", "bar": 1}\n', r"no column with prompts; there are foo, bar; name"),
-    ("a.jsonl", b'{"prompt": 7}\n', r"line 1: column 'prompt' holds 7, expected a text or a list"),
-    ("a.jsonl", b'{"messages": ["a"]}\n', r"column 'messages' holds \['a'\], expected a text"),
-    ("a.jsonl", b'{"messages": [{"role": "user"}]}\n', r"expected .* 'role' and 'content'"),
-    ("a.jsonl", b'{"prompt": null}\n', r"0 prompts left"),
+    (
+        "a.jsonl",
+        b'{"foo": "a", "bar": 1}\n',
+        r"first is a\.jsonl, line 1: no column with prompts; there are foo, bar; name",
+    ),
+    ("a.jsonl", b'{"prompt": 7}\n', r"line 1: column 'prompt': it is 7, expected a text or a list"),
+    ("a.jsonl", b'{"messages": ["a", "b"]}\n', r"'messages': it holds 'a', expected a text or"),
+    ("a.jsonl", b'{"messages": [{"role": "user"}]}\n', r"'user' has no 'content'"),
+    ("a.jsonl", b'{"prompt": null}\n', r"0 prompts left \(1 empty\)"),
     ("a.jsonl", b"", r"a\.jsonl: 0 prompts left; expected at least one row"),
     ("a.jsonl", b'{"prompt": " "}\n', r"a\.jsonl: 0 prompts left"),
+    ("a.jsonl", b"Name a tree.\nName a river.\n", r"2 of 2 rows cannot be read.*line 1: not JSON"),
     ("a.csv", b"foo,bar\n1,2\n", r"a\.csv, line 2: no column with prompts; there are foo, bar"),
     ("a.csv", b"prompt\n", r"a\.csv: 0 prompts left"),
     ("a.txt", b"\n \n", r"a\.txt: 0 prompts left"),
-]  # fmt: skip
+]
 
 
 def refusal(read: Callable[[Source], Any], place: str) -> str:
@@ -141,7 +309,7 @@ def test_seed_tasks_keep_their_instances_and_get_an_id_where_they_have_none(
     tmp_path: Path,
 ) -> None:
     rows = [task(id="seed_1", kind="fruit"), task(instruction="Name a tree."), task(id=7)]
-    tasks, revision, _ = read_tasks(Source(place=written(tmp_path, "a.jsonl", rows)))
+    tasks, revision, *_ = read_tasks(Source(place=written(tmp_path, "a.jsonl", rows)))
     assert [one["id"] for one in tasks] == ["seed_1", row_id("Name a tree."), "7"]
     assert tasks[0] == {"id": "seed_1", **TASK}
     assert revision.startswith("sha256:")
@@ -152,26 +320,42 @@ def test_the_published_seed_tasks_are_read_whole(data: Path) -> None:
     assert len(tasks) == len({one["id"] for one in tasks}) == 175
 
 
-BAD_TASKS: list[tuple[list[Any], str]] = [
-    ([task(), task(instruction=...)], r"line 2: no field 'instruction'; a seed needs instr"),
-    ([task(instances=...)], r"line 1: no field 'instances'"),
-    ([task(is_classification=...)], r"line 1: no field 'is_classification'"),
-    ([task(is_classification="yes")], r"'is_classification' is 'yes', expected a bool"),
-    ([task(instances="x" * 1000)], r"'instances' is 'x+\.\.\., expected a list"),
-    ([task(instances=["x" * 1000])], r"an instance is 'x+\.\.\., expected an object"),
-    ([task(instruction=["a"])], r"'instruction' is \['a'\], expected a str"),
-    ([task(instruction=" ")], r"line 1: 'instruction' is empty"),
-    ([task(instances={})], r"'instances' is \{\}, expected a list"),
-    ([task(instances=[{"input": "a"}])], r"an instance is \{'input': 'a'\}, expected an obj"),
-    ([task(instances=["a"])], r"an instance is 'a', expected an object"),
-    ([task(id="x"), task(id="y"), task(id="x")], r"line 3: the id 'x' was already .* line 1"),
-    ([task(), task()], r"line 2: the id '[0-9a-f]{16}' was already given in a\.jsonl, line 1"),
-    ([], r"a\.jsonl: 0 seeds left"),
-]
+BAD_TASKS: dict[str, tuple[Any, str, str]] = {
+    "no instruction": (task(instruction=...), "unreadable", "no field 'instruction'; a seed needs"),
+    "no instances": (task(instances=...), "unreadable", "no field 'instances'"),
+    "no label": (task(is_classification=...), "unreadable", "no field 'is_classification'"),
+    "a label's type": (task(is_classification="yes"), "unreadable", "is 'yes', expected a bool"),
+    "a text": (task(instances="x" * 1000), "unreadable", "xxx..., expected a list"),
+    "texts": (task(instances=["x" * 1000]), "unreadable", "xxx..., expected an object"),
+    "an instruction's type": (task(instruction=["a"]), "unreadable", "is ['a'], expected a str"),
+    "an empty instruction": (task(instruction=" "), "empty", "no text"),
+    "half a pair": (task(instruction="a \ud83d"), "unreadable", "half of a surrogate pair"),
+    "an instance's keys": (task(instances=[{"input": "a"}]), "unreadable", "expected an object"),
+    "an id twice": (task(id="x"), "repeated", "the id 'x' came before"),
+    "no object": ([1], "unreadable", "[1] is not an object"),
+}
 
 
-def test_what_is_wrong_with_a_seed_task_is_one_line_with_its_place(tmp_path: Path) -> None:
-    for rows, message in BAD_TASKS:
+@each(("row", "word", "why"), BAD_TASKS)
+def test_a_seed_task_that_cannot_be_used_costs_itself(
+    row: Any, word: str, why: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "a.jsonl"
+    place.write_text("".join(json.dumps(one) + "\n" for one in (task(id="x"), row)))
+    loaded = read_tasks(Source(place=str(place)))
+    assert [one["id"] for one in loaded.rows] == ["x"]
+    [left_out] = loaded.left_out
+    assert left_out.place == "a.jsonl, line 2" and left_out.reason == word and why in left_out.why
+
+
+def test_a_source_without_seed_tasks_is_one_line_with_its_place(tmp_path: Path) -> None:
+    for rows, message in (
+        ([], r"a\.jsonl: 0 seeds left; expected at least one row"),
+        (
+            [{"prompt": "a"}],
+            r"1 of 1 rows cannot be read, 0 seeds left; the first is a\.jsonl",
+        ),
+    ):
         error = refusal(read_tasks, written(tmp_path, "a.jsonl", rows))
         assert re.search(message, error), (message, error)
         assert "\n" not in error and len(error) < 300

@@ -1,0 +1,92 @@
+"""What a build starts from: its prompts or seed tasks, where they come from, what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from builders.drafting.draft import last_draft
+from builders.recipe import Raw, Recipe
+from builders.sources.seed_forms import counted, read_prompts, read_tasks
+from builders.sources.source import LeftOut, LoadedSource, Origin, Source
+
+_MOST_SHOWN = 8  # columns or files that a line lists
+
+
+class Seeds(NamedTuple):
+    """The rows to start from, their origin, the rows that were left out, and lines about them."""
+
+    rows: list[Raw]
+    origin: Origin
+    left_out: list[LeftOut]
+    lines: list[str]
+
+
+def read_seeds(
+    recipe: Recipe, source: Source | None, licence: str, work: Path, most: int | None
+) -> Seeds:
+    """Read the source of a build, the recipe's own where none is given.
+
+    Args:
+        recipe: Its seeds decide the form of the rows.
+        source: A file, a folder, a Hub dataset, or the name of another recipe's set in `work`.
+        licence: That of a source which is given.
+        work: The folder of all drafts.
+        most: How many rows are used; None for all.
+
+    Raises:
+        InputError: The source is missing, or too little of it can be read.
+    """
+    seeds = recipe.seeds
+    source = source or Source(place=seeds.source)
+    written_by = "unknown"
+    if source.place == seeds.source:
+        licence, written_by = seeds.licence, seeds.written_by
+    name = source.place
+    if seeds.form == "prompts" and name.isidentifier() and not Path(name).exists():
+        # Another recipe's set: its newest draft in the same work folder.
+        draft = last_draft(work / name)
+        source = replace(source, place=str(draft.file("default")))
+        licence = draft.licence
+    if seeds.form == "tasks":
+        loaded = read_tasks(source)
+    else:
+        loaded = read_prompts(source, seeds.keeps, most)
+    origin = Origin(
+        name=name if "/" in name and not Path(name).exists() else Path(name).name,
+        revision=loaded.revision,
+        rows=len(loaded.rows),
+        left_out=counted(loaded.left_out),
+        beyond=loaded.beyond,
+        columns=[*loaded.columns],
+        licence=licence,
+        written_by=written_by,
+    )
+    lines = [*_lines(seeds.flag, origin, loaded)]
+    return Seeds(loaded.rows, origin, loaded.left_out, lines)
+
+
+def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
+    """What was read, in one line; then the first row that was left out for each reason."""
+    left_out = origin.left_out
+    total = origin.rows + sum(left_out.values()) + origin.beyond
+    columns = f" ({' + '.join(loaded.columns)})" if loaded.columns else ""
+    parts = [part.rpartition(f"{origin.name}, ")[2] for part in loaded.parts]
+    places = f" in {_listed(parts)}" if len(parts) > 1 else ""
+    counts = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
+    yield (
+        f"{flag}: {origin.rows:,} of {total:,} rows of {origin.name}{places}{columns}"
+        f"{counts and f'; {counts} left out'}"
+    )
+    if loaded.unused:
+        yield f"columns not used: {_listed(loaded.unused)}"
+    for reason in left_out:
+        first = next(one for one in loaded.left_out if one.reason == reason)
+        yield f"first {reason}: {first.place}: {first.why}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
+    return ", ".join(names[:_MOST_SHOWN]) + more

@@ -1,0 +1,257 @@
+"""Dialogues in the chat formats in use, as a prompt that a row can hold.
+
+ShareGPT's `from` and `value`; OpenAI's `role` and `content`, also as parts; Gemini's `contents`;
+turns by speaker (`{"human": ..., "assistant": ...}`) or in pairs; all of them also as JSON text.
+
+The rule, in this order: a speaker gets its role in `ROLES`; turns without text are left out; the
+dialogue ends with its last user turn; neighbouring turns of one role are joined by a blank line. It
+is used if it is then one system turn, or none, followed by user and assistant in turn; else it is
+left out with the reason. So is a dialogue with tools: rows have no role for them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from builders.errors import shortened
+
+Turns = list[dict[str, str]]
+
+_NAMES = {
+    "user": ("user", "human", "prompter", "customer", "question", "query", "input", "instruction"),
+    "assistant": (
+        *("assistant", "gpt", "chatgpt", "gpt4", "gpt_4", "gpt_3.5", "gpt_3.5_turbo", "bing"),
+        *("bard", "gemini", "claude", "llama", "model", "bot", "chatbot", "ai", "agent"),
+        *("output", "answer", "response"),
+    ),
+    "system": ("system", "developer", "system_prompt"),
+    "tool": (
+        *("tool", "tools", "tool_call", "tool_calls", "tool_response", "tool_result", "function"),
+        *("function_call", "function_response", "observation", "ipython", "environment"),
+    ),
+}
+ROLES = {name: role for role, names in _NAMES.items() for name in names}
+_SPEAKER = ("role", "from", "speaker", "author")
+_CONTENT = ("content", "value", "text", "parts", "message")
+_INSIDE = ("messages", "conversations", "conversation", "contents", "turns")
+_CALLS = ("tool_calls", "function_call", "functionCall", "functionResponse")
+_TEXT_PARTS = (None, "text", "input_text", "output_text")
+_THOUGHTS = ("thinking", "reasoning", "redacted_thinking")
+_TOOL_PARTS = ("tool_use", "tool_result", "tool_call", "function_call", "function_response")
+
+_MEDIA = "image|video|audio"
+# Where a picture was. RSS and SVG, which have such a tag too, close it.
+_PLACEHOLDER = re.compile(
+    rf"<\|(?:{_MEDIA}|vision)[^|>\s]*\|>|<(?:{_MEDIA})[ _]\d+>"
+    rf"|<(?:start_of_image|image_soft_token|image_placeholder)>"
+    rf"|^\s*<(?:{_MEDIA})>|<(?:{_MEDIA})>\s*$",
+    re.MULTILINE,
+)
+_LIKE_A_DIALOGUE = re.compile(
+    rf"""\s*(?:\[\s*)?\{{\s*(?P<quote>["'])(?:{"|".join((*_SPEAKER, *_CONTENT, *_INSIDE))})["']"""
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp", "Mn", "Me"}
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a symbol that show nothing
+
+
+class Reason(NamedTuple):
+    """Why a row of a source is left out: one or two words, and a sentence without its subject."""
+
+    word: str
+    why: str
+
+
+EMPTY = Reason("empty", "there is no text")
+UNREADABLE = "unreadable"
+
+
+def unreadable(why: str) -> Reason:
+    """The reason of a row that cannot be understood."""
+    return Reason(UNREADABLE, why)
+
+
+def has_text(text: str) -> bool:
+    """Whether there is a character to be seen in a text."""
+    return any(
+        unicodedata.category(character) not in _UNSEEN and character not in _FILLERS
+        for character in text
+    )
+
+
+def prompt_of(
+    value: Any, *, system: Any = None, history: Any = None, in_pairs: bool = False
+) -> Turns | Reason:
+    """The messages of a prompt from a text or a dialogue, or why there are none.
+
+    Args:
+        value: The text that the user asks, or a dialogue.
+        system: The text of a system turn before it.
+        history: Earlier turns, before it.
+        in_pairs: Whether texts in a list are those of user and assistant in turn.
+    """
+    if value is None or value != value:
+        return EMPTY
+    turns: list[tuple[str, Any] | Reason] = [("system", system)]
+    turns += _turns(history, in_pairs=True) if history else ()
+    turns += [("user", value)] if isinstance(value, str) else _turns(value, in_pairs)
+    read: list[tuple[str, Any]] = []
+    for turn in turns:
+        if isinstance(turn, Reason):
+            return turn
+        read.append(turn)
+    while read and read[-1][0] != "user":
+        read.pop()
+    if not read:
+        return Reason("no user turn", "there is no turn of the user")
+    texts: Turns = []
+    for role, content in read:
+        text = text_of(content)
+        if isinstance(text, Reason):
+            return text
+        if text is None and role != "system":
+            return unreadable(f"the content of a turn of the {role} is null")
+        texts.append({"role": role, "content": text or ""})
+    return _checked(texts)
+
+
+def unpacked(value: Any) -> Any:
+    """A dialogue that is given as JSON text; any other value as it is, or why it is unreadable."""
+    if not isinstance(value, str) or not (start := _LIKE_A_DIALOGUE.match(value)):
+        return value
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        if start["quote"] == '"':
+            return value  # a text that begins like one
+        return unreadable("a list of messages in the notation of Python; write it as JSON")
+    first = found[0] if isinstance(found, list) else found
+    return found if {*_SPEAKER, *_INSIDE} & {*first} else value
+
+
+def text_of(content: Any) -> str | Reason | None:
+    """The text of a message; of parts, that of the text parts, one per line, without thoughts."""
+    if content is None or isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        content = content.get("parts", [content])
+    if not isinstance(content, Sequence) or isinstance(content, bytes):
+        return unreadable(f"the content of a turn is {shortened(content)}, expected a text")
+    texts = [*map(_part, content)]
+    return next((one for one in texts if isinstance(one, Reason)), None) or "\n".join(
+        one for one in texts if isinstance(one, str)
+    )
+
+
+def _part(part: Any) -> str | Reason | None:
+    if part is None or isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping):
+        return unreadable(f"a part is {shortened(part)}, expected a text")
+    kind = part.get("type")
+    if kind in _THOUGHTS or part.get("thought") is True:
+        return None
+    if kind in _TOOL_PARTS or any(part.get(name) for name in _CALLS):
+        return _tools(kind or "function call")
+    text = part.get("text")
+    text = text.get("value") if isinstance(text, Mapping) else text
+    if kind in _TEXT_PARTS and isinstance(text, str):
+        return text
+    return unreadable(f"a part of kind {kind or next(iter(part), None)!r} is no text")
+
+
+def _tools(name: str) -> Reason:
+    return Reason("tool turns", f"there is a turn of {name!r}, and rows have no role for tools")
+
+
+def _turns(value: Any, in_pairs: bool) -> Iterator[tuple[str, Any] | Reason]:
+    """The role and the content of each turn, or why a turn is not read."""
+    if isinstance(value, Mapping):
+        inner = next((value[name] for name in _INSIDE if value.get(name)), None)
+        columns = {name: found for name, found in value.items() if isinstance(found, list)}
+        if inner is not None:
+            value = inner
+        elif any(name in columns for name in _SPEAKER):  # a table of turns
+            rows = zip(*columns.values(), strict=False)
+            value = [dict(zip(columns, row, strict=True)) for row in rows]
+        else:
+            value = [value]
+    if not isinstance(value, Sequence) or isinstance(value, bytes):
+        yield unreadable(f"it is {shortened(value)}, expected a text or a list of messages")
+        return
+    if all(isinstance(turn, str) for turn in value) and (in_pairs or len(value) == 1):
+        roles = ("user", "assistant")
+        yield from ((roles[place % 2], text) for place, text in enumerate(value))
+        return
+    for turn in value:
+        if isinstance(turn, Mapping):
+            yield from _turn(turn)
+        elif isinstance(turn, list) and len(turn) == 2:
+            yield from zip(("user", "assistant"), turn, strict=True)
+        else:
+            yield unreadable(
+                f"it holds {shortened(turn)}, expected a text or messages with 'role' and 'content'"
+            )
+
+
+def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:
+    speaker = next((turn[name] for name in _SPEAKER if turn.get(name) is not None), None)
+    if isinstance(speaker, Mapping):
+        speaker = speaker.get("role")
+    if speaker is None:
+        said = [(role, turn[name]) for name in turn if (role := ROLES.get(_plain(name)))]
+        if said:
+            yield from said
+        else:
+            yield unreadable(f"{shortened(turn)} has no 'role' and 'content'")
+        return
+    role = ROLES.get(_plain(speaker))
+    if role is None:
+        yield unreadable(f"the speaker {shortened(speaker)} is not known")
+    elif role == "tool" or any(turn.get(name) for name in _CALLS):
+        yield _tools(str(speaker) if role == "tool" else "tool calls")
+    elif content := [name for name in _CONTENT if name in turn]:
+        yield role, turn[content[0]]
+    else:
+        yield unreadable(f"a turn of {shortened(speaker)} has no 'content'")
+
+
+def _plain(name: Any) -> str:
+    return str(name).strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _checked(turns: Iterable[Mapping[str, str]]) -> Turns | Reason:
+    """The turns by the rule of this module, or why they are no prompt."""
+    seen = [turn for turn in turns if has_text(turn["content"])]
+    while seen and seen[-1]["role"] != "user":
+        seen.pop()
+    if not seen:
+        return EMPTY
+    for turn in seen:
+        if reason := fault_of(turn["content"]):
+            return reason
+    joined = []
+    for role, group in groupby(seen, key=lambda turn: turn["role"]):
+        texts = [turn["content"] for turn in group]
+        joined.append({"role": role, "content": "\n\n".join(texts)})
+    roles = [turn["role"] for turn in joined]
+    spoken = roles[1:] if roles[0] == "system" else roles
+    if "system" in spoken:
+        return Reason("late system turn", f"the turns are {', '.join(roles)}")
+    if spoken[0] == "assistant":
+        return Reason("assistant first", f"the turns are {', '.join(roles)}")
+    return joined
+
+
+def fault_of(text: str) -> Reason | None:
+    """Why a text cannot be read as it is, if so."""
+    if not text.isascii() and (found := _SURROGATE.search(text)):
+        return unreadable(f"there is half of a surrogate pair, U+{ord(found[0]):04X}")
+    if "<" in text and (found := _PLACEHOLDER.search(text)) and "</" not in text:
+        return unreadable(f"{found[0].strip()!r} is the place of something that is no text")
+    return None

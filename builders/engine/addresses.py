@@ -61,6 +61,11 @@ class Address:
         shown.sort(key=lambda pair: pair[0])
         return self.base + (f"?{urlencode(shown)}" if shown else "")
 
+    @property
+    def login(self) -> str:
+        """User and password as basic authentication sends them."""
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
     def secrets(self, *, query: bool) -> list[str]:
         """What no text may hold, in each form in which it could be echoed; the longest first.
 
@@ -72,8 +77,7 @@ class Address:
         for value in (self.password, *values):
             forms |= {value, quote(value, safe=""), quote_plus(value)}
         if self.user:
-            login = f"{self.user}:{self.password}".encode()
-            forms.add(base64.b64encode(login).decode())
+            forms.add(self.login)
         found = [one for one in forms if len(one) >= _LEAST_HIDDEN]
         return sorted(found, key=lambda one: (-len(one), one))
 
@@ -97,13 +101,13 @@ def read_address(place: str) -> Address:
         colon and scheme.lower() in _SCHEMES
     ):
         usual = "http" if _is_near(text) else "https"
-        raise _wrong(text, "has no scheme", f"give {usual}://{_shown(text)}")
+        raise _wrong(text, "has no scheme", f"give {usual}://{shown_address(text)}")
     if scheme.lower() not in _SCHEMES:
         offer = "https" if len(scheme) > 4 else "http"
-        offered = f"{offer}://{_shown(rest.lstrip('/'))}"
+        offered = f"{offer}://{shown_address(rest.lstrip('/'))}"
         raise _wrong(text, f"has the unknown scheme {scheme!r}", f"is it {offered}?")
     if not re.match(r"//[^/]", rest):
-        offered = f"{scheme}://{_shown(rest.lstrip('/')) or 'HOST/v1'}"
+        offered = f"{scheme}://{shown_address(rest.lstrip('/')) or 'HOST/v1'}"
         raise _wrong(text, "has no // and host after its scheme", f"is it {offered}?")
     if found := re.search(r"[\s\x00-\x1f\x7f\\<>\"{}|^`]", text):
         raise _wrong(text, f"contains {found[0]!r}", "remove it, or write it as %XX")
@@ -138,14 +142,16 @@ def read_address(place: str) -> Address:
 
 
 def _wrong(text: str, what: str, todo: str) -> InputError:
-    return InputError(f"a teacher's address, {_shown(text)!r}, {what}; {todo}")
+    return InputError(f"a teacher's address, {shown_address(text)!r}, {what}; {todo}")
 
 
-def _shown(text: str) -> str:
+def shown_address(text: str) -> str:
     """As much of an address as may be shown: no user, password, query; nothing after a space."""
     head = re.split(r"[?#\s]", text, maxsplit=1)[0]
     scheme, slashes, rest = head.rpartition("//")
-    return scheme + slashes + rest.rpartition("@")[2]
+    host, slash, path = rest.rpartition("@")[2].partition("/")
+    host = re.sub(r":(?!\d{1,5}$)[^\]]*$", "", host)  # half a password, cut off at a #
+    return scheme + slashes + host + slash + path
 
 
 def _is_near(text: str) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import ssl
 import time
 from dataclasses import replace
 from typing import Any
@@ -42,11 +43,7 @@ class EndpointTeacher:
         self._base = self._address.base
         self._key = header_key(os.environ.get(spec.key_env, ""), spec.key_env)
         self._key_env = spec.key_env
-        self._login: aiohttp.BasicAuth | None = None
-        if self._address.user:
-            user, password = self._address.user, self._address.password
-            self._login = aiohttp.BasicAuth(user, password, encoding="utf-8")
-        if self._key and self._login:
+        if self._key and self._address.user:
             raise InputError(
                 f"{self._base} has a user in its address and a key in {spec.key_env}; only one of "
                 "them can be sent; remove one"
@@ -59,6 +56,7 @@ class EndpointTeacher:
         self._timeout_s = spec.timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._chat_only = False
+        self._heard = False  # whether there was any response yet
         self._served: list[str] = []
         self._learned = Learned(spec.chosen)
         self.learned = self._learned.changes
@@ -84,10 +82,13 @@ class EndpointTeacher:
             TeacherError: Nothing answers, the key is refused, or there is not one model to choose.
         """
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        if self._address.user:
+            headers = {"Authorization": f"Basic {self._address.login}"}
+        # aiohttp's own context is made at its import, before a notebook could set SSL_CERT_FILE.
+        verified = ssl.create_default_context() if self._base.startswith("https:") else True
         self._session = aiohttp.ClientSession(
             headers=headers,
-            auth=self._login,
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, ssl=verified),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S),
             auto_decompress=True,
         )
@@ -170,7 +171,9 @@ class EndpointTeacher:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response:
-                return response.status, response.headers, await response.read()
+                body = await response.read()
+                self._heard = True
+                return response.status, response.headers, body
         except aiohttp.ConnectionTimeoutError:
             wait_s = min(_CONNECT_S, self._timeout_s)
             raise self._unreachable(f"no connection to {self._base} within {wait_s:g} s") from None
@@ -196,18 +199,14 @@ class EndpointTeacher:
                 "bad address", f"{self._base!r} is not an address; correct --teacher", fatal=True
             ) from None
         except aiohttp.ClientResponseError as error:  # its text holds the whole address
-            raise Failure(
-                "no http",
-                f"{self._base} answered, but not in HTTP ({self._shown(error.message)[:120]})"
-                + ("; does it need https://?" if self._base.startswith("http:") else ""),
-                retryable=True,
-            ) from None
+            raise self._broken_off(f"answered, but not in HTTP: {error.message[:120]}") from None
         except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as error:
-            raise Failure(
-                "broken off",
-                self._shown(f"{self._base} broke off the connection: {error}"),
-                retryable=True,
-            ) from None
+            raise self._broken_off(f"broke off the connection: {error}") from None
+
+    def _broken_off(self, what: str) -> Failure:
+        hint = "" if self._heard or self._base.startswith("https") else "; does it need https://?"
+        message = self._shown(f"{self._base} {what}{hint}")
+        return Failure("broken off", message, retryable=True)
 
     def _unreachable(self, message: str) -> Failure:
         return Failure("no connection", self._shown(message), retryable=True)
@@ -236,7 +235,7 @@ class EndpointTeacher:
     @property
     def target(self) -> Target:
         """The endpoint as errors name it."""
-        if self._login:
+        if self._address.user:
             key = "the user and password in its address were refused"
         else:
             found = "the key in it was refused" if self._key else "it is not set"
@@ -249,7 +248,7 @@ class EndpointTeacher:
         """The base address that a redirect leads to, without secrets; empty if it is none."""
         try:
             return self._shown(read_address(urljoin(self._base + "/", location)).base)
-        except InputError:
+        except (InputError, ValueError):
             return ""
 
     def _answer(self, body: bytes, headers: Any, latency_s: float) -> Answer:

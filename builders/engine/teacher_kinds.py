@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from builders.engine.addresses import is_address
+from builders.engine.addresses import is_address, shown_address
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.teacher import EMBEDDED, Teacher, TeacherSpec
 from builders.errors import InputError
@@ -73,6 +73,6 @@ def teacher(spec: TeacherSpec) -> Teacher:
 
         return EndpointTeacher(spec)
     raise InputError(
-        f"there is no teacher {spec.place!r}; give 'embedded', 'scripted:FILE' or the address "
-        "of an OpenAI-compatible endpoint such as http://127.0.0.1:8000/v1"
+        f"there is no teacher {shown_address(spec.place)!r}; give 'embedded', 'scripted:FILE' or "
+        "the address of an OpenAI-compatible endpoint such as http://127.0.0.1:8000/v1"
     )

@@ -632,7 +632,7 @@ def test_an_answer_that_cannot_be_recorded_stops_the_build(
 
 # --- secrets
 
-KEY = "sk-planted-0123456789-äbc/def"
+KEY = "sk-planted-0123456789-+bc/def"
 
 
 class Echo(http.server.BaseHTTPRequestHandler):

@@ -57,7 +57,7 @@ class Rule:
     seconds: float | None = None  # Retry-After, a trickle's length; None: 1
     latency: str | None = None  # instead of the behaviour's
     status: int = 200  # these three for the kind "given"
-    body: Any = ""  # a text, or a JSON value
+    body: Any = ""  # bytes, a text, or a JSON value
     headers: tuple[tuple[str, str], ...] = ()
 
 
@@ -72,7 +72,8 @@ class Behaviour:
     answer: Callable[[Body], str | Body] | None = None  # gives the text, or the whole response
     honour_max_tokens: bool = False
     most_per_second: float | None = None  # above it 429 with Retry-After
-    most_at_once: int | None = None  # above it 429 without Retry-After
+    most_at_once: int | None = None  # above it 429, with Retry-After if there is busy_s
+    busy_s: float | None = None
     report_limits: bool = False  # x-ratelimit-* headers, when most_per_second is set
     seed: int = 0  # of what is drawn: shares and latencies
 
@@ -176,7 +177,8 @@ class _Script:
         if body.get("n") not in (None, 1) or body.get("stream"):
             return Rule("400-body")
         if at_once > (self.behaviour.most_at_once or math.inf):
-            return Rule("429-plain")
+            busy_s = self.behaviour.busy_s
+            return Rule("429-plain") if busy_s is None else Rule("429", seconds=busy_s)
         now = time.monotonic()
         while self.let_through and self.let_through[0] <= now - self.window_s:
             self.let_through.popleft()
@@ -217,7 +219,8 @@ class _Script:
             headers["x-ratelimit-reset-requests"] = f"{max(0, math.ceil(reset_ms))}ms"
         headers |= dict(rule.headers)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n".encode()
+        phrase = HTTPStatus(status).phrase if status in {*HTTPStatus} else "Own Status"
+        return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode()
 
 
 class _Connection(asyncio.Protocol):
@@ -273,7 +276,8 @@ class _Connection(asyncio.Protocol):
         kind = request.behaviour = rule.kind
         body, seconds = response(script.behaviour, request), rule.seconds or 1.0
         if kind == "given":
-            body = (rule.body if isinstance(rule.body, str) else json.dumps(rule.body)).encode()
+            body = rule.body if isinstance(rule.body, str | bytes) else json.dumps(rule.body)
+            body = body.encode() if isinstance(body, str) else body
         usual = "none" if kind[0] == "4" or rule.status >= 400 else script.behaviour.latency
         await asyncio.sleep(script.delay_s(rule.latency or usual))
         if kind == "hang":

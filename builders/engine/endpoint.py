@@ -28,6 +28,7 @@ from builders.engine.refusals import Target, error_words, failure, reported
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 
+_MOST_HEADER = 2**16 + 64  # bytes of one header of a response; gateways explain themselves there
 _CONNECT_S = 20.0
 
 
@@ -81,9 +82,11 @@ class EndpointTeacher:
         Raises:
             TeacherError: Nothing answers, the key is refused, or there is not one model to choose.
         """
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        headers = {"Accept-Encoding": "gzip, deflate"}
         if self._address.user:
-            headers = {"Authorization": f"Basic {self._address.login}"}
+            headers["Authorization"] = f"Basic {self._address.login}"
+        elif self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
         # aiohttp's own context is made at its import, before a notebook could set SSL_CERT_FILE.
         verified = ssl.create_default_context() if self._base.startswith("https:") else True
         self._session = aiohttp.ClientSession(
@@ -91,6 +94,8 @@ class EndpointTeacher:
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, ssl=verified),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S),
             auto_decompress=True,
+            max_line_size=_MOST_HEADER,
+            max_field_size=_MOST_HEADER,
         )
         try:
             refusal = await self._list_models()
@@ -199,6 +204,12 @@ class EndpointTeacher:
                 "bad address", f"{self._base!r} is not an address; correct --teacher", fatal=True
             ) from None
         except aiohttp.ClientResponseError as error:  # its text holds the whole address
+            if "content-encoding" in error.message:
+                raise Failure(
+                    "encoding",
+                    f"{self._base} sent a body that cannot be decoded "
+                    f"({self._shown(error.message)[:120]}); let it send plain text or gzip",
+                ) from None
             raise self._broken_off(f"answered, but not in HTTP: {error.message[:120]}") from None
         except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as error:
             raise self._broken_off(f"broke off the connection: {error}") from None

@@ -386,6 +386,8 @@ class Engine:
         """Let requests in flight be answered and recorded for `_DRAIN_S`; let no other start."""
         self._stop = self._stop or Stopped("the build is over", 1)
         self._progress.begin("stopping")
+        for hint in filter(None, (client.hint() for client in self._clients.values())):
+            self._progress.announce(hint)
         pending = dict(self._pending)
         unsent = {key for client in self._clients.values() for key in client.unsent}
         for key in unsent & set(pending):

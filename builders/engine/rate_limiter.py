@@ -1,9 +1,11 @@
 """The limiter of an endpoint: how many calls may be in flight, and when none may be sent.
 
 Additive increase, multiplicative decrease, as in TCP: the endpoint's own refusals show which
-concurrency it can handle.
+concurrency it can handle. What it held when it refused the rest is remembered, as in CUBIC: the
+limit returns to that level at once and goes beyond it rarely, so that a gateway which answers one
+request too many with a pause of a minute costs a few pauses, not one per attempt.
 
-Source: Jacobson, "Congestion avoidance and control" (1988).
+Sources: Jacobson, "Congestion avoidance and control" (1988); RFC 9438 (CUBIC).
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections import deque
 
 _DECREASE = 0.7
 _LEAST = 1.0
+_PROBE_AFTER = 8.0  # times the pause that the last attempt cost: so a ninth of the time at most
+_LEAST_PROBE_S = 1.0  # what an attempt counts as if no pause was asked for
 
 
 class RateLimiter:
@@ -41,6 +45,12 @@ class RateLimiter:
         ]
         self._paused_until = 0.0
         self._lowered_at = 0.0
+        self._lowered = self.limit
+        self._others = 0  # in flight at the last decrease, and not refused since
+        self.held: int | None = None  # how many it answered while it refused others
+        self.most_answered = 0  # in flight when an answer came
+        self._repeats = 0  # decreases at this level, after the first
+        self._probe_at = 0.0  # when the limit may next go beyond it
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -103,19 +113,41 @@ class RateLimiter:
         `refused` means that the endpoint was overloaded; `pause_s` is how long it asked to be left
         alone, which applies to all calls.
         """
+        if answered and self.in_flight > self.most_answered:
+            self.most_answered = self.in_flight
         self.in_flight -= 1
         now = time.monotonic()
         if refused:
-            # Calls sent before the last decrease are no evidence about the concurrency since.
-            if entered >= self._lowered_at:
-                self.limit = max(_LEAST, self.limit * _DECREASE)
-                self._lowered_at = now
+            self._lower(entered, now, pause_s)
         elif answered and self.limit < self.most:
-            self.limit = min(self.most, self.limit + 1 / self.limit)
+            self._raise(now)
         if pause_s:
             self._paused_until = max(self._paused_until, now + pause_s)
         if self._waiting:
             self._wake()
+
+    def _lower(self, entered: float, now: float, pause_s: float) -> None:
+        # Calls sent before the last decrease are no evidence about the concurrency since.
+        if entered >= self._lowered_at:
+            self._others = self.in_flight
+            near = self.held is not None and self._others <= 1.1 * self.held + 1
+            self._repeats = min(self._repeats + 1, 10) if near else 0
+            self._lowered, self._lowered_at = max(_LEAST, self.limit * _DECREASE), now
+        else:
+            self._others -= 1
+        # If it refused all of them, it was not for their number.
+        self.held = self._others if self._others > 0 else None
+        self.limit = min(self._lowered, self.held or self._lowered)
+        wait_s = _PROBE_AFTER * max(pause_s, _LEAST_PROBE_S) * 2**self._repeats
+        self._probe_at = max(self._probe_at, now + wait_s)
+
+    def _raise(self, now: float) -> None:
+        most = self.most
+        if self.held is not None and now < self._probe_at:
+            most = min(most, max(self.held, int(self.limit)))
+        self.limit = max(self.limit, min(most, self.limit + 1 / self.limit))
+        if self.held is not None and self.limit >= self.held + 2:
+            self.held, self._repeats = None, 0  # it holds more than that now
 
     def _open(self) -> bool:
         return self.in_flight < int(self.limit) and self.closed_s <= 0

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from builders.engine.calls import Failure
 from builders.errors import did_you_mean
 
-_RETRIED = frozenset({408, 409, 425, 429})  # and all from 500 on, unless the words name a reason
+_RETRIED = frozenset({408, 409, 425, 429, 499})  # and from 500 on, unless words name a reason
 _MOST_WORDS = 300  # characters of an endpoint's words in a message
 
 

@@ -23,6 +23,8 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
 _MOST_FAULTS = 10  # failures of one call; with the waits between them at least 45 s
 _PATIENCE_S = 120.0  # with an endpoint that is unreachable or answers no call
+_SILENT_DEADLINES = 3  # requests of that length without any response: then the endpoint is given up
+_LEAST_SILENCE_S = 30.0  # but not before
 _REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # not caused by the call
 _OVERLOADED = ("http 429", "http 503", "http 529", "time-out")
 _GAVE_UP_WAITING = (408, 499, 504, 524)  # a proxy did, for an answer that may be paid for
@@ -118,6 +120,8 @@ class TeacherClient:
         self._hedge_s = hedge_s
         self._stopping = stopping
         self._silent_since: float | None = None  # since then only refusals, no answer
+        self._heard_at: float | None = None  # the last response of any kind, or the first request
+        self._time_outs = 0  # since then
         self.in_flight: set[SentRequest] = set()
         self.unsent: set[bytes] = set()  # keys of calls without a request in flight
         self.asking = 0  # calls that `ask` works on
@@ -127,13 +131,18 @@ class TeacherClient:
         """Send a call until it has an answer; whatever happens, `result` shows what that took.
 
         A refusal is not the call's own fault: the call fails only when the endpoint has answered no
-        call for `_PATIENCE_S`. Other failures may be its own: it fails after `_MOST_FAULTS`.
+        call for `_PATIENCE_S`. Other failures may be its own: it fails after `_MOST_FAULTS`. The
+        first time that its connection is broken off it is sent again at once, and this counts as
+        none: a server may have closed an idle connection at that moment.
 
         Raises:
             Failure: After the last attempt that could help; its `attempts` are the requests sent.
             OverBudget: The next request could exceed the budget.
         """
         faults = refusals = 0
+        broken_off = False
+        if not self.asking:
+            self._heard_at = None
         self.asking += 1
         try:
             while result.answer is None:
@@ -144,7 +153,9 @@ class TeacherClient:
                     failure.attempts = result.requests
                     failure.most = result.most if result.most.tokens else None
                     refused = failure.cause in _REFUSALS
-                    refusals, faults = refusals + refused, faults + (not refused)
+                    at_once = failure.cause == "broken off" and not broken_off
+                    broken_off = broken_off or at_once
+                    refusals, faults = refusals + refused, faults + (not refused and not at_once)
                     down = refused and self._is_down(refusals)
                     failure.fatal = failure.fatal or down
                     if not failure.retryable or down or faults >= _MOST_FAULTS or self._stopping():
@@ -152,7 +163,8 @@ class TeacherClient:
                     self.unsent.add(call.key)
                     self._progress.retries += 1
                     times = refusals if refused else faults
-                    await self._rest(1 if _pause_s(failure) else times)
+                    if not at_once:
+                        await self._rest(1 if _pause_s(failure) else times)
         finally:
             self.unsent.discard(call.key)
             self.asking -= 1
@@ -210,6 +222,7 @@ class TeacherClient:
         except asyncio.CancelledError:
             self._budget.release(reserved)
             raise
+        self._heard_at = self._heard_at or entered
         request = SentRequest(call, entered)
         result.requests += 1
         result.hedged += hedge
@@ -223,7 +236,7 @@ class TeacherClient:
         try:
             answer = plausible(call, await self.teacher.ask(call))
             lost, pause_s = False, answer.pause_s
-            self._silent_since = None
+            self._silent_since, self._heard_at, self._time_outs = None, time.monotonic(), 0
             self._progress.moved()
         except Failure as failure:
             # A refusal or a failed connection costs nothing; after anything else nobody knows.
@@ -234,6 +247,10 @@ class TeacherClient:
             )
             refused = failure.cause in _OVERLOADED
             pause_s = _pause_s(failure)
+            if failure.cause == "time-out":
+                self._check_silence(entered)
+            else:
+                self._heard_at, self._time_outs = time.monotonic(), 0
             raise
         finally:
             self.in_flight.discard(request)
@@ -243,6 +260,20 @@ class TeacherClient:
             used = self._budget.settle(reserved, call, answer, lost=lost)
             result.most = plus(result.most, used)
         return answer, used
+
+    def _check_silence(self, entered: float) -> None:
+        """Raise a fatal Failure if no request has had any response for several deadlines."""
+        now = time.monotonic()
+        self._time_outs += 1
+        deadline_s, silent_s = now - entered, now - (self._heard_at or entered)
+        if silent_s >= max(_LEAST_SILENCE_S, _SILENT_DEADLINES * deadline_s):
+            raise Failure(
+                "time-out",
+                f"{self.teacher.name} accepts requests and answers none: in {silent_s:.0f} s "
+                f"{self._time_outs} requests had no answer within {deadline_s:.0f} s each; restart "
+                "it, lower --concurrency or raise --timeout, and build again",
+                fatal=True,
+            ) from None
 
     async def _rest(self, attempt: int) -> None:
         """Wait before the next attempt, doubling each time; half of the wait is random."""
@@ -268,9 +299,21 @@ class TeacherClient:
         text = f"requests in flight: {len(oldest)}" + (f" ({', '.join(parts)})" if parts else "")
         if self._limiter.paused_s:
             text += f", {self.teacher.name} asked for a pause of {self._limiter.paused_s:.0f} s"
+        if hint := self.hint():
+            text += f", {hint}"
         if self.resting:
             text += f", calls that wait to be sent again: {self.resting}"
         return text
+
+    def hint(self) -> str | None:
+        """What refusals show about the concurrency that the endpoint can handle, if anything."""
+        held = self._limiter.held
+        if held is None or held + 1 < self._limiter.most_answered or held >= self._limiter.most:
+            return None
+        return (
+            f"{self.teacher.name} seems to hold {held} request{'s' if held > 1 else ''} at a time; "
+            f"use --concurrency {held}"
+        )
 
 
 def teacher_clients(

@@ -1,0 +1,155 @@
+"""A build goes on while anything can move, and an endpoint that does not answer is given up."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.engine import requests as requests_module
+from builders.engine.progress import Progress
+from builders.engine.run_limits import RunLimits
+from builders.engine.teacher import TeacherSpec
+from builders.engine.teacher_kinds import teacher
+from builders.errors import TeacherError
+from tests.cases import each
+from tests.endpoint import HTML, Behaviour, Endpoint, Rule
+from tests.engine.test_engine_faults import asks, in_process
+
+ANSWER = {
+    "model": "m",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "So."}, "finish_reason": "stop"}
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def _short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests_module, "_FIRST_WAIT_S", 0.01)
+
+
+def lost(rows: list[dict[str, Any]]) -> list[Any]:
+    return [row["failed"] for row in rows if "failed" in row]
+
+
+# --- too many requests at a time
+
+
+@pytest.mark.parametrize("held", [1, 2, 5])
+def test_a_gateway_that_holds_few_at_a_time_costs_a_pause_or_two_and_is_named(
+    tmp_path: Path, held: int
+) -> None:
+    progress = Progress()
+    with Endpoint(Behaviour(most_at_once=held, busy_s=1, latency="fixed:0.05")) as endpoint:
+        began = time.monotonic()
+        assert not lost(in_process(tmp_path, endpoint.url, rows=25, progress=progress))
+        took_s = time.monotonic() - began
+        refused = [request for request in asks(endpoint) if request.status == 429]
+    assert len(refused) <= 10
+    assert took_s < 25 / held * 0.05 + 3.5  # three pauses at most
+    assert [f"seems to hold {held} request" in notice for notice in progress.notices] == [True]
+    assert progress.notices[0].endswith(f"at a time; use --concurrency {held}")
+
+
+def test_an_endpoint_that_holds_what_it_is_asked_is_not_named(tmp_path: Path) -> None:
+    progress = Progress()
+    rules = [Rule("429", first_n=1, share=0.1, seconds=0.01)]
+    with Endpoint(Behaviour(rules=rules)) as endpoint:
+        assert not lost(in_process(tmp_path, endpoint.url, rows=150, progress=progress))
+    assert progress.notices == []
+
+
+# --- silence
+
+
+def test_an_endpoint_that_accepts_and_never_answers_is_given_up_after_three_deadlines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, "_LEAST_SILENCE_S", 0.1)
+    with Endpoint(Behaviour(rules=[Rule("hang")])) as endpoint:
+        who = teacher(TeacherSpec(place=endpoint.url, concurrency=8, timeout_s=0.5))
+        began = time.monotonic()
+        expected = r"accepts requests and answers none: in \d s \d+ requests had no answer"
+        with pytest.raises(TeacherError, match=expected):
+            in_process(tmp_path, who, rows=100)
+        assert 1.4 < time.monotonic() - began < 4
+        assert len(asks(endpoint)) <= 32
+
+
+def test_time_outs_beside_answers_are_the_calls_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, "_LEAST_SILENCE_S", 0.1)
+    monkeypatch.setattr(requests_module, "_MOST_FAULTS", 3)
+    hangs = [Rule("hang", contains="say 7"), Rule("ok", contains="say", latency="fixed:0.2")]
+    with Endpoint(Behaviour(rules=hangs)) as endpoint:
+        who = teacher(TeacherSpec(place=endpoint.url, concurrency=2, timeout_s=0.4))
+        assert lost(in_process(tmp_path, who, rows=20)) == ["time-out"]
+
+
+def test_an_answer_that_drips_for_ever_ends_at_the_deadline(tmp_path: Path) -> None:
+    with Endpoint(Behaviour(rules=[Rule("trickle", first_n=1, seconds=60)])) as endpoint:
+        who = teacher(TeacherSpec(place=endpoint.url, concurrency=8, timeout_s=0.5))
+        assert not lost(in_process(tmp_path, who, rows=4))
+        assert len(asks(endpoint)) == 8
+
+
+# --- connections and forms
+
+
+def test_a_connection_that_was_closed_is_tried_again_at_once_and_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, "_MOST_FAULTS", 1)
+    monkeypatch.setattr(requests_module, "_FIRST_WAIT_S", 30)
+    with Endpoint(Behaviour(rules=[Rule("reset", first_n=1)])) as endpoint:
+        assert not lost(in_process(tmp_path, endpoint.url, rows=12))
+        assert len(asks(endpoint)) == 24
+
+
+@each("status", [408, 499, 502, 504, 520, 521, 522, 523, 524, 529])
+def test_what_proxies_answer_for_a_server_is_tried_again(
+    status: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    page = Rule("given", first_n=1, status=status, body=HTML, headers=(("server", "proxy"),))
+    with Endpoint(Behaviour(rules=[page])) as endpoint:
+        assert not lost(in_process(tmp_path_factory.mktemp("x"), endpoint.url, rows=3))
+        assert len(asks(endpoint)) == 6
+
+
+@each("encoding", ["br", "zstd"])
+def test_a_body_that_nobody_can_decode_is_named_once(
+    encoding: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    headers = (("content-encoding", encoding),)
+    rule = Rule("given", body=b"\x8b\x02\x80not really", headers=headers, contains="say 1")
+    with Endpoint(Behaviour(rules=[rule])) as endpoint:
+        made = in_process(tmp_path_factory.mktemp("x"), endpoint.url, rows=2)
+        [row] = [row for row in made if "failed" in row]
+        assert "cannot be decoded" in row["failed_why"]
+        assert len(asks(endpoint)) == 2
+        assert {request.headers["accept-encoding"] for request in asks(endpoint)} == {
+            "gzip, deflate"
+        }
+
+
+def test_a_packed_body_and_a_header_of_64_kb_are_read(tmp_path: Path) -> None:
+    headers = (("content-encoding", "gzip"), ("x-explained", "x" * 2**16))
+    rule = Rule("given", body=gzip.compress(json.dumps(ANSWER).encode()), headers=headers)
+    with Endpoint(Behaviour(rules=[rule])) as endpoint:
+        assert not lost(in_process(tmp_path, endpoint.url, rows=2))
+
+
+def test_the_first_burst_is_paced_by_what_its_calls_may_use(tmp_path: Path) -> None:
+    run_limits = RunLimits(tokens_per_minute=4_000_000)
+    with Endpoint(Behaviour(latency="fixed:0.6")) as endpoint:
+        in_process(tmp_path, endpoint.url, rows=8, run_limits=run_limits)
+        times = [request.time for request in asks(endpoint)]
+    # An answer without a bound may use 4096 tokens, which take 61 ms.
+    assert min(late - early for early, late in pairwise(times)) > 0.04

@@ -282,7 +282,7 @@ def _way_on(reason: str, status: int, words: Words, target: Target, moved_to: st
         return f"; correct --model or --teacher{listed}{near}"
     if reason == "no such path":
         if target.name.endswith("/v1"):
-            return "; is this an OpenAI-compatible endpoint? correct --teacher"
+            return "; is it the /v1 address of an OpenAI-compatible endpoint? correct --teacher"
         return f"; is the address {target.name}/v1? correct --teacher"
     if reason == _REDIRECTED:
         return f"; it redirects to {moved_to or 'no address'}: correct --teacher"

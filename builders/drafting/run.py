@@ -273,6 +273,11 @@ def answer_calls(
             candidates.append(candidate_row(recipe, raw))
         candidates.reorder(sorted(range(len(order)), key=order.__getitem__))
         identities = engine.identities()
+    if ledger.damaged:
+        progress.announce(
+            f"{ledger.damaged:,} damaged answers in the ledger were asked again; check its disk, "
+            f"and what else it holds: `potstill ledger {recipe.name} --repair`"
+        )
     failed = (one.raw for one in candidates if "failed" in one.raw)
     if not engine.used and (first := next(failed, None)):
         if "failed_place" in first:

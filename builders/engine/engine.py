@@ -35,7 +35,7 @@ from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Teacher
 from builders.engine.teacher_kinds import RecordedTeacher
 from builders.engine.watchdog import Watchdog
-from builders.errors import InputError, PotstillError, Stopped, TeacherError
+from builders.errors import FolderError, InputError, PotstillError, Stopped, TeacherError
 from builders.recipe import Raw, Recipe
 
 if TYPE_CHECKING:
@@ -277,8 +277,9 @@ class Engine:
     def _finished(self, key: bytes, task: asyncio.Task[Answer]) -> None:
         del self._pending[key]
         self._progress.moved()
-        if not task.cancelled():
-            task.exception()  # read here, as asyncio logs an exception that nobody has read
+        # Read here, as asyncio logs an exception that nobody has read.
+        if not task.cancelled() and isinstance(error := task.exception(), FolderError):
+            self._stop_for(error)  # what the ledger cannot hold must not be paid for
 
     async def _obtain(self, call: Call) -> Answer:
         progress = self._progress

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import sqlite3
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from builders.engine.calls import Answer, Call, Failure, Used
 from builders.engine.ledger_export import SELECT_CALLS, export
@@ -31,34 +29,41 @@ from builders.engine.ledger_format import (
     packed_names,
     problem,
     readable,
+    sound,
     unpacked,
     unpacked_names,
     utf8,
 )
 from builders.engine.ledger_sums import TEACHER_FIELDS, summary, used
+from builders.engine.ledger_writer import Entry, Writer
 from builders.errors import FolderError
 
 _AT_ONCE = 100  # answers in one query
-_GATHER_S = 0.002  # waited when several calls were queued, so that more of them share a commit
-_MOST_BATCH = 1024  # entries in one transaction
 STOPPED = (
     "stopped"  # the cause of a failure that the end of the build caused: none of the call's own
 )
 _DEFAULTS = {field.name: field.default for field in fields(Answer)}
 _CALL_FIELDS = ("prompt", "sampling", "schema", "sample")
 
-_ADD_TEACHER = "INSERT INTO teachers (who) VALUES (?) ON CONFLICT (who) DO NOTHING"
-# On conflict the first answer is kept: it may have been used already.
-_ADD_ANSWER = """
-INSERT INTO answers (teacher, key, time, input_tokens, output_tokens, cost_usd, most_tokens,
-    most_usd, attempts, hedged, texts)
-VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (key) DO NOTHING
-"""
-_ADD_FAILURE = """
-INSERT INTO failures (teacher, key, time, cause, message, status, attempts, most_tokens, most_usd)
-VALUES ((SELECT id FROM teachers WHERE who = ?), ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-"""
+_ANSWER = (
+    "key, time, input_tokens, output_tokens, cost_usd, most_tokens, most_usd, attempts, hedged, "
+    "texts"
+)
+_FAILED = "key, time, cause, message, status, attempts, most_tokens, most_usd"
+
+
+def _adding(table: str, columns: str) -> str:
+    marks = ", ".join("?" for _ in columns.split(","))
+    teacher = "(SELECT id FROM teachers WHERE who = ?)"
+    return f"INSERT INTO {table} (teacher, {columns}) VALUES ({teacher}, {marks}) ON CONFLICT "  # noqa: S608
+
+
+# On conflict the first answer is kept, as it may have been used already, unless it is damaged.
+_ADD_ANSWER = _adding("answers", _ANSWER) + "(key) DO NOTHING"
+_REPLACE_ANSWER = f"{_adding('answers', _ANSWER)} (key) DO UPDATE SET " + ", ".join(
+    f"{column} = excluded.{column}" for column in ["teacher", *_ANSWER.split(", ")]
+)
+_ADD_FAILURE = _adding("failures", _FAILED) + "DO NOTHING"
 _MINE = """
 (SELECT mine.id FROM other.teachers AS theirs JOIN main.teachers AS mine ON mine.who = theirs.who
  WHERE theirs.id = teacher)
@@ -66,14 +71,9 @@ _MINE = """
 _ABSORB = f"""
 BEGIN IMMEDIATE;
 INSERT INTO main.teachers (who) SELECT who FROM other.teachers WHERE true ON CONFLICT DO NOTHING;
-INSERT INTO main.answers (teacher, key, time, input_tokens, output_tokens, cost_usd, most_tokens,
-    most_usd, attempts, hedged, texts)
-SELECT {_MINE}, key, time, input_tokens, output_tokens, cost_usd, most_tokens, most_usd, attempts,
-    hedged, texts
-FROM other.answers WHERE true ORDER BY id ON CONFLICT (key) DO NOTHING;
-INSERT INTO main.failures (teacher, key, time, cause, message, status, attempts, most_tokens,
-    most_usd)
-SELECT {_MINE}, key, time, cause, message, status, attempts, most_tokens, most_usd
+INSERT INTO main.answers (teacher, {_ANSWER}) SELECT {_MINE}, {_ANSWER}
+FROM other.answers WHERE sound(key, texts) ORDER BY id ON CONFLICT (key) DO NOTHING;
+INSERT INTO main.failures (teacher, {_FAILED}) SELECT {_MINE}, {_FAILED}
 FROM other.failures WHERE true ORDER BY id ON CONFLICT DO NOTHING;
 COMMIT;
 """  # noqa: S608
@@ -83,34 +83,22 @@ _FAILURE = (
 )
 
 
-class _Entry(NamedTuple):
-    """A row on its way to the disk, and the future of the coroutine that waits for it."""
-
-    statement: str
-    row: tuple[Any, ...]  # teacher, the call's key, and the statement's other parameters
-    waiter: asyncio.Future[None]
-
-
 class Ledger:
     """An open ledger; its length is the number of answers on the disk."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self._path = path
         self._queued: dict[bytes, Answer] = {}
-        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        with contextlib.ExitStack() as opened:
-            if not read_only:
-                self._writer = opened.enter_context(contextlib.closing(connected(path)))
-                self._writer.execute(
-                    "DELETE FROM failures WHERE false"
-                )  # fails if the file is not writable
-                self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
-            self._reader = opened.enter_context(contextlib.closing(connected(path)))
-            self._reader.execute("PRAGMA query_only = 1")
-            self._connections = opened.pop_all()
-        if self._thread:
-            self._thread.start()
+        self._damaged: set[bytes] = set()
+        self.damaged = 0  # answers that could not be read and count as none
+        self._writer = None if read_only else Writer(path, self._written)
+        try:
+            self._reader = connected(path)
+        except BaseException:
+            if self._writer:
+                self._writer.close()
+            raise
+        self._reader.execute("PRAGMA query_only = 1")
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Ledger:
@@ -137,11 +125,10 @@ class Ledger:
 
     def close(self) -> None:
         """Commit what is queued and close the file; safe to call twice."""
-        if self._thread:
-            self._entries.put(None)
-            self._thread.join()
-            self._thread = None
-        self._connections.close()
+        self._reader.close()
+        if self._writer:
+            self._writer.close()
+            self._writer = None
 
     def __len__(self) -> int:
         # Answers are never deleted, so the last id is their number, without a scan.
@@ -174,7 +161,9 @@ class Ledger:
         tokens = [countable(answer.input_tokens), countable(answer.output_tokens)]
         texts = packed(call.key, facts, call_values)
         row = [*tokens, cost_usd, *(most or (None, None)), attempts, hedged, texts]
-        await self._enqueue(_ADD_ANSWER, call, row, answer)
+        statement = _REPLACE_ANSWER if call.key in self._damaged else _ADD_ANSWER
+        self._damaged.discard(call.key)
+        await self._enqueue(statement, call, row, answer)
 
     async def record_failure(self, call: Call, failure: Failure, *, attempts: int) -> None:
         """Record that a call got no answer; this is history, which `get` does not read.
@@ -189,56 +178,21 @@ class Ledger:
     def _enqueue(
         self, statement: str, call: Call, row: Sequence[Any], answer: Answer | None = None
     ) -> asyncio.Future[None]:
-        if not self._thread:
+        if not self._writer:
             raise ValueError(f"{self._path} is closed, or open for reading only")
-        waiter = asyncio.get_running_loop().create_future()
         teacher = packed_names(call.role, call.endpoint, call.model, call.revision)
         if answer:
             self._queued.setdefault(call.key, answer)
-        self._entries.put(_Entry(statement, (teacher, call.key, time.time(), *row), waiter))
-        return waiter
+        return self._writer.put(statement, (teacher, call.key, time.time(), *row))
 
-    def _write(self) -> None:
-        """The writing thread: one transaction for all that is queued, until a None arrives."""
-        going, several = True, False
-        while going:
-            batch = [self._entries.get()]
-            if several:
-                time.sleep(_GATHER_S)
-            with contextlib.suppress(queue.Empty):
-                while len(batch) < _MOST_BATCH:
-                    batch.append(self._entries.get_nowait())
-            entries = [entry for entry in batch if entry]
-            going = len(entries) == len(batch)
-            several = len(entries) > 1
-            error = self._commit(entries)
-            for entry in entries:
-                if entry.statement is _ADD_ANSWER:
-                    self._queued.pop(entry.row[1], None)
-            for loop in {entry.waiter.get_loop() for entry in entries}:
-                waiters = [entry.waiter for entry in entries if entry.waiter.get_loop() is loop]
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                    loop.call_soon_threadsafe(_settle, waiters, error)
-
-    def _commit(self, entries: Sequence[_Entry]) -> BaseException | None:
-        """Write all entries in one transaction, or none of them and return the error."""
-        writer = self._writer
-        try:
-            writer.execute("BEGIN IMMEDIATE")
-            writer.executemany(_ADD_TEACHER, {entry.row[:1] for entry in entries})
-            for statement in (_ADD_ANSWER, _ADD_FAILURE):
-                rows = [entry.row for entry in entries if entry.statement is statement]
-                writer.executemany(statement, rows)
-            writer.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - raised by the coroutine that waits
-            with contextlib.suppress(sqlite3.Error):
-                if writer.in_transaction:
-                    writer.execute("ROLLBACK")
-            return problem(self._path, error) if isinstance(error, sqlite3.Error) else error
-        return None
+    def _written(self, entry: Entry) -> None:
+        if entry.statement is not _ADD_FAILURE:
+            self._queued.pop(entry.row[1], None)
 
     def absorb(self, other: Path) -> None:
         """Copy all answers and failures of another ledger that are not in this one yet.
+
+        Answers that are damaged are left out.
 
         Raises:
             FolderError: The other is no ledger or is damaged, or the disk is full; nothing was
@@ -251,6 +205,7 @@ class Ledger:
         ):
             try:
                 connected(source).close()
+                writer.create_function("sound", 2, sound)
                 writer.execute("ATTACH ? AS other", (source.as_uri(),))
                 writer.executescript(_ABSORB)
             except FolderError as error:
@@ -264,12 +219,18 @@ class Ledger:
     def get(self, key: bytes) -> Answer | None:
         """The answer to the call with this key, also while it is on its way to the disk.
 
+        None where it is damaged, which `damaged` counts: then the next one recorded replaces it.
+
         Raises:
             FolderError: The file is damaged.
         """
         if queued := self._queued.get(key):
             return queued
         rows = self._rows("SELECT texts FROM answers WHERE key = ?", key)
+        if rows and not sound(key, rows[0][0]):
+            self.damaged += key not in self._damaged
+            self._damaged.add(key)
+            return None
         return Answer(**unpacked(self._path, key, rows[0][0], values=1)[0]) if rows else None
 
     def failure(self, key: bytes) -> Failure | None:
@@ -324,11 +285,3 @@ class Ledger:
 
     def _teacher(self, who: Any) -> dict[str, Any]:
         return dict(zip(TEACHER_FIELDS, unpacked_names(self._path, who), strict=True))
-
-
-def _settle(waiters: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
-    for waiter in waiters:
-        if error and not waiter.done():  # done already: it was cancelled
-            waiter.set_exception(error)
-        elif not waiter.done():
-            waiter.set_result(None)

@@ -177,7 +177,8 @@ def _foreign(path: Path) -> FolderError:
 
 def _damaged(path: Path, where: str) -> FolderError:
     return FolderError(
-        f"{path} is damaged at {where}; restore it from a copy, or move it away and build again"
+        f"{path} is damaged at {where}; restore it from a copy, or save what can be read: "
+        "`potstill ledger NAME --repair`"
     )
 
 
@@ -200,9 +201,9 @@ def unpacked(path: Path, key: bytes, texts: Any, *, values: int) -> list[Any]:
     Raises:
         FolderError: The checksum does not match.
     """
-    body = texts[4:] if isinstance(texts, bytes) else b""
-    if not body or texts[:4] != _checksum(key, body):
+    if not sound(key, texts):
         raise _damaged(path, f"call {key.hex()[:16]}" if key else "a teacher's name")
+    body = texts[4:]
     if body[:1] not in b"[{":
         body = zlib.decompress(body)
     lines = body.split(b"\n", values)[:values]
@@ -224,6 +225,13 @@ def unpacked_names(path: Path, who: bytes) -> list[str | None]:
     """
     names: list[str | None] = unpacked(path, b"", who, values=1)[0]
     return names
+
+
+def sound(key: Any, texts: Any) -> bool:
+    """Whether a text is what was `packed` with this key."""
+    if not isinstance(key, bytes) or not isinstance(texts, bytes):
+        return False
+    return len(texts) > 4 and texts[:4] == _checksum(key, texts[4:])
 
 
 def _checksum(key: bytes, body: bytes) -> bytes:

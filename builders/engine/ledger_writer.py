@@ -163,7 +163,7 @@ def _reserve(folder: Path) -> IO[bytes] | None:
     try:
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by the writer
         try:
-            os.posix_fallocate(file.fileno(), 0, min(_RESERVE, shutil.disk_usage(folder).free // 4))
+            os.posix_fallocate(file.fileno(), 0, min(_RESERVE, shutil.disk_usage(folder).free // 2))
         except OSError:
             file.close()
             return None

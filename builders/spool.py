@@ -37,7 +37,7 @@ class Spool(Generic[Value]):
         except OSError as error:
             raise folder_error(error, folder) from None
         self._file = file.fileno()
-        weakref.finalize(self, file.close)
+        self.close = weakref.finalize(self, file.close)
         for value in values:
             self.append(value)
 

@@ -268,9 +268,12 @@ def answer_calls(
         stack.enter_context(_what_was_learned(spec.home, teachers, notes))
         progress.begin(f"building {recipe.name}")
         candidates, order = Spool[CandidateRow](spec.home), list[bytes]()
-        for at, raw in _raw_rows(recipe, engine, seeds, settings):
-            order.append(at)
-            candidates.append(candidate_row(recipe, raw))
+        with ExitStack() as failing:
+            failing.callback(candidates.close)  # at once: its room is what a full disk lacks
+            for at, raw in _raw_rows(recipe, engine, seeds, settings):
+                order.append(at)
+                candidates.append(candidate_row(recipe, raw))
+            failing.pop_all()
         candidates.reorder(sorted(range(len(order)), key=order.__getitem__))
         identities = engine.identities()
     if ledger.damaged:

@@ -161,9 +161,11 @@ class Writer:
 def _reserve(folder: Path) -> IO[bytes] | None:
     """A file without a name that holds room on the disk; None where there is too little."""
     try:
+        free = shutil.disk_usage(folder).free
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by the writer
         try:
-            os.posix_fallocate(file.fileno(), 0, min(_RESERVE, shutil.disk_usage(folder).free // 2))
+            room = min(_RESERVE, max(_RESERVE // 4, free // 8), free // 2)
+            os.posix_fallocate(file.fileno(), 0, room)
         except OSError:
             file.close()
             return None

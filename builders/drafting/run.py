@@ -320,9 +320,14 @@ def _what_was_learned(home: Path, teachers: TeacherPool, notes: dict[str, Any]) 
 
 
 def learned_before(home: Path) -> dict[str, dict[str, str]]:
-    """What the endpoints of a build have refused so far, by address and model."""
-    found = read_notes(home).get("learned", {}) if (home / NOTES).exists() else {}
-    return dict(found)
+    """What the endpoints of a build have refused so far, by address and model.
+
+    Nothing where its notes are missing or torn: then it is learned again.
+    """
+    try:
+        return dict(read_notes(home).get("learned", {}))
+    except InputError:
+        return {}
 
 
 def write_notes(home: Path, notes: Mapping[str, Any]) -> None:

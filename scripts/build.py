@@ -202,7 +202,9 @@ def _teacher_flags(parser: Parser) -> None:
         type=above_0,
         default=600.0,
         metavar="SECONDS",
-        help="A request without an answer fails after this time (default: %(default)g).",
+        help="A request without an answer fails after this time (default: %(default)g). An "
+        "endpoint that gives no response at all for three times as long, and 30 s at least, is "
+        "given up.",
     )
     teacher.add_argument(
         "--hedge",
@@ -229,7 +231,12 @@ def _money_flags(parser: Parser) -> None:
         help="Make a small sample only, and print what the whole build will take.",
     )
     money.add_argument(
-        "--budget-usd", type=above_0, metavar="USD", help="Stop before more USD are spent."
+        "--budget-usd",
+        type=above_0,
+        metavar="USD",
+        help="Stop before more USD are spent. Each budget counts all that the set's ledger in "
+        "--work holds, of every build, with the most that requests without an answer may have "
+        "used; another --work starts from 0.",
     )
     money.add_argument(
         "--budget-tokens", type=count(), metavar="N", help="Stop before more tokens are used."
@@ -242,7 +249,7 @@ def _money_flags(parser: Parser) -> None:
         type=checked(read_price),
         metavar="IN/OUT",
         help="What a million tokens cost in USD, input and output, with each model that --prices "
-        "does not list.",
+        "does not list; IN/OUT/CACHED also gives the price of input that the endpoint has cached.",
     )
     money.add_argument(
         "--prices",
@@ -358,13 +365,14 @@ def _contributed(where: str, named: Recipe) -> list[Row]:
 def _estimate_text(facts: dict[str, Any]) -> str:
     tokens, usd = facts["tokens"], facts["usd"]
     money = "unknown: give --price IN/OUT"
+    most = "at most " if facts["uncounted"] else ""
     if usd:
-        money = f"{usd['expected']:.4g} ({usd['low']:.4g} to {usd['high']:.4g})"
+        money = most + f"{usd['expected']:.4g} ({usd['low']:.4g} to {usd['high']:.4g})"
     return (
         f"{facts['rows']} {facts['rows_of']}, from a sample of {facts['sampled_rows']} that the "
         f"ledger keeps:\n"
         f"calls   {facts['calls']:,}\n"
-        f"tokens  {tokens['expected']:,.0f} ({tokens['low']:,.0f} to {tokens['high']:,.0f})\n"
+        f"tokens  {most}{tokens['expected']:,.0f} ({tokens['low']:,.0f} to {tokens['high']:,.0f})\n"
         f"USD     {money}"
     )
 

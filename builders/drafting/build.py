@@ -81,17 +81,20 @@ def build(
         model: The model of each endpoint that is given without one.
         key_env: The environment variable with the key of the first endpoint.
         concurrency: The most requests in flight per endpoint; None leaves it to the teacher.
-        timeout_s: The deadline of one request.
+        timeout_s: The deadline of one request. An endpoint that gives no response at all for three
+            times as long, and 30 s at least, is given up.
         params: Further parameters of each request, by the endpoint's name for them; JSON values.
             `judge:top_k` is that of the teacher of one role, `writer_2:top_k` of one of several.
         without: Parameters to leave out, named in the same way.
         hedge_s: The time after which a request without an answer is sent a second time.
         requests_per_minute: The most per endpoint.
         tokens_per_minute: The most per endpoint.
-        budget_usd: The build stops before more USD are spent.
+        budget_usd: The build stops before more USD are spent. Each budget counts all that the set's
+            ledger in `work` holds, with the most that requests without an answer may have used.
         budget_tokens: The build stops before more tokens are used.
         budget_calls: The build stops before more requests are sent.
-        price: `IN/OUT` in USD per million tokens, of each model that `prices` does not list.
+        price: `IN/OUT` or `IN/OUT/CACHED` in USD per million tokens, of each model that `prices`
+            does not list.
         prices: A table of prices, in the form of builders/engine/prices.toml.
         judge_report: The output of `potstill judge --json` about the judge.
         contributed: The folder of a released set, or a file, with the rows that people gave to it.

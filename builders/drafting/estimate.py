@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from builders.drafting.run import BuildSpec, answer_calls, open_build
+from builders.engine.budget import most_tokens
 from builders.engine.progress import Progress
 
 _SAMPLE_ROWS = 8
@@ -39,6 +40,8 @@ class Span:
 def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
     """Calls, tokens and USD (None: a price is unknown) of the whole build.
 
+    Of `uncounted` calls of the sample the tokens are the most that they can be.
+
     The answers of the sample are in the ledger, so the build does not pay for them again.
     """
     with open_build(spec) as ledger:
@@ -47,8 +50,10 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
     # By question: several answers to one have similar lengths, so they are one sample.
     tokens: dict[str, float] = defaultdict(float)
     costs: dict[str, float] = defaultdict(float)
+    uncounted = 0
     for call, answer, cost_usd in answers:
-        tokens[str(call.prompt)] += (answer.input_tokens or 0) + (answer.output_tokens or 0)
+        tokens[str(call.prompt)] += sum(most_tokens(call, answer))
+        uncounted += not answer.counted
         costs[str(call.prompt)] += math.nan if cost_usd is None else cost_usd
     known = not any(map(math.isnan, costs.values()))
     rows = spec.settings.rows
@@ -61,6 +66,7 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
         "rows_of": spec.recipe.rows_of,
         "sampled_rows": sampled,
         "sampled_calls": len(answers),
+        "uncounted": uncounted,
         "calls": round(len(answers) * factor),
         "tokens": Span.of([*tokens.values()], factor).facts(),
         "usd": Span.of([*costs.values()], factor).facts() if known else None,

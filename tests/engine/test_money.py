@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +175,17 @@ def test_what_was_recorded_without_a_price_counts_by_todays_price(tmp_path: Path
             built(tmp_path, endpoint.url, price=None, budget_usd=1)
         with pytest.raises(Stopped, match=r"0\.0016 of them before this run"):
             built(tmp_path, endpoint.url, budget_usd=0.002, samples=2)
+
+
+def test_an_estimate_from_uncounted_answers_is_an_upper_bound(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.txt").write_text("".join(f"What is number {n} good for?\n" for n in range(80)))
+    words = ["build", "completions", "--prompts", str(tmp_path / "p.txt"), "--samples", "1"]
+    words += ["--max-tokens", "100", "--model", "m", "--price", "1/10", "--estimate"]
+    with Endpoint(answering(None)) as endpoint:
+        assert main([*words, "--work", str(tmp_path), "--teacher", endpoint.url]) == 0
+    assert re.search(r"tokens  at most 11,200 .*\nUSD     at most 0\.08", capsys.readouterr().out)
 
 
 def test_what_a_failed_call_may_have_cost_is_shown() -> None:

@@ -157,3 +157,22 @@ def test_any_answer_gives_a_verdict_or_a_reason(answer: str) -> None:
     parsers: list[Callable[[str], Any]] = [parse_score, comparing("p", "a", "b").parse]
     for parse in (*parsers, ranking("p", ["a", "b", "c"]).parse):
         assert unreadable(parse, answer) or parse(answer)
+
+
+@each(
+    ("text", "read"),
+    [
+        ("<think>\nPerhaps [[B]].\n</think>\nThe first is better.\n[[A]]", "a"),
+        ("Perhaps [[B]].\n</think>\n\n[[A]]", "a"),
+        ("<think>\nI lean to\n[[B]]", "cut off"),
+        ("Better.\n[[A]]<|im_end|>", "a"),
+        ("Better.\n[[A]]<|im_end|>\n<|im_start|>user\n[[B]]", "template marks"),
+        ("<|channel|>analysis<|message|>[[B]]<|end|><|channel|>final<|message|>[[A]]", "a"),
+    ],
+)
+def test_what_a_judge_thought_before_is_no_verdict(text: str, read: str) -> None:
+    try:
+        found = comparing("Which?", "one", "two").parse(text)
+    except Unreadable as doubt:
+        found = doubt.reason
+    assert found == read

@@ -342,3 +342,21 @@ def test_the_mean_skips_what_does_not_apply_and_one_stays_one() -> None:
     assert mean_rating([None, None]) is None
     assert mean_rating([]) is None
     assert mean_rating([1]) == 1.0
+
+
+@each(
+    "thought",
+    [
+        "<think>\nMaybe a score of 6.\nOverall Score: 6\n</think>\n",
+        '<think>\nDraft: {"critique": "x", "score": 5}\n</think>\n',
+        'Draft: {"critique": "x", "score": 5}\n</think>\n\n',
+        '[THINK]{"critique": "x", "score": 5}[/THINK]',
+    ],
+)
+def test_what_a_judge_thought_before_is_no_rating(thought: str) -> None:
+    for answer in ('{"critique": "Plain.", "score": 7}<|im_end|>', "Plain.\nOverall Score: 7</s>"):
+        assert parse_critique(thought + answer) == Critique(text="Plain.", score=7)
+
+
+def test_a_judge_that_never_stops_thinking_gives_no_rating() -> None:
+    assert reason_of(lambda: parse_critique("<think>\nPerhaps.\nOverall Score: 6")) == "cut off"

@@ -1,0 +1,213 @@
+"""Thinking and template marks are separated from an answer, and what it is about is left alone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders.engine.thinking import Parted, parted
+from tests.cases import each
+
+NILE = "The Nile, 6,650 km."
+
+
+@each(
+    ("text", "reasoning"),
+    [
+        (f"<think>\nA river.\n</think>\n\n{NILE}", "A river."),
+        (f"<think>\n\n</think>\n\n{NILE}", None),
+        (f"\n<THINK>a</Think>{NILE}", "a"),
+        (f"<thinking>a</thinking>\n{NILE}", "a"),
+        (f"<thought>a</thought>\n{NILE}", "a"),
+        (f"<reasoning>a</reasoning>{NILE}", "a"),
+        (f"<seed:think>a</seed:think>{NILE}", "a"),
+        (f"<longcat_think>a</longcat_think>{NILE}", "a"),
+        (f"<mm:think>a</mm:think>{NILE}", "a"),
+        (f"◁think▷a◁/think▷{NILE}", "a"),
+        (f"[THINK]a[/THINK]{NILE}", "a"),
+        (f"<|begin_of_thought|>a<|end_of_thought|>\n\n{NILE}", "a"),
+        (f"<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>{NILE}<|END_RESPONSE|>", "a"),
+        (f"<|inner_prefix|>a<|inner_suffix|>{NILE}", "a"),
+        (f"<|channel>thought\na<channel|>{NILE}", "a"),
+        (f"Here is my thought process:\na\n\nHere is my response:\n{NILE}", "a"),
+        (f"A river.\n</think>\n\n{NILE}", "A river."),
+        (f"It must be the Nile.</think>{NILE}", "It must be the Nile."),
+        (f"</think>\n{NILE}", None),
+        (f"a\n[/THINK]\n{NILE}", "a"),
+        (f"<think>a</think>\n<think>b</think>\n{NILE}", "a\n\nb"),
+        (f"a\n</think>\n<think>b</think>\n{NILE}", "a\n\nb"),
+        (f"<think>what is `</code>`? ```</think>{NILE}", "what is `</code>`? ```"),
+        (f"<think>a</think><answer>{NILE}</answer>", "a"),
+        (f"a</think>\n\n<response>\n{NILE}\n</response>\n", "a"),
+        (f"<|im_start|>assistant\n<think>\na</think>\n{NILE}<|im_end|>", "a"),
+    ],
+)
+def test_thinking_before_an_answer_is_its_reasoning(text: str, reasoning: str | None) -> None:
+    assert parted(text) == Parted(NILE, reasoning)
+
+
+def test_a_block_on_lines_of_its_own_between_paragraphs_is_thinking_too() -> None:
+    found = parted("<think>a</think>\nOne.\n\n<think>\nb\n</think>\n\nTwo.")
+    assert found == Parted("One.\n\nTwo.", "a\n\nb")
+
+
+@each(
+    "text",
+    [
+        "<think>\nOn and on",
+        "<think>a</think><think>b",
+        "[THINK]a",
+        "◁think▷a",
+        "<|channel|>analysis<|message|>a",
+        "<|channel|>analysis<|message|>a<|end|><|start|>assistant",
+        "<|channel>thought\na",
+        "analysisWe need a river",
+    ],
+)
+def test_thinking_that_never_ends_leaves_no_answer(text: str) -> None:
+    found = parted(text)
+    assert found.unfinished and found.text == "" and found.reasoning
+
+
+@each(
+    ("text", "reasoning"),
+    [
+        (
+            "<|channel|>analysis<|message|>A river.<|end|><|start|>assistant<|channel|>final"
+            f"<|message|>{NILE}<|return|>",
+            "A river.",
+        ),
+        (f"<|start|>assistant<|channel|>final<|message|>{NILE}", None),
+        (f"analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>{NILE}", "a"),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary"
+            f"<|message|>b<|end|><|start|>assistant<|channel|>final<|message|>{NILE}",
+            "a\n\nb",
+        ),
+        (f"<|channel|>analysis<|message|>a<|channel|>final <|constrain|>x<|message|>{NILE}", "a"),
+        (f"analysisA river it is.assistantfinal{NILE}", "A river it is."),
+        (f"analysisWe think.assistantcommentaryb assistantfinal{NILE}", "We think."),
+    ],
+)
+def test_of_the_channels_only_the_last_is_the_answer(text: str, reasoning: str | None) -> None:
+    assert parted(text) == Parted(NILE, reasoning)
+
+
+MARKS = [
+    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<|end|>"),
+    *(
+        "</s>",
+        "<eos>",
+        "<end_of_turn>",
+        "<turn|>",
+        "<｜end▁of▁sentence｜>",
+        "<|END_OF_TURN_TOKEN|>",
+    ),
+    *("[/INST]", "<|return|>", "<|assistant|>", "<|user|>", "<start_of_turn>", "<|fim_pad|>"),
+    *("<|im_end|>\n<|im_start|>", "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"),
+    *("</s></s>\n", "[UNUSED_TOKEN_145]", "<</SYS>>", "<|im_end|>\n<|im_start|>user\n"),
+]
+
+
+@each("mark", MARKS)
+def test_an_answer_is_cut_at_a_mark_and_cannot_be_used_if_more_follows(mark: str) -> None:
+    assert parted(f"{NILE}{mark}") == parted(f"{NILE}\n{mark}\n") == Parted(NILE)
+    followed = f"{NILE}{mark}And the Amazon?"
+    found = parted(followed)
+    assert found.text == followed and found.leaked and found.leaked in mark
+
+
+@each(
+    "text",
+    [
+        f"<|im_start|>assistant\n{NILE}",
+        f"<|start_header_id|>assistant<|end_header_id|>\n\n{NILE}",
+        f"<s>[/INST] {NILE}</s>",
+        f"<bos><start_of_turn>model\n{NILE}<end_of_turn>",
+        f"<｜Assistant｜>{NILE}",
+        f"assistant\n\n{NILE}",
+    ],
+)
+def test_marks_that_begin_an_answer_are_no_part_of_it(text: str) -> None:
+    assert parted(text) == Parted(NILE)
+
+
+@each(
+    "text",
+    [
+        f"<|im_end|>\n{NILE}",
+        f"<|im_start|>user\n{NILE}",
+        f"<|start_header_id|>system<|end_header_id|>\n\n{NILE}",
+        f"{NILE}assistant\n\nAnd the Amazon.",
+        f"[INST] And? [/INST] {NILE}",
+    ],
+)
+def test_another_turn_in_an_answer_is_found(text: str) -> None:
+    assert parted(text).leaked
+
+
+@each(
+    "text",
+    [
+        NILE,
+        "",
+        "  \n",
+        " continues a text, white space kept \n",
+        "Write `<think>` before and `</think>` after it.",
+        "Write ``<|im_end|>`` at the end of a turn.",
+        "```xml\n<think>\na\n</think>\n```\nis what it writes.",
+        "~~~\n<|im_start|>user\n~~~\nis a header.",
+        "```\nfor ever</s>\n```",
+        "<pre>a</s></pre> and <code>[INST]</code> are marks.",
+        "Models of this kind put <think> and </think> around it.",
+        'The tag "</think>" ends it.',
+        "The </think> tag ends it.",
+        "They begin with <think> and think.\nThen they answer.",
+        "<s>10</s> 8 euro",
+        "x <| f |> y, a<b>c and [1]: <http://a.b/c>",
+        "analysis of the data shows a rise",
+        "The assistant was final.",
+        "I [INSTALL] it; <user> is a name; <end>",
+        '{"critique": "Plain.", "score": 7}',
+    ],
+)
+def test_what_an_answer_is_about_stays_as_it_is(text: str) -> None:
+    assert parted(text) == Parted(text)
+
+
+def test_a_mark_after_code_is_cut_as_any_other() -> None:
+    code = "```py\nprint('<|im_end|>')\n```"
+    assert parted(f"{code}<|im_end|>") == Parted(code)
+    assert parted("```py\nprint(1)<|im_end|>") == Parted("```py\nprint(1)")
+
+
+PIECES = ["<think>", "</think>", "<|im_end|>", "</s>", "`", "```", "\n", " ", "a", "assistant"]
+PIECES += ["<|channel|>", "final", "analysis", "<|message|>", "<|start|>", "user", "<code>", "<s>"]
+
+
+@given(st.text() | st.lists(st.sampled_from(PIECES)).map("".join))
+def test_any_text_is_parted_and_nothing_is_added_to_it(text: str) -> None:
+    found = parted(text)
+    assert not (found.unfinished and found.text)
+    if found.leaked or found == Parted(text):
+        assert found.text in text
+    else:
+        assert len(found.text) < len(text)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("<think>", "<think></think>", "<code>", "`<|x|>` ", "</think> x", "<|im_end|>\n", "a `"),
+        *("<|", "<s>", "analysis", "<|channel|>analysis<|message|>x", "<|start|>", "<think>\n"),
+        "\t \n<",
+    ],
+)
+def test_two_megabytes_of_one_sign_take_seconds_at_most(part: str) -> None:
+    text = part * (2_000_000 // len(part))
+    began = time.process_time()
+    parted(text)
+    assert time.process_time() - began < 3.0

@@ -201,7 +201,12 @@ CALLS = Schema(
         ),
         Column(name="reasoning", type="string", nullable=True, meaning="what was thought first"),
         Column(name="tool_calls", type="json", nullable=True, meaning="each with its arguments"),
-        Column(name="answered_by", type="string", nullable=True, meaning="the model, as reported"),
+        Column(
+            name="answered_by",
+            type="string",
+            nullable=True,
+            meaning="the model reported, @revision",
+        ),
         Column(
             name="fingerprint", type="string", nullable=True, meaning="the system's, as reported"
         ),

@@ -37,6 +37,7 @@ from scripts.command_line import (
     add_json,
     add_name,
     add_parameters,
+    add_trust,
     add_work,
     checked,
     count,
@@ -180,7 +181,8 @@ def _teacher_flags(parser: Parser) -> None:
         "--model",
         type=text,
         metavar="MODEL",
-        help="Call this model of the endpoint, for each teacher without #MODEL.",
+        help="Call this model of the endpoint, for each teacher without #MODEL; MODEL@REVISION "
+        "records its revision too.",
     )
     teacher.add_argument(
         "--key-env",
@@ -191,6 +193,7 @@ def _teacher_flags(parser: Parser) -> None:
         "%(default)s). The key of another one is in VARIABLE_HOST, such as "
         "POTSTILL_API_KEY_API_EXAMPLE_ORG.",
     )
+    add_trust(teacher)
     teacher.add_argument(
         "--concurrency",
         type=count(most=MOST_IN_FLIGHT),
@@ -323,6 +326,7 @@ def _build_spec(given: argparse.Namespace) -> BuildSpec:
                 timeout_s=given.timeout,
             ),
             [*given.param, *given.without],
+            given.trust_missing_end,
         ),
         source=Source(
             place=given.source or named.seeds.source,

@@ -257,6 +257,19 @@ def add_hub_data(parser: Parser) -> argparse.Action:
     )
 
 
+def add_trust(parser: argparse._ActionsContainer) -> None:
+    """Add --trust-missing-end."""
+    parser.add_argument(
+        "--trust-missing-end",
+        type=text,
+        action="append",
+        default=[],
+        metavar="WHO",
+        help="Take answers for complete although this teacher, by its address, reports no end: for "
+        "an endpoint that never reports one. An answer that was broken off is not noticed then.",
+    )
+
+
 def add_json(parser: Parser) -> None:
     """The same facts for a program."""
     parser.add_argument("--json", action="store_true", help="Print one JSON object instead.")

@@ -19,6 +19,7 @@ from scripts.command_line import (
     add_hub_data,
     add_json,
     add_parameters,
+    add_trust,
     add_work,
     count,
     print_out,
@@ -67,7 +68,10 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         "none; the verdicts in the file are measured).",
     )
     live.add_argument(
-        "--model", type=text, metavar="MODEL", help="Call this model of the endpoint."
+        "--model",
+        type=text,
+        metavar="MODEL",
+        help="Call this model of the endpoint.",
     )
     live.add_argument(
         "--key-env",
@@ -77,6 +81,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         help="Read the key of the endpoint from this variable (default: %(default)s).",
     )
     add_parameters(live)
+    add_trust(live)
     live.add_argument("--rows", type=count(), metavar="N", help="Only ask about the first N pairs.")
     live.add_argument(
         "--repeats",
@@ -152,7 +157,8 @@ def _spec(given: argparse.Namespace) -> TeacherSpec:
     from builders.engine.pool import pool_spec
     from builders.engine.teacher import TeacherSpec
 
-    spec = pool_spec([given.teacher], TeacherSpec(model=given.model, key_env=given.key_env))
+    usual = TeacherSpec(model=given.model, key_env=given.key_env)
+    spec = pool_spec([given.teacher], usual, trusted=given.trust_missing_end)
     if spec.roles:
         raise UsageError(f"--teacher: {given.teacher!r} names a role; leave out the part before =")
     return spec.every[0]

@@ -48,6 +48,7 @@ def build(
     timeout_s: float = TeacherSpec.timeout_s,
     params: Mapping[str, object] | None = None,
     without: str | Sequence[str] = (),
+    trust_missing_end: str | Sequence[str] = (),
     hedge_s: float | None = None,
     requests_per_minute: float | None = None,
     tokens_per_minute: float | None = None,
@@ -86,6 +87,8 @@ def build(
         params: Further parameters of each request, by the endpoint's name for them; JSON values.
             `judge:top_k` is that of the teacher of one role, `writer_2:top_k` of one of several.
         without: Parameters to leave out, named in the same way.
+        trust_missing_end: The addresses of teachers whose answers are complete although they report
+            no end.
         hedge_s: The time after which a request without an answer is sent a second time.
         requests_per_minute: The most per endpoint.
         tokens_per_minute: The most per endpoint.
@@ -121,7 +124,9 @@ def build(
             recipe=loaded,
             settings=loaded.settings(rows=rows, seed=seed, options=options, beside=_PARAMETERS),
             work=_checked("work", work, path),
-            teachers=_teachers(teacher, usual, loaded, _choices(params or {}, without)),
+            teachers=_teachers(
+                teacher, usual, loaded, _choices(params or {}, without), trust_missing_end
+            ),
             source=source,
             licence=_checked("license", license, lambda given: known_licence(text(given))),
             run_limits=RunLimits(
@@ -160,7 +165,11 @@ _PARAMETERS = [
 
 
 def _teachers(
-    teacher: Teachers, usual: TeacherSpec, recipe: Recipe, choices: Sequence[Choice]
+    teacher: Teachers,
+    usual: TeacherSpec,
+    recipe: Recipe,
+    choices: Sequence[Choice],
+    trusted: str | Sequence[str],
 ) -> TeacherPoolSpec:
     """The teachers, named as on the command line."""
     roles: Mapping[str, Any] = teacher if isinstance(teacher, Mapping) else {"": teacher}
@@ -168,13 +177,16 @@ def _teachers(
     for role, given in roles.items():
         if isinstance(teacher, Mapping):
             check_role(role, recipe)
-        several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
-        for one in given if several else [given]:
-            word = _checked("teacher", one, text)
-            words.append(f"{role}={word}" if role else word)
+        words += [f"{role}={word}" if role else word for word in _texts("teacher", given)]
     if not words:
         raise InputError("teacher: none is given; give one, or leave it out")
-    return pool_spec(words, usual, choices)
+    return pool_spec(words, usual, choices, _texts("trust_missing_end", trusted))
+
+
+def _texts(name: str, given: Any) -> list[str]:
+    """One text, or several, as a list."""
+    several = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    return [_checked(name, one, text) for one in (given if several else [given])]
 
 
 def _choices(params: Mapping[str, object], without: str | Sequence[str]) -> list[Choice]:

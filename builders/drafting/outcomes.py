@@ -172,7 +172,7 @@ def call_rows(
             "row_ids": row_ids(call.id),
             "role": call.role,
             "model": call.model,
-            "revision": call.revision or answer.revision,
+            "revision": call.revision,
             "asked": json_text(call.prompt),
             "sampling": json_text(dict(call.sampling)),
             "sample": call.sample,
@@ -181,11 +181,16 @@ def call_rows(
             "finish_reason": answer.finish_reason,
             "reasoning": answer.reasoning,
             "tool_calls": json_text(answer.tool_calls) if answer.tool_calls else None,
-            "answered_by": answer.model,
+            "answered_by": _answered_by(answer),
             "fingerprint": answer.fingerprint,
             "input_tokens": answer.input_tokens,
             "output_tokens": answer.output_tokens,
         }
+
+
+def _answered_by(answer: Answer) -> str | None:
+    """The model that an endpoint reports, with its revision where it reports one."""
+    return "@".join(one for one in (answer.model, answer.revision) if one) or None
 
 
 def json_text(value: Any) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.draft import Draft, counts, write_draft
 from builders.drafting.files import canonical_json, read_json
@@ -136,7 +137,8 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
         for row in left_out_rows(answered.left_out):
             dropped.append(row)
         spending, schemas = Spending(), recipe.schemas
-        calls = call_rows(spending.of(answered.calls(ledger)), row_ids.of)
+        answers = AnswerCounts()
+        calls = answers.of(call_rows(spending.of(answered.calls(ledger)), row_ids.of))
         made = ("default", *recipe.extra_configs)
         rows: dict[str, Iterable[Row]] = {name: _config(spec, name, candidates) for name in made}
         rows |= {"dropped": dropped, "calls": calls}
@@ -148,7 +150,7 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
             return {
                 "recipe": recipe.name,
                 "counts": counts(kept, dropped),
-                "lineage": _lineage(spec, answered),
+                "lineage": _lineage(spec, answered) | {"answers": answers.facts()},
                 "spent": {**spending.facts(kept), "prices": answered.prices},
                 **({"measures": dict(measures)} if measures else {}),
             }
@@ -251,8 +253,8 @@ def answer_calls(
         progress.rows_wanted = min(settings.rows, len(seeds))
     limits, prices = spec.run_limits, None
     if spec.from_ledger:
-        before = read_notes(spec.home)
-        teachers, prices = recorded_pool(before["teachers"]), before.get("prices")
+        before, trusted = read_notes(spec.home), spec.teachers.trusted
+        teachers, prices = recorded_pool(before["teachers"], trusted), before.get("prices")
     else:
         teachers = pool(spec.teachers, recipe)
     progress.begin("starting the teacher")

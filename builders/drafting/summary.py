@@ -6,6 +6,7 @@ import itertools
 import json
 import textwrap
 
+from builders.drafting.answer_counts import warnings
 from builders.drafting.draft import Draft
 from builders.drafting.spending import cost
 from builders.errors import printable
@@ -34,6 +35,11 @@ def table(draft: Draft) -> str:
     lines += [
         textwrap.fill(f"{name}: {_measure(value)}", width=79, subsequent_indent="    ")
         for name, value in _measures(draft).items()
+    ]
+    lineage = draft.facts["lineage"]
+    lines += [
+        textwrap.fill(f"note: {one}", width=79, subsequent_indent="    ", break_on_hyphens=False)
+        for one in warnings(lineage.get("answers", ()), lineage["teachers"])
     ]
     lines += [
         f"{'cost in USD':<28}{cost(spent):>8}  per kept row {cost(spent, '_a_kept_row')}",

@@ -90,7 +90,7 @@ def read_answer(body: bytes, target: Target, *, after_s: float | None = None) ->
         error = error_in(given, target, after_s=after_s)
     except (ValueError, RecursionError):
         kind = {b"<": "HTML", b"": "empty"}.get(body.lstrip()[:1], "not JSON")
-        what = f"{target.name} gave an answer that is {kind}; is this the /v1 address?"
+        what = f"{target.name} answered 200 with {kind}; is this the /v1 address?"
         raise Failure(kind, what, retryable=True) from None
     if error:
         raise error

@@ -130,15 +130,17 @@ class Answer:
     def fault(self, *accepted: Ended) -> str | None:
         """Why a recipe cannot use the answer, as the reason of a drop; None if it can.
 
-        Only a complete answer can be used, and one that ended in a way which is `accepted`.
+        Only a complete answer can be used, and one that ended in a way which is `accepted`; of an
+        unknown end, only that nothing was reported.
         """
-        if self.ended not in ("complete", *accepted):
+        odd_word = self.ended == "unknown" and self.finish_reason is not None
+        if odd_word or self.ended not in ("complete", *accepted):
             return _FAULTS[self.ended]
         if self.leaked_mark:
             return "template marks"
         if self.text.strip() or self.ended == "tool_calls":
             return None
-        return _FAULTS.get(self.ended, "empty")
+        return "cut off" if self.ended == "length" else "empty"
 
     @property
     def counted(self) -> bool:

@@ -55,6 +55,7 @@ class EndpointTeacher:
         self._secrets = [*of_all, *self._address.secrets(query=False)]
         self._unshown = [*of_all, *self._address.secrets(query=True)]
         self._timeout_s = spec.timeout_s
+        self._trusts_missing_end = spec.trusts_missing_end
         self._session: aiohttp.ClientSession | None = None
         self._chat_only = False
         self._heard = False  # whether there was any response yet
@@ -74,6 +75,7 @@ class EndpointTeacher:
             "model": self.model,
             "revision": self.revision,
             "licence": "unknown",
+            **({"trusts_missing_end": True} if self._trusts_missing_end else {}),
         }
 
     async def start(self) -> None:
@@ -111,6 +113,8 @@ class EndpointTeacher:
                     f"{offer}"
                 )
             self.model = self._served[0]
+        elif self.model not in self._served:
+            self.model, self.revision = model_and_revision(self.model, self._served)
 
     async def stop(self) -> None:
         """Close the session; safe to call twice."""
@@ -327,3 +331,16 @@ def _tls_problem(base: str, error: aiohttp.ClientConnectorError | aiohttp.Client
         http = "http" + base.removeprefix("https")
         return f"TLS: {base} does not speak TLS ({why}); is its address {http}?"
     return f"TLS: no encrypted connection to {base} ({why}); correct --teacher"
+
+
+def model_and_revision(name: str, served: Sequence[str]) -> tuple[str, str | None]:
+    """A name of the form `model@revision` as its two parts, unless `@` is part of the name.
+
+    It is where the endpoint lists the whole name, or, if it lists neither, where a version of 8
+    digits follows, as Vertex has it.
+    """
+    model, _, revision = name.rpartition("@")
+    vertex = re.fullmatch(r"\d{8}|default|latest", revision) and model not in served
+    if name in served or not model or not revision or vertex:
+        return name, None
+    return model, revision

@@ -25,7 +25,7 @@ from builders.engine.calls import (
 from builders.engine.greenlets import wait
 from builders.engine.parameters import Choice, no_schema, with_choices
 from builders.engine.refusals import REASONS
-from builders.engine.teacher import EMBEDDED
+from builders.engine.teacher import EMBEDDED, missing_end
 from builders.recipe import short_hash
 
 if TYPE_CHECKING:
@@ -150,8 +150,10 @@ class EngineLLM(LLM):  # type: ignore[misc]
 
     def _fault(self, call: Call, answer: Answer) -> str | None:
         """Why the recipe cannot use an answer; it can use a call of a tool that it declared."""
-        tools: tuple[Ended, ...] = ("tool_calls",) if "tools" in call.sampling else ()
-        return answer.fault(*self.accepts, *tools)
+        more = missing_end(self._teachers[call.role])
+        if "tools" in call.sampling:
+            more = (*more, "tool_calls")
+        return answer.fault(*self.accepts, *more)
 
     def replies(self, questions: Sequence[Question], parse: Parse, tries: int) -> list[Reply]:
         """The outcome of each question, whose answer is requested up to `tries` times to be parsed.

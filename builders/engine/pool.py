@@ -55,15 +55,23 @@ class TeacherPool:
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherPoolSpec:
-    """Which teachers to use, as given on the command line; none is started yet."""
+    """Which teachers to use, as given on the command line; none is started yet.
+
+    `trusted` are those whose answers are complete although they report no end: each by its place,
+    with `#MODEL` where one place has several.
+    """
 
     every: tuple[TeacherSpec, ...] = (TeacherSpec(),)
     roles: Mapping[str, tuple[TeacherSpec, ...]] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
+    trusted: tuple[str, ...] = ()
 
 
 def pool_spec(
-    words: Sequence[str], usual: TeacherSpec, choices: Sequence[Choice] = ()
+    words: Sequence[str],
+    usual: TeacherSpec,
+    choices: Sequence[Choice] = (),
+    trusted: Sequence[str] = (),
 ) -> TeacherPoolSpec:
     """The teachers named by words of the form `[ROLE=]WHO[#MODEL]`, each otherwise as `usual`.
 
@@ -82,6 +90,7 @@ def pool_spec(
         role, address = (named[1], named[2]) if named else (None, word)
         place, _, model = address.rpartition("#") if "#" in address else (address, "", "")
         spec = replace(usual, place=place, model=model or usual.model)
+        spec = replace(spec, trusts_missing_end=_trusts(trusted, spec.place, spec.model))
         if is_address(place):
             read_address(place)
             first = first or urlsplit(place).netloc
@@ -91,6 +100,7 @@ def pool_spec(
         every=tuple(every) or (replace(usual, place=TeacherSpec.place),),
         roles={role: tuple(many) for role, many in roles.items()},
         choices=tuple(choices),
+        trusted=tuple(trusted),
     )
 
 
@@ -130,6 +140,8 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
                 f"a teacher is named twice for {role or 'every role'}, but it is used only once; "
                 "remove one, or give it another #MODEL"
             )
+    every_spec = [one for many in (spec.every, *spec.roles.values()) for one in many]
+    _check_trusted(spec.trusted, {(one.place, one.model) for one in every_spec})
     made: dict[TeacherSpec, Teacher] = {}
 
     def shared_teachers(specs: Sequence[TeacherSpec]) -> list[Teacher]:
@@ -151,9 +163,38 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
     return made_pool
 
 
-def recorded_pool(facts: Mapping[str, Any]) -> TeacherPool:
+def recorded_pool(facts: Mapping[str, Any], trusted: Sequence[str] = ()) -> TeacherPool:
     """The teachers that a build recorded; their answers come from the ledger alone."""
-    roles = {role: [RecordedTeacher(one) for one in many] for role, many in facts["roles"].items()}
-    every = [RecordedTeacher(one) for one in facts["every"]]
+    many = [*facts["every"], *(one for some in facts["roles"].values() for one in some)]
+    _check_trusted(trusted, {(one["name"], one["model"]) for one in many})
+
+    def recorded_teacher(one: Mapping[str, Any]) -> RecordedTeacher:
+        trust = _trusts(trusted, one["name"], one["model"])
+        more = {"trusts_missing_end": True} if trust else {}
+        return RecordedTeacher({**one, "identity": {**one["identity"], **more}})
+
+    roles = {role: [recorded_teacher(one) for one in some] for role, some in facts["roles"].items()}
+    every = [recorded_teacher(one) for one in facts["every"]]
     choices = [Choice(**one) for one in facts.get("choices", ())]
     return TeacherPool(every=every, roles=roles, choices=choices)
+
+
+def _check_trusted(trusted: Sequence[str], known: set[tuple[str, str | None]]) -> None:
+    """Raise InputError where a teacher that is trusted is none of the build's."""
+    for one in trusted:
+        if not any(_trusts([one], *names) for names in known):
+            places = nearest_name(one, {_public(place) for place, _ in known})
+            raise InputError(
+                f"--trust-missing-end {one!r} is no teacher of this build; there are {places}"
+            )
+
+
+def _trusts(trusted: Sequence[str], place: str, model: str | None) -> bool:
+    """Whether a teacher is among those whose missing ends are trusted."""
+    names = {_public(place), f"{_public(place)}#{model}"}
+    return any(_public(one) in names for one in trusted)
+
+
+def _public(place: str) -> str:
+    """A teacher's place without user and password, and without a slash at its end."""
+    return re.sub(r"//[^/@]*@", "//", place).rstrip("/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from builders.engine.calls import Answer, Call
+from builders.engine.calls import Answer, Call, Ended
 
 EMBEDDED = "embedded"
 MOST_IN_FLIGHT = 100_000
@@ -36,6 +36,11 @@ class Teacher(Protocol):
         """What the lineage records of it: kind, model, revision, licence."""
 
 
+def missing_end(teacher: Teacher) -> tuple[Ended, ...]:
+    """What else than `complete` is an end of this teacher's answers to use, as the user decided."""
+    return ("unknown",) if teacher.identity().get("trusts_missing_end") else ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class TeacherSpec:
     """Which teacher to use and how; it is not started yet.
@@ -47,6 +52,7 @@ class TeacherSpec:
         concurrency: The most calls in flight; None uses the default of the kind of teacher.
         timeout_s: The deadline of one request, in seconds.
         chosen: Parameters that the user chose by name, so that they are sent even if refused.
+        trusts_missing_end: An answer that reports no end is complete: the endpoint never does.
     """
 
     place: str = EMBEDDED
@@ -55,3 +61,4 @@ class TeacherSpec:
     concurrency: int | None = None
     timeout_s: float = 600.0
     chosen: frozenset[str] = frozenset()
+    trusts_missing_end: bool = False

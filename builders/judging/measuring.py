@@ -19,7 +19,7 @@ from builders.engine.ledger import Ledger
 from builders.engine.parameters import Choice, with_choices
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import Teacher, TeacherSpec
+from builders.engine.teacher import Teacher, TeacherSpec, missing_end
 from builders.engine.teacher_kinds import teacher
 from builders.errors import RecipeError, TeacherError, folder_error
 from builders.file_lock import folder_lock
@@ -149,7 +149,7 @@ async def _verdicts(
                 return _Verdict("absent")
             finally:
                 progress.rows += 1
-        if answer.fault():
+        if answer.fault(*missing_end(who)):
             return _Verdict("unreadable", answer.text)
         with suppress(Unreadable):
             return _Verdict(question.parse(answer.text), answer.text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.draft import by_frequency
 from builders.schema import Row
 
@@ -31,6 +32,7 @@ class CardFigures:
         words: Least, median and most words of each text column of `default`.
         samplings: Role, model, revision and sampling (without the seed) of the calls, each once.
         spent: Calls, input and output tokens, and calls without a count of these, per role.
+        answers: Who answered the calls, and how the answers ended.
         sizes: Per config what `dataset_info` declares of its split; `num_bytes` is in memory.
         columns: Per config the Arrow schema of its first file; another one is in `odd_files`.
         nulls: Per config the columns that hold a null.
@@ -43,6 +45,7 @@ class CardFigures:
     words: Mapping[str, Mapping[str, float]]
     samplings: Sequence[Mapping[str, str]]
     spent: Mapping[str, Sequence[int]]
+    answers: Sequence[Mapping[str, Any]]
     sizes: Mapping[str, Mapping[str, int]]
     columns: Mapping[str, Any]
     nulls: Mapping[str, frozenset[str]]
@@ -75,6 +78,7 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
     words: dict[str, list[int]] = defaultdict(list)
     samplings: set[tuple[str, str, str, str]] = set()
     spent: dict[str, Counter[str]] = defaultdict(Counter)
+    answers = AnswerCounts()
     sizes: dict[str, dict[str, int]] = {}
     columns: dict[str, Any] = {}
     nulls: dict[str, set[str]] = {}
@@ -101,6 +105,7 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
                         elif config == "calls":
                             samplings.add(_sampling(row))
                             spent[row["role"]].update(_tokens(row))
+                            answers.add(row)
                         else:
                             example = example or row
                             for column in _TEXTS:
@@ -119,6 +124,7 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
             role: [used["calls"], used["input"], used["output"], used["uncounted"]]
             for role, used in sorted(spent.items())
         },
+        answers=answers.facts(),
         sizes=sizes,
         columns=columns,
         nulls={config: frozenset(names) for config, names in nulls.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from builders.drafting.answer_counts import warnings
 from builders.drafting.licence import licence_of
 from builders.release.card import Words, card, front_matter
 from builders.release.card_figures import CardFigures
@@ -38,6 +39,7 @@ def rendered(
         "counts": manifest["counts"],
         "spent": manifest["spent"],
         "lineage": lineage,
+        "warnings": warnings(lineage.get("answers", ()), lineage["teachers"]),
         "measures": manifest.get("measures", {}),
         "figures": figures.on_card,
         "shapes": {config: shape.name for config, shape in schemas.items()},

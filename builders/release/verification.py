@@ -289,6 +289,7 @@ def _claims(
             [(role, who.get("model"), who.get("revision") or "") for role, who in teachers.items()],
             asked,
         ),
+        "answers": (lineage.get("answers"), figures.answers),
         "judges": (
             sorted({judge["judge"] for judge in judges}),
             sorted({model for role, model, _ in asked if role.startswith("judge")}),

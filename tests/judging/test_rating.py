@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from itertools import permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from malformed_ratings import (
@@ -359,4 +360,5 @@ def test_what_a_judge_thought_before_is_no_rating(thought: str) -> None:
 
 
 def test_a_judge_that_never_stops_thinking_gives_no_rating() -> None:
-    assert reason_of(lambda: parse_critique("<think>\nPerhaps.\nOverall Score: 6")) == "cut off"
+    with pytest.raises(Unreadable, match="cut off"):
+        parse_critique("<think>\nPerhaps.\nOverall Score: 6")

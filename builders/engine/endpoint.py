@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit

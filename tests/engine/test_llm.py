@@ -14,7 +14,7 @@ from builders.schema import user
 
 NEW = "\U0001fae8 \U0001f6dc and \U0001fadf"  # emoji of Unicode 15 and 16
 RIVER = [{"role": "user", "content": "Name a river."}]
-WRITER = RecordedTeacher({"name": "http://x/v1", "model": "m", "revision": None})
+WRITER = RecordedTeacher({"name": "http://x/v1", "model": "m", "revision": None, "identity": {}})
 
 
 class Recorder:

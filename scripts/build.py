@@ -37,7 +37,6 @@ from scripts.command_line import (
     add_json,
     add_name,
     add_parameters,
-    add_trust,
     add_work,
     checked,
     count,
@@ -181,8 +180,7 @@ def _teacher_flags(parser: Parser) -> None:
         "--model",
         type=text,
         metavar="MODEL",
-        help="Call this model of the endpoint, for each teacher without #MODEL; MODEL@REVISION "
-        "records its revision too.",
+        help="Call this model, or MODEL@REVISION, for each teacher without #MODEL.",
     )
     teacher.add_argument(
         "--key-env",
@@ -193,7 +191,6 @@ def _teacher_flags(parser: Parser) -> None:
         "%(default)s). The key of another one is in VARIABLE_HOST, such as "
         "POTSTILL_API_KEY_API_EXAMPLE_ORG.",
     )
-    add_trust(teacher)
     teacher.add_argument(
         "--concurrency",
         type=count(most=MOST_IN_FLIGHT),

@@ -257,19 +257,6 @@ def add_hub_data(parser: Parser) -> argparse.Action:
     )
 
 
-def add_trust(parser: argparse._ActionsContainer) -> None:
-    """Add --trust-missing-end."""
-    parser.add_argument(
-        "--trust-missing-end",
-        type=text,
-        action="append",
-        default=[],
-        metavar="WHO",
-        help="Take answers for complete although this teacher, by its address, reports no end: for "
-        "an endpoint that never reports one. An answer that was broken off is not noticed then.",
-    )
-
-
 def add_json(parser: Parser) -> None:
     """The same facts for a program."""
     parser.add_argument("--json", action="store_true", help="Print one JSON object instead.")
@@ -288,7 +275,7 @@ def add_alias(parser: Parser, flag: str, of: argparse.Action) -> None:
 
 
 def add_parameters(group: argparse._ArgumentGroup) -> None:
-    """The flags for further parameters of each request, and for those to leave out."""
+    """The flags for what each request carries, and for how its answer is taken."""
     group.add_argument(
         "--param",
         type=checked(read_param),
@@ -305,4 +292,13 @@ def add_parameters(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="[ROLE:]NAME",
         help="Leave this parameter out of each request, such as seed. Repeat the flag for more.",
+    )
+    group.add_argument(
+        "--trust-missing-end",
+        type=text,
+        action="append",
+        default=[],
+        metavar="WHO",
+        help="Take answers for complete although this teacher, by its address, reports no end: for "
+        "an endpoint that never reports one. An answer that was broken off is not noticed then.",
     )

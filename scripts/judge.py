@@ -19,7 +19,6 @@ from scripts.command_line import (
     add_hub_data,
     add_json,
     add_parameters,
-    add_trust,
     add_work,
     count,
     print_out,
@@ -81,7 +80,6 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         help="Read the key of the endpoint from this variable (default: %(default)s).",
     )
     add_parameters(live)
-    add_trust(live)
     live.add_argument("--rows", type=count(), metavar="N", help="Only ask about the first N pairs.")
     live.add_argument(
         "--repeats",

@@ -182,7 +182,8 @@ class Question:
 # The outcome of a question, in JSON values: about, text (None: no answer to use), parsed (what the
 # step's `parse` returned), fault (why there is no answer to use or it cannot be parsed; None if
 # neither), calls (the ids of all attempts), teacher and model; where there was an answer also
-# ended, finish_reason, and partial (the text of one that cannot be used).
+# ended, finish_reason, and partial (the text of one that cannot be used); else why, the words of
+# the last failure.
 Reply = dict[str, Any]
 
 

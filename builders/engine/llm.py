@@ -179,11 +179,12 @@ class EngineLLM(LLM):  # type: ignore[misc]
             try:
                 answer = await self._engine.answer(call)
             except Failure as failure:
-                reply["fault"] = failure.cause
+                reply |= {"fault": failure.cause, "why": str(failure)}
                 if failure.cause in REASONS:  # another turn would be refused as well
                     break
                 continue
             reply |= {"text": None, "ended": answer.ended, "finish_reason": answer.finish_reason}
+            reply.pop("why", None)
             if fault := self._fault(call, answer):
                 reply |= {"fault": fault, "partial": answer.text}
                 if fault in _ASKED_AGAIN:

@@ -44,9 +44,13 @@ def text_of(reply: Reply) -> str:
 
 
 def evidence_of(replies: Iterable[Reply]) -> list[Json]:
-    """What was answered, usable or not: each text with the endpoint's word for its end."""
+    """What was answered, usable or not: each text with the endpoint's word for its end.
+
+    Where a call got no answer, `why` has the words of its failure.
+    """
     return [
         {"text": reply["text"] or reply.get("partial"), "finish_reason": reply.get("finish_reason")}
+        | ({"why": reply["why"]} if reply.get("why") else {})
         for reply in replies
     ]
 
@@ -174,7 +178,7 @@ def row(raw: Raw) -> RowOrDrop:
     decided_by, replies, label = decided(raw)
     if label is None:
         judgements = [*raw.get("sure", []), *raw.get("reasoned", [])]
-        faults = [reply["fault"] for reply in judgements if reply["fault"]]
+        faults = [reply.get("why") or reply["fault"] for reply in judgements if reply["fault"]]
         return Drop(reason="no verdict", evidence={**evidence, "faults": faults})
     if label == 0.5:
         return Drop(reason="tie", evidence={**evidence, "orders": [*preferences(replies)]})

@@ -85,7 +85,7 @@ def row(raw: Raw) -> RowOrDrop:
     replies = (*raw["completions"], *raw["ratings"], *raw["critiques"])
     faults = sorted(
         {
-            f"{reply['about'].get('aspect', 'answer')}: {reply['fault']}"
+            f"{reply['about'].get('aspect', 'answer')}: {reply.get('why') or reply['fault']}"
             for reply in replies
             if reply["fault"]
         }

@@ -20,13 +20,19 @@ def refusing(name: str) -> Rule:
     return Rule("given", when=lambda body: name in body, status=400, body=error)
 
 
-def built(folder: Path, endpoint: Endpoint, **values: Any) -> Draft:
+def built(folder: Path, endpoint: Endpoint, recipe: str = "completions", **values: Any) -> Draft:
     prompts = folder / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": f"Why {n}?"}) + "\n" for n in range(5)))
+    own = {"samples": 1, "max_tokens": 64} if recipe == "completions" else {}
     return build(
-        "completions", prompts=prompts, teacher=endpoint.url, samples=1, max_tokens=64,
-        work=folder / "work", progress=False, **values,
-    )  # fmt: skip
+        recipe,
+        prompts=prompts,
+        teacher=endpoint.url,
+        work=folder / "work",
+        progress=False,
+        **own,
+        **values,
+    )
 
 
 def writer(draft: Draft) -> dict[str, Any]:
@@ -90,3 +96,19 @@ def test_a_wrong_choice_is_refused_before_anything_is_asked(
         with pytest.raises(InputError, match=message):
             built(tmp_path, endpoint, **values)
         assert endpoint.requests == []
+
+
+@each("recipe", ["ultrafeedback", "constitution"])
+def test_the_words_of_a_refusal_are_the_evidence_in_every_recipe(
+    tmp_path_factory: pytest.TempPathFactory, recipe: str
+) -> None:
+    body = {"error": {"message": "Flagged: unsafe", "metadata": {"reasons": ["violence"]}}}
+    unsafe = Rule("given", contains="Why 1?", status=403, body=body)
+    with Endpoint(Behaviour(rules=[unsafe])) as endpoint:
+        draft = built(tmp_path_factory.mktemp("build"), endpoint, recipe=recipe, rows=2)
+        asked = [one for one in endpoint.requests if "Why 1?" in one.prompt]
+    dropped = [row for row in draft.rows("dropped") if "Why 1?" in row["evidence"]]
+    assert [row["reason"] for row in dropped] == ["filtered"]
+    assert "403: Flagged: unsafe; violence" in dropped[0]["evidence"]
+    prompts = [json.dumps(one.body, sort_keys=True) for one in asked]
+    assert len(prompts) == len(set(prompts)) < 10

@@ -11,6 +11,7 @@ from builders.drafting.draft import last_draft
 from builders.recipe import Raw, Recipe
 from builders.sources.seed_forms import counted, read_prompts, read_tasks
 from builders.sources.source import LeftOut, LoadedSource, Origin, Source
+from builders.spool import Spool
 
 _MOST_SHOWN = 8  # columns or files that a line lists
 
@@ -18,14 +19,20 @@ _MOST_SHOWN = 8  # columns or files that a line lists
 class Seeds(NamedTuple):
     """The rows to start from, their origin, the rows that were left out, and lines about them."""
 
-    rows: list[Raw]
+    rows: list[Raw] | Spool[Raw]
     origin: Origin
     left_out: list[LeftOut]
     lines: list[str]
 
 
 def read_seeds(
-    recipe: Recipe, source: Source | None, licence: str, work: Path, most: int | None
+    recipe: Recipe,
+    source: Source | None,
+    licence: str,
+    work: Path,
+    most: int | None,
+    *,
+    folder: Path,
 ) -> Seeds:
     """Read the source of a build, the recipe's own where none is given.
 
@@ -35,6 +42,7 @@ def read_seeds(
         licence: That of a source which is given.
         work: The folder of all drafts.
         most: How many rows are used; None for all.
+        folder: Where prompts are kept, in a file without a name.
 
     Raises:
         InputError: The source is missing, or too little of it can be read.
@@ -53,7 +61,7 @@ def read_seeds(
     if seeds.form == "tasks":
         loaded = read_tasks(source)
     else:
-        loaded = read_prompts(source, seeds.keeps, most)
+        loaded = read_prompts(source, seeds.keeps, most, folder=folder)
     origin = Origin(
         name=name if "/" in name and not Path(name).exists() else Path(name).name,
         revision=loaded.revision,

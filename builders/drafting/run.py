@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ def answer_calls(
     recipe = spec.recipe
     progress.begin("reading the source")
     seeds, origin, left_out, lines = read_seeds(
-        recipe, spec.source, spec.licence, spec.work, spec.most_seeds
+        recipe, spec.source, spec.licence, spec.work, spec.most_seeds, folder=spec.home
     )
     if origin.beyond:
         whose = " is the recipe's default" if spec.default_rows else ""
@@ -244,7 +245,8 @@ def answer_calls(
         spec = replace(spec, settings=replace(spec.settings, rows=len(seeds)))
     if spec.shard:
         part, parts = spec.shard
-        seeds = [row for row in seeds if int(short_hash(row["id"]), 16) % parts == part - 1]
+        own = (row for row in seeds if int(short_hash(row["id"]), 16) % parts == part - 1)
+        seeds = Spool(spec.home, own)
     settings = spec.settings
     if sample is not None:
         settings = replace(settings, rows=min(settings.rows, sample))
@@ -293,13 +295,14 @@ def answer_calls(
 
 
 def _raw_rows(
-    recipe: Recipe, engine: Engine, seeds: Sequence[Raw], settings: Settings
+    recipe: Recipe, engine: Engine, seeds: Iterable[Raw], settings: Settings
 ) -> Iterator[tuple[bytes, Raw]]:
     """Every raw row of a build, once, as it is made, with bytes that sort them."""
     if recipe.candidates is None:
-        yield from engine.stream(recipe.pipeline, seeds[: settings.rows], **settings.options)
+        some = islice(seeds, settings.rows)
+        yield from engine.stream(recipe.pipeline, some, **settings.options)
     else:
-        for place, raw in enumerate(recipe.candidates(engine, seeds, settings)):
+        for place, raw in enumerate(recipe.candidates(engine, [*seeds], settings)):
             yield place.to_bytes(8, "big"), raw
 
 

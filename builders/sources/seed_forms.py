@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from builders.errors import InputError, shortened
-from builders.recipe import Raw, row_id
+from builders.recipe import Raw, fingerprint, row_id
 from builders.sources.conversations import (
     EMPTY,
     UNREADABLE,
@@ -22,6 +22,7 @@ from builders.sources.conversations import (
 from builders.sources.prompt_columns import PromptColumns
 from builders.sources.records import Row, Unreadable
 from builders.sources.source import LeftOut, LoadedSource, Source, source_records
+from builders.spool import Spool
 
 MOST_UNREADABLE = 0.5  # of the rows that were read: a larger share is no accident
 
@@ -33,7 +34,7 @@ def read_tasks(source: Source) -> LoadedSource:
         InputError: The source is missing, unreadable or empty, or more than half of its rows are
             not tasks.
     """
-    return _read(source, "seeds", lambda _, row: _task(row))
+    return _read(source, "seeds", lambda _, row: _task(row), [])
 
 
 def _task(row: Row) -> Raw | Reason:
@@ -65,27 +66,36 @@ def _task(row: Row) -> Raw | Reason:
 
 
 def read_prompts(
-    source: Source, keeps: Sequence[str] = (), most: int | None = None
+    source: Source,
+    keeps: Sequence[str] = (),
+    most: int | None = None,
+    *,
+    folder: Path | None = None,
 ) -> LoadedSource:
     """Prompts as `{"id", "prompt": messages}`, the first `most` of them.
 
     A text becomes one user turn; a dialogue is kept up to its last user turn. The texts of a row
-    in the columns `keeps` are added to its prompt.
+    in the columns `keeps` are added to its prompt. With a `folder` the prompts are on its disk
+    rather than in memory.
 
     Raises:
         InputError: The source is missing, unreadable or empty, or more than half of its rows hold
             no prompt that can be read.
     """
     columns = PromptColumns(source.column, keeps)
-    loaded = _read(source, "prompts", columns.prompt, most)
+    loaded = _read(source, "prompts", columns.prompt, Spool(folder) if folder else [], most)
     return loaded._replace(columns=[*columns.used], unused=columns.unused)
 
 
 def _read(
-    source: Source, what: str, read: Callable[[str, Row], Raw | Reason], most: int | None = None
+    source: Source,
+    what: str,
+    read: Callable[[str, Row], Raw | Reason],
+    rows: list[Raw] | Spool[Raw],
+    most: int | None = None,
 ) -> LoadedSource:
     records, revision = source_records(source)
-    rows: dict[str, Raw] = {}
+    ids: set[int] = set()
     left_out: list[LeftOut] = []
     parts: dict[str, None] = {}
     beyond = 0
@@ -96,14 +106,15 @@ def _read(
         part = place.rpartition(", ")[0]
         parts[part] = None
         one = unreadable(row.why) if isinstance(row, Unreadable) else read(part, row)
-        if not isinstance(one, Reason) and one["id"] in rows:
+        if not isinstance(one, Reason) and (known := fingerprint(one["id"])) in ids:
             one = Reason("repeated", f"the id {one['id']!r} came before")
         if isinstance(one, Reason):
             left_out.append(LeftOut(place, *one))
         else:
-            rows[one["id"]] = one
+            ids.add(known)
+            rows.append(one)
     _check_share(source, what, len(rows), left_out)
-    return LoadedSource([*rows.values()], revision, left_out, beyond, parts=[*parts])
+    return LoadedSource(rows, revision, left_out, beyond, parts=[*parts])
 
 
 def _check_share(source: Source, what: str, rows: int, left_out: Sequence[LeftOut]) -> None:

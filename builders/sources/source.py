@@ -13,6 +13,7 @@ from builders.errors import InputError
 from builders.recipe import Raw
 from builders.sources.folders import files_of, folder_records, hub_records
 from builders.sources.records import Records, file_records
+from builders.spool import Spool
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -72,7 +73,7 @@ class LoadedSource(NamedTuple):
     """What was read of a source.
 
     Attributes:
-        rows: The rows that are used.
+        rows: The rows that are used, in memory or on disk.
         revision: Of a file or a folder a sha256, of a Hub dataset the commit that was read.
         left_out: The rows that cannot be used.
         beyond: How many rows come after the last one that is used, and were not looked at.
@@ -81,7 +82,7 @@ class LoadedSource(NamedTuple):
         unused: The other columns.
     """
 
-    rows: list[Raw]
+    rows: list[Raw] | Spool[Raw]
     revision: str
     left_out: list[LeftOut]
     beyond: int = 0

@@ -6,9 +6,11 @@ import argparse
 import json
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from builders.drafting.draft import set_folder
+from builders.drafting.repair import repair_ledgers
 from builders.drafting.run import LEDGER
 from builders.engine.ledger import Ledger
 from builders.errors import InputError
@@ -18,6 +20,7 @@ from scripts.command_line import Parser, add_json, add_name, add_work, path, pri
 EXAMPLES = """\
   potstill ledger completions
   potstill ledger completions --export answers.parquet
+  potstill ledger completions --repair
 """
 
 
@@ -27,13 +30,23 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
     parser.add_argument(
         "--export", type=path, metavar="FILE", help="Write all answers to a parquet file."
     )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="Save what can be read of damaged ledgers, of shards too, in whole ones.",
+    )
     add_work(parser)
     add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the sums, or export."""
+    """Print the sums, export, or repair."""
     home = set_folder(given.name, given.work) or given.work / load_recipe(given.name).name
+    if given.repair:
+        repaired = repair_ledgers(home)
+        lines = [_repaired(home / place, facts) for place, facts in repaired.items()]
+        print_out(json.dumps(repaired) if given.json else "\n".join(lines))
+        return 0
     if not (home / LEDGER).exists():
         raise InputError(
             f"there is no {home / LEDGER}; run `potstill build {given.name}` first, or name "
@@ -48,6 +61,16 @@ def run(given: argparse.Namespace) -> int:
             shown = _table(facts)
     print_out(json.dumps(facts) if given.json else shown)
     return 0
+
+
+def _repaired(path: Path, facts: dict[str, Any] | None) -> str:
+    if facts is None:
+        return f"{path} is whole; nothing was changed"
+    return (
+        f"{path} was damaged: {facts['answers']:,} answers and {facts['failures']:,} failures are "
+        f"saved, {facts['lost']:,} answers are lost, which the next build asks again; the damaged "
+        f"file is kept as {facts['damaged']}"
+    )
 
 
 def _table(sums: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.durable import sync
+from builders.engine.sqlite_rows import PAGE
 from builders.errors import FolderError
 
 _APPLICATION = 0x706F7473  # "pots": distinguishes a ledger from any other SQLite file
@@ -73,6 +74,7 @@ def create(path: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = OFF")  # the whole file is synced below
+            connection.execute(f"PRAGMA page_size = {PAGE}")
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
             connection.executescript(f"BEGIN; {_TABLES} COMMIT; PRAGMA journal_mode = WAL")
@@ -172,7 +174,10 @@ def problem(path: Path, error: sqlite3.Error) -> Exception:
 
 
 def _foreign(path: Path) -> FolderError:
-    return FolderError(f"{path} is not a potstill ledger; move it away, or name another folder")
+    return FolderError(
+        f"{path} is not a potstill ledger, or its start is damaged; move it away, or save what can "
+        "be read: `potstill ledger NAME --repair`"
+    )
 
 
 def _damaged(path: Path, where: str) -> FolderError:

@@ -8,11 +8,13 @@ import pty
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from hypothesis import strategies as st
 
 from builders.drafting.draft import counts, last_draft
 from builders.drafting.outcomes import candidate_row, decide, outcomes
+from builders.file_lock import folder_lock
 from builders.recipe import Raw, Recipe, Settings
 from builders.schema import DROPPED, Row, Schema, user
 from builders.spool import Spool
@@ -608,3 +611,76 @@ def test_a_torn_draft_is_named(
     capsys.readouterr()
     assert main(["show", "completions", *words[-2:]]) == 1
     assert f"{torn} is damaged (" in capsys.readouterr().err
+
+
+def answers_of(ledger: Path) -> list[tuple[int, bytes]]:
+    with closing(sqlite3.connect(ledger)) as connection:
+        return connection.execute("SELECT id, texts FROM answers ORDER BY id").fetchall()
+
+
+def damage(ledger: Path, *ids: int) -> None:
+    """Another letter in the middle of these answers."""
+    texts = dict(answers_of(ledger))
+    content = ledger.read_bytes()
+    for number in ids:
+        whole = texts[number]
+        place = content.index(whole) + len(whole) // 2
+        content = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    ledger.write_bytes(content)
+
+
+def test_a_damaged_answer_is_asked_again_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = build_words(tmp_path, name="completions")
+    assert main(words) == 0
+    home = tmp_path / "work" / "completions"
+    first = file_bytes(home / "drafts" / "0001")
+    before = answers_of(home / "ledger.sqlite")
+    damage(home / "ledger.sqlite", 3, 7)
+    capsys.readouterr()
+    assert main([*words, "--from-ledger"]) == 1
+    assert "has no answer to call" in capsys.readouterr().err
+    assert main([*words, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["run"]["calls"] == 2
+    assert "2 damaged answers in the ledger were asked again" in err
+    assert "`potstill ledger completions --repair`" in err
+    changed = {number for number, _ in {*before} ^ {*answers_of(home / "ledger.sqlite")}}
+    assert changed <= {3, 7}  # only the seconds that an answer took may differ
+    assert main([*words, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["run"]["calls"] == 0 and "damaged" not in err
+    assert file_bytes(home / "drafts" / "0001") == first and not (home / "drafts" / "0002").exists()
+
+
+def test_a_ledger_that_cannot_be_opened_is_repaired_and_the_build_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = build_words(tmp_path, name="completions")
+    assert main(words) == 0
+    home = tmp_path / "work" / "completions"
+    ledger, work = home / "ledger.sqlite", words[-2:]
+    calls = len(answers_of(ledger))
+    damage(ledger, 5)
+    with ledger.open("r+b") as file:
+        file.write(b"\xff" * 4096)
+    capsys.readouterr()
+    assert main(words) == 1
+    assert f"{ledger} is " in capsys.readouterr().err
+    assert main(["ledger", "completions", "--repair", "--json", *work]) == 0
+    facts = json.loads(capsys.readouterr().out)["ledger.sqlite"]
+    assert facts == {
+        "answers": calls - 1,
+        "failures": 0,
+        "lost": 1,
+        "damaged": "ledger.sqlite.damaged",
+    }
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"]["calls"] == 1
+    assert main(["ledger", "completions", "--repair", *work]) == 0
+    assert capsys.readouterr().out == f"{ledger} is whole; nothing was changed\n"
+    with folder_lock(home):
+        assert main(["ledger", "completions", "--repair", *work]) == 1
+    assert main(["ledger", "instructions", "--repair", *work]) == 1
+    assert "there is no ledger in" in capsys.readouterr().err

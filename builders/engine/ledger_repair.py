@@ -1,0 +1,171 @@
+"""Saves what can be read of a damaged ledger: every answer whose checksum is right.
+
+Rows are read page by page, so that a damaged page, header or index hides none of another page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from builders.durable import durably_rename, sync
+from builders.engine.calls import Call
+from builders.engine.ledger_format import connected, create, packed_names, problem, sound, unpacked
+from builders.engine.sqlite_rows import Pages
+from builders.errors import FolderError
+
+Names = Sequence[str | None]  # of a teacher: role, endpoint, model, revision
+
+
+def repair(path: Path, known: Iterable[Names]) -> dict[str, Any] | None:
+    """Put a whole ledger with all that can be read in the place of a damaged one.
+
+    The damaged file stays beside it. `known` are teachers that may be named in it, for answers
+    whose teacher's name is damaged. Returns the numbers of `answers` and `failures` that it has, of
+    `lost` answers, as far as there is a trace of them, and the name of the `damaged` file; None
+    where nothing is damaged and nothing was changed.
+
+    Raises:
+        FolderError: It holds no answer that can be read, or the disk fails; nothing was changed.
+    """
+    if _is_whole(path):
+        return None
+    new = path.with_name(f".{path.name}.repaired")
+    parts = [new, *(new.with_name(f"{new.name}{end}") for end in ("-wal", "-shm"))]
+    try:
+        for part in parts:
+            part.unlink(missing_ok=True)
+        create(new)
+        with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            connection.executescript("PRAGMA synchronous = OFF; BEGIN")
+            facts = _saved(Pages(path), connection, known)
+            connection.execute("COMMIT")
+        if not facts["answers"]:
+            raise FolderError(f"{path} holds no answer that can be read; move it away, build again")
+        return facts | {"damaged": _swapped(path, new).name}
+    except sqlite3.Error as error:
+        raise problem(new, error) from None
+    except OSError as error:
+        raise FolderError(
+            f"cannot repair {path} ({error.strerror or error}); make room, or copy it elsewhere"
+        ) from None
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def _is_whole(path: Path) -> bool:
+    journal = path.with_name(f"{path.name}-wal")
+    if journal.exists() and journal.stat().st_size:
+        return False  # SQLite would drop what follows a damaged part of it
+    try:
+        with contextlib.closing(connected(path)) as connection:
+            connection.create_function("sound", 2, sound)
+            [checked] = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            unsound = (
+                "SELECT (SELECT count(*) FROM answers WHERE NOT sound(key, texts)) + "
+                "(SELECT count(*) FROM teachers WHERE NOT sound(x'', who))"
+            )
+            return bool(checked == "ok" and connection.execute(unsound).fetchone() == (0,))
+    except (sqlite3.Error, FolderError):
+        return False
+
+
+def _saved(pages: Pages, into: sqlite3.Connection, known: Iterable[Names]) -> dict[str, int]:
+    """Copy what can be read; return how much that is."""
+    columns = {
+        table: [name for (name,) in into.execute("SELECT name FROM pragma_table_info(?)", [table])]
+        for table in ("answers", "failures", "teachers")
+    }
+    teachers: dict[int, bytes] = {}
+    failures: list[dict[str, Any]] = []
+    found: dict[bytes, tuple[int, int, int]] = {}  # by key: id, page, cell
+    torn, ids = set[bytes](), 0
+    for page, cell, identity, values in pages.rows():
+        answer, failure, teacher = (
+            dict(zip(names, values, strict=True)) if len(names) == len(values) else {}
+            for names in columns.values()
+        )
+        if _is_key(answer.get("key")):
+            if sound(answer["key"], answer["texts"]):
+                found[answer["key"]], ids = (identity, page, cell), max(ids, identity)
+            else:
+                torn.add(answer["key"])
+        elif _is_key(failure.get("key")) and isinstance(failure["message"], str):
+            failures.append(failure)
+        elif sound(b"", teacher.get("who")):
+            teachers[identity] = teacher["who"]
+    names = [*teachers.values(), *(packed_names(*one) for one in known)]
+    into.executemany("INSERT OR IGNORE INTO teachers (who) VALUES (?)", [(who,) for who in names])
+    numbers = dict(into.execute("SELECT who, id FROM teachers").fetchall())
+    for _, page, cell in sorted(found.values()):
+        row = dict(zip(columns["answers"], pages.row(page, cell)[1], strict=True))
+        who = teachers.get(row["teacher"]) or _teacher_of(row, names)
+        if who:
+            _insert(into, "answers", row | {"teacher": numbers[who]})
+    for row in failures:
+        if who := teachers.get(row["teacher"]):
+            _insert(into, "failures", row | {"teacher": numbers[who]})
+    into.execute(
+        "DELETE FROM teachers WHERE id NOT IN "
+        "(SELECT teacher FROM answers UNION SELECT teacher FROM failures)"
+    )
+    saved = {
+        table: into.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+        for table in ("answers", "failures")
+    }
+    lost = max(ids, len(found), len(found.keys() | torn)) - saved["answers"]
+    return saved | {"lost": lost}
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, bytes) and len(value) == 32
+
+
+def _teacher_of(row: dict[str, Any], names: Iterable[bytes]) -> bytes | None:
+    """The teacher that makes the row's call one with the row's key."""
+    prompt, sampling, schema, sample = unpacked(Path(), row["key"], row["texts"], values=2)[1]
+    for who in names:
+        role, endpoint, model, revision = unpacked(Path(), b"", who, values=1)[0]
+        call = Call(
+            role=role,
+            endpoint=endpoint,
+            model=model,
+            revision=revision,
+            prompt=prompt,
+            sampling=sampling,
+            schema=schema,
+            sample=sample,
+        )
+        if call.key == row["key"]:
+            return who
+    return None
+
+
+def _insert(into: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
+    columns = [name for name in row if name != "id"]
+    marks = ", ".join("?" for _ in columns)
+    with contextlib.suppress(sqlite3.IntegrityError):  # a value that was damaged to NULL
+        into.execute(
+            f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
+            [row[name] for name in columns],
+        )
+
+
+def _swapped(path: Path, new: Path) -> Path:
+    """Keep the damaged ledger and its journal under other names; return the ledger's."""
+    number, kept = 1, path.with_name(f"{path.name}.damaged")
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{path.name}.damaged-{number}")
+    kept.hardlink_to(path)
+    journal = path.with_name(f"{path.name}-wal")
+    if journal.exists():
+        journal.rename(kept.with_name(f"{kept.name}-wal"))
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+    sync(path.parent)
+    durably_rename(new, path)
+    return kept

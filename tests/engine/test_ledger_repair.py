@@ -1,0 +1,228 @@
+"""What can be read of a damaged ledger is saved: every answer of a page that is not damaged."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from builders.engine.calls import Answer, Call, Failure
+from builders.engine.ledger import Ledger
+from builders.engine.ledger_repair import repair
+from builders.engine.sqlite_rows import PAGE
+from builders.errors import FolderError
+from tests.cases import each
+from tests.engine.test_ledger import answer, call, fail, opened, record, start
+
+COUNT = 300
+TEACHER = ("writer", "http://x/v1", "m", "r")
+
+
+def long(number: int) -> Answer:
+    """An answer that does not compress to one page, for every tenth number."""
+    noise = random.Random(number).randbytes(6000).hex() if number % 10 == 0 else ""
+    return answer(number, text=f"{answer(number).text} {noise}", output_tokens=number)
+
+
+def judged(number: int) -> Call:
+    return call(number, role="judge", endpoint="http://y/v1", revision=None)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a ledger with the answers 0 to 299, one of another teacher, and a failure."""
+    path = tmp_path_factory.mktemp("whole") / "ledger.sqlite"
+    with opened(path) as ledger:
+        record(ledger, *((call(n), long(n)) for n in range(COUNT)), cost_usd=0.5, hedged=1)
+        record(ledger, (judged(-1), long(-1)))
+        fail(ledger, call(-2), Failure("http 400", "too long", status=400))
+    return path.read_bytes()
+
+
+def pages_of(content: bytes, *, leaves: bool) -> list[int]:
+    """The numbers of the leaves of tables, or of all other pages that begin a tree or an index."""
+    types = {at // PAGE + 1: content[at] for at in range(PAGE, len(content), PAGE)}
+    return [number for number, kind in types.items() if (kind == 13) == leaves]
+
+
+def overwritten(path: Path, page: int) -> None:
+    """A page of noise, as a failing disk gives it."""
+    noise = path.with_name("noise")
+    noise.write_bytes(random.Random(page).randbytes(PAGE))
+    where = [f"if={noise}", f"of={path}", f"bs={PAGE}", f"seek={page - 1}", "conv=notrunc"]
+    subprocess.run(["dd", *where], check=True, capture_output=True)
+
+
+def readable(path: Path) -> list[int]:
+    """The numbers of the answers that a ledger gives, each of them the right one."""
+    with opened(path) as ledger:
+        found = [number for number in range(COUNT) if ledger.get(call(number).key) is not None]
+        for number in found:
+            assert ledger.get(call(number).key) == long(number)
+        calls = [one for one, _, _ in ledger.answers(call(number).key for number in found)]
+        assert calls == [call(number) for number in found]
+        assert len(ledger) == len(found) + (ledger.get(judged(-1).key) is not None)
+        record(ledger, (call(-9), answer(9)))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return found
+
+
+def test_a_whole_ledger_is_left_as_it_is(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(whole)
+    assert repair(path, []) is None
+    assert path.read_bytes() == whole and [*tmp_path.iterdir()] == [path]
+
+
+def test_each_damaged_page_costs_its_own_answers_only(tmp_path: Path, whole: bytes) -> None:
+    leaves = pages_of(whole, leaves=True)
+    for page in random.Random(3).sample(leaves, 5):
+        path = tmp_path / f"{page}" / "ledger.sqlite"
+        path.parent.mkdir()
+        path.write_bytes(whole)
+        overwritten(path, page)
+        broken = path.read_bytes()
+        facts = repair(path, [TEACHER, ("judge", "http://y/v1", "m", None)])
+        assert facts
+        found = readable(path)
+        assert len(found) >= COUNT - 20 and facts["lost"] <= 20
+        assert facts["answers"] + facts["lost"] >= COUNT
+        assert (path.parent / facts["damaged"]).read_bytes() == broken
+
+
+def tops(content: bytes) -> list[int]:
+    """Pages of indices and of the insides of trees; the first holds the table of contents."""
+    return [1, *pages_of(content, leaves=False)]
+
+
+def test_indices_and_the_table_of_contents_are_made_anew(tmp_path: Path, whole: bytes) -> None:
+    kinds = {1, *(n for n in tops(whole) if n > 1 and whole[(n - 1) * PAGE] in (2, 5, 10))}
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(whole)
+    for page in kinds:
+        overwritten(path, page)
+    with pytest.raises(FolderError):
+        Ledger.open(path)
+    assert repair(path, []) == {
+        "answers": COUNT + 1,
+        "failures": 1,
+        "lost": 0,
+        "damaged": "ledger.sqlite.damaged",
+    }
+    assert readable(path) == [*range(COUNT)]
+    with opened(path) as ledger:
+        assert ledger.get(judged(-1).key) == long(-1)
+        failure = ledger.failure(call(-2).key)
+        assert failure and (failure.cause, str(failure), failure.status) == (
+            "http 400",
+            "too long",
+            400,
+        )
+        sums = ledger.summary()
+        assert (sums["cost_usd"], sums["calls"]) == (150.0, COUNT + 2)
+
+
+def test_a_teacher_whose_name_is_damaged_is_found_by_the_keys_of_its_calls(
+    tmp_path: Path, whole: bytes
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(whole.replace(b'"http://x/v1","m","r"]', b'"http://z/v1","m","r"]', 1))
+    with opened(path) as ledger, pytest.raises(FolderError, match="damaged at a teacher's name"):
+        [*ledger.answers([call(1).key])]
+    facts = repair(path, [("judge", "http://q/v1", "m", "r"), TEACHER])
+    assert facts and (facts["answers"], facts["lost"]) == (COUNT + 1, 0)
+    assert readable(path) == [*range(COUNT)]
+
+
+@each("bytes_kept", [0.9, 0.5, 0.2])
+def test_a_truncated_ledger_keeps_what_it_has(
+    tmp_path: Path, whole: bytes, bytes_kept: float
+) -> None:
+    path = tmp_path / f"{bytes_kept}" / "ledger.sqlite"
+    path.parent.mkdir()
+    path.write_bytes(whole[: int(len(whole) * bytes_kept)])
+    facts = repair(path, [TEACHER])
+    assert facts
+    assert len(readable(path)) > COUNT * bytes_kept * 0.8 - 10
+
+
+def test_what_a_kill_left_in_the_journal_is_saved_with_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    code = """
+ledger = Ledger.open(Path(sys.argv[1]))
+
+async def main():
+    for n in range(300):
+        await ledger.record(call(n), answer(n), cost_usd=None, attempts=1)
+
+asyncio.run(main())
+__import__("os")._exit(9)
+"""
+    process = start(code, path)
+    process.communicate(timeout=30)
+    journal = path.with_name("ledger.sqlite-wal")
+    assert process.returncode == 9 and journal.stat().st_size > 300_000
+    overwritten(path, 1)
+    with journal.open("r+b") as file:
+        file.seek(60_000)  # SQLite reads no further than to here
+        file.write(b"damage")
+    facts = repair(path, [])
+    assert facts and (facts["answers"], facts["lost"]) == (300, 0)
+    assert path.with_name("ledger.sqlite.damaged-wal").exists()
+    with opened(path) as ledger:
+        assert [ledger.get(call(n).key) for n in range(300)] == [*map(answer, range(300))]
+
+
+@each("content", [b"", b"SQLite format 3\0", bytes(50_000), random.Random(1).randbytes(90_000)])
+def test_a_file_without_an_answer_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(FolderError, match="holds no answer that can be read"):
+        repair(path, [])
+    assert path.read_bytes() == content and [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_damaged_what_is_saved_is_right(
+    tmp_path: Path, whole: bytes, seed: int
+) -> None:
+    dice = random.Random(seed)
+    content = bytearray(whole)
+    for _ in range(dice.choice([1, 20, 400])):
+        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(content)
+    if repair(path, [TEACHER]):
+        assert len(readable(path)) >= 50
+
+
+def test_what_is_damaged_twice_is_kept_twice(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "ledger.sqlite"
+    for name in ("ledger.sqlite.damaged", "ledger.sqlite.damaged-2"):
+        path.write_bytes(whole)
+        overwritten(path, 1)
+        facts = repair(path, [])
+        assert facts and facts["damaged"] == name
+    assert len([*tmp_path.glob("*.damaged*")]) == 2
+
+
+def test_a_full_disk_changes_nothing(tmp_path: Path, whole: bytes) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=720k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk, and not everywhere")
+    try:
+        path = disk / "ledger.sqlite"
+        path.write_bytes(whole[:-PAGE])
+        with pytest.raises(FolderError, match="no room left on its disk"):
+            repair(path, [])
+        assert path.read_bytes() == whole[:-PAGE] and [*disk.iterdir()] == [path]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

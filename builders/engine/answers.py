@@ -318,9 +318,9 @@ def _counts(given: Mapping[str, Any], has_text: bool) -> dict[str, Any]:
         found = (_count(_at(usage, place)) for place in places.split())
         counts[name] = next((one for one in found if one is not None), None)
     counts["input_tokens"] = counts["input_tokens"] or None
-    _complete(counts, _count(_at(usage, "total_tokens") or _at(usage, "totalTokenCount")))
     if has_text:
         counts["output_tokens"] = counts["output_tokens"] or None
+    _complete(counts, _count(_at(usage, "total_tokens") or _at(usage, "totalTokenCount")))
     return counts
 
 
@@ -336,6 +336,8 @@ def _complete(counts: dict[str, Any], total: int | None) -> None:
         counts["output_tokens"] = total - prompt
     elif prompt is None and None not in (answer, total) and total > answer:
         counts["input_tokens"] = total - answer
+    elif prompt is None and answer is None:
+        counts["total_tokens"] = total or None
 
 
 def _at(given: Mapping[str, Any], place: str) -> Any:

@@ -144,7 +144,10 @@ def most_tokens(call: Call, answer: Answer | None) -> tuple[float, float]:
 
     A prompt has at most 16 tokens and one per 2.5 bytes. An answer has at most `max_tokens`;
     without such a bound 4096, or one per 2.5 bytes of its text and reasoning if these are more.
+    A total that is not divided is taken for the answer's, which is the dearer part.
     """
+    if answer and answer.total_tokens:
+        return 0.0, float(answer.total_tokens)
     input_tokens = answer.input_tokens if answer else None
     output_tokens = answer.output_tokens if answer else None
     most_input, most_output = float(input_tokens or 0), float(output_tokens or 0)
@@ -164,11 +167,14 @@ def plausible(call: Call, answer: Answer) -> Answer:
     200,000: no token has less than a byte, and no model thinks longer.
     """
     input_tokens, output_tokens = answer.input_tokens, answer.output_tokens
+    most = _SURPLUS + (_max_tokens(call) or 0)
+    if answer.total_tokens and answer.total_tokens > most + _bytes(call.prompt):
+        answer = replace(answer, total_tokens=None)
     if 0 <= (input_tokens or 0) <= _SURPLUS and 0 <= (output_tokens or 0) <= _SURPLUS:
         return answer
     if not 0 <= (input_tokens or 0) <= _SURPLUS + _bytes(call.prompt):
         input_tokens = None
-    if not 0 <= (output_tokens or 0) <= _SURPLUS + (_max_tokens(call) or 0):
+    if not 0 <= (output_tokens or 0) <= most:
         output_tokens = None
     return replace(answer, input_tokens=input_tokens, output_tokens=output_tokens)
 

@@ -106,6 +106,7 @@ class Answer:
         reasoning: What the model thought before it answered; None without any.
         leaked_mark: The template mark in `text` after which more text follows; None without one.
         model: The model that answered, as the endpoint reports it; so `fingerprint`, `revision`.
+        total_tokens: Both together, where the endpoint counts nothing else.
         reasoning_tokens: The part of `output_tokens` that was thinking.
         cached_tokens: The part of `input_tokens` that was read from the endpoint's cache.
     """
@@ -119,6 +120,7 @@ class Answer:
     logprobs: list[dict[str, Any]] | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    total_tokens: int | None = None
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     model: str | None = None

@@ -139,7 +139,8 @@ def test_a_signal_lets_calls_in_flight_answer_and_the_next_build_asks_for_the_ot
         run.until(lambda: len(asks(endpoint)) >= 20)
         run.send(number)
         assert run.wait(5) == status
-        assert re.search("SIG[A-Z]+: (.|1[0-6]) calls may finish; repeat it to stop now", run.stderr)
+        notice = "SIG[A-Z]+: (.|1[0-6]) calls may finish; repeat it to stop now"
+        assert re.search(notice, run.stderr)
         assert "run the command again to go on" in complaint(run)
         assert 20 <= len(builds.recorded()) < 80
         assert builds.recorded() == endpoint.paid() == times_asked(endpoint)

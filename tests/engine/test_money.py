@@ -79,6 +79,15 @@ def test_tokens_that_are_not_counted_are_the_most_that_they_can_be(
     assert most_tokens(CALL, answer) == most
 
 
+def test_a_total_that_is_not_divided_is_used(tmp_path: Path) -> None:
+    with Endpoint(answering({"total_tokens": 50})) as endpoint:
+        draft = built(tmp_path, endpoint.url)
+    # All of it may be output, at 10 USD a million.
+    assert draft.facts["spent"]["usd"] is None
+    assert draft.facts["spent"]["at_most_usd"] == pytest.approx(8 * 50 * 10 / 1e6)
+    assert plausible(CALL, Answer(total_tokens=2**31)).total_tokens is None
+
+
 def test_an_answer_without_a_bound_is_as_long_as_its_text_and_thinking_at_least() -> None:
     call = replace(CALL, sampling={})
     assert most_tokens(call, Answer(text="short", input_tokens=1)) == (1, 4096)
@@ -203,6 +212,7 @@ def test_what_a_failed_call_may_have_cost_is_shown() -> None:
         "prompt and total": ((10, None, 60, None), (10, 50)),
         "answer and total": ((None, 50, 60, None), (10, 50)),
         "a total alone": ((None, None, 60, None), (None, None)),
+        "a text of no tokens": ((10, 0, 60, None), (10, 50)),
         "a total below its part": ((90, None, 60, None), (90, None)),
     },
 )

@@ -20,6 +20,7 @@ from builders.errors import FolderError
 
 _GATHER_S = 0.002  # waited when several calls were queued, so that more of them share a commit
 _MOST_BATCH = 1024  # entries in one transaction
+_PATIENCE_MS = 600_000  # with another program's lock: what waits to be written is paid for
 _RESERVE = 16_000_000  # bytes for what is in flight when the disk gets full
 _ADD_TEACHER = "INSERT INTO teachers (who) VALUES (?) ON CONFLICT (who) DO NOTHING"
 
@@ -45,6 +46,7 @@ class Writer:
         try:
             # Fails if the file is not writable.
             self._connection.execute("DELETE FROM failures WHERE false")
+            self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
         except BaseException:
             self._connection.close()
             raise

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
+import threading
 import time
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from builders.engine import requests as requests_module
+from builders.engine import watchdog as watchdog_module
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
@@ -98,6 +102,40 @@ def test_an_answer_that_drips_for_ever_ends_at_the_deadline(tmp_path: Path) -> N
         who = teacher(TeacherSpec(place=endpoint.url, concurrency=8, timeout_s=0.5))
         assert not lost(in_process(tmp_path, who, rows=4))
         assert len(asks(endpoint)) == 8
+
+
+# --- the way to the ledger
+
+
+def test_a_ledger_that_another_program_locks_delays_the_build_and_does_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog_module, "_STILL_S", 0.2)
+    monkeypatch.setattr(watchdog_module, "_STUCK_S", 0.4)
+    monkeypatch.setattr("builders.engine.ledger_format._BUSY_S", 0.5)
+    locked = threading.Event()
+
+    def hold() -> None:
+        path = tmp_path / "ledger.sqlite"
+        with closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            locked.set()
+            time.sleep(2.5)
+            connection.execute("ROLLBACK")
+
+    holder = threading.Thread(target=hold)
+
+    def answer(body: dict[str, Any]) -> str:
+        if not holder.ident:
+            holder.start()
+        locked.wait(5)
+        return "So."
+
+    refused = Rule("400", contains="say 2")
+    with Endpoint(Behaviour(rules=[refused], answer=answer)) as endpoint:
+        made = in_process(tmp_path, endpoint.url, rows=4)
+    holder.join()
+    assert len(made) == 4 and len(lost(made)) == 1
 
 
 # --- connections and forms

@@ -96,6 +96,11 @@ def is_another(asked: str, answered: str) -> bool:
     A provider before the name, a file's ending, a variant such as `:free` and a dated version of an
     undated name make no other model.
     """
+    without_revision = answered.rpartition("@")[0] or answered
+    return _differ(asked, answered) and _differ(asked, without_revision)
+
+
+def _differ(asked: str, answered: str) -> bool:
     ours, theirs = _parts(asked), _parts(answered)
     shorter = min(len(ours[0]), len(theirs[0]))
     if ours[0][-shorter:] != theirs[0][-shorter:]:
@@ -104,9 +109,10 @@ def is_another(asked: str, answered: str) -> bool:
 
 
 def _parts(name: str) -> tuple[list[str], str]:
-    """A name's path without variant and date, and the date."""
+    """A name's path without variant and date, and the date; of a file on a disk its name alone."""
     bare = re.sub(r"\.(?:gguf|safetensors|bin)$", "", name.strip().lower().rstrip("/"))
     bare = _VARIANT.sub("", bare.partition("@sha256")[0])
     dated = _DATED.search(bare)
     date = re.sub(r"\D", "", dated[0]) if dated else ""
-    return (bare[: dated.start()] if dated else bare).split("/"), date
+    path = (bare[: dated.start()] if dated else bare).replace("\\", "/").split("/")
+    return path[-1:] if bare.startswith(("/", ".", "~", "\\")) else path, date

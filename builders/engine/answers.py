@@ -94,12 +94,20 @@ def read_answer(body: bytes, target: Target, *, after_s: float | None = None) ->
         raise Failure(kind, what, retryable=True) from None
     if error:
         raise error
+    answer = answer_in(given)
+    if answer is None:
+        what = f"{target.name} gave an answer without choices or message"
+        raise Failure("no content", what, retryable=True)
+    return answer
+
+
+def answer_in(given: Mapping[str, Any]) -> Answer | None:
+    """The answer in a response, cleaned and without thinking or marks; None where it holds none."""
     choice = choice_of(given) or ({"finish_reason": "content_filter"} if _blocked(given) else {})
     message = message_of(choice)
     word, ended = _end(choice, given)
     if not message and ended in ("complete", "unknown"):
-        what = f"{target.name} gave an answer without choices or message"
-        raise Failure("no content", what, retryable=True)
+        return None
     found = _Content()
     found.read(message.get("content"))
     if isinstance(refusal := message.get("refusal"), str) and refusal.strip():
@@ -123,26 +131,19 @@ def read_answer(body: bytes, target: Target, *, after_s: float | None = None) ->
         revision=_name(given.get("model_revision") or given.get("revision")),
         **_counts(given, bool(text)),
     )
-    return separated(answer)
-
-
-def separated(answer: Answer) -> Answer:
-    """An answer whose text has no thinking and no template marks, whoever gave it."""
-    found = parted(answer.text)
-    if found.text == answer.text and not found.leaked:
-        return answer
-    reasoning = "\n\n".join(one for one in (answer.reasoning, found.reasoning) if one)
-    unfinished = found.unfinished and answer.ended in ("complete", "unknown")
+    apart = parted(answer.text)
+    thoughts = [one for one in (answer.reasoning, apart.reasoning) if one]
+    unfinished = apart.unfinished and ended in ("complete", "unknown")
     return replace(
         answer,
-        text=found.text,
-        reasoning=reasoning or None,
-        ended="length" if unfinished else answer.ended,
-        leaked_mark=found.leaked,
+        text=apart.text,
+        reasoning="\n\n".join(thoughts) or None,
+        ended="length" if unfinished else ended,
+        leaked_mark=apart.leaked,
     )
 
 
-def ended_by(word: str | None) -> Ended:
+def _ended_by(word: str | None) -> Ended:
     """How an answer ended, by the endpoint's word for it."""
     bare = re.sub(r"[\W_]", "", (word or "").lower())
     return _ENDED.get(_PREFIX.sub("", bare), "unknown")
@@ -174,11 +175,11 @@ def _end(choice: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str | Non
     places = [(place, name) for place in (choice, given) for name in _NATIVE]
     others = [one for place, name in places if (one := _word(place.get(name)))]
     if word is None:
-        word = next((one for one in others if ended_by(one) != "unknown"), None)
-    ended = ended_by(word)
+        word = next((one for one in others if _ended_by(one) != "unknown"), None)
+    ended = _ended_by(word)
     for other in others if ended == "complete" else ():
         # vLLM's `stop_reason` is the token or text that stopped it: a plain word is no end.
-        end = ended_by(other)
+        end = _ended_by(other)
         if end not in ("complete", "unknown") and _OF_TWO_PARTS.search(other):
             return other, end
     filtered = _filtered(choice.get("content_filter_results")) or _blocked(given)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from builders.engine.answers import ended_by, separated
+from builders.engine.answers import answer_in
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError
@@ -75,20 +75,19 @@ class ScriptedTeacher:
                 f"{self._path.name}: answer(call) returned {reprlib.repr(response)}, expected a "
                 "text, or a dict with one as 'text'; fix it"
             )
-        word = given.get("finish_reason", "stop")
-        return separated(
-            Answer(
-                text=given["text"],
-                ended=ended_by(word),
-                finish_reason=word,
-                reasoning=given.get("reasoning"),
-                tool_calls=given.get("tool_calls"),
-                logprobs=given.get("logprobs"),
-                input_tokens=len(str(call.prompt).split()),
-                output_tokens=len(given["text"].split()),
-                model=given.get("model", self.model),
-            )
+        about = {name: given[name] for name in ("reasoning", "tool_calls") if name in given}
+        choice = {
+            "message": {"content": given["text"], **about},
+            "finish_reason": given.get("finish_reason", "stop"),
+            "logprobs": {"content": given.get("logprobs")},
+        }
+        words = {"prompt_tokens": len(str(call.prompt).split())}
+        words["completion_tokens"] = len(given["text"].split())
+        answer = answer_in(
+            {"choices": [choice], "usage": words, "model": given.get("model", self.model)}
         )
+        assert answer is not None  # there is a message
+        return answer
 
 
 def _function(path: Path) -> Callable[[Call], Any]:

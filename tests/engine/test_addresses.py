@@ -22,7 +22,7 @@ import pytest
 from builders.engine import endpoint as endpoint_module
 from builders.engine.addresses import header_key, is_address, proxy_of, read_address
 from builders.engine.calls import Call, Failure
-from builders.engine.endpoint import EndpointTeacher
+from builders.engine.endpoint import EndpointTeacher, model_and_revision
 from builders.engine.pool import pool_spec
 from builders.engine.teacher import TeacherSpec
 from builders.engine.teacher_kinds import teacher
@@ -344,3 +344,48 @@ def test_a_connection_that_takes_too_long_reports_its_own_time(
         port = full.getsockname()[1]
         with pytest.raises(TeacherError, match=r"no connection to .* within 0.3 s"):
             ask(f"http://127.0.0.1:{port}/v1", timeout_s=30)
+
+
+@each(
+    ("name", "listed", "model", "revision"),
+    [
+        ("m", ["m"], "m", None),
+        ("org/m@abc123", ["org/m"], "org/m", "abc123"),
+        ("org/m@abc123", [], "org/m", "abc123"),
+        ("org/m@v1.0", ["other"], "org/m", "v1.0"),
+        ("claude-3@20240229", ["claude-3@20240229"], "claude-3@20240229", None),
+        ("claude-3@20240229", [], "claude-3@20240229", None),
+        ("claude-3@20240229", ["claude-3"], "claude-3", "20240229"),
+        ("a@b@c", ["a@b"], "a@b", "c"),
+        ("@cf/meta/llama", [], "@cf/meta/llama", None),
+        ("m@", [], "m@", None),
+    ],
+)
+def test_a_revision_follows_the_model_unless_it_is_part_of_its_name(
+    name: str, listed: list[str], model: str, revision: str | None
+) -> None:
+    assert model_and_revision(name, listed) == (model, revision)
+
+
+def test_the_revision_of_a_model_is_part_of_the_key_and_no_part_of_the_request() -> None:
+    async def asked(name: str) -> tuple[str | None, str]:
+        teacher = EndpointTeacher(TeacherSpec(place=endpoint.url, model=name))
+        await teacher.start()
+        try:
+            call = Call(
+                role="writer",
+                endpoint=teacher.name,
+                model=teacher.model,
+                revision=teacher.revision,
+                prompt=[{"role": "user", "content": "Name a river."}],
+            )
+            await teacher.ask(call)
+        finally:
+            await teacher.stop()
+        return teacher.identity()["revision"], call.id
+
+    with Endpoint() as endpoint:
+        found = [asyncio.run(asked(name)) for name in ("scripted-model", "scripted-model@r1")]
+        sent = {one.body["model"] for one in endpoint.requests if one.method == "POST"}
+    assert [revision for revision, _ in found] == [None, "r1"] and sent == {"scripted-model"}
+    assert found[0][1] != found[1][1]

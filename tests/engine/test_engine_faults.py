@@ -37,7 +37,7 @@ from tests.forks import Forks, Run, processes_of
 
 BROKEN: tuple[Kind, ...] = (
     *("429", "429-date", "429-plain", "500", "502", "503", "html", "broken-json", "twice"),
-    *("bad-utf8", "no-choices", "no-message", "null-content", "reset", "reset-middle", "half"),
+    *("bad-utf8", "no-choices", "no-message", "reset", "reset-middle", "half"),
     "hang",
 )
 

@@ -73,7 +73,8 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
         "--rows",
         type=count(),
         metavar="N",
-        help="How many rows to make, in the unit of the recipe (default: the recipe's own number).",
+        help="How many rows to make, in the unit of the recipe (default: the recipe's own number; "
+        "of prompts from elsewhere, all).",
     )
     parser.add_argument(
         "--seed",
@@ -137,7 +138,11 @@ def _source_flags(parser: Parser, flag: str) -> None:
         "set of another recipe.",
     )
     source.add_argument(
-        "--column", type=text, metavar="COLUMN", help="Read the prompts from this column."
+        "--column",
+        type=text,
+        metavar="A[+B]",
+        help="Read the prompts from this column, or join the texts of several (default: the usual "
+        "ones, such as instruction and input).",
     )
     source.add_argument(
         "--config",

@@ -74,7 +74,8 @@ def build(
             split.
         seeds: The same for a recipe that starts from seed tasks.
         license: The license of that source, by its id on the Hub.
-        rows: How many rows to make, in the recipe's unit; None takes the recipe's own number.
+        rows: How many rows to make, in the recipe's unit; None takes the recipe's own number, and
+            of prompts from elsewhere all.
         seed: The random seed.
         teacher: Who answers: `embedded`, `scripted:FILE`, or the address of an OpenAI-compatible
             endpoint such as `https://host/v1#model`; several share the roles that the recipe

@@ -52,6 +52,7 @@ _PLACEHOLDER = re.compile(
     rf"|^\s*<(?:{_MEDIA})>|<(?:{_MEDIA})>\s*$",
     re.MULTILINE,
 )
+_CLOSED = re.compile(rf"</(?:{_MEDIA})>")
 _LIKE_A_DIALOGUE = re.compile(
     rf"""\s*(?:\[\s*)?\{{\s*(?P<quote>["'])(?:{"|".join((*_SPEAKER, *_CONTENT, *_INSIDE))})["']"""
 )
@@ -78,7 +79,7 @@ def unreadable(why: str) -> Reason:
 
 def has_text(text: str) -> bool:
     """Whether there is a character to be seen in a text."""
-    return any(
+    return (text[:1].isalnum() and text[0] not in _FILLERS) or any(
         unicodedata.category(character) not in _UNSEEN and character not in _FILLERS
         for character in text
     )
@@ -95,8 +96,14 @@ def prompt_of(
         history: Earlier turns, before it.
         in_pairs: Whether texts in a list are those of user and assistant in turn.
     """
-    if value is None or value != value:
+    for given in (value, history):
+        if isinstance(given, Reason):
+            return given
+    if value is None or value != value:  # NaN, as pandas writes null
         return EMPTY
+    if isinstance(value, str) and not system and not history:
+        reason = fault_of(value) if has_text(value) else EMPTY
+        return reason or [{"role": "user", "content": value}]
     turns: list[tuple[str, Any] | Reason] = [("system", system)]
     turns += _turns(history, in_pairs=True) if history else ()
     turns += [("user", value)] if isinstance(value, str) else _turns(value, in_pairs)
@@ -237,7 +244,7 @@ def _checked(turns: Iterable[Mapping[str, str]]) -> Turns | Reason:
             return reason
     joined = []
     for role, group in groupby(seen, key=lambda turn: turn["role"]):
-        texts = [turn["content"] for turn in group]
+        texts = dict.fromkeys(turn["content"] for turn in group)  # a system turn may come twice
         joined.append({"role": role, "content": "\n\n".join(texts)})
     roles = [turn["role"] for turn in joined]
     spoken = roles[1:] if roles[0] == "system" else roles
@@ -252,6 +259,6 @@ def fault_of(text: str) -> Reason | None:
     """Why a text cannot be read as it is, if so."""
     if not text.isascii() and (found := _SURROGATE.search(text)):
         return unreadable(f"there is half of a surrogate pair, U+{ord(found[0]):04X}")
-    if "<" in text and (found := _PLACEHOLDER.search(text)) and "</" not in text:
+    if "<" in text and (found := _PLACEHOLDER.search(text)) and not _CLOSED.search(text):
         return unreadable(f"{found[0].strip()!r} is the place of something that is no text")
     return None

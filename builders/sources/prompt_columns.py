@@ -11,7 +11,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from builders.recipe import Raw, row_id
 from builders.sources.conversations import (
@@ -34,11 +34,23 @@ CONTEXT_COLUMNS = (
     *("input", "inputs", "context", "passage", "article", "document", "paragraph"),
     *("choices", "options"),
 )
-SYSTEM_COLUMNS = ("system", "system_prompt", "system_message", "system_instruction")
+SYSTEM_COLUMNS = (
+    *("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
+)
 HISTORY_COLUMNS = ("history", "chat_history")
 _IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog"}  # lists of texts, as in LIMA
 _BY_CHANCE = 100  # characters: a longer text that a prompt holds already is not repeated
 _LETTERED = {"choices", "options"}
+_MOST_PLANS = 1000  # rows of a file differ in columns, mostly little
+
+
+class _Plan(NamedTuple):
+    """Where in a row its prompt is."""
+
+    asked: str
+    about: Sequence[str]
+    system: Sequence[str]
+    history: Sequence[str]
 
 
 @dataclass
@@ -57,8 +69,9 @@ class PromptColumns:
     keeps: Sequence[str] = ()
     used: dict[str, None] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
-    _read: set[str] = field(default_factory=set)
+    _read: set[str] = field(default_factory=set)  # looked at in full, though it may be empty
     _asked: dict[str, list[str]] = field(default_factory=dict)
+    _plans: dict[tuple[str, ...], _Plan | Reason] = field(default_factory=dict)
 
     @property
     def unused(self) -> list[str]:
@@ -68,6 +81,19 @@ class PromptColumns:
 
     def prompt(self, file: str, row: Row) -> Raw | Reason:
         """The prompt of a row with its id, or why there is none."""
+        columns = (file, *row)
+        plan = self._plans.get(columns)
+        if plan is None:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            plan = self._plans[columns] = self._plan(file, row)
+        prompt = plan if isinstance(plan, Reason) else self._prompt(row, plan)
+        if isinstance(prompt, Reason):
+            return prompt
+        kept = {name: row[name] for name in self.keeps if _is_text(row.get(name))}
+        return {"id": row_id(prompt), "prompt": prompt, **kept}
+
+    def _plan(self, file: str, row: Row) -> _Plan | Reason:
         self._seen |= dict.fromkeys(row)
         names = {str(name).strip().lower(): name for name in row}
         asked = self._asked.get(file) or self._find(row, names)
@@ -78,60 +104,61 @@ class PromptColumns:
                 f"no column {what}; there are {', '.join(map(str, row))}; name one with --column"
             )
         self._asked[file] = asked
-        prompt = self._prompt(row, names, asked)
-        if isinstance(prompt, Reason):
-            return prompt
-        kept = {name: row[name] for name in self.keeps if _is_text(row.get(name))}
-        return {"id": row_id(prompt), "prompt": prompt, **kept}
+        first, *others = asked
+        if self.named:
+            return _Plan(first, others, (), ())
+        about, system, history = (
+            [names[name] for name in usual if name in names and names[name] != first]
+            for usual in (CONTEXT_COLUMNS, SYSTEM_COLUMNS, HISTORY_COLUMNS)
+        )
+        return _Plan(first, about, system, history)
 
     def _find(self, row: Row, names: Mapping[str, str]) -> list[str]:
         if self.named:
             return [self.named] if self.named in row else self.named.split("+")
         return [names[name] for name in PROMPT_COLUMNS if name in names][:1]
 
-    def _prompt(self, row: Row, names: Mapping[str, str], asked: list[str]) -> Turns | Reason:
-        first, *about = asked
-        value = unpacked(row[first])
-        if isinstance(value, Reason):
-            return Reason(value.word, f"column {first!r}: {value.why}")
-        used, system, history = [first], None, None
-        if not self.named:
-            about = [names[name] for name in CONTEXT_COLUMNS if name in names]
-            for name in self._filled(row, names, SYSTEM_COLUMNS):
-                system = row[name]
-                used.insert(0, name)
-            for name in self._filled(row, names, HISTORY_COLUMNS):
-                history = unpacked(row[name])
-                used.insert(-1, name)
+    def _prompt(self, row: Row, plan: _Plan) -> Turns | Reason:
+        value = unpacked(row[plan.asked])
+        system, history = self._filled(row, plan.system), self._filled(row, plan.history)
+        used = [*system, *history, plan.asked]
         if isinstance(value, str):
             texts = [value]
-            for name in about:
-                text = self._about(row, name) if name != first else None
-                if text and not (len(text) > _BY_CHANCE and text in value) and text != value:
+            for name in plan.about:
+                if (text := self._about(row, name)) and _adds(text, value):
                     texts.append(text)
                     used.append(name)
             if len(texts) > 1:
                 value = "\n\n".join(text.strip() for text in texts if has_text(text))
-        pairs = first.strip().lower() in _IN_PAIRS
-        prompt = prompt_of(value, system=system, history=history, in_pairs=pairs)
+        prompt = prompt_of(
+            value,
+            system=row[system[0]] if system else None,
+            history=unpacked(row[history[0]]) if history else None,
+            in_pairs=plan.asked.strip().lower() in _IN_PAIRS,
+        )
         if isinstance(prompt, Reason):
-            return Reason(prompt.word, f"column {first!r}: {prompt.why}")
-        self.used |= dict.fromkeys(used)
+            return Reason(prompt.word, f"column {plan.asked!r}: {prompt.why}")
+        for name in used:
+            self.used[name] = None
         return prompt
 
-    def _filled(self, row: Row, names: Mapping[str, str], usual: Sequence[str]) -> list[str]:
-        """The first usual column that has a value, if any; those without are noted as read."""
-        found = [names[name] for name in usual if name in names]
-        filled = [name for name in found if not _is_empty(row[name])]
-        self._read |= {*found} - {*filled}
-        return filled[:1]
+    def _filled(self, row: Row, names: Sequence[str]) -> list[str]:
+        """The first column that has a value, if any."""
+        found = [name for name in names if not _is_empty(row[name])][:1]
+        self._read.update(name for name in names if _is_empty(row[name]))
+        return found
 
     def _about(self, row: Row, name: str) -> str | None:
         """The text of a column that a prompt is about; None where it holds something else."""
         text = _text(row[name], lettered=name.strip().lower() in _LETTERED)
         if text is not None:
-            self._read.add(name)  # also where there is none
+            self._read.add(name)
         return text
+
+
+def _adds(text: str, to: str) -> bool:
+    """Whether a text is not in a prompt yet."""
+    return text != to and (len(text) <= _BY_CHANCE or text not in to)
 
 
 def _text(value: Any, *, lettered: bool) -> str | None:

@@ -101,6 +101,7 @@ LEFT_OUT: dict[str, tuple[Any, str, str]] = {
     "NaN": (float("nan"), "empty", "no text"),
     "spaces": (" \n\t", "empty", "no text"),
     "invisible characters": ("\u200b\ufeff\u2060\u00ad\u3164", "empty", "no text"),
+    "a filler": ("\u3164", "empty", "no text"),
     "turns without text": (turns("user:  ", "user: \u200b"), "empty", "no text"),
     "no turns": ([], "no user turn", "no turn of the user"),
     "only answers": (turns("system: s", "assistant: a"), "no user turn", "no turn of the user"),
@@ -166,6 +167,11 @@ LEFT_OUT: dict[str, tuple[Any, str, str]] = {
         "kind 'inlineData'",
     ),
     "an image's place": ("<image>\nWhat is this?", "unreadable", "'<image>'"),
+    "an image's place before other tags": (
+        "<image>\n<b>What?</b>",
+        "unreadable",
+        "'<image>'",
+    ),
     "an image's place at the end": ("What is this?\n<image>", "unreadable", "'<image>'"),
     "a numbered place": ("Is <image 1> a cat?", "unreadable", "'<image 1>'"),
     "a model's own mark": ("<|image_1|> Describe it.", "unreadable", r"'<|image_1|>'"),
@@ -190,6 +196,7 @@ def test_a_system_text_and_earlier_turns_come_before_the_prompt() -> None:
     assert prompt_of("c", system="s", history=LONG[1:3]) == LONG
     assert prompt_of(LONG, system="t")[0] == turns("system: t\n\ns")[0]  # type: ignore[comparison-overlap]
     assert prompt_of(AB, system=" ", history=[]) == AB
+    assert prompt_of(LONG, system="s") == LONG
 
 
 def test_a_dialogue_as_json_text_is_unpacked_and_any_other_text_stays() -> None:

@@ -197,6 +197,21 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "prompt",
         "",
     ),
+    "Gemini": (
+        {
+            "systemInstruction": {"parts": [{"text": "s"}]},
+            "contents": [{"role": "user", "parts": [{"text": "ask"}]}],
+        },
+        WITH_SYSTEM,
+        "systemInstruction contents",
+        "",
+    ),
+    "Anthropic": (
+        {"system": [{"type": "text", "text": "s"}], "messages": user("ask"), "model": "m"},
+        WITH_SYSTEM,
+        "system messages",
+        "model",
+    ),
     "by speaker": ({"user": "ask", "assistant": "x"}, user("ask"), "user", "assistant"),
 }
 

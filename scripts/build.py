@@ -140,8 +140,8 @@ def _source_flags(parser: Parser, flag: str) -> None:
     source.add_argument(
         "--column",
         type=text,
-        metavar="A[+B]",
-        help="Read the prompts from this column, or join the texts of several (default: the usual "
+        metavar="COLUMN",
+        help="Read the prompts from this column; A+B joins the texts of two (default: the usual "
         "ones, such as instruction and input).",
     )
     source.add_argument(

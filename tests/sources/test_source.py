@@ -156,3 +156,55 @@ def test_a_hub_dataset_is_recorded_with_the_commit_at_which_it_was_read(
     assert read() == [5, second]
     _, why = read(first[:39] + "0", HF_HUB_OFFLINE="1")
     assert "could not be reached" in why
+
+
+@pytest.mark.slow
+def test_a_hub_dataset_is_read_whole_or_by_the_config_and_split_that_are_named(
+    hub: Any, repo: str, tmp_path: Path
+) -> None:
+    files = {"easy/train": 2, "easy/test": 1, "hard/train": 3}
+    configs = [
+        {
+            "config_name": config,
+            "data_files": [
+                {"split": name.partition("/")[2], "path": f"{name}.jsonl"}
+                for name in files
+                if name.startswith(config)
+            ],
+        }
+        for config in ("easy", "hard")
+    ]
+    content = {f"{name}.jsonl": lines(*map(str, range(rows))) for name, rows in files.items()}
+    content["README.md"] = f"---\n{json.dumps({'configs': configs})}\n---\n"
+    for name, text in content.items():
+        hub.api().upload_file(
+            path_or_fileobj=text.encode(), path_in_repo=name, repo_id=repo, repo_type="dataset"
+        )
+    code = """
+        from builders.errors import InputError
+        from builders.sources.source import Source, source_records
+        found = []
+        for given in {given!r}:
+            try:
+                records, _ = source_records(Source(place={place!r}, **given))
+                found.append([place for place, _ in records])
+            except InputError as error:
+                found.append(str(error))
+        report(found)
+    """
+    given: list[dict[str, str]] = [
+        {"config": "hard"},
+        {"config": "easy"},
+        {"config": "easy", "split": "test"},
+        {},
+        {"config": "eazy"},
+        {"config": "easy", "split": "dev"},
+    ]
+    hard, easy, test, no_config, no_such, no_split = hub.python(
+        code.format(given=given, place=repo), tmp_path / "hf"
+    )
+    assert hard == [f"{repo}, split train, row {number}" for number in (1, 2, 3)]
+    assert len(easy) == 3 and test == [f"{repo}, split test, row 1"]
+    assert "has 2 configs; there are easy, hard; name one with --config" in no_config
+    assert "no config 'eazy'; there are easy, hard; did you mean 'easy'" in no_such
+    assert "has no split 'dev'; there are train, test; name one with --split" in no_split

@@ -73,8 +73,7 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
         "--rows",
         type=count(),
         metavar="N",
-        help="How many rows to make, in the unit of the recipe (default: the recipe's own number; "
-        "of prompts from elsewhere, all).",
+        help="How many rows to make (default: all prompts of --prompts, else the recipe's number).",
     )
     parser.add_argument(
         "--seed",
@@ -141,14 +140,10 @@ def _source_flags(parser: Parser, flag: str) -> None:
         "--column",
         type=text,
         metavar="COLUMN",
-        help="Read the prompts from this column; A+B joins the texts of two (default: the usual "
-        "ones, such as instruction and input).",
+        help="Read prompts from this column; A+B joins two.",
     )
     source.add_argument(
-        "--config",
-        type=text,
-        metavar="CONFIG",
-        help="Read this config of a dataset that has several (default: its default one).",
+        "--config", type=text, metavar="CONFIG", help="Read this config of a dataset with several."
     )
     source.add_argument(
         "--split", type=text, metavar="SPLIT", help="Read only this split (default: all splits)."

@@ -684,3 +684,23 @@ def test_a_ledger_that_cannot_be_opened_is_repaired_and_the_build_goes_on(
         assert main(["ledger", "completions", "--repair", *work]) == 1
     assert main(["ledger", "instructions", "--repair", *work]) == 1
     assert "there is no ledger in" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_memory_holds_no_candidate_of_a_large_build(tmp_path: Path) -> None:
+    script = "def answer(call):\n    return call.text[:30] + ' is ' + 'one of many things ' * 60\n"
+    (tmp_path / "teacher.py").write_text(script, encoding="utf-8")
+    peaks_mb = []
+    for rows in (2000, 12_000):
+        lines = (f"What is thing {row}? {'It matters. ' * 40}" for row in range(rows))
+        (tmp_path / "prompts.txt").write_text("\n".join(lines), encoding="utf-8")
+        command = [sys.executable, "-m", "scripts.main", "build", "completions", "--samples", "1"]
+        command += ["--prompts", "prompts.txt", "--teacher", "scripted:teacher.py"]
+        command += ["--rows", str(rows), "--work", str(rows)]
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = status
+        assert status == 0
+        peaks_mb.append(used.ru_maxrss / 1024)
+    # 10,000 prompts and answers take 16 MB as text alone, and several times that as objects.
+    assert peaks_mb[1] - peaks_mb[0] < 15

@@ -3,10 +3,11 @@
 ShareGPT's `from` and `value`; OpenAI's `role` and `content`, also as parts; Gemini's `contents`;
 turns by speaker (`{"human": ..., "assistant": ...}`) or in pairs; all of them also as JSON text.
 
-The rule, in this order: a speaker gets its role in `ROLES`; turns without text are left out; the
-dialogue ends with its last user turn; neighbouring turns of one role are joined by a blank line. It
-is used if it is then one system turn, or none, followed by user and assistant in turn; else it is
-left out with the reason. So is a dialogue with tools: rows have no role for them.
+The rule, in this order: a speaker gets its role in `ROLES`, also where only the first word of its
+name is there, as in "gpt-4"; turns without text are left out; the dialogue ends with its last user
+turn; neighbouring turns of one role are joined by a blank line. It is used if it is then one system
+turn, or none, followed by user and assistant in turn; else it is left out with the reason. So is a
+dialogue with tools: rows have no role for them.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ Turns = list[dict[str, str]]
 _NAMES = {
     "user": ("user", "human", "prompter", "customer", "question", "query", "input", "instruction"),
     "assistant": (
-        *("assistant", "gpt", "chatgpt", "gpt4", "gpt_4", "gpt_3.5", "gpt_3.5_turbo", "bing"),
-        *("bard", "gemini", "claude", "llama", "model", "bot", "chatbot", "ai", "agent"),
-        *("output", "answer", "response"),
+        *("assistant", "gpt", "chatgpt", "bing", "bard", "gemini", "claude", "llama", "vicuna"),
+        *("alpaca", "mistral", "mixtral", "qwen", "deepseek", "copilot", "model", "bot", "chatbot"),
+        *("ai", "agent", "output", "answer", "response"),
     ),
     "system": ("system", "developer", "system_prompt"),
     "tool": (
@@ -39,6 +40,7 @@ ROLES = {name: role for role, names in _NAMES.items() for name in names}
 _SPEAKER = ("role", "from", "speaker", "author")
 _CONTENT = ("content", "value", "text", "parts", "message")
 _INSIDE = ("messages", "conversations", "conversation", "contents", "turns")
+_SYSTEM_BESIDE = ("system", "system_instruction", "systemInstruction")
 _CALLS = ("tool_calls", "function_call", "functionCall", "functionResponse")
 _TEXT_PARTS = (None, "text", "input_text", "output_text")
 _THOUGHTS = ("thinking", "reasoning", "redacted_thinking")
@@ -181,7 +183,10 @@ def _turns(value: Any, in_pairs: bool) -> Iterator[tuple[str, Any] | Reason]:
     if isinstance(value, Mapping):
         inner = next((value[name] for name in _INSIDE if value.get(name)), None)
         columns = {name: found for name, found in value.items() if isinstance(found, list)}
+        if value.get("tools") or value.get("functions"):
+            yield _tools("tools")
         if inner is not None:
+            yield from (("system", value[name]) for name in _SYSTEM_BESIDE if value.get(name))
             value = inner
         elif any(name in columns for name in _SPEAKER):  # a table of turns
             rows = zip(*columns.values(), strict=False)
@@ -217,7 +222,7 @@ def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:
         else:
             yield unreadable(f"{shortened(turn)} has no 'role' and 'content'")
         return
-    role = ROLES.get(_plain(speaker))
+    role = ROLES.get(_plain(speaker)) or ROLES.get(re.split(r"[^a-z]", _plain(speaker))[0])
     if role is None:
         yield unreadable(f"the speaker {shortened(speaker)} is not known")
     elif role == "tool" or any(turn.get(name) for name in _CALLS):

@@ -28,7 +28,7 @@ from builders.sources.records import Row
 PROMPT_COLUMNS = (
     *("prompt", "messages", "conversations", "conversation", "dialogue", "dialog", "contents"),
     *("instruction", "question", "query", "problem", "request", "inputs", "input", "text"),
-    *("user", "human", "task", "goal", "prompts", "instructions", "questions"),
+    *("user", "human", "task", "goal", "prompts", "instructions", "questions", "body", "params"),
 )
 CONTEXT_COLUMNS = (
     *("input", "inputs", "context", "passage", "article", "document", "paragraph"),

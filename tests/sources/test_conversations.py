@@ -30,6 +30,21 @@ PROMPTS: dict[str, tuple[Any, list[dict[str, str]]]] = {
     "an answer at the end": ([*LONG, *turns("assistant: d")], LONG),
     "ShareGPT": (shared("system: s", "human: a", "gpt: b", "human: c", "gpt: d"), LONG),
     "speakers in capitals": (shared("System: s", "Human: a", "ChatGPT: b", "User: c"), LONG),
+    "models by name": (
+        shared("system: s", "human: a", "gpt-4: b", "human: c", "vicuna-13b: d"),
+        LONG,
+    ),
+    "a request with its system text": (
+        {"model": "m", "system": "s", "messages": LONG[1:], "max_tokens": 9},
+        LONG,
+    ),
+    "Gemini's request": (
+        {
+            "systemInstruction": {"parts": [{"text": "s"}]},
+            "contents": [{"role": "user", "parts": [{"text": "a"}]}],
+        },
+        turns("system: s", "user: a"),
+    ),
     "Gemini": (
         [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [{"text": "b"}]}],
         AB,
@@ -120,6 +135,11 @@ LEFT_OUT: dict[str, tuple[Any, str, str]] = {
         [*AB, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}],
         "tool turns",
         "tool calls",
+    ),
+    "a request with tools": (
+        {"messages": AB, "tools": [{"type": "function"}]},
+        "tool turns",
+        "tools",
     ),
     "a part that is a call": (
         [*AB, {"role": "assistant", "content": [{"type": "tool_use"}]}, *AB],

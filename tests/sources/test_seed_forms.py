@@ -212,6 +212,12 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "system messages",
         "model",
     ),
+    "a batch of requests": (
+        {"custom_id": "1", "method": "POST", "body": {"messages": WITH_SYSTEM}},
+        WITH_SYSTEM,
+        "body",
+        "custom_id method",
+    ),
     "by speaker": ({"user": "ask", "assistant": "x"}, user("ask"), "user", "assistant"),
 }
 

@@ -29,6 +29,7 @@ from builders.engine.refusals import Target, error_words, failure, reported
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 
+_MOST_BODY = 100_000_000  # bytes of a response, unpacked; log-probabilities take megabytes
 _MOST_HEADER = 2**16 + 64  # bytes of one header of a response; gateways explain themselves there
 _CONNECT_S = 20.0
 
@@ -181,7 +182,7 @@ class EndpointTeacher:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response:
-                body = await response.read()
+                body = await self._read(response)
                 self._heard = True
                 return response.status, response.headers, body
         except aiohttp.ConnectionTimeoutError:
@@ -218,6 +219,22 @@ class EndpointTeacher:
             raise self._broken_off(f"answered, but not in HTTP: {error.message[:120]}") from None
         except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as error:
             raise self._broken_off(f"broke off the connection: {error}") from None
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        length = response.content_length or _MOST_BODY + 1
+        if length <= _MOST_BODY and "content-encoding" not in response.headers:
+            return await response.read()
+        parts, size = list[bytes](), 0
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > _MOST_BODY:
+                raise Failure(
+                    "too long",
+                    f"{self._base} sent over {_MOST_BODY / 1e6:g} MB for one answer; "
+                    "lower max_tokens, or correct the endpoint",
+                )
+            parts.append(part)
+        return b"".join(parts)
 
     def _broken_off(self, what: str) -> Failure:
         hint = "" if self._heard or self._base.startswith("https") else "; does it need https://?"

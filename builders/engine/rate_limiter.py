@@ -48,6 +48,7 @@ class RateLimiter:
         self._lowered = self.limit
         self._others = 0  # in flight at the last decrease, and not refused since
         self.held: int | None = None  # how many it answered while it refused others
+        self._held_before: int | None = None
         self.most_answered = 0  # in flight when an answer came
         self._repeats = 0  # decreases at this level, after the first
         self._probe_at = 0.0  # when the limit may next go beyond it
@@ -113,7 +114,7 @@ class RateLimiter:
         `refused` means that the endpoint was overloaded; `pause_s` is how long it asked to be left
         alone, which applies to all calls.
         """
-        if answered and self.in_flight > self.most_answered:
+        if answered and not refused and self.in_flight > self.most_answered:
             self.most_answered = self.in_flight
         self.in_flight -= 1
         now = time.monotonic()
@@ -129,15 +130,15 @@ class RateLimiter:
     def _lower(self, entered: float, now: float, pause_s: float) -> None:
         # Calls sent before the last decrease are no evidence about the concurrency since.
         if entered >= self._lowered_at:
-            self._others = self.in_flight
+            self._others, self._held_before = self.in_flight, self.held
             near = self.held is not None and self._others <= 1.1 * self.held + 1
             self._repeats = min(self._repeats + 1, 10) if near else 0
             self._lowered, self._lowered_at = max(_LEAST, self.limit * _DECREASE), now
         else:
             self._others -= 1
         # If it refused all of them, it was not for their number.
-        self.held = self._others if self._others > 0 else None
-        self.limit = min(self._lowered, self.held or self._lowered)
+        self.held = self._others if self._others > 0 else self._held_before
+        self.limit = min(self._lowered, max(self._others, 0) or self._lowered)
         wait_s = _PROBE_AFTER * max(pause_s, _LEAST_PROBE_S) * 2**self._repeats
         self._probe_at = max(self._probe_at, now + wait_s)
 

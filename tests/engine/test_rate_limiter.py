@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
+
+import pytest
 
 from builders.engine.rate_limiter import RateLimiter
 
@@ -115,5 +118,57 @@ def test_a_place_given_in_the_moment_of_giving_up_is_not_lost() -> None:
         await asyncio.gather(quitter, return_exceptions=True)
         assert limiter.in_flight == 0
         limiter.leave(await asyncio.wait_for(limiter.enter(), 1))
+
+    asyncio.run(drive())
+
+
+def test_the_level_that_was_held_is_left_rarely_and_ever_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("builders.engine.rate_limiter.time.monotonic", lambda: clock[0])
+
+    async def drive() -> list[float]:
+        """When an endpoint refused a third request, with a pause of a minute, in six hours."""
+        limiter, refused_at = RateLimiter(8), list[float]()
+        while clock[0] < 1000 + 6 * 3600:
+            clock[0] += max(1.0, limiter.closed_s)
+            entered = [await limiter.enter() for _ in range(int(limiter.limit))]
+            clock[0] += 1.0
+            for moment in entered[2:]:
+                limiter.leave(moment, refused=True, pause_s=60)
+                refused_at.append(clock[0])
+            for moment in entered[:2]:
+                limiter.leave(moment)
+        assert (limiter.held, int(limiter.limit), limiter.most_answered) == (2, 2, 2)
+        return refused_at
+
+    refused_at = asyncio.run(drive())
+    assert refused_at[0] == refused_at[5]  # six of the first eight, together
+    waits = [late - early for early, late in pairwise(refused_at[5:])]
+    assert 4 <= len(waits) <= 6
+    assert all(late > 1.7 * early for early, late in pairwise(waits))
+
+
+def test_an_endpoint_that_has_become_larger_is_used_again_in_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("builders.engine.rate_limiter.time.monotonic", lambda: clock[0])
+
+    async def drive() -> None:
+        limiter = RateLimiter(8)
+        entered = [await limiter.enter() for _ in range(8)]
+        clock[0] += 1.0
+        for moment in entered[2:]:
+            limiter.leave(moment, refused=True)
+        for moment in entered[:2]:
+            limiter.leave(moment)
+        assert (limiter.held, limiter.limit) == (2, 2.0)
+        for _ in range(60):
+            clock[0] += 1.0
+            for moment in [await limiter.enter() for _ in range(int(limiter.limit))]:
+                limiter.leave(moment)
+        assert (limiter.held, limiter.limit) == (None, 8.0)
 
     asyncio.run(drive())

@@ -30,20 +30,23 @@ from builders.errors import printable
 
 _ENDS: dict[Ended, str] = {  # by its words, without case and separators
     "complete": "stop endturn stopsequence stopsequences eos eostoken eosfound endofturn endoftext "
-    "endofsequence complete completed finish finished done natural normal",
+    "endofsequence stopstringfound stopsequencereached complete completed finished finish done "
+    "natural normal",
     "length": "length maxtokens maxoutputtokens maxcompletiontokens maxnewtokens maximumtokens "
     "maxlength modellength modelcontextwindowexceeded contextlength contextlengthexceeded "
     "contextwindowexceeded tokenlimit limit outputlimit errorlimit incomplete truncated "
-    "notfinished",
+    "notfinished maxpredictedtokensreached contextlengthreached lengthlimit",
     "filtered": "contentfilter contentfiltered contentpolicyviolation safety imagesafety "
     "recitation prohibitedcontent blocklist spii guardrail guardrails guardrailintervened "
-    "moderation moderated blocked flagged errortoxic sensitive language",
+    "moderation moderated blocked flagged errortoxic sensitive language imageprohibitedcontent "
+    "imagerecitation",
     "refused": "refusal refused refuse modelrefusal",
     "tool_calls": "toolcalls toolcall functioncall functioncalls tooluse",
     "aborted": "abort aborted cancel cancelled canceled usercancel usercanceled usercancelled "
     "userstopped error errored failed failure timeout timelimit interrupted disconnect "
     "disconnected networkerror insufficientsystemresource malformedfunctioncall malformedtooluse "
-    "malformedmodeloutput unexpectedtoolcall pauseturn preempted killed shutdown unload overloaded",
+    "malformedmodeloutput malformedresponse unexpectedtoolcall toomanytoolcalls pauseturn "
+    "preempted killed shutdown unload modelunloaded overloaded repetition",
 }
 _ENDED: dict[str, Ended] = {word: end for end, words in _ENDS.items() for word in words.split()}
 _OF_TWO_PARTS = re.compile(r"[_-]|^[A-Z]+$|^refusal$")
@@ -65,6 +68,7 @@ _TEXT_KEYS = (
     "summary",
     "reasoning",
 )
+_PART_KEYS = {"type", "text", "parts", "content"}
 _DEEPEST = 12  # nested parts of a content; each level is a call
 _MOST_TOKENS = 10**9  # of one answer; more is no count
 _SHORT = 200  # characters of a name
@@ -227,6 +231,8 @@ class _Content:
         elif isinstance(value, list) and depth < _DEEPEST:
             for one in value:
                 self.read(one, depth + 1)
+        elif isinstance(value, Mapping) and not depth and not _PART_KEYS & value.keys():
+            self.texts.append(_json_text(value))  # an answer by a schema, parsed by the server
         elif isinstance(value, Mapping) and depth < _DEEPEST:
             kind = _plain(value.get("type")).lower()
             if _THOUGHT_TYPES.search(kind) or value.get("thought") is True:
@@ -261,10 +267,7 @@ def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
         function = function if isinstance(function, Mapping) else call
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
-            try:
-                arguments = json.dumps(arguments, ensure_ascii=False, allow_nan=True)
-            except RecursionError:
-                arguments = ""
+            arguments = _json_text(arguments)
         call_of = {"name": _name(function.get("name")) or "", "arguments": _utf8(arguments)}
         found.append({"id": _name(call.get("id")) or "", "type": "function", "function": call_of})
     return found
@@ -368,6 +371,14 @@ def _name(value: Any) -> str | None:
 def _plain(value: Any) -> str:
     """A text or number as text; empty for anything else, which can be nested without end."""
     return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _json_text(value: Any) -> str:
+    """A value as JSON; empty where it is nested too deeply."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return ""
 
 
 def _utf8(text: str) -> str:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_GAP = re.compile(r"(?:\r\n|\n|\r){2,}")
 EVENTS = re.compile(rb"[\s\xef\xbb\xbf]*(?:data|event|id|retry)?:")  # how a stream begins
 
 
@@ -40,9 +41,12 @@ def document_of_events(body: bytes) -> dict[str, Any]:
     Raises:
         ValueError: There is no event with JSON.
     """
-    lines = body.decode("utf-8-sig").splitlines()
-    events = [line[5:].strip() for line in lines if line.startswith("data:")]
-    events = events or [line for line in lines if line.startswith(("{", "["))]
+    lines = [re.split(r"\r\n?|\n", event) for event in _GAP.split(body.decode("utf-8-sig"))]
+    events = [
+        "\n".join(line[5:] for line in event if line.startswith("data:")).strip() for event in lines
+    ]
+    if not any(events):  # comments before an answer that is no stream
+        events = [line for event in lines for line in event if line.startswith(("{", "["))]
     chunks = [parsed_json(event) for event in events if event and event != "[DONE]"]
     if not any(isinstance(chunk, dict) for chunk in chunks):
         raise ValueError("no event has an object")

@@ -49,7 +49,7 @@ def failure(body: Any) -> Failure:
 
 WORDS = {
     "complete": "stop STOP end_turn stop_sequence eos eos_token COMPLETE completed finished "
-    "FINISH_REASON_STOP FinishReason.STOP",
+    "stopStringFound FINISH_REASON_STOP FinishReason.STOP",
     "length": "length max_tokens MAX_TOKENS max_output_tokens model_length incomplete token_limit "
     "FinishReason.MAX_TOKENS model_context_window_exceeded max-tokens",
     "filtered": "content_filter content-filter SAFETY RECITATION PROHIBITED_CONTENT BLOCKLIST SPII "
@@ -57,7 +57,7 @@ WORDS = {
     "refused": "refusal",
     "tool_calls": "tool_calls function_call tool_use tool-calls",
     "aborted": "abort aborted cancelled canceled USER_CANCEL error ERROR timeout network_error "
-    "insufficient_system_resource MALFORMED_FUNCTION_CALL pause_turn failed",
+    "modelUnloaded insufficient_system_resource MALFORMED_FUNCTION_CALL pause_turn failed",
     "unknown": "other OTHER FINISH_REASON_UNSPECIFIED sabbatical 7 stop? no",
 }
 FAULTS = {
@@ -189,11 +189,16 @@ def test_a_call_of_a_tool_has_one_form_with_its_arguments_as_text() -> None:
         ({"text": NILE}, None),
         ({"parts": [{"text": "a", "thought": True}, {"text": NILE}], "role": "model"}, "a"),
         ([{"type": "text", "text": {"value": NILE, "annotations": []}}], None),
+        ([{"type": "reasoning", "content": [{"text": "a"}]}, {"content": [{"text": NILE}]}], "a"),
     ],
 )
 def test_the_parts_of_a_content_are_joined(content: Any, reasoning: str | None) -> None:
     found = read(chat(content))
     assert (found.text, found.reasoning) == (NILE, reasoning)
+
+
+def test_an_answer_by_a_schema_that_a_server_has_parsed_is_json_again() -> None:
+    assert read(chat({"summary": "Plain.", "score": 7})).text == '{"summary": "Plain.", "score": 7}'
 
 
 @each(
@@ -281,6 +286,12 @@ def test_a_stream_is_put_together(head: bytes) -> None:
     assert (found.text, found.reasoning, found.fault()) == (NILE, "Let me see.", None)
     assert (found.input_tokens, found.output_tokens, found.model) == (3, 4, "m")
     assert found.logprobs == [{"token": "Nile.", "logprob": -0.5}]
+
+
+def test_an_event_of_several_lines_and_odd_line_ends_are_read() -> None:
+    whole = json.dumps(chat("One\u2028two"), ensure_ascii=False, indent=1)
+    body = "\r".join(f"data: {line}" for line in whole.split("\n")) + "\r\rdata: [DONE]\r\r"
+    assert read(body.encode()).text == "One\u2028two"
 
 
 def test_a_stream_that_was_broken_off_reports_no_end() -> None:

@@ -52,8 +52,7 @@ def pipeline(
     from builders.engine.tasks import AskAll
 
     principles = read_constitution(constitution_file(constitution))
-    most = teach("writer").max_tokens(max_tokens, 512, 64)
-    sampling = {"temperature": 1.0, "top_p": 1.0, "max_tokens": most, "cut_off": cut_off}
+    sampling = {"temperature": 1.0, "top_p": 1.0, "max_tokens": max_tokens, "cut_off": cut_off}
     writer = teach("writer", **sampling)
 
     def drawn(raw: Raw) -> tuple[list[Revision], Comparison]:
@@ -107,7 +106,7 @@ RECIPE = Recipe(
             "how the judge decides: by token probabilities, after reasons, or as its endpoint can",
             choices=("either", "probabilities", "reasons"),
         ),
-        Option("max_tokens", 0, "how long an answer may be; 0: 512 tokens, embedded 64", least=0),
+        Option("max_tokens", 512, "how many tokens an answer may have", least=1),
         Option("judge_tokens", 0, "how long a verdict may be; 0: 512, embedded 160", least=0),
         Option("cut_off", "drop", "whether answers cut off are kept", choices=("keep", "drop")),
     ),

@@ -59,7 +59,7 @@ def pipeline(
 
     from builders.engine.tasks import AskAll
 
-    most = teach("writer").max_tokens(max_tokens, 1024, 64)
+    most = teach("writer").max_tokens(max_tokens, 1024, 128)
     pool = teach("writer", top_p=1.0, max_tokens=most, cut_off=cut_off)
 
     def questions(raw: Raw) -> list[Question]:

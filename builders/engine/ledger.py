@@ -281,7 +281,9 @@ class Ledger:
         _, key, who, texts, *rest = row
         answer, call = unpacked(self._path, key, texts, values=2)
         fields_of_call = self._teacher(who) | dict(zip(_CALL_FIELDS, call, strict=True))
-        return Call(**fields_of_call), Answer(**answer), rest
+        read = Call(**fields_of_call)
+        vars(read)["key"] = key  # known: computing it takes longer than reading the row
+        return read, Answer(**answer), rest
 
     def _teacher(self, who: Any) -> dict[str, Any]:
         return dict(zip(TEACHER_FIELDS, unpacked_names(self._path, who), strict=True))

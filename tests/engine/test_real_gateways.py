@@ -409,9 +409,10 @@ def test_llama_cpp_s_own_key_is_asked_for(tmp_path: Path) -> None:
     assert "401" in line and "POTSTILL_API_KEY" in line and "sk-wrong" not in line
 
 
+SHORT = ("--max-tokens", "64", "--cut-off", "keep", "--judge-tokens", "400")
 FORMS = {
-    "json_schema": ("ultrafeedback", "--rows", "1", "--writers", "2", "--max-tokens", "64"),
-    "logprobs": ("constitution", "--rows", "1", "--verdict", "probabilities"),
+    "json_schema": ("ultrafeedback", "--rows", "1", "--writers", "2", *SHORT),
+    "logprobs": ("constitution", "--rows", "1", "--verdict", "probabilities", *SHORT),
 }
 
 

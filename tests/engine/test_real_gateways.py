@@ -114,9 +114,9 @@ def seen(
     """
     run = build(folder, gateway.url, prompts, *words, **who)
     statuses = gateway.statuses()
-    arrived = endpoint.requests if endpoint else []
+    arrived = [one for one in endpoint.requests if one.prompt] if endpoint else []
     asked_s = arrived[-1].time - arrived[0].time if arrived else run.seconds
-    behind = Counter(request.prompt for request in arrived if request.body)
+    behind = Counter(request.prompt for request in arrived)
     again = build(folder, gateway.url, prompts, *words, **who)
     asked_again = (gateway.statuses() - statuses).total()
     found = Seen(run=run, again=again, statuses=statuses, behind=behind, asked_again=asked_again)

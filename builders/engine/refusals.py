@@ -69,7 +69,7 @@ _MEANINGS = (
     _meaning(
         "key refused",
         r"api[-_ ]?key|authenticat|unauthori[sz]ed|credential|(invalid|expired|missing) token|"
-        r"access token|bearer",
+        r"access token|bearer|no connected db",  # the last: LiteLLM's proxy without a key store
         401,
         below=500,
     ),

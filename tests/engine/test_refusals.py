@@ -72,6 +72,7 @@ REFUSED = {
         (429, coded("Request too large for m on tokens per min: Limit 3", "rate_limit")),
         ("too long", "Request too large"),
     ),
+    "a wrong key at LiteLLM": ((400, coded("No connected db.")), ("key refused", "connected db")),
     "a wrong key": ((401, coded("Incorrect API key sk-planted")), ("key refused", "key [key]")),
     "Gemini, a wrong key": (
         (400, [{"error": {"message": "API key not valid.", "status": "INVALID_ARGUMENT"}}]),

@@ -23,6 +23,7 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
 _MOST_FAULTS = 10  # failures of one call; with the waits between them at least 45 s
 _PATIENCE_S = 120.0  # with an endpoint that is unreachable or answers no call
+_FEW = 3  # calls that alone are refused: the endpoint may have something against each of them
 _SILENT_DEADLINES = 3  # requests of that length without any response: then the endpoint is given up
 _LEAST_SILENCE_S = 30.0  # but not before
 _REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # not caused by the call
@@ -120,6 +121,7 @@ class TeacherClient:
         self._hedge_s = hedge_s
         self._stopping = stopping
         self._silent_since: float | None = None  # since then only refusals, no answer
+        self._refused: set[bytes] = set()  # the keys of the calls refused since then
         self._heard_at: float | None = None  # the last response of any kind, or the first request
         self._time_outs = 0  # since then
         self.in_flight: set[SentRequest] = set()
@@ -131,7 +133,8 @@ class TeacherClient:
         """Send a call until it has an answer; whatever happens, `result` shows what that took.
 
         A refusal is not the call's own fault: the call fails only when the endpoint has answered no
-        call for `_PATIENCE_S`. Other failures may be its own: it fails after `_MOST_FAULTS`. The
+        call for `_PATIENCE_S`, and the build ends with it where more than `_FEW` calls are refused
+        or nothing listens. Other failures may be its own: it fails after `_MOST_FAULTS`. The
         first time that its connection is broken off it is sent again at once, and this counts as
         none: a server may have closed an idle connection at that moment.
 
@@ -156,8 +159,9 @@ class TeacherClient:
                     at_once = failure.cause == "broken off" and not broken_off
                     broken_off = broken_off or at_once
                     refusals, faults = refusals + refused, faults + (not refused and not at_once)
-                    down = refused and self._is_down(refusals)
-                    failure.fatal = failure.fatal or down
+                    down = refused and self._is_down(call, refusals)
+                    all_are = len(self._refused) > _FEW or failure.cause == "no connection"
+                    failure.fatal = failure.fatal or (down and all_are)
                     if not failure.retryable or down or faults >= _MOST_FAULTS or self._stopping():
                         raise
                     self.unsent.add(call.key)
@@ -169,10 +173,11 @@ class TeacherClient:
             self.unsent.discard(call.key)
             self.asking -= 1
 
-    def _is_down(self, refusals: int) -> bool:
+    def _is_down(self, call: Call, refusals: int) -> bool:
         """Whether the endpoint refused this call so often, and all for so long, that it is down."""
         now = time.monotonic()
         self._silent_since = self._silent_since or now
+        self._refused.add(call.key)
         return refusals >= _MOST_FAULTS and now - self._silent_since > _PATIENCE_S
 
     async def _attempt(self, call: Call, result: CallResult) -> tuple[Answer, Used]:
@@ -237,6 +242,7 @@ class TeacherClient:
             answer = plausible(call, await self.teacher.ask(call))
             lost, pause_s = False, answer.pause_s
             self._silent_since, self._heard_at, self._time_outs = None, time.monotonic(), 0
+            self._refused.clear()
             self._progress.moved()
         except Failure as failure:
             # A refusal or a failed connection costs nothing; after anything else nobody knows.

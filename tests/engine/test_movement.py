@@ -41,6 +41,28 @@ def lost(rows: list[dict[str, Any]]) -> list[Any]:
     return [row["failed"] for row in rows if "failed" in row]
 
 
+# --- refused as if the endpoint were down
+
+
+def test_a_few_prompts_that_are_always_refused_cost_their_rows_though_nothing_else_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, "_PATIENCE_S", 0.2)
+    rules = [
+        Rule("503", contains="say 3"),
+        Rule("503", contains="say 7"),
+        Rule("429-plain", contains="say 5"),
+    ]
+    with Endpoint(Behaviour(rules=rules)) as endpoint:
+        for _ in range(2):  # again when the ledger holds all the others
+            assert lost(in_process(tmp_path, endpoint.url, rows=10)) == [
+                *("http 503", "http 429", "http 503"),
+            ]
+        endpoint.set(Behaviour(rules=[Rule("503")]))
+        with pytest.raises(TeacherError, match="503"):
+            in_process(tmp_path, endpoint.url, rows=30)
+
+
 # --- too many requests at a time
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from builders.judging.labelled_sets import read_judged
 from builders.judging.reliability import report
+from builders.sources.source import Source
 
 _WORDS = ("Output (a) is clear and correct. Output (b) is wrong.", "So Output ({}) is better.")
 
@@ -56,7 +57,7 @@ def report_on(verdicts: int, seed: int = 1) -> dict[str, int | float]:
                 }
                 file.write(json.dumps(row) + "\n")
         start = time.perf_counter()
-        [judged] = read_judged(path)
+        [judged] = read_judged(Source(place=str(path)))
         read = time.perf_counter()
         found = report(judged)
         done = time.perf_counter()

@@ -37,6 +37,7 @@ from scripts.command_line import (
     add_json,
     add_name,
     add_parameters,
+    add_parts,
     add_work,
     checked,
     count,
@@ -142,18 +143,7 @@ def _source_flags(parser: Parser, flag: str) -> None:
         metavar="COLUMN",
         help="Read prompts from this column; A+B joins two.",
     )
-    source.add_argument(
-        "--config", type=text, metavar="CONFIG", help="Read this config of a dataset with several."
-    )
-    source.add_argument(
-        "--split", type=text, metavar="SPLIT", help="Read only this split (default: all splits)."
-    )
-    source.add_argument(
-        "--revision",
-        type=text,
-        metavar="REVISION",
-        help="Read this tag, branch or commit of the Hub dataset (default: main).",
-    )
+    add_parts(source)
     license_flag = source.add_argument(
         "--license",
         type=checked(known_licence),

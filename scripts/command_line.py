@@ -262,6 +262,22 @@ def add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="Print one JSON object instead.")
 
 
+def add_parts(group: argparse._ArgumentGroup | Parser) -> None:
+    """The flags for the part of a dataset to read."""
+    group.add_argument(
+        "--config", type=text, metavar="CONFIG", help="Read this config of a dataset with several."
+    )
+    group.add_argument(
+        "--split", type=text, metavar="SPLIT", help="Read only this split (default: all splits)."
+    )
+    group.add_argument(
+        "--revision",
+        type=text,
+        metavar="REVISION",
+        help="Read this tag, branch or commit of the Hub dataset (default: main).",
+    )
+
+
 def add_alias(parser: Parser, flag: str, of: argparse.Action) -> None:
     """Another spelling of a flag, which is accepted and not shown."""
     parser.add_argument(

@@ -9,18 +9,26 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import UsageError
+from builders.hub.connection import from_environment
+from builders.hub.fetch import fetch_snapshot
+from builders.judging.label_values import label_values
 from builders.judging.verdicts import Judged
+from builders.sources.source import Source
 from scripts.command_line import (
     Parser,
     add_hub_data,
     add_json,
     add_parameters,
+    add_parts,
     add_work,
+    checked,
     count,
+    print_err,
     print_out,
     text,
 )
@@ -30,10 +38,13 @@ if TYPE_CHECKING:
     from builders.engine.teacher import TeacherSpec
 
 
+KEY_ENV = "POTSTILL_API_KEY"
+_OF_TEACHER = (*("model", "key_env", "param", "without", "trust_missing_end", "rows", "repeats"),)
 EXAMPLES = """\
   potstill judge --on labelled.jsonl
   potstill judge --on labelled.jsonl --teacher https://host/v1#MODEL --json
   potstill judge --on pairs.jsonl --columns verdict=winner,label=ann_1+ann_2
+  potstill judge --on org/set --split test --rows 200 --teacher https://host/v1#MODEL
 """
 
 
@@ -44,15 +55,22 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         type=text,
         required=True,
         metavar="WHERE",
-        help="Measure on these pairs that people labelled: a file (.jsonl, .json, .parquet), the "
-        "folder of a release or draft, or a set on a Hub such as org/set@v1.0.0.",
+        help="Measure on these pairs that people labelled: a file, a folder, or a set on a Hub, "
+        "such as org/set@v1.0.0.",
     )
+    add_parts(parser)
     parser.add_argument(
         "--columns",
         type=text,
         metavar="NAME=COLUMN,...",
         help="Which column holds what (default: a known shape is recognised). The names are "
         "explained when one is wrong.",
+    )
+    parser.add_argument(
+        "--labels",
+        type=checked(label_values),
+        metavar="VALUE=a|b|tie,...",
+        help="What the values of labels mean, such as 0=a,1=b (default: published ones are known).",
     )
     parser.add_argument(
         "--strict", action="store_true", help="Exit with 1 unless every judge is reliable."
@@ -75,18 +93,16 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
     live.add_argument(
         "--key-env",
         type=text,
-        default="POTSTILL_API_KEY",
         metavar="VARIABLE",
-        help="Read the key of the endpoint from this variable (default: %(default)s).",
+        help=f"Read the key of the endpoint from this variable (default: {KEY_ENV}).",
     )
     add_parameters(live)
     live.add_argument("--rows", type=count(), metavar="N", help="Only ask about the first N pairs.")
     live.add_argument(
         "--repeats",
         type=count(0),
-        default=0,
         metavar="N",
-        help="Ask N times more in the first order (default: %(default)s).",
+        help="Ask N times more in the first order (default: 0).",
     )
     add_work(parser)
     add_hub_data(parser)
@@ -97,13 +113,13 @@ def run(given: argparse.Namespace) -> int:
     from builders.judging.labelled_sets import column_names, read_judged
     from builders.judging.reliability import report
 
-    teacher = _spec(given) if given.teacher else None
+    teacher = _spec(given)
     columns = column_names(given.columns) if given.columns else None
     with _source(given) as source:
         if teacher:
             judges = [_asked(given, teacher, source, columns)]
         else:
-            judges = read_judged(source, columns)
+            judges = read_judged(source, columns, given.labels, tell=print_err)
     reports = [report(judged) for judged in judges]
     if given.json:
         print_out(json.dumps({"judges": reports}))
@@ -113,49 +129,65 @@ def run(given: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _source(given: argparse.Namespace) -> Iterator[Path]:
-    """The file or folder that `--on` names; a set on a Hub is fetched for as long as it is read."""
+def _source(given: argparse.Namespace) -> Iterator[Source]:
+    """What `--on` names; a set on the embedded Hub is fetched for as long as it is read."""
     path = Path(given.on)
-    if path.exists() or path.suffix or not re.fullmatch(r"[\w.-]+/[\w.-]+(@\S+)?", given.on):
-        yield path
+    source = Source(place=given.on, config=given.config, split=given.split, revision=given.revision)
+    named = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@(\S+))?", given.on)
+    if path.exists() or not named or Path(named[1]).suffix:
+        yield source
         return
-    from builders.hub.fetch import fetch_snapshot, parse_set
-
-    repository, revision = parse_set(given.on)
-    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
-        folder = Path(made) / repository.partition("/")[2]
-        with the_hub(given.hub_data, only_reads=True) as hub:
+    repository, revision = named[1], given.revision or named[2]
+    with the_hub(given.hub_data, only_reads=True) as hub:
+        if hub.endpoint == from_environment().endpoint:
+            yield replace(source, place=repository, revision=revision)
+            return
+        with tempfile.TemporaryDirectory(prefix="potstill-") as made:
+            folder = Path(made) / repository.partition("/")[2]
             fetch_snapshot(hub, repository, revision or "main", folder)
-        yield folder
+            yield replace(source, place=str(folder))
 
 
 def _asked(
-    given: argparse.Namespace, spec: TeacherSpec, source: Path, columns: dict[str, str] | None
+    given: argparse.Namespace, spec: TeacherSpec, source: Source, columns: dict[str, str] | None
 ) -> Judged:
     from builders.engine.progress import Progress, Ticker
-    from builders.judging.labelled_sets import read_pairs
+    from builders.judging.labelled_pairs import read_pairs
     from builders.judging.measuring import asked_judge
 
-    pairs, labelled = read_pairs(source, columns)
-    rows = given.rows or len(pairs)
+    pairs, labelled = read_pairs(source, columns, given.labels, most=given.rows, tell=print_err)
     progress = Progress()
     with Ticker(progress, sys.stderr):
         return asked_judge(
-            pairs[:rows],
-            labelled.upto(rows),
+            pairs,
+            labelled,
             spec,
             given.work / "judge",
             progress,
-            repeats=given.repeats,
+            repeats=given.repeats or 0,
             choices=[*given.param, *given.without],
         )
 
 
-def _spec(given: argparse.Namespace) -> TeacherSpec:
+def _spec(given: argparse.Namespace) -> TeacherSpec | None:
+    """The judge that is asked now; None where the verdicts of a file are measured.
+
+    Raises:
+        UsageError: There is none, and a flag is about it; or it has a role.
+    """
     from builders.engine.pool import pool_spec
     from builders.engine.teacher import TeacherSpec
 
-    usual = TeacherSpec(model=given.model, key_env=given.key_env)
+    if not given.teacher:
+        flags = [f"--{name.replace('_', '-')}" for name in _OF_TEACHER if getattr(given, name)]
+        if flags:
+            raise UsageError(
+                f"{', '.join(flags)}: only a judge that is asked now has "
+                f"{'it' if len(flags) == 1 else 'them'}; name one with --teacher, or leave "
+                f"{flags[0] if len(flags) == 1 else 'them'} out"
+            )
+        return None
+    usual = TeacherSpec(model=given.model, key_env=given.key_env or KEY_ENV)
     spec = pool_spec([given.teacher], usual, trusted=given.trust_missing_end)
     if spec.roles:
         raise UsageError(f"--teacher: {given.teacher!r} names a role; leave out the part before =")

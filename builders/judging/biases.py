@@ -100,7 +100,8 @@ def _position(judged: Judged) -> Figure:
     elif judged.people is not None:
         toward, basis = _against_people(judged, shown), "pairs judged otherwise than by people"
     else:
-        toward, basis = (judged.first * shown)[decided(judged.first)], "all pairs, in one order"
+        toward = judged.first * shown
+        toward, basis = toward[decided(toward)], "all pairs, in one order"
     if not len(toward):
         return unknown("no verdict can be compared with another")
     return {**lean(int((toward > 0).sum()), int((toward < 0).sum()), len(toward)), "basis": basis}

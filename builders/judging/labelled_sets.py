@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from builders.errors import InputError
-from builders.judging.logprobs import stored_preference
+from builders.judging.published_verdicts import APART, SHAPES
 from builders.judging.tables import (
     LABELS,
     Row,
+    as_written,
     column,
     ids,
     lengths,
     numbers,
     read_rows,
-    text,
+    reading_line,
     texts,
     verdicts,
 )
 from builders.judging.verdicts import (
     ABSENT,
     FAILED,
+    TIE,
     A,
     B,
     Codes,
@@ -33,6 +36,7 @@ from builders.judging.verdicts import (
     better_scored,
     preferred,
 )
+from builders.sources.source import Source
 
 # The names that --columns takes, and what they mean.
 NAMES = {
@@ -56,81 +60,73 @@ NAMES = {
     "rationale_b": "why it gave the second score",
     "adversarial": "whether the pair is made to mislead",
 }
+_OWN = "potstill verdicts"
 _SEVERAL = {"repeat", "label"}
+_WORDS: Mapping[int | None, str] = {A: "a", B: "b", TIE: "tie"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two texts that answer a prompt (a text, or the turns of a dialogue)."""
-
-    prompt: str | list[dict[str, str]]
-    a: str
-    b: str
-    reference: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Shape:
-    """A published form: the columns by which it is known, and how its rows are read."""
-
-    name: str
-    columns: frozenset[str]
-    read: Callable[[Sequence[Row], str], list[Judged]]
-
-
-def read_judged(path: Path, columns: Mapping[str, str] | None = None) -> list[Judged]:
-    """The judges of a file, or of a folder with parquet, each with its verdicts.
+def read_judged(
+    source: Source,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, int] | None = None,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Judged]:
+    """The judges of a source, each with its verdicts.
 
     Args:
-        path: A .jsonl, .json or .parquet file; a release's or draft's folder; any folder of those.
-        columns: From names of NAMES to the file's; None recognises the shape.
+        source: A file, a folder or a Hub dataset.
+        columns: From names of NAMES to the source's; None recognises the shape of each file.
+        labels: What verdicts and labels mean, by how they are written, in columns that are named.
+        tell: Is given what was read, in a line.
 
     Raises:
         InputError: It cannot be read, or its columns are those of no known shape.
     """
     if columns and not {"verdict", "preference", "score_a"} & set(columns):
         raise InputError("--columns names no verdict, preference or score_a; name what is judged")
-    return shaped(read_rows(path), path, columns, _SHAPES)
+    rows, left_out = read_rows(source)
+    name = Path(source.place).stem
+    if columns:
+        judges = _named([row for _, row in rows], columns, labels or {}, Path(source.place))
+    else:
+        of_shape: dict[str, list[Row]] = {}
+        shapes = {shape.name: shape.read for shape in SHAPES} | {_OWN: own_shape}
+        for file, part in groupby(rows, key=lambda one: one[0].rpartition(", ")[0]):
+            of_file = [row for _, row in part]
+            of_shape.setdefault(_shape_of(of_file, file), []).extend(of_file)
+        judges = []
+        for shape, some in of_shape.items():
+            judges += shapes[shape](some, name)
+    shown = columns.values() if columns else of_shape
+    tell(reading_line("verdicts", source, len(rows), len(rows) + len(left_out), shown, left_out))
+    return judges
 
 
-def read_pairs(path: Path, columns: Mapping[str, str] | None = None) -> tuple[list[Pair], Judged]:
-    """The pairs to ask a judge about, and their labels; any verdicts in the file are ignored.
+def _shape_of(rows: Sequence[Row], file: str) -> str:
+    """The name of the shape that a file's rows have.
 
     Raises:
-        InputError: As `read_judged`, or there are no texts.
+        InputError: None, or one without verdicts.
     """
-    rows = read_rows(path)
-    if "judge" in rows[0]:  # the same pairs come again with the next judge
-        rows = [row for row in rows if row.get("judge") == rows[0]["judge"]]
-    labelled = shaped(rows, path, columns, (*_SHAPES, _PAIRS))[0]
-    named = [(columns or {}).get(name, name) for name in ("prompt", "text_a", "text_b")]
-    for prompt, a, b in (named, *_TEXTS):
-        if {prompt, a, b} <= set(rows[0]):
-            reference = (columns or {}).get("reference", "reference")
-            return [_pair(row, prompt, a, b, reference) for row in rows], labelled
-    raise InputError(
-        f"{path.name} has no texts to ask a judge about; expected the columns prompt, text_a and "
-        "text_b; add them, or name them with --columns"
-    )
-
-
-def shaped(
-    rows: Sequence[Row],
-    path: Path,
-    columns: Mapping[str, str] | None,
-    shapes: Sequence[_Shape],
-) -> list[Judged]:
-    """The judges of rows: by the columns named, or else by the first shape that fits."""
-    if columns:
-        return _named(rows, columns, path)
-    there = set(rows[0])
-    for shape in shapes:
+    there = {str(name) for row in rows for name in row}
+    for shape in SHAPES:
         if shape.columns <= there:
-            return shape.read(rows, path.stem)
-    known = "; ".join(f"{one.name}: {', '.join(sorted(one.columns))}" for one in shapes)
+            return shape.name
+    if {"id", "first"} <= there:
+        return _OWN
+    if apart := next((pairs for names, pairs in APART if names <= there), None):
+        raise InputError(
+            f"{file} holds verdicts without the pairs and labels that they are about, which are in "
+            f"{apart}; put both in one file, row by row, and name the columns with --columns "
+            "verdict=...,label=..."
+        )
+    known = [f"{one.name}: {', '.join(sorted(one.columns))}" for one in SHAPES]
+    known.append(f"{_OWN}: id, first")
     raise InputError(
-        f"{path.name} has the columns {', '.join(sorted(there))}, which fit no known shape "
-        f"({known}); name them with --columns verdict=...,label=..."
+        f"{file} has no verdicts of a judge in a known form; ask a judge now with --teacher, or "
+        f"name the columns with --columns verdict=...,label=...; there are "
+        f"{', '.join(sorted(there))}; the known forms are {'; '.join(known)}"
     )
 
 
@@ -152,75 +148,7 @@ def column_names(text: str) -> dict[str, str]:
     return named
 
 
-def _pandalm(rows: Sequence[Row], name: str) -> list[Judged]:
-    """Three annotators and two judges, each asked in one order; the writers are in `cmp_key`."""
-    people = np.column_stack(
-        [verdicts(column(rows, f"annotator{k}"), name, people=True) for k in (1, 2, 3)]
-    )
-    writers = [str(row.get("cmp_key", "_")).partition("_")[::2] for row in rows]
-    shared: dict[str, Any] = {
-        "ids": ids(rows, "idx"),
-        "people": people,
-        "length_a": lengths(column(rows, "response1")),
-        "length_b": lengths(column(rows, "response2")),
-        "writer_a": texts(a for a, _ in writers),
-        "writer_b": texts(b for _, b in writers),
-    }
-    judges = []
-    for judge, result, reason in (
-        ("pandalm-7b", "pandalm_result", None),
-        ("gpt-3.5-turbo", "gpt35_result", "gpt35_reason"),
-    ):
-        if result in rows[0]:
-            why = texts(column(rows, reason)) if reason and reason in rows[0] else None
-            first = verdicts(column(rows, result), name)
-            judges.append(Judged(judge=judge, first=first, rationale=why, **shared))
-    return judges
-
-
-def _llmbar(rows: Sequence[Row], name: str) -> list[Judged]:
-    """One judge in both orders; `label` is the text that is certainly the better one."""
-    return [
-        Judged(
-            judge=str(rows[0].get("judge", name)),
-            ids=ids(rows, "idx"),
-            first=verdicts(column(rows, "first_winner"), name),
-            second=verdicts(column(rows, "swapped_winner_unswapped"), name),
-            people=verdicts(column(rows, "label"), name, people=True)[:, None],
-            length_a=lengths(column(rows, "output_1")),
-            length_b=lengths(column(rows, "output_2")),
-            rationale=texts(column(rows, "first_order")),
-        )
-    ]
-
-
-def _alpacaeval(rows: Sequence[Row], name: str) -> list[Judged]:
-    """Log-probabilities of one order; a is the baseline's text, b the model's."""
-    stored = [
-        stored_preference(
-            row["top_logprobs"],
-            swapped=bool(row["shown_swapped"]),
-            identical=bool(row.get("identical")),
-        )
-        for row in rows
-    ]
-    for_a = 2 - np.array(stored, np.float64)
-    return [
-        Judged(
-            judge=name,
-            ids=ids(rows, "idx"),
-            first=preferred(for_a),
-            preference=for_a,
-            shown=np.array([B if row["shown_swapped"] else A for row in rows], np.int8),
-            length_a=numbers(column(rows, "len_output_1"), f"{name}, len_output_1"),
-            length_b=numbers(column(rows, "len_output_2"), f"{name}, len_output_2"),
-            writer_a=texts(column(rows, "baseline")),
-            writer_b=texts(column(rows, "model")),
-        )
-    ]
-
-
-def _ours(rows: Sequence[Row], name: str) -> list[Judged]:
+def own_shape(rows: Sequence[Row], name: str) -> list[Judged]:
     """Our own shape: `first`, `second`, `people` (a list), and other columns by their names."""
     by_judge: dict[str, list[Row]] = {}
     for row in rows:
@@ -273,14 +201,9 @@ def _wide(lists: Sequence[Any], where: str, *, people: bool) -> Codes:
     return made
 
 
-def _pair(row: Row, prompt: str, a: str, b: str, reference: str) -> Pair:
-    asked = row[prompt] if isinstance(row[prompt], list) else str(row[prompt])
-    if prompt == "instruction" and row.get("input"):
-        asked = f"{asked}\n\n{row['input']}"
-    return Pair(prompt=asked, a=text(row[a]), b=text(row[b]), reference=row.get(reference))
-
-
-def _named(rows: Sequence[Row], columns: Mapping[str, str], path: Path) -> list[Judged]:
+def _named(
+    rows: Sequence[Row], columns: Mapping[str, str], labels: Mapping[str, int], path: Path
+) -> list[Judged]:
     there = set().union(*rows)
     renamed: list[dict[str, Any]] = [{} for _ in rows]
     new = {"verdict": "first", "swapped": "second", "label": "people", "repeat": "repeats"}
@@ -292,12 +215,14 @@ def _named(rows: Sequence[Row], columns: Mapping[str, str], path: Path) -> list[
             )
         for row, made in zip(rows, renamed, strict=True):
             values = [row.get(part) for part in parts]
+            if name in new:
+                values = [_WORDS.get(labels.get(as_written(one)), one) for one in values]
             made[new.get(name, name)] = values if name in _SEVERAL else values[0]
     _unambiguous(renamed, path)
     if "id" not in columns:
-        judges = _ours(renamed, path.stem)
+        judges = own_shape(renamed, path.stem)
         return [replace(one, ids=[str(place) for place in range(len(one))]) for one in judges]
-    return _ours(renamed, path.stem)
+    return own_shape(renamed, path.stem)
 
 
 def _unambiguous(rows: Sequence[Row], path: Path) -> None:
@@ -312,31 +237,5 @@ def _unambiguous(rows: Sequence[Row], path: Path) -> None:
     if {"0", "1"} <= seen and not seen & {"2", "2.0"} and seen <= {"0", "1", ""}:
         raise InputError(
             f"{path.name} has only the verdicts 0 and 1, and 0 could be a tie or the first text; "
-            f"expected {LABELS}; write a and b"
+            f"expected {LABELS}; give their meaning, such as --labels 0=a,1=b"
         )
-
-
-_SHAPES = (
-    _Shape(
-        name="PandaLM",
-        columns=frozenset(("annotator1", "annotator2", "annotator3", "response1", "response2")),
-        read=_pandalm,
-    ),
-    _Shape(
-        name="LLMBar and FairEval",
-        columns=frozenset(("label", "first_winner", "swapped_winner_unswapped", "output_1")),
-        read=_llmbar,
-    ),
-    _Shape(
-        name="AlpacaEval log-probabilities",
-        columns=frozenset(("top_logprobs", "shown_swapped", "len_output_1", "len_output_2")),
-        read=_alpacaeval,
-    ),
-    _Shape(name="potstill verdicts", columns=frozenset(("id", "first")), read=_ours),
-)
-_PAIRS = _Shape(
-    name="labelled pairs",
-    columns=frozenset(("id", "prompt", "text_a", "text_b", "people")),
-    read=_ours,
-)
-_TEXTS = (("input", "output_1", "output_2"), ("instruction", "response1", "response2"))

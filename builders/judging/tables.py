@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,62 +11,95 @@ import numpy as np
 
 from builders.errors import InputError
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Codes, Numbers, Texts
-from builders.sources.records import file_records, readable
+from builders.sources.conversations import UNREADABLE
+from builders.sources.records import Unreadable
+from builders.sources.seed_forms import MOST_UNREADABLE, counted
+from builders.sources.source import LeftOut, Source, source_records
 
 Row = Mapping[str, Any]
-_AS_WRITTEN = {
-    **dict.fromkeys(("a", "1", "[[a]]", "model_a", "model_1", "output_1", "response1", "first"), A),
-    **dict.fromkeys(("b", "2", "[[b]]", "model_b", "model_2", "output_2", "response2"), B),
-    **dict.fromkeys(("second",), B),
-    **dict.fromkeys(("tie", "0", "c", "[[c]]", "equal", "draw", "both"), TIE),
+_STEMS = ("", "model", "response", "output", "answer", "assistant", "text", "completion", "summary")
+_WORDS = {  # without spaces, brackets and strokes
+    **{f"{stem}a": A for stem in _STEMS},
+    **{f"{stem}b": B for stem in _STEMS},
+    **{f"{stem}1": A for stem in _STEMS if stem},
+    **{f"{stem}2": B for stem in _STEMS if stem},
+    **dict.fromkeys(("first", "left", "a>b", "a>>b"), A),
+    **dict.fromkeys(("second", "right", "b>a", "b>>a"), B),
+    **dict.fromkeys(("tie", "tied", "c", "equal", "even", "same", "draw", "a=b", "b=a"), TIE),
+    **dict.fromkeys(("both", "neither", "bothbad", "bothgood", "tiebothbad", "tiebothgood"), TIE),
 }
+_NUMBERS = {"1": A, "2": B, "0": TIE}
 LABELS = "a or 1, b or 2, tie or 0"
+REPEATED = "repeated"
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file, or of the files of a folder that hold verdicts.
+def read_rows(source: Source) -> tuple[list[tuple[str, Row]], list[LeftOut]]:
+    """The rows of a source, each with its place, and those that cannot be read.
 
     Raises:
-        InputError: There is no such file, it holds no row, or it is broken.
+        InputError: There is no such source, it holds no row, or most of it cannot be read.
     """
-    if path.is_dir():
-        files = _files(path)
-    elif path.is_file():
-        files = [path]
-    else:
-        raise InputError(f"there is no {path}; give a .jsonl, .json or .parquet file or a folder")
-    if bad := [file.name for file in files if file.suffix not in (".jsonl", ".json", ".parquet")]:
-        raise InputError(f"{bad[0]} is neither .jsonl, .json nor .parquet; convert it")
-    rows = [row for file in files for _, row in readable(file_records(file))]
-    if not rows:
-        raise InputError(f"{path.name} holds no row; expected one per judged pair")
-    return rows
+    records, _ = source_records(source)
+    rows: list[tuple[str, Row]] = []
+    left_out = []
+    for place, row in records:
+        if isinstance(row, Unreadable):
+            left_out.append(LeftOut(place, UNREADABLE, row.why))
+        else:
+            rows.append((place, row))
+    check_share(source, "rows", len(rows), left_out)
+    return rows, left_out
 
 
-def _files(folder: Path) -> list[Path]:
-    """A set's verdicts, or its default config, or else all .parquet or .jsonl files."""
-    patterns = (
-        *("data/verdicts/*.parquet", "verdicts.parquet", "data/default/*.parquet"),
-        *("default.parquet", "*.parquet", "*.jsonl"),
+def check_share(source: Source, what: str, rows: int, left_out: Sequence[LeftOut]) -> None:
+    """Refuse a source of which too little can be used.
+
+    Raises:
+        InputError: With the first row that cannot be used.
+    """
+    name, read = Path(source.place).name, rows + len(left_out)
+    if not read:
+        raise InputError(f"{name} holds no row; expected one per judged pair")
+    broken = [one for one in left_out if one.reason != REPEATED]
+    if broken and (not rows or len(broken) > MOST_UNREADABLE * read):
+        share = "more than half" if rows else f"0 {what} left"
+        raise InputError(
+            f"{name}: {len(broken):,} of {read:,} rows cannot be used, {share}; the first is "
+            f"{broken[0].place}: {broken[0].why}"
+        )
+
+
+def reading_line(
+    what: str,
+    source: Source,
+    used: int,
+    total: int,
+    columns: Iterable[str],
+    left_out: Sequence[LeftOut],
+) -> str:
+    """What was read of a source, with the first place of each reason for a row left out."""
+    named = ", ".join(columns)
+    line = (
+        f"{what}: {used:,} of {total:,} rows of {Path(source.place).name}{named and f' ({named})'}"
     )
-    for pattern in patterns:
-        if files := sorted(folder.glob(pattern)):
-            return files
-    raise InputError(
-        f"{folder} holds no data/verdicts, data/default or other .parquet or .jsonl file; name "
-        "the file, or a release's or draft's folder"
-    )
+    reasons = []
+    for reason, number in counted(left_out).items():
+        first = next(one for one in left_out if one.reason == reason)
+        why = f": {first.why}" if reason == UNREADABLE else ""
+        reasons.append(f"{number:,} {reason} ({first.place.rpartition(', ')[2]}{why})")
+    return f"{line}; {len(left_out):,} left out: {', '.join(reasons)}" if left_out else line
 
 
 def verdicts(values: Iterable[Any], where: str, *, people: bool = False) -> Codes:
     """Codes of written verdicts; an unreadable one is FAILED, or an error where people wrote it."""
     found = []
     for place, value in enumerate(values):
-        if value is None or value == "":
+        if is_missing(value):
             found.append(ABSENT if people else FAILED)
             continue
-        whole = isinstance(value, float) and value.is_integer()
-        code = _AS_WRITTEN.get(str(int(value) if whole else value).strip().lower())
+        code = word_code(value)
+        if code is None:
+            code = _NUMBERS.get(as_written(value))
         if code is None and people:
             raise InputError(
                 f"{where}, row {place + 1}: {value!r} is no label; expected {LABELS}; fix it, or "
@@ -73,6 +107,23 @@ def verdicts(values: Iterable[Any], where: str, *, people: bool = False) -> Code
             )
         found.append(FAILED if code is None else code)
     return np.array(found, np.int8)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether there is no value: null, NaN or an empty text."""
+    return value is None or value == "" or value != value
+
+
+def as_written(value: Any) -> str:
+    """A label as text: in lower case, a whole number without its point."""
+    whole = isinstance(value, float) and value.is_integer()
+    written = str(int(value) if whole else value).strip().lower()
+    return written.removesuffix(".0") if re.fullmatch(r"-?\d+\.0", written) else written
+
+
+def word_code(value: Any) -> int | None:
+    """The code of a label in words, such as `model_a` or `tie (bothbad)`; None for others."""
+    return _WORDS.get(re.sub(r"[\s_()\[\]-]+", "", as_written(value)))
 
 
 def numbers(values: Iterable[Any], where: str) -> Numbers:
@@ -95,7 +146,8 @@ def text(value: Any) -> str:
     """A text as it is, or the contents of a dialogue's turns."""
     if isinstance(value, list):
         return "\n".join(
-            str(turn.get("content", "")) if isinstance(turn, dict) else str(turn) for turn in value
+            str(turn.get("content") or "") if isinstance(turn, dict) else str(turn)
+            for turn in value
         )
     return str(value)
 

@@ -36,7 +36,8 @@ class Judged:
         first: The verdicts in the first order.
         second: The verdicts with the two texts in the other order.
         repeats: Further verdicts in the first order, one column per repetition.
-        shown: The text shown first in the first order, A or B; None: always a.
+        shown: The text shown first in the first order, A or B, 0 where that is unknown; None:
+            always a.
         preference: How far the judge prefers a, from 0 (certainly b) to 1.
         people: People's labels, one column per annotator.
         length_a: Characters of text a; `length_b` of b.

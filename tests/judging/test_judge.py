@@ -31,6 +31,14 @@ def answer(call):
         return f"Answer {verdict} is better, for it is correct.\\n[[{verdict}]]"
     return "Both are equally good.\\n[[C]]"
 """
+IN_A_CHILD = """
+import contextlib, io
+from scripts.main import main
+out, err = io.StringIO(), io.StringIO()
+with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    status = main({words!r})
+report([status, out.getvalue(), err.getvalue()])
+"""
 FIRST = 'def answer(call):\n    return "The first.\\n[[A]]"\n'
 SILENT = 'def answer(call):\n    return "I cannot say."\n'
 
@@ -74,23 +82,100 @@ def test_a_table_and_a_verdict_are_printed(judge: Run, data: Path) -> None:
     assert any("position bias: the text shown first" in line for line in lines)
 
 
-def test_labelled_verdicts_may_be_a_set_on_a_hub(
-    judge: Run, hub: Hub, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_pairs_and_verdicts_may_be_a_set_on_a_hub_with_configs_splits_and_revisions(
+    hub: Hub, repo: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    verdicts = [
-        {"id": str(n), "first": "ab"[n % 2], "second": "ab"[n % 2], "people": ["ab"[n % 2]]}
-        for n in range(60)
-    ]
-    lines = "".join(json.dumps(one) + "\n" for one in verdicts)
+    fair = {"id": "0", "first": "a", "second": "a", "people": ["a"]}
+    asked = {"prompt": "Name a tree.", "chosen": "Oak.", "rejected": "Tin."}
+    files = {
+        "README.md": "---\nconfigs:\n- config_name: verdicts\n  data_files: v.jsonl\n"
+        "- config_name: pairs\n  data_files:\n  - split: dev\n    path: d.jsonl\n"
+        "  - split: test\n    path: p.jsonl\n---\n",
+        "v.jsonl": "".join(json.dumps({**fair, "id": str(n)}) + "\n" for n in range(60)),
+        "d.jsonl": json.dumps(asked) + "\n",
+        "p.jsonl": "".join(json.dumps({**asked, "chosen": f"Oak {n}."}) + "\n" for n in range(3)),
+    }
+    for name, content in files.items():
+        hub.api().upload_file(
+            repo_id=repo,
+            repo_type="dataset",
+            path_in_repo=name,
+            path_or_fileobj=content.encode(),
+        )
+    hub.api().create_tag(repo, tag="v1.0.0", repo_type="dataset")
+    (tmp_path / "first.py").write_text(FIRST, encoding="utf-8")
+    teacher = ["--teacher", f"scripted:{tmp_path / 'first.py'}", "--work", str(tmp_path / "work")]
+    items = {
+        (f"{repo}@v1.0.0", "--config", "verdicts"): 60,
+        (repo, "--config", "pairs", "--split", "test", *teacher): 3,
+        (repo, "--config", "pairs", "--revision", "v1.0.0", *teacher): 4,
+    }
+    for words, number in items.items():
+        code = IN_A_CHILD.format(words=["judge", "--json", "--on", *words])
+        status, out, err = hub.python(code, tmp_path / "hf")
+        assert status == 0, err
+        assert json.loads(out)["judges"][0]["items"] == number
+    for more, what in (((), "2 configs; there are pairs, verdicts"), (("-not",), "could not be")):
+        code = IN_A_CHILD.format(words=["judge", "--on", repo + "".join(more)])
+        status, _, err = hub.python(code, tmp_path / "hf")
+        assert (status, err.count("\n")) == (1, 1) and what in err
+
+
+def test_a_set_on_the_embedded_hub_is_read_too(
+    judge: Run, hub: Hub, repo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "".join(json.dumps({"id": n, "first": "a", "people": ["a"]}) + "\n" for n in range(60))
     hub.api().upload_file(
         repo_id=repo, repo_type="dataset", path_in_repo="v.jsonl", path_or_fileobj=lines.encode()
     )
-    [found] = json.loads(judge("--on", repo, "--json").stdout)["judges"]
+    for name in ("HF_ENDPOINT", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    [found] = json.loads(judge("--on", repo, "--json", "--hub-data", str(hub.data)).stdout)[
+        "judges"
+    ]
     assert found["items"] == 60
-    assert found["figures"]["both_order_consistency"]["value"] == 1.0
-    absent = judge("--on", f"{repo}-not")
-    assert (absent.returncode, absent.stderr.count("\n")) == (1, 1)
+
+
+@each(
+    "flags",
+    [
+        ("--rows", "3"),
+        ("--repeats", "2"),
+        ("--model", "m"),
+        ("--key-env", "KEY"),
+        ("--param", "top_k=3"),
+        ("--without", "seed"),
+    ],
+)
+def test_a_flag_about_a_judge_that_is_not_asked_is_wrong_usage(
+    judge: Run, tmp_path: Path, flags: tuple[str, str]
+) -> None:
+    done = judge("--on", str(pairs(tmp_path)), *flags)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"potstill: {flags[0]}: only a judge that is asked now has it; name one with --teacher, or "
+        f"leave {flags[0]} out\n"
+    )
+
+
+def test_null_is_no_text_to_judge_and_what_was_read_is_printed_first(
+    judge: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "fair.py").write_text(FAIR, encoding="utf-8")
+    path = pairs(tmp_path, 5)
+    null = json.dumps({"id": "x", "prompt": "?", "text_a": None, "text_b": "y", "people": ["a"]})
+    path.write_text(f"\ufeff{null}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+    done = judge("--on", str(path), "--teacher", "scripted:fair.py", "--json")
+    assert done.stderr.splitlines()[:2] == [
+        "pairs: 5 of 6 rows of pairs.jsonl (prompt, text_a, text_b, people); 1 left out: 1 without "
+        "a text (line 1)",
+        "labels: a is a (6), b is b (4)",
+    ]
+    [found] = json.loads(done.stdout)["judges"]
+    assert (found["items"], found["figures"]["agreement_with_people"]["value"]) == (5, 1.0)
+    with closing(sqlite3.connect(tmp_path / "work" / "judge" / "ledger.sqlite")) as ledger:
+        assert ledger.execute("SELECT count(*) FROM answers").fetchone() == (10,)
 
 
 def test_strict_leaves_with_1_unless_every_judge_is_reliable(judge: Run, data: Path) -> None:
@@ -125,8 +210,9 @@ def test_bad_input_is_one_line_and_status_1(
     (tmp_path / "bad.jsonl").write_text("{\n", encoding="utf-8")
     done = judge(*words)
     assert done.returncode == 1
-    assert done.stderr.startswith("potstill: ") and done.stderr.count("\n") == 1
-    assert done.stdout == ""
+    [*read, error] = done.stderr.splitlines()
+    assert error.startswith("potstill: ") and done.stdout == ""
+    assert [line.partition(":")[0] for line in read] in ([], ["pairs", "labels"])
 
 
 def test_a_judge_asked_now_is_measured_in_both_orders(judge: Run, tmp_path: Path) -> None:

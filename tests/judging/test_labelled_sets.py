@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.errors import InputError
-from builders.judging.labelled_sets import column_names, read_judged, read_pairs
+from builders.judging.labelled_sets import column_names, read_judged
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B
+from builders.sources.source import Source
 from tests.cases import each
 
 Rows = Sequence[Mapping[str, Any]]
@@ -46,10 +47,14 @@ OURS = [
 ]
 
 
-def written(folder: Path, rows: Rows, name: str = "v.jsonl") -> Path:
+def of(path: Path) -> Source:
+    return Source(place=str(path))
+
+
+def written(folder: Path, rows: Rows, name: str = "v.jsonl") -> Source:
     path = folder / name
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+    return of(path)
 
 
 def test_the_published_files_are_recognised_by_their_columns(data: Path) -> None:
@@ -60,8 +65,8 @@ def test_the_published_files_are_recognised_by_their_columns(data: Path) -> None
         "judge_logprobs_alpaca-7b": ["judge_logprobs_alpaca-7b"],
     }
     for file, judges in names.items():
-        assert [one.judge for one in read_judged(data / f"{file}.jsonl")] == judges
-    pandalm, gpt = read_judged(data / "pandalm_a.jsonl")
+        assert [one.judge for one in read_judged(of(data / f"{file}.jsonl"))] == judges
+    pandalm, gpt = read_judged(of(data / "pandalm_a.jsonl"))
     assert pandalm.writer_a is not None and gpt.people is not None
     assert {*pandalm.writer_a} == {"bloom-7b", "llama-7b", "cerebras-gpt-6.7B", "opt-7b"}
     assert gpt.people.shape == (500, 3)
@@ -70,7 +75,7 @@ def test_the_published_files_are_recognised_by_their_columns(data: Path) -> None
 
 def test_a_file_without_verdicts_is_refused_with_both_lists_of_columns(data: Path) -> None:
     with pytest.raises(InputError) as caught:
-        read_judged(data / "alpacaeval_pool_a.jsonl")
+        read_judged(of(data / "alpacaeval_pool_a.jsonl"))
     assert "completions, dataset, idx, instruction" in str(caught.value)
     assert "PandaLM: annotator1" in str(caught.value) and "--columns" in str(caught.value)
 
@@ -105,7 +110,7 @@ def test_parquet_json_and_folders_read_alike(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows), draft / "default.parquet")
     (tmp_path / "v.json").write_text(json.dumps(rows), encoding="utf-8")
     for path in (tmp_path / "set", draft, tmp_path / "v.json", draft / "default.parquet"):
-        [judged] = read_judged(path)
+        [judged] = read_judged(of(path))
         assert judged.people is not None and judged.people.tolist() == [[A, B]] * 3
 
 
@@ -156,13 +161,13 @@ def test_a_faulty_column_list_is_refused_with_its_form(text: str) -> None:
 @each(
     ("name", "content", "message"),
     [
-        ("a.jsonl", b'{"id": 1}\n{"id"', "line 2: not JSON"),
-        ("a.jsonl", b'{"id": 1}\n[1]\n', r"line 2: \[1\] is not an object"),
+        ("a.jsonl", b'{"id": 1}\n{"id"\n[', "2 of 3 rows cannot be used, more.*line 2: not JSON"),
+        ("a.jsonl", b'[1]\n[2]\n{"id": 1}', r"line 1: \[1\] is not an object"),
         ("a.jsonl", b"\xff\xfd", "line 1: not UTF-8"),
         ("a.json", b"[1]", "row 1: 1 is not an object"),
         ("a.json", b"[", "not JSON"),
         ("a.parquet", b"PAR1", "is not a parquet file"),
-        ("a.csv", b"id", "neither .jsonl, .json nor .parquet"),
+        ("a.csv", b"id", "holds no row"),
     ],
 )
 def test_a_broken_file_is_one_clear_error(
@@ -170,25 +175,103 @@ def test_a_broken_file_is_one_clear_error(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_judged(tmp_path / name)
+        read_judged(of(tmp_path / name))
 
 
 def test_an_empty_folder_and_none_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no data/verdicts"):
-        read_judged(tmp_path)
-    with pytest.raises(InputError, match="there is no"):
-        read_judged(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"holds no \.jsonl"):
+        read_judged(of(tmp_path))
+    with pytest.raises(InputError, match="there is no file"):
+        read_judged(of(tmp_path / "nowhere"))
 
 
-def test_pairs_to_ask_about_come_with_what_people_said(tmp_path: Path, data: Path) -> None:
-    pairs, labelled = read_pairs(data / "pandalm_a.jsonl")
-    assert len(pairs) == len(labelled) == 500
-    assert pairs[3].prompt.__class__ is str and "\n\nIf you have any questions" in pairs[3].prompt
-    own = [{"id": "x", "prompt": "p", "text_a": "1", "text_b": "2", "people": ["b"]}]
-    [pair], labelled = read_pairs(written(tmp_path, own))
-    assert (pair.prompt, pair.a, pair.b, pair.reference) == ("p", "1", "2", None)
-    assert labelled.majority.tolist() == [B]
-    with pytest.raises(InputError, match="no known shape"):
-        read_judged(written(tmp_path, own))  # nobody judged them yet
-    with pytest.raises(InputError, match="no texts to ask a judge about"):
-        read_pairs(data / "judge_logprobs_phi-2.jsonl")
+def test_a_broken_row_costs_itself_and_is_counted_with_its_place(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": n, "first": "a", "people": ["a"]}) for n in range(4)]
+    (tmp_path / "v.jsonl").write_text("\n".join([*lines[:2], "{", *lines[2:]]), encoding="utf-8")
+    told: list[str] = []
+    [judged] = read_judged(of(tmp_path / "v.jsonl"), tell=told.append)
+    assert judged.ids == ["0", "1", "2", "3"]
+    [line] = told
+    assert line.startswith("verdicts: 4 of 5 rows of v.jsonl (potstill verdicts); 1 left out: ")
+    assert "1 unreadable (line 3: not JSON" in line
+
+
+@each(
+    ("row", "first", "second", "people"),
+    [
+        (
+            {
+                "input": "?",
+                "output_1": "x",
+                "output_2": "y",
+                "label": 2,
+                "results": [
+                    {
+                        "swap = False": {"completion": ["x it is", "stop"], "winner": "1"},
+                        "swap = True": {"completion": ["y", "stop"], "winner": "2"},
+                    }
+                ],
+            },
+            *(A, B, B),
+        ),
+        (
+            {
+                "pair_id": "p",
+                "question": "?",
+                "response_A": "x",
+                "response_B": "y",
+                "label": "A>B",
+                "judge_name": "j",
+                "judgments": [
+                    {"judgment": {"response": "x"}, "decision": "A>B"},
+                    {"judgment": {"response": "y"}, "decision": "A>B"},  # the places are swapped
+                ],
+            },
+            *(A, B, A),
+        ),
+        (
+            {
+                "instruction": "?",
+                "output_1": "x",
+                "output_2": "y",
+                "annotator": "j",
+                "preference": 1.9,
+                "generator_1": "m",
+                "generator_2": "n",
+            },
+            *(B, None, None),
+        ),
+    ],
+)
+def test_published_verdicts_are_about_the_texts_in_both_orders(
+    tmp_path: Path, row: Mapping[str, Any], first: int, second: int | None, people: int | None
+) -> None:
+    [judged] = read_judged(written(tmp_path, [row, {**row, "idx": 1}]))
+    assert judged.first.tolist() == [first] * 2
+    assert (judged.second is None) == (second is None)
+    assert judged.second is None or judged.second.tolist() == [second] * 2
+    assert judged.majority.tolist() == [ABSENT if people is None else people] * 2
+
+
+@each("row", [{"output": 0}, {"idx": 0, "gpt_result": "1", "gpt_reason": "r"}])
+def test_verdicts_apart_from_their_pairs_are_refused_with_where_those_are(
+    tmp_path: Path, row: Mapping[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=r"without the pairs and labels .*(testdata|testset)"):
+        read_judged(written(tmp_path, [row]))
+
+
+def test_a_folder_may_hold_the_verdicts_of_two_forms(tmp_path: Path) -> None:
+    written(tmp_path, [{"id": 1, "first": "a"}], "a.jsonl")
+    written(tmp_path, [{"id": 2, "first": "b"}], "b.jsonl")
+    row = {"output_1": "x", "output_2": "y", "preference": 1.0, "annotator": "other"}
+    written(tmp_path, [row], "c.jsonl")
+    judges = read_judged(of(tmp_path))
+    assert [(one.judge, len(one)) for one in judges] == [(tmp_path.name, 2), ("other", 1)]
+
+
+def test_what_labels_mean_can_be_given(tmp_path: Path) -> None:
+    source = written(tmp_path, [{"v": 0, "p": 1}, {"v": 1, "p": 1}])
+    columns = {"verdict": "v", "label": "p"}
+    [judged] = read_judged(source, columns, {"0": A, "1": B})
+    assert judged.first.tolist() == [A, B] and judged.majority.tolist() == [B, B]

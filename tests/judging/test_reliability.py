@@ -15,6 +15,7 @@ from builders.judging.labelled_sets import read_judged
 from builders.judging.rationales import stated_winners, tone
 from builders.judging.reliability import NOT_SHOWN, RELIABLE, UNRELIABLE, report
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Judged
+from builders.sources.source import Source
 from tests.cases import each
 
 Made = Callable[[np.random.Generator, np.ndarray], dict[str, Any]]
@@ -25,7 +26,7 @@ PAIRS = 400
 
 
 def test_pandalm_s_people_and_judges_come_out_as_published(data: Path) -> None:
-    pandalm, gpt = map(report, read_judged(data / "pandalm_a.jsonl"))
+    pandalm, gpt = map(report, read_judged(Source(place=str(data / "pandalm_a.jsonl"))))
     found = pandalm["figures"]
     expected = json.loads((data / "EXPECTED_OPEN.json").read_text(encoding="utf-8"))["pandalm_a"]
     for i, j in ((1, 2), (1, 3), (2, 3)):
@@ -48,7 +49,7 @@ def test_pandalm_s_people_and_judges_come_out_as_published(data: Path) -> None:
 def test_official_statistics_of_both_orders_come_out(
     data: Path, file: str, first: int, second: int, both: int, alike: int
 ) -> None:
-    [judged] = read_judged(data / f"{file}.jsonl")
+    [judged] = read_judged(Source(place=str(data / f"{file}.jsonl")))
     found = report(judged)["figures"]
     assert found["agreement_first_order"]["count"] == first
     assert found["agreement_second_order"]["count"] == second
@@ -60,16 +61,16 @@ def test_official_statistics_of_both_orders_come_out(
 
 
 def test_a_good_judge_passes_and_the_known_position_bias_of_another_is_named(data: Path) -> None:
-    [good] = map(report, read_judged(data / "llmbar_natural_gpt4_cot.jsonl"))
+    [good] = map(report, read_judged(Source(place=str(data / "llmbar_natural_gpt4_cot.jsonl"))))
     assert (good["verdict"], good["reasons"], good["reliable"]) == (RELIABLE, [], True)
     assert good["figures"]["rationale_agrees"]["value"] == 1.0
-    [biased] = map(report, read_judged(data / "faireval_gpt4_vanilla.jsonl"))
+    [biased] = map(report, read_judged(Source(place=str(data / "faireval_gpt4_vanilla.jsonl"))))
     assert not biased["reliable"]
     assert any("position bias: the text shown first" in one for one in biased["reasons"])
 
 
 def test_without_people_no_judge_is_reliable(data: Path) -> None:
-    [judged] = read_judged(data / "judge_logprobs_phi-2.jsonl")
+    [judged] = read_judged(Source(place=str(data / "judge_logprobs_phi-2.jsonl")))
     found = report(judged)
     assert found["verdict"] == NOT_SHOWN
     assert "not measured against people" in found["reasons"]

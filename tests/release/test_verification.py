@@ -17,6 +17,7 @@ from builders.recipe_loading import load_recipe
 from builders.release.folder import release
 from builders.release.snapshot import file_hashes
 from builders.release.verification import verified
+from builders.sources.source import Source
 from scripts.main import main
 from tests.pipelines.test_ultrafeedback import built
 
@@ -33,7 +34,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in range(60)
     ]
     labelled.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
-    (judged,) = read_judged(labelled, {"verdict": "verdict", "label": "label"})
+    (judged,) = read_judged(Source(place=str(labelled)), {"verdict": "verdict", "label": "label"})
     reports = folder / "report.json"
     reports.write_text(json.dumps({"judges": [{**report(judged), "judge": "judge"}]}))
     built(folder, "--judge-report", str(reports))

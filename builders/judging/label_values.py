@@ -1,0 +1,144 @@
+"""What people's labels on two texts mean: words, numbers, the names of columns and of writers.
+
+A number names the text that is numbered so: 1 is `output_1` and `text_a`, 0 is `response_0`. Where
+published sets count in another way, that is in `_NUMBERS`. Where a number can have two meanings the
+file is refused until the user gives the right one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from builders.errors import InputError, shortened
+from builders.judging.tables import as_written, is_missing, word_code
+from builders.judging.verdicts import TIE, A, B
+
+MEANINGS = {"a": A, "b": B, "tie": TIE}
+_WORD = {code: word for word, code in MEANINGS.items()}
+
+_SIGNED = {str(number): B if number > 0 else A if number else TIE for number in range(-3, 4)}
+# By the columns of the label and of the first text.
+_NUMBERS: Mapping[tuple[str, str], Mapping[str, int]] = {
+    ("preference_strength", "response_1"): _SIGNED,  # HelpSteer 2
+    ("overall_preference", "response1"): _SIGNED,  # HelpSteer 3
+    ("label", "response 1"): {"0": A, "1": B, "2": TIE},  # Auto-J
+    ("labels", "human_ref_a"): {"1": A, "0": B},  # SHP
+    ("people", "text_a"): {"1": A, "2": B, "0": TIE},  # our own
+}
+_FROM_0 = {"0": A, "1": B, "2": TIE, "-1": TIE, "0.5": TIE}
+_FROM_1 = {"1": A, "2": B, "0": TIE, "3": TIE, "1.5": TIE}
+_AROUND_0 = {"1": A, "0": TIE, "-1": B}
+_MOST_SHOWN = 6  # labels that a line lists
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """One label as it is written, with what it can name.
+
+    Attributes:
+        value: The label.
+        column: Its column, in lower case.
+        texts: The columns of the two texts, in lower case.
+        writers: Who wrote the two texts.
+    """
+
+    value: Any
+    column: str
+    texts: tuple[str, str]
+    writers: tuple[Any, Any] = (None, None)
+
+
+def label_values(text: str) -> dict[str, int]:
+    """The meanings in `--labels 0=a,1=b,2=tie`.
+
+    Raises:
+        InputError: A part is not `value=a`, `value=b` or `value=tie`.
+    """
+    given = {}
+    for part in text.split(","):
+        value, equals, word = (one.strip() for one in part.rpartition("="))
+        if not equals or not value or word.lower() not in MEANINGS:
+            raise InputError(
+                f"--labels has {part!r}; expected value=meaning with a meaning of "
+                f"{', '.join(MEANINGS)}; write for example 0=a,1=b,2=tie"
+            )
+        given[as_written(value)] = MEANINGS[word.lower()]
+    return given
+
+
+class LabelReader:
+    """Reads the labels of a set, of which it has seen all.
+
+    Raises:
+        InputError: A number can have two meanings, and none is given.
+    """
+
+    def __init__(self, name: str, labels: Sequence[Written], given: Mapping[str, int]) -> None:
+        self._given = given
+        seen: dict[str, set[str]] = {}  # in all columns of the labels of two texts
+        for one in labels:
+            if not is_missing(one.value) and as_written(one.value) not in given:
+                seen.setdefault(one.texts[0], set()).add(as_written(one.value))
+        self._numbers = {
+            (one.column, one.texts[0]): _numbers(name, one, seen.get(one.texts[0], set()))
+            for one in {(one.column, one.texts[0]): one for one in labels}.values()
+        }
+        self._read: Counter[tuple[str, int]] = Counter()
+
+    def meaning(self, label: Written) -> str | None:
+        """`a`, `b` or `tie`; None for a label that means nothing."""
+        code = self._code(label)
+        if code is None:
+            return None
+        self._read[as_written(label.value), code] += 1
+        return _WORD[code]
+
+    def _code(self, label: Written) -> int | None:
+        written = as_written(label.value)
+        if written in self._given:
+            return self._given[written]
+        for names in (label.texts, tuple(map(as_written, label.writers))):
+            if written in names and names[0] != names[1]:
+                return (A, B)[names.index(written)]
+        if (code := word_code(label.value)) is not None:
+            return code
+        numbers = self._numbers[label.column, label.texts[0]]
+        if written not in numbers and numbers is _FROM_1 and label.column == "preference":
+            return _preferred(written)
+        return numbers.get(written)
+
+    def line(self) -> str:
+        """What the labels were read as, such as `labels: 1 is a (40), 2 is b (38)`."""
+        most = self._read.most_common(_MOST_SHOWN)
+        shown = ", ".join(f"{shortened(w)[1:-1]} is {_WORD[code]} ({n:,})" for (w, code), n in most)
+        more = f" and {len(self._read) - len(most)} more" if len(self._read) > len(most) else ""
+        return f"labels: {shown}{more}"
+
+
+def _numbers(name: str, label: Written, values: set[str]) -> Mapping[str, int]:
+    """What numbers mean in the column of a label, where these are all values."""
+    if (label.column, label.texts[0]) in _NUMBERS:
+        return _NUMBERS[label.column, label.texts[0]]
+    from_0 = label.texts[0].endswith("0")
+    if from_0 and "2" in values and values <= {"1", "2"}:
+        doubt = "1 and 2, and the texts are numbered 0 and 1"
+    elif not from_0 and "0" in values and values <= {"0", "1", "0.5"}:
+        doubt = f"{' and '.join(sorted(values))} only, and 0 could be a tie or the first text"
+    else:
+        return _FROM_0 if from_0 else _AROUND_0 if "-1" in values else _FROM_1
+    raise InputError(
+        f"{name}: the labels in {label.column!r} are {doubt}; give their meaning, such as "
+        "--labels 0=a,1=b"
+    )
+
+
+def _preferred(written: str) -> int | None:
+    """The text that AlpacaEval's preference from 1 to 2 is for."""
+    try:
+        preference = float(written)
+    except ValueError:
+        return None
+    return (A if preference < 1.5 else B) if 1 < preference < 2 else None

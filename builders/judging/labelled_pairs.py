@@ -1,0 +1,307 @@
+"""Pairs of texts that people labelled, for a judge that is asked now, in their published forms.
+
+A row's two texts are in the first columns of `TEXTS` or `BETTER_FIRST` that it has. What they
+answer is in its prompt columns (builders.sources.prompt_columns), or is what two dialogues begin
+with. Its label is in `LABELS`, or in a column per annotator. In `BETTER_FIRST` the label is implied
+and `a` is drawn from the texts, so that a judge which prefers a place gains nothing by it.
+
+Source: the files of PandaLM, LLMBar, FairEval, AlpacaEval, Auto-J, JudgeBench, MT-bench, Chatbot
+Arena, RewardBench, UltraFeedback, HH-RLHF, PKU-SafeRLHF, HelpSteer 1 to 3, SHP, WebGPT comparisons
+and Summarize from Feedback.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from builders.errors import shortened
+from builders.judging.label_values import LabelReader, Written
+from builders.judging.labelled_sets import own_shape
+from builders.judging.pair_forms import one_row_each, plain_row
+from builders.judging.pair_texts import end_of, said_in, shared_turns, turns_of
+from builders.judging.tables import REPEATED, Row, check_share, is_missing, reading_line
+from builders.judging.verdicts import Judged
+from builders.recipe import short_hash
+from builders.sources.conversations import (
+    Reason,
+    Turns,
+    has_text,
+    prompt_of,
+    unreadable,
+)
+from builders.sources.prompt_columns import (
+    CONTEXT_COLUMNS,
+    HISTORY_COLUMNS,
+    PROMPT_COLUMNS,
+    PromptColumns,
+)
+from builders.sources.records import Records
+from builders.sources.source import LeftOut, Source, source_records
+
+_STEMS = (
+    *("text", "output", "response", "answer", "completion", "conversation", "generation"),
+    *("candidate", "reply", "summary", "human_ref", "continuation", "option", "assistant"),
+)
+TEXTS = tuple(
+    (f"{stem}{between}{a}", f"{stem}{between}{b}")
+    for a, b in (("a", "b"), ("1", "2"), ("0", "1"))
+    for stem in _STEMS
+    for between in ("_", "", " ")
+)
+BETTER_FIRST = (
+    *(("chosen", "rejected"), ("chosen_response", "rejected_response")),
+    *(("preferred", "dispreferred"), ("accepted", "rejected")),
+)
+LABELS = (
+    *("people", "label", "labels", "winner", "better_response_id", "preference_strength"),
+    *("overall_preference", "preference", "human_preference", "human_label", "gold_label"),
+    *("choice", "preferred", "better"),
+)
+_OF_ONE_PERSON = re.compile(r"(?:annotator|annotation|label|human|rater)_?(\d+)")
+_ANNOTATORS = ("judge", "annotator_index", "annotator_id", "worker", "worker_id")
+_WRITERS = (
+    *(("writer_a", "writer_b"), ("model_a", "model_b"), ("model_1", "model_2")),
+    *(("generator_1", "generator_2"), ("chosen_model", "rejected_model")),
+)
+_PROMPTS = (*HISTORY_COLUMNS, *CONTEXT_COLUMNS, "post", "prefix")  # where no other column is one
+NO_LABEL = "without a known label"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two texts that answer a prompt (a text, or the turns of a dialogue)."""
+
+    prompt: str | list[dict[str, str]]
+    a: str
+    b: str
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """A row's pair; its labels as they are written, and who gave them."""
+
+    place: str
+    pair: Pair
+    labels: list[Written]
+    annotator: Any
+    facts: Mapping[str, Any]
+
+
+def read_pairs(
+    source: Source,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, int] | None = None,
+    *,
+    most: int | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[list[Pair], Judged]:
+    """The pairs to ask a judge about, and their labels; any verdicts in the source are ignored.
+
+    A pair that several people labelled in rows of their own is one pair. A row without both texts,
+    with a label of no known meaning, or with an id and a pair that came before is left out.
+
+    Args:
+        source: A file, a folder or a Hub dataset.
+        columns: From names of `labelled_sets.NAMES` to the source's; the others are found.
+        labels: What labels mean, by how they are written; the others are found.
+        most: How many pairs are used; None for all.
+        tell: Is given what was read, in lines.
+
+    Raises:
+        InputError: It cannot be read, more than half of it holds no pair, or its labels can have
+            two meanings.
+    """
+    records, _ = source_records(source)
+    found, left_out, total, used = _read_rows(records, _Columns(columns or {}))
+    reader = LabelReader(
+        Path(source.place).name, [*chain(*(one.labels for one in found))], labels or {}
+    )
+    pairs: dict[str, Pair] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    annotators: dict[str, list[Any]] = {}
+    for one in found:
+        words = [None if is_missing(x.value) else reader.meaning(x) or x for x in one.labels]
+        if unknown := next((word for word in words if isinstance(word, Written)), None):
+            why = f"{unknown.column!r} is {shortened(unknown.value)}, expected a, b or tie"
+            left_out.append(LeftOut(one.place, NO_LABEL, f"{why}; give its meaning with --labels"))
+            continue
+        own_id = str(one.facts.get("id", ""))
+        key = short_hash(own_id, json.dumps(one.pair.prompt), one.pair.a, one.pair.b)
+        if key not in pairs:
+            pairs[key], annotators[key] = one.pair, [one.annotator]
+            texts = {"text_a": one.pair.a, "text_b": one.pair.b}
+            rows[key] = {"id": str(len(rows)), **one.facts, **texts, "people": words}
+        elif one.annotator is None or one.annotator in annotators[key]:
+            left_out.append(LeftOut(one.place, REPEATED, "the same pair came before"))
+        else:
+            rows[key]["people"] += words
+            annotators[key].append(one.annotator)
+    check_share(source, "pairs", len(pairs), left_out)
+    asked = [*pairs.values()][:most]
+    tell(reading_line("pairs", source, len(asked), total, used, left_out))
+    tell(reader.line())
+    return asked, own_shape([*rows.values()][:most], Path(source.place).stem)[0]
+
+
+def _read_rows(
+    records: Records, columns: _Columns
+) -> tuple[list[_Read], list[LeftOut], int, list[str]]:
+    """What the rows hold, the rows that hold no pair, how many there are, the columns read."""
+    found, left_out, total = [], [], 0
+    for place, row, of in one_row_each(records):
+        total += of
+        one = row if isinstance(row, Reason) else columns.read(place, plain_row(row))
+        if isinstance(one, Reason):
+            left_out.append(LeftOut(place, one.word, one.why))
+        else:
+            found.append(one)
+    return found, left_out, total, [*columns.used]
+
+
+@dataclass
+class _Columns:
+    """Reads rows by the columns that the user names, and by those of published sets.
+
+    Attributes:
+        named: From names of `--columns` to the source's columns.
+        used: The columns that were read, in their order.
+    """
+
+    named: Mapping[str, str]
+    used: dict[str, None] = field(default_factory=dict)
+    _prompts: dict[str, PromptColumns] = field(default_factory=dict)
+    _texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def read(self, place: str, row: dict[str, Any]) -> _Read | Reason:
+        """The pair of a row, or why there is none."""
+        file = place.rpartition(", ")[0]
+        names = {str(name).strip().lower(): str(name) for name in row}
+        texts = self._texts.get(file) or self._find(names)
+        missing = [f"column {name!r}" for name in texts if name not in row]
+        if missing or not texts:
+            what = missing[0] if missing else "columns with two texts"
+            return _absent(row, what, "text_a=...,text_b=...")
+        labels = self._labels(row, names, texts)
+        if isinstance(labels, Reason):
+            return labels
+        self._texts[file] = texts
+        dialogues = []
+        for name in texts:
+            turns = turns_of(row[name])
+            if isinstance(turns, Reason):
+                return Reason(turns.word, f"column {name!r}: {turns.why}")
+            dialogues.append(turns[: end_of(turns, row.get("turn"))])
+        shared = shared_turns(*dialogues)
+        prompt: Any = prompt_of(dialogues[0][:shared]) if shared else self._prompt(file, row, names)
+        if isinstance(prompt, Reason):
+            return prompt
+        self.used |= dict.fromkeys((*texts, *(one.column for one in labels)))
+        said = [said_in(turns[shared:]) for turns in dialogues]
+        writers = self._writers(row, names)
+        if not labels:  # the first column is the better text
+            label = Written(value="a", column="a", texts=("a", "b"))
+            if int(short_hash(*said), 16) % 2:
+                said, writers = said[::-1], writers[::-1]
+                label = Written(value="b", column="a", texts=("a", "b"))
+            labels = [label]
+        reference = row.get(self.named.get("reference", "reference"))
+        annotator = None
+        if [one.column for one in labels] != ["people"] and len(labels) == 1:
+            annotator = self._named(row, "", names, _ANNOTATORS)
+        facts = {"id": self._named(row, "id", names, ("id", "idx", "pair_id"))}
+        facts |= {"adversarial": row.get(self.named.get("adversarial", "adversarial"))}
+        facts |= {"writer_a": writers[0], "writer_b": writers[1]}
+        return _Read(
+            place=place,
+            pair=Pair(
+                prompt=prompt[0]["content"] if _is_question(prompt) else prompt,
+                a=said[0],
+                b=said[1],
+                reference=reference if isinstance(reference, str) and has_text(reference) else None,
+            ),
+            labels=labels,
+            annotator=annotator,
+            facts={name: value for name, value in facts.items() if value is not None},
+        )
+
+    def _find(self, names: Mapping[str, str]) -> tuple[str, ...]:
+        named = [self.named[name] for name in ("text_a", "text_b") if name in self.named]
+        if len(named) == 2:
+            return (*named,)
+        two = next((two for two in (*TEXTS, *BETTER_FIRST) if {*two} <= {*names}), ())
+        return tuple(names[one] for one in two)
+
+    def _named(self, row: Row, name: str, names: Mapping[str, str], usual: Sequence[str]) -> Any:
+        """The value of the column that the user names, or of the first usual one."""
+        if name in self.named:
+            return row.get(self.named[name])
+        return next((row[names[one]] for one in usual if one in names), None)
+
+    def _labels(
+        self, row: Row, names: Mapping[str, str], texts: tuple[str, ...]
+    ) -> list[Written] | Reason:
+        """The labels as they are written; none where the columns of the texts are the label."""
+        two = (texts[0].lower(), texts[1].lower())
+        several = sorted(
+            (one for one in names if _OF_ONE_PERSON.fullmatch(one)),
+            key=lambda one: int(_OF_ONE_PERSON.sub(r"\1", one)),
+        )
+        if "label" in self.named:
+            found = self.named["label"].split("+")
+        elif two in BETTER_FIRST:
+            return []
+        else:
+            usual = [one for one in LABELS if one in names]
+            if "annotator" in names and usual[:1] == ["preference"]:
+                usual = []  # AlpacaEval's judge gave it
+            found = [names[one] for one in several or usual[:1]]
+        missing = [f"column {name!r}" for name in found if name not in row]
+        if missing or not found:
+            return _absent(row, missing[0] if missing else "label of people", "label=...")
+        writers = self._writers(row, names)
+        return [
+            Written(value=value, column=name.lower(), texts=two, writers=writers)
+            for name in found
+            for value in (row[name] if isinstance(row[name], list) else [row[name]])
+        ]
+
+    def _writers(self, row: Row, names: Mapping[str, str]) -> tuple[Any, Any]:
+        if isinstance(both := row.get("cmp_key"), str):  # PandaLM
+            return both.partition("_")[0], both.partition("_")[2]
+        two = next((two for two in _WRITERS if {*two} <= {*names}), ())
+        a, b = (
+            self._named(row, name, names, two[at : at + 1])
+            for at, name in enumerate(("writer_a", "writer_b"))
+        )
+        return a, b
+
+    def _prompt(self, file: str, row: dict[str, Any], names: Mapping[str, str]) -> Turns | Reason:
+        if file not in self._prompts:
+            plain = PromptColumns(self.named.get("prompt"))
+            other = next((names[one] for one in _PROMPTS if one in names), None)
+            if not plain.named and not {*PROMPT_COLUMNS} & {*names}:
+                plain = PromptColumns(other)
+            self._prompts[file] = plain
+        prompt = self._prompts[file].prompt(file, row)
+        if isinstance(prompt, Reason):
+            return prompt
+        self.used |= self._prompts[file].used
+        turns: Turns = prompt["prompt"]
+        return turns
+
+
+def _absent(row: Row, what: str, columns: str) -> Reason:
+    return unreadable(
+        f"no {what}; there are {', '.join(map(str, row))}; name it with --columns {columns}"
+    )
+
+
+def _is_question(turns: Turns) -> bool:
+    return [one["role"] for one in turns] == ["user"]

@@ -44,7 +44,7 @@ EXAMPLES = """\
   potstill judge --on labelled.jsonl
   potstill judge --on labelled.jsonl --teacher https://host/v1#MODEL --json
   potstill judge --on pairs.jsonl --columns verdict=winner,label=ann_1+ann_2
-  potstill judge --on org/set --split test --rows 200 --teacher https://host/v1#MODEL
+  potstill judge --on org/set --split test --teacher https://host/v1#MODEL
 """
 
 
@@ -69,8 +69,8 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
     parser.add_argument(
         "--labels",
         type=checked(label_values),
-        metavar="VALUE=a|b|tie,...",
-        help="What the values of labels mean, such as 0=a,1=b (default: published ones are known).",
+        metavar="VALUE=LABEL,...",
+        help="What labels mean, such as 0=a,1=b,2=tie (default: known forms are recognised).",
     )
     parser.add_argument(
         "--strict", action="store_true", help="Exit with 1 unless every judge is reliable."

@@ -10,6 +10,7 @@ and Zhipu have for the end of an answer.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -72,13 +73,16 @@ _PART_KEYS = {"type", "text", "parts", "content"}
 _DEEPEST = 12  # nested parts of a content; each level is a call
 _MOST_TOKENS = 10**9  # of one answer; more is no count
 _SHORT = 200  # characters of a name
-_COUNTS = {
+_COUNTED_AT = {
     "input_tokens": "prompt_tokens input_tokens promptTokenCount prompt_eval_count",
     "output_tokens": "completion_tokens output_tokens candidatesTokenCount eval_count",
     "reasoning_tokens": "completion_tokens_details.reasoning_tokens "
     "output_tokens_details.reasoning_tokens reasoning_tokens thoughtsTokenCount",
     "cached_tokens": "prompt_tokens_details.cached_tokens input_tokens_details.cached_tokens "
     "prompt_cache_hit_tokens cache_read_input_tokens cachedContentTokenCount",
+}
+_COUNTS = {
+    name: [place.split(".") for place in places.split()] for name, places in _COUNTED_AT.items()
 }
 
 
@@ -136,6 +140,8 @@ def answer_in(given: Mapping[str, Any]) -> Answer | None:
         **_counts(given, bool(text)),
     )
     apart = parted(answer.text)
+    if apart.text is answer.text and not apart.leaked:
+        return answer
     thoughts = [one for one in (answer.reasoning, apart.reasoning) if one]
     unfinished = apart.unfinished and ended in ("complete", "unknown")
     return replace(
@@ -149,6 +155,8 @@ def answer_in(given: Mapping[str, Any]) -> Answer | None:
 
 def _ended_by(word: str | None) -> Ended:
     """How an answer ended, by the endpoint's word for it."""
+    if found := _ENDED.get(word or ""):
+        return found
     bare = re.sub(r"[\W_]", "", (word or "").lower())
     return _ENDED.get(_PREFIX.sub("", bare), "unknown")
 
@@ -191,7 +199,9 @@ def _end(choice: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str | Non
 
 
 def _word(value: Any) -> str | None:
-    if isinstance(value, Mapping):
+    if value is None:
+        return None
+    if isinstance(value, dict):
         value = value.get("type") or value.get("reason")
     word = _name(_plain(value))
     return None if word is None or word.lower() in ("null", "none") else word
@@ -199,15 +209,15 @@ def _word(value: Any) -> str | None:
 
 def _filtered(results: Any) -> bool:
     """Whether one of Azure's filters took something out."""
-    return isinstance(results, Mapping) and any(
-        isinstance(one, Mapping) and one.get("filtered") is True for one in results.values()
+    return isinstance(results, dict) and any(
+        isinstance(one, dict) and one.get("filtered") is True for one in results.values()
     )
 
 
 def _blocked(given: Mapping[str, Any]) -> bool:
     """Whether Gemini, or a gateway to it, reports that it blocked the prompt."""
     return any(
-        isinstance(feedback := given.get(name), Mapping)
+        isinstance(feedback := given.get(name), dict)
         and bool(feedback.get("blockReason") or feedback.get("block_reason"))
         for name in ("prompt_feedback", "promptFeedback")
     )
@@ -231,9 +241,9 @@ class _Content:
         elif isinstance(value, list) and depth < _DEEPEST:
             for one in value:
                 self.read(one, depth + 1)
-        elif isinstance(value, Mapping) and not depth and not _PART_KEYS & value.keys():
+        elif isinstance(value, dict) and not depth and not _PART_KEYS & value.keys():
             self.texts.append(_json_text(value))  # an answer by a schema, parsed by the server
-        elif isinstance(value, Mapping) and depth < _DEEPEST:
+        elif isinstance(value, dict) and depth < _DEEPEST:
             kind = _plain(value.get("type")).lower()
             if _THOUGHT_TYPES.search(kind) or value.get("thought") is True:
                 self.thoughts.append(_thought(value))
@@ -250,7 +260,7 @@ def _thought(value: Any, depth: int = 0) -> str:
         return value
     if isinstance(value, list) and depth < _DEEPEST:
         return "".join(_thought(one, depth + 1) for one in value)
-    if isinstance(value, Mapping) and depth < _DEEPEST:
+    if isinstance(value, dict) and depth < _DEEPEST:
         return next((one for key in _TEXT_KEYS if (one := _thought(value.get(key), depth + 1))), "")
     return ""
 
@@ -258,13 +268,13 @@ def _thought(value: Any, depth: int = 0) -> str:
 def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The calls of tools in one form, with their arguments as text."""
     given = message.get("tool_calls")
-    calls = [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
-    if not calls and isinstance(old := message.get("function_call"), Mapping):
+    calls = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+    if not calls and isinstance(old := message.get("function_call"), dict):
         calls = [{"function": old}]
     found = []
     for call in calls:
         function = call.get("function")
-        function = function if isinstance(function, Mapping) else call
+        function = function if isinstance(function, dict) else call
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
             arguments = _json_text(arguments)
@@ -275,10 +285,10 @@ def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _logprobs(given: Any) -> list[dict[str, Any]] | None:
     """Tokens with their log-probabilities in the form of chat; those of text completions too."""
-    if not isinstance(given, Mapping):
+    if not isinstance(given, dict):
         return None
     if isinstance(content := given.get("content"), list):
-        entries = [one for one in content if isinstance(one, Mapping)]
+        entries = [one for one in content if isinstance(one, dict)]
         return [_token(one, one.get("top_logprobs")) for one in entries]
     if not isinstance(tokens := given.get("tokens"), list):
         return None
@@ -286,7 +296,7 @@ def _logprobs(given: Any) -> list[dict[str, Any]] | None:
     found = []
     for at, token in enumerate(tokens):
         top = tops[at] if at < len(tops) else None
-        if isinstance(top, Mapping):
+        if isinstance(top, dict):
             top = [{"token": name, "logprob": number} for name, number in top.items()]
         entry = {"token": token, "logprob": numbers[at] if at < len(numbers) else None}
         found.append(_token(entry, top))
@@ -301,7 +311,7 @@ def _token(given: Mapping[str, Any], top: Any) -> dict[str, Any]:
         "logprob": float(number) if plain and abs(number) < 1e300 else None,
     }
     if top is not None:
-        each = [one for one in _listed(top) if isinstance(one, Mapping)]
+        each = [one for one in _listed(top) if isinstance(one, dict)]
         found["top_logprobs"] = [_token(one, None) for one in each]
     return found
 
@@ -316,15 +326,18 @@ def _listed(value: Any) -> Sequence[Any]:
 def _counts(given: Mapping[str, Any], has_text: bool) -> dict[str, Any]:
     """The tokens that are known; 0 of a prompt, or of a text, is a count that nobody made."""
     usage = given.get("usage") or given.get("usageMetadata")
-    usage = usage if isinstance(usage, Mapping) else given
+    usage = usage if isinstance(usage, dict) else given
     counts: dict[str, Any] = {}
     for name, places in _COUNTS.items():
-        found = (_count(_at(usage, place)) for place in places.split())
-        counts[name] = next((one for one in found if one is not None), None)
+        counts[name] = None
+        for place in places:
+            if (found := _count(_at(usage, place))) is not None:
+                counts[name] = found
+                break
     counts["input_tokens"] = counts["input_tokens"] or None
     if has_text:
         counts["output_tokens"] = counts["output_tokens"] or None
-    _complete(counts, _count(_at(usage, "total_tokens") or _at(usage, "totalTokenCount")))
+    _complete(counts, _count(usage.get("total_tokens") or usage.get("totalTokenCount")))
     return counts
 
 
@@ -344,15 +357,17 @@ def _complete(counts: dict[str, Any], total: int | None) -> None:
         counts["total_tokens"] = total or None
 
 
-def _at(given: Mapping[str, Any], place: str) -> Any:
+def _at(given: Mapping[str, Any], place: Sequence[str]) -> Any:
     value: Any = given
-    for name in place.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+    for name in place:
+        value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
 def _count(value: Any) -> int | None:
     """A number of tokens, also as a whole float or as digits; None for what cannot be one."""
+    if value is None:
+        return None
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}(?:\.0+)?", value.strip(), re.ASCII):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -363,9 +378,12 @@ def _count(value: Any) -> int | None:
 
 def _name(value: Any) -> str | None:
     """A short text on one line, such as the name of a model; None for anything else."""
-    if not isinstance(value, str):
-        return None
-    return printable(_utf8(value[:_SHORT])).strip() or None
+    return _one_line(value[:_SHORT]) if isinstance(value, str) else None
+
+
+@functools.lru_cache(1024)  # the same few in every answer
+def _one_line(text: str) -> str | None:
+    return printable(_utf8(text)).strip() or None
 
 
 def _plain(value: Any) -> str:

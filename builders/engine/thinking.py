@@ -91,6 +91,17 @@ _SPACE = re.compile(r"[\s\ufeff]*")
 _ENDED = frozenset(".!?…:;)]}*。！？")
 
 
+# A text without any of these, in lower case, has neither thinking nor marks: most have none.
+_SIGNS = (
+    *("<|", "|>", "<｜", "｜>", "<s>", "</s>", "◁", "<<sys>", "<</sys>", "_of_turn>", "_of_text>"),
+    *("_of_image>", "_of_role>", "bos>", "eos>", "pad>", "unk>", "eot>", "eod>", "eop>", "inst]"),
+    *("think]", "thinking]", "think>", "thinking>", "thought>", "thoughts>", "reasoning>"),
+    *("_prompt]", "_tools]", "_results]", "_calls]", "[unused_token_", "assistantfinal"),
+    *(f"{role}\n\n" for role in _ROLE[3:-1].split("|")),
+    *("my thought process:", "analysis"),
+)
+
+
 class Parted(NamedTuple):
     """A text in its parts.
 
@@ -112,7 +123,8 @@ def parted(text: str) -> Parted:
 
     A text with neither is returned as it is, white space included.
     """
-    if not _suspect(text):
+    lower = text.lower()
+    if not any(sign in lower for sign in _SIGNS):
         return Parted(text)
     thought: list[str] = []
     rest, unfinished = _without_thinking(text, thought)
@@ -121,13 +133,6 @@ def parted(text: str) -> Parted:
         return Parted("", _unmarked(reasoning) or None, unfinished=True)
     answer, leaked = _without_marks(rest)
     return Parted(answer, _unmarked(reasoning) or None, leaked=leaked)
-
-
-def _suspect(text: str) -> bool:
-    """Whether a text can hold thinking or marks at all: most do not, and cost one look."""
-    if any(sign in text for sign in "<[◁") or "assistant" in text:
-        return True
-    return text.lstrip()[:9].lower().startswith(("analysis", "here is m", "here's my"))
 
 
 def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:

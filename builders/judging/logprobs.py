@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
+from builders.engine.thinking import parted
 from builders.judging.verdicts import Numbers
 
 FIRST_TOKEN, SECOND_TOKEN = "m", "M"  # AlpacaEval's names of the two outputs, in shown order
@@ -75,10 +77,12 @@ def letter_probability(tokens: object, first: str, second: str) -> float | None:
     """The probability of the letter `first` against `second`; None where it is not known.
 
     `tokens` is what an OpenAI-compatible endpoint gives as an answer's `logprobs.content`. The
-    token that counts is the first that is one of the letters, or else the very first; " A" and "(A"
-    are A. Letters that share less than a hundredth of all probability do not count.
+    token that counts is the first that is one of the letters, or else the very first, after all
+    that was thought; " A" and "(A" are A. Letters that share less than a hundredth of all
+    probability do not count.
     """
     given = [one for one in tokens if isinstance(one, Mapping)] if isinstance(tokens, list) else []
+    given = _after_thinking(given)
     letters = (first, second)
     letter_token = next((one for one in given if _letter(one.get("token")) in letters), None)
     if not (place := letter_token or next(iter(given), None)):
@@ -92,6 +96,18 @@ def letter_probability(tokens: object, first: str, second: str) -> float | None:
                 shares[letter] += math.exp(logprob)
     whole = sum(shares.values())
     return shares[first] / whole if whole >= _LEAST_SHARE else None
+
+
+def _after_thinking(tokens: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The tokens of the answer itself; none where it only thinks."""
+    written = [str(one.get("token") or "") for one in tokens]
+    text = "".join(written)
+    found = parted(text)
+    if not (found.reasoning or found.unfinished):
+        return tokens
+    thought = text.rfind(found.text) if found.text else len(text)
+    ends = accumulate(map(len, written))
+    return [one for one, end in zip(tokens, ends, strict=True) if end > thought]
 
 
 def _letter(token: object) -> str:

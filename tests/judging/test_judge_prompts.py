@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,14 @@ from builders.judging.prompts import (
     ranking,
     scoring,
 )
+from builders.judging.rating import parse_critique
 from tests.cases import each
+
+verdict_of = comparing("p", "x", "y").parse
+
+
+def critique_score(answer: str) -> int:
+    return parse_critique(answer).score
 
 
 def unreadable(parse: Callable[[str], object], answer: str) -> str | None:
@@ -176,3 +184,43 @@ def test_what_a_judge_thought_before_is_no_verdict(text: str, read: str) -> None
     except Unreadable as doubt:
         found = doubt.reason
     assert found == read
+
+
+@each(
+    ("answer", "parse", "expected"),
+    [
+        ("<think>\n[[B]]\n</think>\n\nA is right.\n[[A]]", verdict_of, "a"),
+        ("I lean to B.\n[[B]]\n</think>\n[[A]]", verdict_of, "a"),
+        ("<reasoning>[[B]]</reasoning>\n[[C]]<|eot_id|>", verdict_of, "tie"),
+        (
+            "<|channel|>analysis<|message|>[[B]]<|end|><|channel|>final<|message|>[[A]]",
+            verdict_of,
+            "a",
+        ),
+        ("<think>\nA score of 3, no [[4]].\n</think>\nGood.\n[[8]]</s>", parse_score, 8.0),
+        ("[THINK][[A > B]][/THINK][[B > A]]", lambda text: parse_ranks(text, 2), (2, 1)),
+        ("<think>\nA rating of 2.\n</think>\n\nFine.\nOverall score: 7", critique_score, 7),
+        (
+            '<think>{"critique": "x", "score": 5}</think>{"critique": "y", "score": 7}',
+            critique_score,
+            7,
+        ),
+    ],
+)
+def test_what_a_judge_thinks_is_no_verdict(
+    answer: str, parse: Callable[[str], object], expected: object
+) -> None:
+    assert parse(answer) == expected
+
+
+@each(
+    ("answer", "reason"),
+    [
+        ("<think>\nI lean to B.\n[[B]]", "cut off"),
+        ("<think></think>", "no answer"),
+        ("[[A]]<|im_end|>\n<|im_start|>user\nAnd now?\n[[B]]", "template marks"),
+    ],
+)
+def test_an_answer_that_only_thinks_or_goes_on_is_unreadable(answer: str, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        verdict_of(answer)

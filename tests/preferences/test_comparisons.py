@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -197,3 +198,10 @@ def test_any_two_answers_give_a_row_that_fits_or_a_reason(first: str | None, sec
     verdict = row(raw)
     if not isinstance(verdict, Drop):
         assert COMPARED.problem({"id": "0" * 16, **verdict}) is None
+
+
+@each("thought", ["<think>A, or B?</think>", "A better one is B.\n</think>\n\n"])
+def test_letters_in_what_a_judge_thinks_have_no_probability(thought: str) -> None:
+    before = [{"token": token, "top_logprobs": []} for token in re.split(r"(?<=[ >])", thought)]
+    assert letter_probability([*before, *tokens(A=0.9, B=0.1)], "A", "B") == pytest.approx(0.9)
+    assert letter_probability([{"token": "<think>"}, *tokens(A=0.9, B=0.1)], "A", "B") is None

@@ -62,20 +62,22 @@ def candidate_row(recipe: Recipe, raw: Raw) -> CandidateRow:
 
 def decide(recipe: Recipe, settings: Settings, candidates: Spool[CandidateRow]) -> None:
     """Drop what the draft gates drop, then every row whose id an earlier one has."""
+    import numpy as np
+
     for gate in recipe.draft_gates(settings):
         alive = array("Q")
         drops = gate((raw, row) for raw, row in _kept(candidates, alive))
         for place, drop in drops.items():
             candidates[alive[place]] = rejected(candidates[alive[place]], drop)
-    first, repeated, alive = set[int](), list[int](), array("Q")
+    ids, alive = array("Q"), array("Q")
     for _, row in _kept(candidates, alive):
-        if (identity := fingerprint(row["id"])) in first:
-            repeated.append(alive[-1])
-        first.add(identity)
-    for place in repeated:
-        candidate = candidates[place]
+        ids.append(fingerprint(row["id"]))
+    _, first = np.unique(ids, return_index=True)
+    for repeated in np.setdiff1d(np.arange(len(ids)), first).tolist():
+        candidate = candidates[alive[repeated]]
         of = candidate.row and candidate.row["id"]
-        candidates[place] = rejected(candidate, Drop(reason="duplicate", evidence={"of": of}))
+        drop = Drop(reason="duplicate", evidence={"of": of})
+        candidates[alive[repeated]] = rejected(candidate, drop)
 
 
 def _kept(candidates: Spool[CandidateRow], places: array[int]) -> Iterator[tuple[Raw, Row]]:

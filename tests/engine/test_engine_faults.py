@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -512,6 +513,52 @@ def test_a_full_disk_is_one_clear_line_and_room_brings_the_build_on(builds: Buil
             assert builds.recorded("disk/work") == Counter(prompts)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def moved_folder(ledger: Path) -> None:
+    ledger.parent.rename(ledger.parents[2] / "elsewhere")
+
+
+def deleted_folder(ledger: Path) -> None:
+    shutil.rmtree(ledger.parent, ignore_errors=True)
+
+
+def deleted_file(ledger: Path) -> None:
+    ledger.unlink()
+
+
+def moved_file(ledger: Path) -> None:
+    ledger.rename(ledger.with_name("old.sqlite"))
+
+
+def replaced_file(ledger: Path) -> None:
+    copy = ledger.with_name("copy.sqlite")
+    shutil.copyfile(ledger, copy)
+    copy.replace(ledger)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "take", [moved_folder, deleted_folder, deleted_file, moved_file, replaced_file]
+)
+def test_a_ledger_that_is_taken_away_stops_the_build_with_one_line(
+    builds: Builds, take: Callable[[Path], None]
+) -> None:
+    builds.prompts(400)
+    ledger = builds.folder / "work" / "completions" / "ledger.sqlite"
+    with Endpoint(Behaviour(latency="fixed:0.05")) as endpoint:
+        run = builds.start(endpoint.url)
+        run.until(lambda: len(asks(endpoint)) >= 40)
+        before = len(asks(endpoint))
+        take(ledger)
+        began = time.monotonic()
+        assert run.wait(20) == 1
+        assert time.monotonic() - began < 10
+        assert f"{ledger}: it was moved, replaced or deleted while it was in use" in complaint(run)
+        assert len(asks(endpoint)) < before + 60
+        if take is moved_folder:
+            (builds.folder / "elsewhere").rename(ledger.parent)
+            assert sum(builds.recorded().values()) == len(asks(endpoint))
 
 
 def test_a_clock_that_is_set_back_disturbs_nothing(

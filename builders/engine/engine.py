@@ -34,7 +34,7 @@ from builders.engine.requests import Address, CallResult, TeacherClient, address
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Teacher
 from builders.engine.teacher_kinds import RecordedTeacher
-from builders.engine.watchdog import Watchdog
+from builders.engine.watchdog import Watchdog, result_of
 from builders.errors import FolderError, InputError, PotstillError, Stopped, TeacherError
 from builders.recipe import Raw, Recipe
 
@@ -127,7 +127,7 @@ class Engine:
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine on the engine's loop, even if this thread runs another one."""
-        return self._thread.submit(self._runner.run, coroutine).result()
+        return result_of(self._thread.submit(self._runner.run, coroutine))
 
     def _close(self) -> None:
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, TypeVar
 
 from builders.engine.progress import Progress
 from builders.engine.requests import TeacherClient
@@ -12,6 +13,8 @@ from builders.errors import RecipeError
 
 if TYPE_CHECKING:
     from builders.engine.executor import Execution
+
+Result = TypeVar("Result")
 
 _STILL_S = 20.0  # without progress, after which the line shows what the build waits for
 _STUCK_S = 45.0  # without progress and with nothing that could bring any, after which it stops
@@ -53,3 +56,10 @@ class Watchdog:
         self._stuck = still_s > _STUCK_S and not moves
         if self._stuck and was_stuck:  # once may be the moment between a pause and its request
             raise RecipeError(f"{self._progress.note}; nothing can move any more")
+
+
+def result_of(future: Future[Result]) -> Result:
+    """What another thread returns; a signal that comes just before a wait is handled at its end."""
+    while not future.done():
+        wait([future], timeout=1.0)
+    return future.result()

@@ -19,6 +19,7 @@ from builders.engine import requests
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
+from builders.engine.ledger_writer import Writer
 from builders.engine.progress import Progress
 from builders.errors import Stopped
 from tests.engine.test_executor import RECIPE, Scripted
@@ -59,9 +60,9 @@ def test_an_answer_is_used_only_when_it_is_on_the_disk(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writing, may_write = threading.Event(), threading.Event()
-    commit = Ledger._commit
+    commit = Writer._commit
 
-    def held_back(self: Ledger, entries: Any) -> Any:
+    def held_back(self: Writer, entries: Any) -> Any:
         writing.set()
         may_write.wait(10)
         return commit(self, entries)
@@ -76,7 +77,7 @@ def test_an_answer_is_used_only_when_it_is_on_the_disk(
         may_write.set()
         assert [await waiter, await another] == [ANSWER, ANSWER]
 
-    monkeypatch.setattr(Ledger, "_commit", held_back)
+    monkeypatch.setattr(Writer, "_commit", held_back)
     assert run(check).asked == [CALL]
 
 

@@ -8,7 +8,7 @@ file is refused until the user gives the right one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,15 +86,11 @@ class LabelReader:
             (one.column, one.texts[0]): _numbers(name, one, seen.get(one.texts[0], set()))
             for one in {(one.column, one.texts[0]): one for one in labels}.values()
         }
-        self._read: Counter[tuple[str, int]] = Counter()
 
     def meaning(self, label: Written) -> str | None:
         """`a`, `b` or `tie`; None for a label that means nothing."""
         code = self._code(label)
-        if code is None:
-            return None
-        self._read[as_written(label.value), code] += 1
-        return _WORD[code]
+        return None if code is None else _WORD[code]
 
     def _code(self, label: Written) -> int | None:
         written = as_written(label.value)
@@ -110,12 +106,14 @@ class LabelReader:
             return _preferred(written)
         return numbers.get(written)
 
-    def line(self) -> str:
-        """What the labels were read as, such as `labels: 1 is a (40), 2 is b (38)`."""
-        most = self._read.most_common(_MOST_SHOWN)
-        shown = ", ".join(f"{shortened(w)[1:-1]} is {_WORD[code]} ({n:,})" for (w, code), n in most)
-        more = f" and {len(self._read) - len(most)} more" if len(self._read) > len(most) else ""
-        return f"labels: {shown}{more}"
+    def line(self, labels: Iterable[Written]) -> str:
+        """What labels are read as, such as `labels: 1 is a (40), 2 is b (38)`."""
+        given = [one for one in labels if not is_missing(one.value)]
+        read = Counter((as_written(one.value), self.meaning(one)) for one in given)
+        most = read.most_common(_MOST_SHOWN)
+        shown = ", ".join(f"{shortened(w)[1:-1]} is {word} ({n:,})" for (w, word), n in most)
+        more = f" and {len(read) - len(most)} more" if len(read) > len(most) else ""
+        return f"labels: {shown or 'none'}{more}"
 
 
 def _numbers(name: str, label: Written, values: set[str]) -> Mapping[str, int]:

@@ -25,7 +25,7 @@ from builders.judging.label_values import LabelReader, Written
 from builders.judging.labelled_sets import own_shape
 from builders.judging.pair_forms import one_row_each, plain_row
 from builders.judging.pair_texts import end_of, said_in, shared_turns, turns_of
-from builders.judging.tables import REPEATED, Row, check_share, is_missing, reading_line
+from builders.judging.tables import NO_LABEL, REPEATED, Row, check_share, is_missing, reading_line
 from builders.judging.verdicts import Judged
 from builders.recipe import short_hash
 from builders.sources.conversations import (
@@ -70,7 +70,6 @@ _WRITERS = (
     *(("generator_1", "generator_2"), ("chosen_model", "rejected_model")),
 )
 _PROMPTS = (*HISTORY_COLUMNS, *CONTEXT_COLUMNS, "post", "prefix")  # where no other column is one
-NO_LABEL = "without a known label"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +125,7 @@ def read_pairs(
     pairs: dict[str, Pair] = {}
     rows: dict[str, dict[str, Any]] = {}
     annotators: dict[str, list[Any]] = {}
+    kept: dict[str, list[Written]] = {}
     for one in found:
         words = [None if is_missing(x.value) else reader.meaning(x) or x for x in one.labels]
         if unknown := next((word for word in words if isinstance(word, Written)), None):
@@ -136,6 +136,7 @@ def read_pairs(
         key = short_hash(own_id, json.dumps(one.pair.prompt), one.pair.a, one.pair.b)
         if key not in pairs:
             pairs[key], annotators[key] = one.pair, [one.annotator]
+            kept[key] = [*one.labels]
             texts = {"text_a": one.pair.a, "text_b": one.pair.b}
             rows[key] = {"id": str(len(rows)), **one.facts, **texts, "people": words}
         elif one.annotator is None or one.annotator in annotators[key]:
@@ -143,10 +144,11 @@ def read_pairs(
         else:
             rows[key]["people"] += words
             annotators[key].append(one.annotator)
+            kept[key] += one.labels
     check_share(source, "pairs", len(pairs), left_out)
     asked = [*pairs.values()][:most]
     tell(reading_line("pairs", source, len(asked), total, used, left_out))
-    tell(reader.line())
+    tell(reader.line(chain(*[*kept.values()][:most])))
     return asked, own_shape([*rows.values()][:most], Path(source.place).stem)[0]
 
 

@@ -30,7 +30,7 @@ _WORDS = {  # without spaces, brackets and strokes
 }
 _NUMBERS = {"1": A, "2": B, "0": TIE}
 LABELS = "a or 1, b or 2, tie or 0"
-REPEATED = "repeated"
+REPEATED, NO_LABEL = "repeated", "without a known label"
 
 
 def read_rows(source: Source) -> tuple[list[tuple[str, Row]], list[LeftOut]]:
@@ -85,7 +85,7 @@ def reading_line(
     reasons = []
     for reason, number in counted(left_out).items():
         first = next(one for one in left_out if one.reason == reason)
-        why = f": {first.why}" if reason == UNREADABLE else ""
+        why = f": {first.why}" if reason in (UNREADABLE, NO_LABEL) else ""
         reasons.append(f"{number:,} {reason} ({first.place.rpartition(', ')[2]}{why})")
     return f"{line}; {len(left_out):,} left out: {', '.join(reasons)}" if left_out else line
 

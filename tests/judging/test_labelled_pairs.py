@@ -334,6 +334,14 @@ def test_a_preference_and_the_name_of_a_writer_are_labels_too(tmp_path: Path) ->
     assert read(tmp_path, [{**row, "winner": "tin-1"}])[1] == [[B]]
 
 
+def test_a_label_without_meaning_is_printed_with_the_way_to_give_it_one(tmp_path: Path) -> None:
+    _, _, told = read(tmp_path, [*GOOD, {**OAK, "label": "x?"}])
+    assert (
+        "(line 13: 'label' is 'x?', expected a, b or tie; give its meaning with --labels)"
+        in told[0]
+    )
+
+
 def test_what_labels_were_read_as_is_printed(tmp_path: Path) -> None:
     rows = [{**OAK, "text_a": f"{n}", "label": 1 + n % 2} for n in range(5)]
     assert read(tmp_path, rows)[2][1] == "labels: 1 is a (3), 2 is b (2)"

@@ -18,6 +18,7 @@ _DECREASE = 0.7
 _LEAST = 1.0
 _PROBE_AFTER = 8.0  # times the pause that the last attempt cost: so a ninth of the time at most
 _LEAST_PROBE_S = 1.0  # what an attempt counts as if no pause was asked for
+_MOST_BACK_OFF_S = 5.0  # between refusals with no answer since, one call at a time by then
 
 
 class RateLimiter:
@@ -52,6 +53,7 @@ class RateLimiter:
         self.most_answered = 0  # in flight when an answer came
         self._repeats = 0  # decreases at this level, after the first
         self._probe_at = 0.0  # when the limit may next go beyond it
+        self._in_vain = 0  # decreases since the last answer
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -114,8 +116,9 @@ class RateLimiter:
         `refused` means that the endpoint was overloaded; `pause_s` is how long it asked to be left
         alone, which applies to all calls.
         """
-        if answered and not refused and self.in_flight > self.most_answered:
-            self.most_answered = self.in_flight
+        if answered and not refused:
+            self._in_vain = 0
+            self.most_answered = max(self.most_answered, self.in_flight)
         self.in_flight -= 1
         now = time.monotonic()
         if refused:
@@ -134,6 +137,12 @@ class RateLimiter:
             near = self.held is not None and self._others <= 1.1 * self.held + 1
             self._repeats = min(self._repeats + 1, 10) if near else 0
             self._lowered, self._lowered_at = max(_LEAST, self.limit * _DECREASE), now
+            # A limit of requests in a time, of which the refused ones may count too, is met by
+            # sending none for a while; that each call waits by itself is not enough.
+            self._in_vain += 1
+            if self._in_vain > 1 and not pause_s:
+                back_off_s = min(_MOST_BACK_OFF_S, 2.0 ** min(self._in_vain - 2, 10))
+                self._paused_until = max(self._paused_until, now + back_off_s)
         else:
             self._others -= 1
         # If it refused all of them, it was not for their number.

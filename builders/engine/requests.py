@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ _OVERLOADED = ("http 429", "http 503", "http 529", "time-out")
 _GAVE_UP_WAITING = (408, 499, 504, 524)  # a proxy did, for an answer that may be paid for
 _UNREACHABLE_PAUSE_S = 1.0  # often enough to notice that an endpoint is back
 _NOTHING = Used(0.0, 0.0)
+_BY_TIME = re.compile(  # words of a limit for a span of time, which is no limit of concurrency
+    r"\bper[ _-]?(second|sec\b|minute|min\b|hour|day)|\b[rt]p[smhd]\b|"
+    r"limit type: (requests|tokens)\b",
+    re.IGNORECASE,
+)
 _jitter = random.SystemRandom()  # the global generator belongs to the steps
 
 
@@ -124,6 +130,7 @@ class TeacherClient:
         self._refused: set[bytes] = set()  # the keys of the calls refused since then
         self._heard_at: float | None = None  # the last response of any kind, or the first request
         self._time_outs = 0  # since then
+        self._limited_by_time = False  # the last refusal was about requests or tokens in a time
         self.in_flight: set[SentRequest] = set()
         self.unsent: set[bytes] = set()  # keys of calls without a request in flight
         self.asking = 0  # calls that `ask` works on
@@ -252,6 +259,8 @@ class TeacherClient:
                 else (failure.status in _GAVE_UP_WAITING)
             )
             refused = failure.cause in _OVERLOADED
+            if refused:
+                self._limited_by_time = bool(_BY_TIME.search(str(failure)))
             pause_s = _pause_s(failure)
             if failure.cause == "time-out":
                 self._check_silence(entered)
@@ -315,6 +324,8 @@ class TeacherClient:
         """What refusals show about the concurrency that the endpoint can handle, if anything."""
         held = self._limiter.held
         if held is None or held + 1 < self._limiter.most_answered or held >= self._limiter.most:
+            return None
+        if self._limited_by_time:
             return None
         return (
             f"{self.teacher.name} seems to hold {held} request{'s' if held > 1 else ''} at a time; "

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from builders.engine import rate_limiter
 from builders.engine import requests as requests_module
 from builders.engine import watchdog as watchdog_module
 from builders.engine.progress import Progress
@@ -47,7 +48,10 @@ def lost(rows: list[dict[str, Any]]) -> list[Any]:
 def test_a_few_prompts_that_are_always_refused_cost_their_rows_though_nothing_else_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests_module, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(requests_module, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(requests_module, "_MOST_FAULTS", 4)
+    monkeypatch.setattr(requests_module, "_LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(rate_limiter, "_MOST_BACK_OFF_S", 0.05)
     rules = [
         Rule("503", contains="say 3"),
         Rule("503", contains="say 7"),
@@ -91,6 +95,29 @@ def test_an_endpoint_that_holds_what_it_is_asked_is_not_named(tmp_path: Path) ->
 
 
 # --- silence
+
+
+def test_a_limit_for_a_span_of_time_is_not_taken_for_one_of_concurrency(tmp_path: Path) -> None:
+    progress = Progress()
+    words = {"error": {"message": "Limit reached: 10 RPM", "code": "rate_limit_exceeded"}}
+    late = Rule("given", contains="say 1", first_n=1, status=429, body=words)
+    with Endpoint(Behaviour(rules=[late], latency="fixed:0.05")) as endpoint:
+        assert not lost(in_process(tmp_path, endpoint.url, rows=16, progress=progress))
+    assert progress.notices == []
+
+
+def test_a_gateway_whose_refusals_count_against_its_limit_is_left_alone_until_it_answers(
+    tmp_path: Path,
+) -> None:
+    arrived: list[float] = []
+
+    def over(_: Any) -> bool:
+        arrived.append(time.monotonic())
+        return sum(arrived[-1] - one < 1 for one in arrived) > 3
+
+    with Endpoint(Behaviour(rules=[Rule("429-plain", when=over)])) as endpoint:
+        assert not lost(in_process(tmp_path, endpoint.url, rows=8))
+    assert len(arrived) < 40
 
 
 def test_an_endpoint_that_accepts_and_never_answers_is_given_up_after_three_deadlines(

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from builders.engine import rate_limiter
 from builders.engine.rate_limiter import RateLimiter
 
 
@@ -47,7 +48,9 @@ def test_refusals_bring_the_limit_down_once_a_round_trip_and_successes_bring_it_
     asyncio.run(drive())
 
 
-def test_the_limit_never_falls_below_one_call() -> None:
+def test_the_limit_never_falls_below_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limiter, "_MOST_BACK_OFF_S", 0.0)
+
     async def drive() -> None:
         limiter = RateLimiter(2)
         for _ in range(20):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
-import os
 import random
 import re
 import shutil
@@ -35,6 +34,7 @@ from builders.recipe import Raw
 from tests.endpoint import Behaviour, Endpoint, Kind, Request, Rule
 from tests.engine.test_executor import RECIPE, one, seeds
 from tests.forks import Forks, Run, processes_of
+from tests.small_disk import resize, small_disk
 
 BROKEN: tuple[Kind, ...] = (
     *("429", "429-date", "429-plain", "500", "502", "503", "html", "broken-json", "twice"),
@@ -492,12 +492,7 @@ def test_an_unknown_price_is_reported_as_unknown_everywhere(builds: Builds) -> N
 
 @pytest.mark.slow
 def test_a_full_disk_is_one_clear_line_and_room_brings_the_build_on(builds: Builds) -> None:
-    disk = builds.folder / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)]
-    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root can mount a small disk, and not everywhere")
-    try:
+    with small_disk(builds.folder / "disk", "700k") as disk:
         prompts = builds.prompts(300)
         with Endpoint(Behaviour(tokens=2000, latency="fixed:0.01")) as endpoint:
             run = builds.start(endpoint.url, work="disk/work")
@@ -506,13 +501,11 @@ def test_a_full_disk_is_one_clear_line_and_room_brings_the_build_on(builds: Buil
             recorded = builds.recorded("disk/work")
             assert 10 < len(recorded) < 300
             before = len(asks(endpoint))
-            subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+            resize(disk, "50m")
             builds.done(endpoint.url, work="disk/work")
             again = {request.prompt for request in asks(endpoint)[before:]}
             assert again & set(recorded) == set()
             assert builds.recorded("disk/work") == Counter(prompts)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def moved_folder(ledger: Path) -> None:

@@ -31,6 +31,7 @@ from builders.engine.ledger import STOPPED, Ledger
 from builders.engine.ledger_writer import Writer
 from builders.errors import FolderError, InputError
 from tests.cases import each
+from tests.small_disk import small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -567,11 +568,7 @@ asyncio.run(main(ledger))
     assert "the disk fails" in check_full(tmp_path / "ledger.sqlite", code, reserve=False)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_keeps_what_was_recorded_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "potstill-test", str(tmp_path)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this root may not mount")
     code = """
 filler = Path(sys.argv[1] + ".filler")
 filler.write_bytes(bytes(3_300_000))
@@ -581,12 +578,10 @@ filler.unlink()
 asyncio.run(ledger.record(call(-2), answer(2), cost_usd=None, attempts=1))
 ledger.close()
 """
-    try:
+    with small_disk(tmp_path, "4m"):
         assert "no room" in check_full(tmp_path / "ledger.sqlite", code, reserve=True)
         with opened(tmp_path / "ledger.sqlite") as ledger:
             assert ledger.get(call(-2).key) == answer(2)
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
 
 
 # --- a ledger that is taken away, and a thread that ends

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import subprocess
@@ -18,6 +17,7 @@ from builders.engine.sqlite_rows import PAGE
 from builders.errors import FolderError
 from tests.cases import each
 from tests.engine.test_ledger import answer, call, fail, opened, record, start
+from tests.small_disk import small_disk
 
 COUNT = 300
 TEACHER = ("writer", "http://x/v1", "m", "r")
@@ -213,16 +213,9 @@ def test_what_is_damaged_twice_is_kept_twice(tmp_path: Path, whole: bytes) -> No
 
 
 def test_a_full_disk_changes_nothing(tmp_path: Path, whole: bytes) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=720k", "tmpfs", str(disk)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a small disk, and not everywhere")
-    try:
+    with small_disk(tmp_path / "disk", "720k") as disk:
         path = disk / "ledger.sqlite"
         path.write_bytes(whole[:-PAGE])
         with pytest.raises(FolderError, match="no room left on its disk"):
             repair(path, [])
         assert path.read_bytes() == whole[:-PAGE] and [*disk.iterdir()] == [path]
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

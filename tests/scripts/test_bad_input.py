@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import json
 import os
 import re
 import shutil
 import struct
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +31,7 @@ from tests.drafting.test_run import (
     write_seeds,
 )
 from tests.endpoint import Behaviour, Endpoint, Kind, Rule
+from tests.small_disk import resize, small_disk
 
 GOOD_TASK = {
     "instruction": "Name a colour of the sky.",
@@ -404,22 +403,10 @@ def test_a_teacher_of_an_unknown_kind_is_refused(tmp_path: Path, refusal: Refusa
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a full disk needs the right to mount one")
-    try:
+    with small_disk(tmp_path / "disk", "2m") as place:
         yield place
-    finally:
-        gc.collect()  # an error of a build may still hold its files
-        subprocess.run(["umount", str(place)], check=True)
-
-
-def resize(disk: Path, megabytes: int) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={megabytes}m", str(disk)], check=True)
 
 
 def fill(disk: Path, leave: int = 0) -> None:
@@ -440,56 +427,56 @@ def answer(call):
 
 
 def test_a_build_on_a_full_disk_is_refused_and_leaves_nothing(
-    small_disk: Path, tmp_path: Path, refusal: Refusal
+    disk: Path, tmp_path: Path, refusal: Refusal
 ) -> None:
-    fill(small_disk)
-    words = completions(write_prompts(tmp_path, 60), tmp_path, "--work", str(small_disk / "work"))
-    message = refusal(*words, work=small_disk / "work")
-    assert "room" in message and str(small_disk) in message
-    left = {path.name for path in small_disk.rglob("*") if path.is_file()}
+    fill(disk)
+    words = completions(write_prompts(tmp_path, 60), tmp_path, "--work", str(disk / "work"))
+    message = refusal(*words, work=disk / "work")
+    assert "room" in message and str(disk) in message
+    left = {path.name for path in disk.rglob("*") if path.is_file()}
     assert left <= {"filler", ".lock"}
 
 
 def test_a_draft_without_room_loses_neither_the_last_draft_nor_an_answer(
-    small_disk: Path, tmp_path: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
+    disk: Path, tmp_path: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    work = ("--work", str(small_disk / "work"))
-    resize(small_disk, megabytes=16)  # the ledger's journal may hold 4 MB
+    work = ("--work", str(disk / "work"))
+    resize(disk, "16m")  # the ledger's journal may hold 4 MB
     (tmp_path / "long.py").write_text(LONG_ANSWERS, encoding="utf-8")
     words = asking(f"scripted:{tmp_path / 'long.py'}", tmp_path, rows=60)
     assert main([*words, *work, "--rows", "60"]) == 0
-    fill(small_disk, leave=65536)
+    fill(disk, leave=65536)
     capsys.readouterr()
-    message = refusal(*words, *work, "--rows", "50", work=small_disk / "work")
+    message = refusal(*words, *work, "--rows", "50", work=disk / "work")
     assert "no room left in" in message and "make room or name another folder" in message
-    (small_disk / "filler").unlink()
+    (disk / "filler").unlink()
     assert main([*words, *work, "--rows", "50", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["draft"].endswith("0002") and facts["run"]["calls"] == 0
 
 
 def test_a_build_that_fills_its_disk_keeps_the_answers_it_has(
-    small_disk: Path, tmp_path: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
+    disk: Path, tmp_path: Path, refusal: Refusal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "long.py").write_text(LONG_ANSWERS, encoding="utf-8")
     words = asking(f"scripted:{tmp_path / 'long.py'}", tmp_path, rows=400)
-    words += ["--rows", "400", "--concurrency", "8", "--work", str(small_disk / "work")]
-    message = refusal(*words, work=small_disk / "work")
-    assert "no room left" in message and str(small_disk) in message
-    resize(small_disk, megabytes=32)
+    words += ["--rows", "400", "--concurrency", "8", "--work", str(disk / "work")]
+    message = refusal(*words, work=disk / "work")
+    assert "no room left" in message and str(disk) in message
+    resize(disk, "32m")
     assert main([*words, "--json"]) == 0
     run = json.loads(capsys.readouterr().out)["run"]
     assert run["reused"] > 100 and run["calls"] + run["reused"] == 1600
 
 
 def test_a_release_without_room_is_refused_and_leaves_nothing(
-    small_disk: Path, work: Path, refusal: Refusal
+    disk: Path, work: Path, refusal: Refusal
 ) -> None:
-    fill(small_disk)
-    before = sorted(small_disk.iterdir())
-    message = refusal("release", "instructions", "--to-folder", str(small_disk / "released"))
-    assert f"no room left in {small_disk}" in message and "nothing was changed" in message
-    assert sorted(small_disk.iterdir()) == before
+    fill(disk)
+    before = sorted(disk.iterdir())
+    message = refusal("release", "instructions", "--to-folder", str(disk / "released"))
+    assert f"no room left in {disk}" in message and "nothing was changed" in message
+    assert sorted(disk.iterdir()) == before
 
 
 @pytest.fixture

@@ -30,9 +30,9 @@ from builders.engine.parameters import request_facts
 from builders.engine.pool import TeacherPool
 from builders.engine.progress import Progress
 from builders.engine.refusals import REASONS
-from builders.engine.requests import Address, CallResult, TeacherClient, address, teacher_clients
+from builders.engine.requests import CallResult, TeacherClient, teacher_clients
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import Teacher
+from builders.engine.teacher import Address, Teacher, address
 from builders.engine.teacher_kinds import RecordedTeacher
 from builders.engine.watchdog import Watchdog, result_of
 from builders.errors import FolderError, InputError, PotstillError, Stopped, TeacherError

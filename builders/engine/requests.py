@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from builders.engine.budget import Budget, BudgetLimits, OverBudget, plausible
 from builders.engine.calls import Answer, Call, Failure, Used
@@ -17,7 +17,7 @@ from builders.engine.prices import Price, identity_price, price_of
 from builders.engine.progress import Progress
 from builders.engine.rate_limiter import RateLimiter
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import Teacher
+from builders.engine.teacher import Address, Teacher, address
 from builders.errors import InputError
 
 _FIRST_WAIT_S = 0.5
@@ -38,19 +38,6 @@ _BY_TIME = re.compile(  # words of a limit for a span of time, which is no limit
     re.IGNORECASE,
 )
 _jitter = random.SystemRandom()  # the global generator belongs to the steps
-
-
-class Address(NamedTuple):
-    """The fields of a call that identify its teacher."""
-
-    endpoint: str
-    model: str
-    revision: str | None
-
-
-def address(teacher: Teacher) -> Address:
-    """The address of a started teacher."""
-    return Address(teacher.name, teacher.model, teacher.revision)
 
 
 @dataclass(eq=False, slots=True)
@@ -259,8 +246,7 @@ class TeacherClient:
                 else (failure.status in _GAVE_UP_WAITING)
             )
             refused = failure.cause in _OVERLOADED
-            if refused:
-                self._limited_by_time = bool(_BY_TIME.search(str(failure)))
+            self._limited_by_time = refused and bool(_BY_TIME.search(str(failure)))
             pause_s = _pause_s(failure)
             if failure.cause == "time-out":
                 self._check_silence(entered)
@@ -323,9 +309,9 @@ class TeacherClient:
     def hint(self) -> str | None:
         """What refusals show about the concurrency that the endpoint can handle, if anything."""
         held = self._limiter.held
-        if held is None or held + 1 < self._limiter.most_answered or held >= self._limiter.most:
+        if held is None or self._limited_by_time:
             return None
-        if self._limited_by_time:
+        if held + 1 < self._limiter.most_answered or held >= self._limiter.most:
             return None
         return (
             f"{self.teacher.name} seems to hold {held} request{'s' if held > 1 else ''} at a time; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from builders.engine.calls import Answer, Call, Ended
 
@@ -39,6 +39,19 @@ class Teacher(Protocol):
 def missing_end(teacher: Teacher) -> tuple[Ended, ...]:
     """What else than `complete` is an end of this teacher's answers to use, as the user decided."""
     return ("unknown",) if teacher.identity().get("trusts_missing_end") else ()
+
+
+class Address(NamedTuple):
+    """The fields of a call that identify its teacher."""
+
+    endpoint: str
+    model: str
+    revision: str | None
+
+
+def address(teacher: Teacher) -> Address:
+    """The address of a started teacher."""
+    return Address(teacher.name, teacher.model, teacher.revision)
 
 
 @dataclass(frozen=True, kw_only=True)

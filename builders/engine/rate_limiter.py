@@ -142,7 +142,7 @@ class RateLimiter:
             self._in_vain += 1
             if self._in_vain > 1 and not pause_s:
                 back_off_s = min(_MOST_BACK_OFF_S, 2.0 ** min(self._in_vain - 2, 10))
-                self._paused_until = max(self._paused_until, now + back_off_s)
+                self._paused_until = max(self._paused_until, entered + back_off_s)
         else:
             self._others -= 1
         # If it refused all of them, it was not for their number.

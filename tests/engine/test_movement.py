@@ -139,9 +139,9 @@ def test_time_outs_beside_answers_are_the_calls_own(
 ) -> None:
     monkeypatch.setattr(requests_module, "_LEAST_SILENCE_S", 0.1)
     monkeypatch.setattr(requests_module, "_MOST_FAULTS", 3)
-    hangs = [Rule("hang", contains="say 7"), Rule("ok", contains="say", latency="fixed:0.2")]
+    hangs = [Rule("hang", contains="say 7"), Rule("ok", contains="say", latency="fixed:0.05")]
     with Endpoint(Behaviour(rules=hangs)) as endpoint:
-        who = teacher(TeacherSpec(place=endpoint.url, concurrency=2, timeout_s=0.4))
+        who = teacher(TeacherSpec(place=endpoint.url, concurrency=2, timeout_s=1.0))
         assert lost(in_process(tmp_path, who, rows=20)) == ["time-out"]
 
 

@@ -117,8 +117,9 @@ def read_address(place: str) -> Address:
         bare = parts.netloc.rpartition("@")[2]
         if "[" in bare:
             ipaddress.IPv6Address(host.partition("%")[0])
-        elif not host.isascii():
-            host = host.encode("idna").decode("ascii")
+        else:
+            ascii_host = host.encode("idna").decode("ascii")  # what every look-up of a host does
+            host = host if host.isascii() else ascii_host
     except ValueError:
         example = "expected a name, or an IPv6 address as in http://[::1]:8000/v1"
         raise _wrong(text, "has no valid host", example) from None
@@ -190,11 +191,19 @@ def proxy_of(address: Address) -> str | None:
     if not proxy:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if urlsplit(proxy).scheme not in _SCHEMES:
+    name, todo = f"{parts.scheme.upper()}_PROXY", "correct it, or list the endpoint in NO_PROXY"
+    scheme = proxy.partition("://")[0].lower()
+    if scheme not in _SCHEMES:
         raise InputError(
-            f"{parts.scheme.upper()}_PROXY names a proxy of the kind {urlsplit(proxy).scheme!r}; "
-            "expected http://host:port; correct it, or list the endpoint in NO_PROXY"
+            f"{name} names a proxy of the kind {scheme!r}; expected http://host:port; {todo}"
         )
+    try:
+        read_address(f"{scheme}://{urlsplit(proxy).netloc.rpartition('@')[2]}")
+    except (InputError, ValueError):
+        raise InputError(
+            f"{name} is no address of a proxy, {shown_address(proxy)!r}; expected "
+            f"http://host:port; {todo}"
+        ) from None
     return proxy
 
 

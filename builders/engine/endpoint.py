@@ -32,6 +32,11 @@ from builders.errors import InputError, TeacherError
 _MOST_BODY = 100_000_000  # bytes of a response, unpacked; log-probabilities take megabytes
 _MOST_HEADER = 2**16 + 64  # bytes of one header of a response; gateways explain themselves there
 _CONNECT_S = 20.0
+# What an endpoint refuses that knows only chat, and what is sent instead, as it is learned.
+_TEXTS, _AS_CHAT = "texts to continue", "sent as messages"
+_NO_TEXTS = frozenset({400, 403, 404, 405, 410, 422, 501})
+
+_Response = tuple[int, Any, bytes]  # status, headers and body
 
 
 class EndpointTeacher:
@@ -59,7 +64,7 @@ class EndpointTeacher:
         self._timeout_s = spec.timeout_s
         self._trusts_missing_end = spec.trusts_missing_end
         self._session: aiohttp.ClientSession | None = None
-        self._chat_only = False
+        self._continues = False  # whether it has answered a text to continue
         self._heard = False  # whether there was any response yet
         self._served: list[str] = []
         self._learned = Learned(spec.chosen)
@@ -148,18 +153,31 @@ class EndpointTeacher:
             Failure: With the cause, and whether another attempt can help.
         """
         began = time.perf_counter()
-        as_completion = isinstance(call.prompt, str) and not self._chat_only
+        as_completion = isinstance(call.prompt, str) and _TEXTS not in self._learned.changes
         status, headers, body = await self._post(call, as_completion)
-        unknown = status in (404, 405, 501) and "model" not in error_words(body).searched
-        if as_completion and unknown:
-            # The endpoint knows chat only: from now on a text to continue is sent as a message.
-            self._chat_only = True
-            status, headers, body = await self._post(call, False)
+        if as_completion:
+            refused = reported(status, body)[0]
+            self._continues |= refused < 300
+            if refused in _NO_TEXTS and not self._continues:
+                status, headers, body = await self._as_chat(call, (status, headers, body))
         if not 200 <= status < 300:
             raise self._failure(status, headers, body)
         return self._answer(body, headers, time.perf_counter() - began)
 
-    async def _post(self, call: Call, as_completion: bool) -> tuple[int, Any, bytes]:
+    async def _as_chat(self, call: Call, refusal: _Response) -> _Response:
+        """What counts after the refusal of a text to continue: it is sent as a message, once.
+
+        An answer shows that the endpoint knows only chat, which is learned; where that is refused
+        too, the first refusal counts.
+        """
+        response = await self._post(call, False)
+        status = reported(response[0], response[2])[0]
+        if status < 300 and not self._continues:
+            self._learned.changes[_TEXTS] = _AS_CHAT
+            return response
+        return response if status == 429 or status >= 500 else refusal
+
+    async def _post(self, call: Call, as_completion: bool) -> _Response:
         """Send a call, without what this endpoint refuses; learn what it refuses now."""
         path, payload = _request(call, as_completion)
         trial = self._learned.trial(payload)
@@ -169,9 +187,7 @@ class EndpointTeacher:
             if not trial.goes_on(found, words):
                 return status, headers, body
 
-    async def _exchange(
-        self, method: str, path: str, payload: dict[str, Any] | None
-    ) -> tuple[int, Any, bytes]:
+    async def _exchange(self, method: str, path: str, payload: dict[str, Any] | None) -> _Response:
         assert self._session is not None
         try:
             async with self._session.request(

@@ -55,6 +55,10 @@ WRONG = {
     "http://joe:ses#ame@host/v1": "number from 1 to 65535",
     "http://[::1:8000/v1": "http://[::1]:8000/v1",
     "http://[host]/v1": "no valid host",
+    "http://joe:sesame@a..b/v1": "no valid host",
+    "http://.host/v1": "no valid host",
+    f"http://{'a' * 64}.example/v1": "no valid host",
+    f"http://{'ü' * 64}.example/v1": "no valid host",
     "https//host": "there is no teacher 'https//host'",
     "htps://joe:sesame@host/v1": "is it http://host/v1?",
     "httpss://host/v1": "is it https://host/v1?",
@@ -327,6 +331,17 @@ def test_a_proxy_is_used_as_the_environment_asks_but_never_for_this_machine(
         monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
         with pytest.raises(InputError, match="kind 'socks5'; expected http://host:port"):
             ask("http://models.example/v1")
+        for wrong in (
+            "http://me:sesame@[::1/",
+            "http://me:sesame@a..b:3128",
+            "http://me:sesame@x:y",
+        ):
+            monkeypatch.setenv("http_proxy", wrong)
+            with pytest.raises(
+                InputError, match="HTTP_PROXY is no address of a proxy"
+            ) as no_address:
+                ask("http://models.example/v1")
+            assert "sesame" not in str(no_address.value)
         monkeypatch.setenv("no_proxy", ".example")
         assert proxy_of(read_address("http://models.example/v1")) is None
 

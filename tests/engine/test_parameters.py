@@ -294,3 +294,68 @@ def test_a_word_that_chooses_no_parameter_is_refused(word: str) -> None:
 def test_what_was_chosen_replaces_what_the_recipe_asks_for() -> None:
     choices = [read_param("top_k=1"), read_param("top_k=2"), read_without("seed")]
     assert with_choices({"seed": 1, "top_p": 0.5}, choices) == {"top_p": 0.5, "top_k": 2}
+
+
+# --- texts to continue
+
+CHAT_ONLY = {
+    "OpenAI": (404, "This is a chat model and not for v1/completions. Use v1/chat/completions?"),
+    "Azure": (400, "The completion operation does not work with the specified model, m."),
+    "DeepSeek": (400, "completions api is only available when using beta api"),
+    "SGLang": (400, "model m does not support completions"),
+    "a gateway": (403, "This route is not enabled for your key"),
+    "a framework": (405, "Method Not Allowed"),
+    "LiteLLM": (422, "m is not a text completion model"),
+    "gone": (410, "The completions API was removed"),
+    "llama.cpp": (501, "not implemented"),
+    "LM Studio": (200, "Unexpected endpoint or method. (POST /v1/completions)"),
+}
+TEXTS_AS_CHAT = {"texts to continue": "sent as messages"}
+
+
+@each(("status", "message"), CHAT_ONLY)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_an_endpoint_that_knows_only_chat_gets_texts_as_messages(
+    status: int, message: str, at_once: bool
+) -> None:
+    rule = refusing(has("prompt"), message, status)
+    with Endpoint(Behaviour(rules=[rule])) as endpoint:
+        assert asked(endpoint, 4, at_once=at_once, prompt="1. Name") == (TEXTS_AS_CHAT, [])
+        assert sum("prompt" in body for body in bodies(endpoint)) == (4 if at_once else 1)
+        assert bodies(endpoint)[-1]["messages"] == [{"role": "user", "content": "1. Name"}]
+
+
+def test_the_refusal_of_a_text_after_another_was_answered_is_not_about_texts() -> None:
+    rule = refusing(lambda body: body["seed"] == 2, "the prompt was flagged by moderation")
+    with Endpoint(Behaviour(rules=[rule])) as endpoint:
+        spec = TeacherSpec(place=endpoint.url, model="m")
+
+        async def run() -> dict[str, str]:
+            who = EndpointTeacher(spec)
+            await who.start()
+            for seed in (1, 2):
+                call = Call(
+                    role="writer", endpoint=who.name, model="m", revision=None, prompt="1. Name",
+                    sampling={"seed": seed},
+                )  # fmt: skip
+                if seed == 1:
+                    await who.ask(call)
+                    continue
+                with pytest.raises(Failure, match="flagged"):
+                    await who.ask(call)
+            await who.stop()
+            return who.learned
+
+        assert asyncio.run(run()) == {}
+        assert all("prompt" in body for body in bodies(endpoint))
+
+
+def test_where_chat_is_refused_too_the_first_refusal_counts_unless_it_is_busy() -> None:
+    text = refusing(has("prompt"), "no endpoints for m", 404)
+    for chat, status, words in (
+        (refusing(has("messages"), "forbidden there", 403), 404, "no endpoints for m"),
+        (Rule("429-plain", when=has("messages")), 429, "rate limit"),
+    ):
+        with Endpoint(Behaviour(rules=[text, chat])) as endpoint:
+            learned, [failure] = asked(endpoint, prompt="1. Name")
+        assert (learned, failure.status) == ({}, status) and words in str(failure)

@@ -104,7 +104,7 @@ def connected(path: Path) -> sqlite3.Connection:
     journal = _has_journal(path)
     immutable = not journal and not os.access(path.parent, os.W_OK)
     connection = sqlite3.connect(
-        path.as_uri() + ("?immutable=1" if immutable else "?mode=rw"),
+        path.absolute().as_uri() + ("?immutable=1" if immutable else "?mode=rw"),
         uri=True,
         timeout=_BUSY_S,
         isolation_level=None,

@@ -686,6 +686,22 @@ def test_a_ledger_that_cannot_be_opened_is_repaired_and_the_build_goes_on(
     assert "there is no ledger in" in capsys.readouterr().err
 
 
+def test_a_ledger_is_repaired_in_the_default_work_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(build_words(tmp_path, name="completions")[:-2]) == 0
+    place = Path("work", "completions", "ledger.sqlite")
+    capsys.readouterr()
+    assert main(["ledger", "completions", "--repair"]) == 0
+    assert capsys.readouterr().out == f"{place} is whole; nothing was changed\n"
+    damage(place, 5)
+    assert main(["ledger", "completions", "--repair"]) == 0
+    assert "1 answers are lost" in capsys.readouterr().out
+    assert main(["ledger", "completions", "--repair"]) == 0
+    assert capsys.readouterr().out == f"{place} is whole; nothing was changed\n"
+
+
 @pytest.mark.slow
 def test_memory_holds_no_candidate_of_a_large_build(tmp_path: Path) -> None:
     script = "def answer(call):\n    return call.text[:30] + ' is ' + 'one of many things ' * 60\n"

@@ -119,7 +119,7 @@ def run(given: argparse.Namespace) -> int:
         if teacher:
             judges = [_asked(given, teacher, source, columns)]
         else:
-            judges = read_judged(source, columns, given.labels, tell=print_err)
+            judges = read_judged(source, columns, given.labels, report=print_err)
     reports = [report(judged) for judged in judges]
     if given.json:
         print_out(json.dumps({"judges": reports}))
@@ -155,7 +155,7 @@ def _asked(
     from builders.judging.labelled_pairs import read_pairs
     from builders.judging.measuring import asked_judge
 
-    pairs, labelled = read_pairs(source, columns, given.labels, most=given.rows, tell=print_err)
+    pairs, labelled = read_pairs(source, columns, given.labels, most=given.rows, report=print_err)
     progress = Progress()
     with Ticker(progress, sys.stderr):
         return asked_judge(

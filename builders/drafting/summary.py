@@ -30,7 +30,7 @@ def table(draft: Draft) -> str:
     for role, used in spent["roles"].items():
         tokens = used["input_tokens"] + used["output_tokens"]
         uncounted = used.get("uncounted", 0)
-        but = f", of which {uncounted:,} were not counted" if uncounted else ""
+        but = f" ({uncounted:,} of them not counted)" if uncounted else ""
         lines.append(f"{'tokens of the ' + role:<28}{tokens:>8,}  in {used['calls']:,} calls{but}")
     lines += [
         textwrap.fill(f"{name}: {_measure(value)}", width=79, subsequent_indent="    ")

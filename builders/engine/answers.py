@@ -212,7 +212,7 @@ def _blocked(given: Mapping[str, Any]) -> bool:
     )
 
 
-# --- what it says
+# --- its content
 
 
 class _Content:

@@ -386,7 +386,7 @@ class Execution:
 
 
 def _order(key: Key, place: int) -> bytes:
-    """Bytes that sort as (key, place) does: a short form, of which a build holds one per row."""
+    """Bytes that sort as (key, place) does: a short form, as a build holds one per row."""
     numbers = b"".join(b"\1" + number.to_bytes(7, "big") for number in key)
     return numbers + b"\0" + place.to_bytes(4, "big")
 

@@ -72,7 +72,7 @@ class Standing:
         return [(call, failure) for _, call, failure in self._refused.values()]
 
     def settle(self) -> list[tuple[Call, Failure]]:
-        """The same, of which each is now taken for its own."""
+        """The same; each is taken for its own from now on."""
         return self._own(next(self._numbers))
 
     def _own(self, before: int) -> list[tuple[Call, Failure]]:

@@ -137,7 +137,7 @@ class RateLimiter:
             near = self.held is not None and self._others <= 1.1 * self.held + 1
             self._repeats = min(self._repeats + 1, 10) if near else 0
             self._lowered, self._lowered_at = max(_LEAST, self.limit * _DECREASE), now
-            # A limit of requests in a time, of which the refused ones may count too, is met by
+            # A limit of requests in a time, the refused ones included, is met by
             # sending none for a while; that each call waits by itself is not enough.
             self._in_vain += 1
             if self._in_vain > 1 and not pause_s:

@@ -106,7 +106,7 @@ _HEADS = {  # how the message about each begins
     _REFUSED: "{name} refused a request",
 }
 
-# The status that an error without one stands for, by its code, type or words; the first decides.
+# The status that an error without one corresponds to, by its code, type or words; the first counts.
 _STATUSES = (
     (402, r"insufficient_quota|insufficient[_ ]balance"),
     (429, r"rate.?limit|too many requests|resource_exhausted|throttl"),
@@ -235,7 +235,7 @@ def _is_error(value: object) -> bool:
 
 
 def _status(given: Any, words: Words) -> int:
-    """The status that an error in a 200 stands for."""
+    """The status that an error in a 200 corresponds to."""
     for one in _levels(given):
         for name in ("code", "status", "status_code", "http_code"):
             value = one.get(name)

@@ -70,7 +70,7 @@ def label_values(text: str) -> dict[str, int]:
 
 
 class LabelReader:
-    """Reads the labels of a set, of which it has seen all.
+    """Reads the labels of a set, after it has seen all of them.
 
     Raises:
         InputError: A number can have two meanings, and none is given.

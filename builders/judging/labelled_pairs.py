@@ -99,7 +99,7 @@ def read_pairs(
     labels: Mapping[str, int] | None = None,
     *,
     most: int | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Pair], Judged]:
     """The pairs to ask a judge about, and their labels; any verdicts in the source are ignored.
 
@@ -111,7 +111,7 @@ def read_pairs(
         columns: From names of `labelled_sets.NAMES` to the source's; the others are found.
         labels: What labels mean, by how they are written; the others are found.
         most: How many pairs are used; None for all.
-        tell: Is given what was read, in lines.
+        report: Is given what was read, in lines.
 
     Raises:
         InputError: It cannot be read, more than half of it holds no pair, or its labels can have
@@ -147,8 +147,8 @@ def read_pairs(
             kept[key] += one.labels
     check_share(source, "pairs", len(pairs), left_out)
     asked = [*pairs.values()][:most]
-    tell(reading_line("pairs", source, len(asked), total, used, left_out))
-    tell(reader.line(chain(*[*kept.values()][:most])))
+    report(reading_line("pairs", source, len(asked), total, used, left_out))
+    report(reader.line(chain(*[*kept.values()][:most])))
     return asked, own_shape([*rows.values()][:most], Path(source.place).stem)[0]
 
 
@@ -205,12 +205,12 @@ class _Columns:
         if isinstance(prompt, Reason):
             return prompt
         self.used |= dict.fromkeys((*texts, *(one.column for one in labels)))
-        said = [said_in(turns[shared:]) for turns in dialogues]
+        own_texts = [said_in(turns[shared:]) for turns in dialogues]
         writers = self._writers(row, names)
         if not labels:  # the first column is the better text
             label = Written(value="a", column="a", texts=("a", "b"))
-            if int(short_hash(*said), 16) % 2:
-                said, writers = said[::-1], writers[::-1]
+            if int(short_hash(*own_texts), 16) % 2:
+                own_texts, writers = own_texts[::-1], writers[::-1]
                 label = Written(value="b", column="a", texts=("a", "b"))
             labels = [label]
         reference = row.get(self.named.get("reference", "reference"))
@@ -224,8 +224,8 @@ class _Columns:
             place=place,
             pair=Pair(
                 prompt=prompt[0]["content"] if _is_question(prompt) else prompt,
-                a=said[0],
-                b=said[1],
+                a=own_texts[0],
+                b=own_texts[1],
                 reference=reference if isinstance(reference, str) and has_text(reference) else None,
             ),
             labels=labels,

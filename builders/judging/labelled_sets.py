@@ -70,7 +70,7 @@ def read_judged(
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, int] | None = None,
     *,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> list[Judged]:
     """The judges of a source, each with its verdicts.
 
@@ -78,7 +78,7 @@ def read_judged(
         source: A file, a folder or a Hub dataset.
         columns: From names of NAMES to the source's; None recognises the shape of each file.
         labels: What verdicts and labels mean, by how they are written, in columns that are named.
-        tell: Is given what was read, in a line.
+        report: Is given what was read, in a line.
 
     Raises:
         InputError: It cannot be read, or its columns are those of no known shape.
@@ -99,7 +99,7 @@ def read_judged(
         for shape, some in of_shape.items():
             judges += shapes[shape](some, name)
     shown = columns.values() if columns else of_shape
-    tell(reading_line("verdicts", source, len(rows), len(rows) + len(left_out), shown, left_out))
+    report(reading_line("verdicts", source, len(rows), len(rows) + len(left_out), shown, left_out))
     return judges
 
 

@@ -33,9 +33,9 @@ def plain_row(row: Row) -> dict[str, Any]:
         outcomes = ("model_a", "model_b", "tie")
         won = [one for one in outcomes if str(row.get(f"winner_{one}", row.get(one))) in _TRUE]
         made["winner"] = won[0] if len(won) == 1 else None
-        asked, *said = (_listed(row.get(one)) for one in ("prompt", "response_a", "response_b"))
-        if asked is not None and None not in said:
-            for name, answers in zip(("response_a", "response_b"), said, strict=True):
+        asked, *texts = (_listed(row.get(one)) for one in ("prompt", "response_a", "response_b"))
+        if asked is not None and None not in texts:
+            for name, answers in zip(("response_a", "response_b"), texts, strict=True):
                 made[name] = [
                     {"role": role, "content": text}
                     for turn in zip_longest(asked, answers or ())

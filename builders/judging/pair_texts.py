@@ -1,4 +1,4 @@
-"""The two texts of a pair: an answer, or a dialogue, of which both may have the beginning."""
+"""The two texts of a pair: answers, or dialogues that may share their beginning."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _is_turn(value: Any) -> bool:
 
 
 def end_of(turns: Turns, turn: Any) -> int:
-    """Where a dialogue ends of which MT-bench labels the first `turn` turns."""
+    """Where a dialogue ends if MT-bench labels its first `turn` turns."""
     answers = [place for place, one in enumerate(turns, 1) if one["role"] == "assistant"]
     whole = isinstance(turn, int) and not isinstance(turn, bool) and 1 <= turn <= len(answers)
     return answers[turn - 1] if whole else len(turns)

@@ -52,7 +52,7 @@ def read_rows(source: Source) -> tuple[list[tuple[str, Row]], list[LeftOut]]:
 
 
 def check_share(source: Source, what: str, rows: int, left_out: Sequence[LeftOut]) -> None:
-    """Refuse a source of which too little can be used.
+    """Refuse a source if too little of it can be used.
 
     Raises:
         InputError: With the first row that cannot be used.

@@ -612,7 +612,7 @@ def lots(inputs: StepInput) -> Any:
 
 
 def chancy(*, cpus: int | None = None, whole: bool = False) -> Wiring:
-    """A task, plain steps and a route, all of which draw; `whole` adds a global step."""
+    """A task, plain steps and a route, which all draw; `whole` adds a global step."""
 
     def line(teach: Any) -> Any:
         with Pipeline(name="chancy") as line:

@@ -33,16 +33,16 @@ def read(
     """Pairs, people's labels and what was printed, of rows that are written to a file first."""
     path = folder / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    told: list[str] = []
+    lines: list[str] = []
     pairs, labelled = read_pairs(
         Source(place=str(path)),
         column_names(columns) if columns else None,
         label_values(labels) if labels else None,
         most=most,
-        tell=told.append,
+        report=lines.append,
     )
     assert len(pairs) == len(labelled) and labelled.people is not None
-    return pairs, labelled.people.tolist(), told
+    return pairs, labelled.people.tolist(), lines
 
 
 def turns(*texts: str) -> list[Json]:
@@ -231,18 +231,18 @@ def test_dialogues_that_part_early_are_shown_with_their_speakers(tmp_path: Path)
 def test_labels_of_several_people_in_rows_of_their_own_are_one_pair(tmp_path: Path) -> None:
     row = {"prompt": "?", "answer_a": "x", "answer_b": "y"}
     rows = [{**row, "winner": w, "judge": j} for w, j in (("a", 1), ("b", 2), ("tie", 3))]
-    pairs, labels, told = read(tmp_path, [*rows, rows[0]])
+    pairs, labels, lines = read(tmp_path, [*rows, rows[0]])
     assert (len(pairs), labels) == (1, [[A, B, TIE]])
-    assert "1 left out: 1 repeated (line 4)" in told[0]
+    assert "1 left out: 1 repeated (line 4)" in lines[0]
 
 
 def test_two_scored_rows_of_one_prompt_are_a_pair(tmp_path: Path) -> None:
     scored = [("p", "x", 4), ("p", "y", 1), ("q", "alone", 2), ("r", "z", 3), ("r", "w", 3)]
     rows = [{"prompt": p, "response": r, "helpfulness": h} for p, r, h in scored]
-    pairs, labels, told = read(tmp_path, rows)
+    pairs, labels, lines = read(tmp_path, rows)
     assert [(one.prompt, one.a, one.b) for one in pairs] == [("p", "x", "y"), ("r", "z", "w")]
     assert labels == [[A], [TIE]]
-    assert "1 without a second answer (line 3)" in told[0]
+    assert "1 without a second answer (line 3)" in lines[0]
 
 
 GOOD = [{**OAK, "text_a": f"Oak {n}.", "label": "a"} for n in range(12)]
@@ -269,18 +269,20 @@ GOOD = [{**OAK, "text_a": f"Oak {n}.", "label": "a"} for n in range(12)]
 def test_a_pair_that_cannot_be_judged_is_left_out_and_counted(
     tmp_path: Path, bad: Json, reason: str
 ) -> None:
-    pairs, labels, told = read(tmp_path, [*GOOD[:3], {**OAK, "label": "b", **bad}, *GOOD[3:]])
+    pairs, labels, lines = read(tmp_path, [*GOOD[:3], {**OAK, "label": "b", **bad}, *GOOD[3:]])
     assert len(pairs) == 12 and labels == [[A]] * 12
-    assert told[0].startswith("pairs: 12 of 13 rows of pairs.jsonl (prompt, text_a, text_b, label)")
-    assert f"; 1 left out: 1 {reason} (line 4" in told[0]
+    assert lines[0].startswith(
+        "pairs: 12 of 13 rows of pairs.jsonl (prompt, text_a, text_b, label)"
+    )
+    assert f"; 1 left out: 1 {reason} (line 4" in lines[0]
 
 
 def test_a_text_in_parts_is_joined_and_a_missing_column_is_named(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "Oak"}, {"type": "text", "text": "or elm."}]
     missing = {"prompt": "?", "text_a": "x", "label": "a"}
-    pairs, _, told = read(tmp_path, [*GOOD, {**OAK, "text_a": parts, "label": "a"}, missing])
+    pairs, _, lines = read(tmp_path, [*GOOD, {**OAK, "text_a": parts, "label": "a"}, missing])
     assert pairs[12].a == "Oak\nor elm."
-    assert "1 unreadable (line 14: no column 'text_b'; there are prompt, text_a, label" in told[0]
+    assert "1 unreadable (line 14: no column 'text_b'; there are prompt, text_a, label" in lines[0]
 
 
 @each("bad", [{"text_a": None}, {"label": "no idea"}, {"prompt": []}])
@@ -292,10 +294,10 @@ def test_a_file_of_which_most_cannot_be_judged_is_refused(tmp_path: Path, bad: J
 
 def test_repeated_pairs_are_asked_about_once_and_rows_are_limited(tmp_path: Path) -> None:
     rows = [*GOOD, GOOD[0], {**GOOD[1], "text_a": None}]
-    pairs, labels, told = read(tmp_path, rows, most=5)
+    pairs, labels, lines = read(tmp_path, rows, most=5)
     assert len(pairs) == len(labels) == 5
-    assert told[0].startswith("pairs: 5 of 14 rows of pairs.jsonl")
-    assert told[0].endswith("2 left out: 1 repeated (line 13), 1 without a text (line 14)")
+    assert lines[0].startswith("pairs: 5 of 14 rows of pairs.jsonl")
+    assert lines[0].endswith("2 left out: 1 repeated (line 13), 1 without a text (line 14)")
 
 
 @each(
@@ -319,9 +321,9 @@ def test_labels_are_read_in_the_ways_that_they_are_written(
 ) -> None:
     a, b = {"text": ("text_a", "text_b"), "response": ("response_0", "response_1")}[texts]
     rows = [{"prompt": "?", a: f"x{n}", b: "y", "label": one} for n, one in enumerate(values)]
-    _, found, told = read(tmp_path, rows, labels=labels)
+    _, found, lines = read(tmp_path, rows, labels=labels)
     assert [one for [one] in found] == people
-    assert told[1].startswith("labels: ")
+    assert lines[1].startswith("labels: ")
 
 
 def test_a_preference_and_the_name_of_a_writer_are_labels_too(tmp_path: Path) -> None:
@@ -335,10 +337,10 @@ def test_a_preference_and_the_name_of_a_writer_are_labels_too(tmp_path: Path) ->
 
 
 def test_a_label_without_meaning_is_printed_with_the_way_to_give_it_one(tmp_path: Path) -> None:
-    _, _, told = read(tmp_path, [*GOOD, {**OAK, "label": "x?"}])
+    _, _, lines = read(tmp_path, [*GOOD, {**OAK, "label": "x?"}])
     assert (
         "(line 13: 'label' is 'x?', expected a, b or tie; give its meaning with --labels)"
-        in told[0]
+        in lines[0]
     )
 
 

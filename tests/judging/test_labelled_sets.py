@@ -188,10 +188,10 @@ def test_an_empty_folder_and_none_are_errors(tmp_path: Path) -> None:
 def test_a_broken_row_costs_itself_and_is_counted_with_its_place(tmp_path: Path) -> None:
     lines = [json.dumps({"id": n, "first": "a", "people": ["a"]}) for n in range(4)]
     (tmp_path / "v.jsonl").write_text("\n".join([*lines[:2], "{", *lines[2:]]), encoding="utf-8")
-    told: list[str] = []
-    [judged] = read_judged(of(tmp_path / "v.jsonl"), tell=told.append)
+    reported: list[str] = []
+    [judged] = read_judged(of(tmp_path / "v.jsonl"), report=reported.append)
     assert judged.ids == ["0", "1", "2", "3"]
-    [line] = told
+    [line] = reported
     assert line.startswith("verdicts: 4 of 5 rows of v.jsonl (potstill verdicts); 1 left out: ")
     assert "1 unreadable (line 3: not JSON" in line
 

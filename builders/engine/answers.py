@@ -20,11 +20,9 @@ from typing import Any
 from builders.engine.calls import Answer, Ended, Failure
 from builders.engine.refusals import Target, error_in
 from builders.engine.response_bodies import (
-    EVENTS,
     choice_of,
-    document_of_events,
     message_of,
-    parsed_json,
+    parsed_body,
 )
 from builders.engine.thinking import parted
 from builders.engine.usage import token_counts
@@ -60,6 +58,8 @@ _THOUGHT_KEYS = (
     *("reasoning_details", "thinking_blocks"),
 )
 _THOUGHT_TYPES = re.compile(r"think|reason|thought")
+_TOOL_PART = re.compile(r"tool_?(use|call)$|function_?call$")
+_TOOL_PART_KEYS = {"functionCall", "function_call", "toolUse"}  # of Gemini and Bedrock
 _TEXT_KEYS = (
     "text",
     "output_text",
@@ -109,7 +109,7 @@ def answer_in(given: Mapping[str, Any]) -> Answer | None:
     found.read(message.get("content"))
     if isinstance(refusal := message.get("refusal"), str) and refusal.strip():
         found.refusals.append(refusal)
-    tool_calls = _tool_calls(message)
+    tool_calls = _tool_calls(message) or found.tool_calls
     text = "".join(found.texts)
     if tool_calls and ended in ("complete", "unknown"):
         ended = "tool_calls"
@@ -157,7 +157,7 @@ def _document(body: bytes) -> dict[str, Any]:
         ValueError: It is no JSON, or has no object.
         RecursionError: It is nested too deeply.
     """
-    given = document_of_events(body) if EVENTS.match(body) else parsed_json(body)
+    given = parsed_body(body)
     if isinstance(given, list):
         given = next((one for one in given if isinstance(one, dict)), None)
     if isinstance(given, str):
@@ -174,14 +174,14 @@ def _end(choice: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str | Non
     """The endpoint's word for the end, and what it means beside all else that is reported."""
     word = _word(choice.get("finish_reason"))
     places = [(place, name) for place in (choice, given) for name in _NATIVE]
-    others = [one for place, name in places if (one := _word(place.get(name)))]
+    others = [(name, one) for place, name in places if (one := _word(place.get(name)))]
     if word is None:
-        word = next((one for one in others if _ended_by(one) != "unknown"), None)
+        word = next((one for _, one in others if _ended_by(one) != "unknown"), None)
     ended = _ended_by(word)
-    for other in others if ended == "complete" else ():
+    for name, other in others if ended == "complete" else ():
         # vLLM's `stop_reason` is the token or text that stopped it: a plain word is no end.
-        end = _ended_by(other)
-        if end not in ("complete", "unknown") and _OF_TWO_PARTS.search(other):
+        plain = name == "stop_reason" and not _OF_TWO_PARTS.search(other)
+        if not plain and (end := _ended_by(other)) not in ("complete", "unknown"):
             return other, end
     filtered = _filtered(choice.get("content_filter_results")) or _blocked(given)
     return word, "filtered" if filtered and ended in ("complete", "unknown") else ended
@@ -222,6 +222,7 @@ class _Content:
         self.texts: list[str] = []
         self.thoughts: list[str] = []
         self.refusals: list[str] = []
+        self.tool_calls: list[dict[str, Any]] = []
 
     def read(self, value: Any, depth: int = 0) -> None:
         """Add a content: a text, a part, or a list of them; images and the like are left out."""
@@ -238,9 +239,20 @@ class _Content:
                 self.thoughts.append(_thought(value))
             elif isinstance(refusal := value.get("refusal"), str):
                 self.refusals.append(refusal)
+            elif _TOOL_PART.search(kind) or _TOOL_PART_KEYS & value.keys():
+                self.tool_calls += _tool_calls({"tool_calls": [_call_of_part(value)]})
             elif kind in ("", "text", "output_text", "message"):
                 name = next((name for name in _TEXT_KEYS if name in value), None)
                 self.read(value[name] if name else None, depth + 1)
+
+
+def _call_of_part(part: Mapping[str, Any]) -> Any:
+    """A part that is the call of a tool, in OpenAI's form."""
+    inner = next((part[name] for name in _TOOL_PART_KEYS if isinstance(part.get(name), dict)), part)
+    arguments: Any = next(
+        (inner[name] for name in ("arguments", "input", "args") if name in inner), {}
+    )
+    return {**inner, "id": part.get("id"), "arguments": arguments}
 
 
 def _thought(value: Any, depth: int = 0) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from builders.sources.conversations import has_text
+
 
 def key_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
     """The one JSON text of a value from which keys, seeds and chance are made.
@@ -140,7 +142,7 @@ class Answer:
             return _FAULTS[self.ended]
         if self.leaked_mark:
             return "template marks"
-        if self.text.strip() or self.ended == "tool_calls":
+        if has_text(self.text) or self.ended == "tool_calls":
             return None
         return "cut off" if self.ended == "length" else "empty"
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _GAP = re.compile(r"(?:\r\n|\n|\r){2,}")
-EVENTS = re.compile(rb"[\s\xef\xbb\xbf]*(?:data|event|id|retry)?:")  # how a stream begins
+_EVENTS = re.compile(rb"[\s\xef\xbb\xbf]*(?:data|event|id|retry)?:")  # how a stream begins
 
 
 def parsed_json(text: bytes | str) -> Any:
@@ -35,29 +35,64 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < 100 else math.inf
 
 
-def document_of_events(body: bytes) -> dict[str, Any]:
-    """One response, as if nobody had streamed it, from server-sent events.
+def parsed_body(body: bytes) -> Any:
+    """The JSON of a body; of a stream that nobody asked for, one response as if there was none.
 
     Raises:
-        ValueError: There is no event with JSON.
+        ValueError: It is no JSON, or a stream without an object.
+        RecursionError: It is nested too deeply.
     """
+    if _EVENTS.match(body):
+        return _joined(_events(body))
+    try:
+        return parsed_json(body)
+    except json.JSONDecodeError as error:
+        if not error.msg.startswith("Extra data"):
+            raise
+        chunks = [parsed_json(line) for line in body.splitlines() if line.strip()]
+        if not all(isinstance(one, dict) and ("done" in one or "error" in one) for one in chunks):
+            raise
+        return _joined(chunks)  # of lines with a JSON object each, as Ollama streams
+
+
+def _events(body: bytes) -> list[Any]:
+    """The JSON values of server-sent events; of an event `error`, an object that holds it."""
     lines = [re.split(r"\r\n?|\n", event) for event in _GAP.split(body.decode("utf-8-sig"))]
-    events = [
-        "\n".join(line[5:] for line in event if line.startswith("data:")).strip() for event in lines
-    ]
-    if not any(events):  # comments before an answer that is no stream
-        events = [line for event in lines for line in event if line.startswith(("{", "["))]
-    chunks = [parsed_json(event) for event in events if event and event != "[DONE]"]
-    if not any(isinstance(chunk, dict) for chunk in chunks):
+    chunks = []
+    for event in lines:
+        data = "\n".join(line[5:] for line in event if line.startswith("data:")).strip()
+        if not data or data == "[DONE]":
+            continue
+        failed = any(re.fullmatch(r"event: ?error\s*", line) for line in event)
+        chunk = data if failed and data[0] not in "{[" else parsed_json(data)
+        if failed and not (isinstance(chunk, dict) and "error" in chunk):
+            chunk = {"error": chunk}
+        chunks.append(chunk)
+    if chunks:
+        return chunks
+    # comments before an answer that is no stream
+    return [parsed_json(line) for event in lines for line in event if line.startswith(("{", "["))]
+
+
+def _joined(chunks: Sequence[Any]) -> dict[str, Any]:
+    """One response from the chunks of a stream, of the choice with index 0 or else the first.
+
+    Raises:
+        ValueError: No chunk is an object.
+    """
+    chunks = [chunk for chunk in chunks if isinstance(chunk, dict)]
+    if not chunks:
         raise ValueError("no event has an object")
+    indices = [str(part.get("index") or 0) for chunk in chunks if (part := choice_of(chunk))]
+    index = "0" if "0" in indices else next(iter(indices), "0")
     whole: dict[str, Any] = {}
     choice: dict[str, Any] = {}
     message: dict[str, Any] = {}
     for chunk in chunks:
-        if not isinstance(chunk, dict):
-            continue
         whole |= {name: value for name, value in chunk.items() if value is not None}
         part = choice_of(chunk) or {}
+        if str(part.get("index") or 0) != index:
+            continue
         _add(choice, {name: value for name, value in part.items() if name == "logprobs"})
         choice |= {
             name: value

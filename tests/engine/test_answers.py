@@ -92,6 +92,12 @@ def test_an_endpoint_that_reports_no_end_is_not_trusted(word: Any) -> None:
         ({"native_finish_reason": "MAX_TOKENS"}, "length"),
         ({"native_finish_reason": "content_filter"}, "filtered"),
         ({"native_finish_reason": "STOP"}, "complete"),
+        ({"native_finish_reason": "length"}, "length"),
+        ({"native_finish_reason": "safety"}, "filtered"),
+        ({"done_reason": "length"}, "length"),
+        ({"done_reason": "stop"}, "complete"),
+        ({"finishReason": "error"}, "aborted"),
+        ({"native_finish_reason": "stop"}, "complete"),
         ({"native_finish_reason": "a new word"}, "complete"),
         ({"stop_reason": "max_tokens"}, "length"),
         ({"stop_reason": "refusal"}, "refused"),
@@ -114,6 +120,7 @@ def test_what_contradicts_or_completes_the_end_decides(choice: Any, end: str) ->
 # --- answers that are no answer to use
 
 TOOLS = [{"function": {"name": "f"}}]
+USE = {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}
 
 
 @each(
@@ -131,8 +138,14 @@ TOOLS = [{"function": {"name": "f"}}]
         ),
         (chat(None, "stop", message={"tool_calls": TOOLS}), "tool call"),
         (chat(None, "stop", message={"function_call": {"name": "f"}}), "tool call"),
+        (chat([{"type": "text", "text": "I look."}, USE]), "tool call"),
+        (chat([{"functionCall": {"name": "f", "args": {"a": 1}}}]), "tool call"),
+        (chat([{"toolUse": {"name": "f", "input": {}}}]), "tool call"),
         (chat(None, "stop"), "empty"),
         (chat(" \n", "stop"), "empty"),
+        (chat("\u200b\u200b", "stop"), "empty"),
+        (chat("\ufeff \u2060\n\u00ad", "stop"), "empty"),
+        (chat("<think>a</think>\n\u200b", "stop"), "empty"),
         (chat([], "stop"), "empty"),
         (chat([{"type": "image_url", "image_url": {"url": "x"}}], "stop"), "empty"),
         (chat(f"{NILE}<|im_end|>\n<|im_start|>user\nAnd?"), "template marks"),
@@ -171,6 +184,13 @@ def test_a_call_of_a_tool_has_one_form_with_its_arguments_as_text() -> None:
         ("", {"name": "g", "arguments": '{"b": [1, "?"]}'}),
         ("", {"name": "h", "arguments": "null"}),
     ]
+
+
+def test_the_call_of_a_tool_that_is_a_part_has_the_same_form_and_the_text_is_kept() -> None:
+    found = read(chat([{"type": "text", "text": "I look."}, USE]))
+    function = {"name": "f", "arguments": '{"a": 1}'}
+    assert found.tool_calls == [{"id": "1", "type": "function", "function": function}]
+    assert found.text == "I look."
 
 
 # --- parts, thinking and choices
@@ -317,6 +337,32 @@ def test_the_calls_of_tools_in_a_stream_are_put_together_by_index() -> None:
     ]
 
 
+def test_of_the_choices_in_a_stream_the_one_with_index_0_is_read() -> None:
+    other = {"choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": "length"}]}
+    both = {
+        "choices": [
+            {"index": 1, "delta": {"content": "b"}},
+            {"index": 0, "delta": {"content": "The "}},
+        ]
+    }
+    found = read(events(other, both, other, delta({"content": "Nile."}), delta({}, "stop"), other))
+    assert (found.text, found.fault()) == (NILE, None)
+    assert read(events(other, other)).text == "bb"
+
+
+def test_lines_of_json_are_a_stream() -> None:
+    pieces = [{"message": {"role": "assistant", "content": one}} for one in ("The ", "Nile.")]
+    end = {"message": {"content": ""}, "done_reason": "stop", "prompt_eval_count": 3}
+    chunks = [{**one, "done": one is end} for one in (*pieces, end)]
+    found = read("\n".join(map(json.dumps, chunks)).encode() + b"\n")
+    assert (found.text, found.fault(), found.input_tokens) == (NILE, None, 3)
+    chunks[1] = {"error": "model runner has unexpectedly stopped"}
+    failed = failure("\n".join(map(json.dumps, chunks)).encode())
+    assert "runner" in str(failed) and failed.retryable
+    twice = json.dumps(chat()).encode()
+    assert failure(twice + b"\n" + twice).cause == "not JSON"
+
+
 def test_comments_before_an_answer_are_left_out() -> None:
     assert read(b": processing\n\n" + json.dumps(chat()).encode()).text == NILE
 
@@ -344,6 +390,9 @@ def test_comments_before_an_answer_are_left_out() -> None:
             "b",
         ),
         ("overloaded", "http 529", "overloaded"),
+        (b'event: error\ndata: {"message": "overloaded"}\n\n', "http 529", "overloaded"),
+        (b"event: error\ndata: overloaded\n\n", "http 529", "overloaded"),
+        (events(*STREAM[:4], end='event:error\ndata: {"message": "busy"}\n\n'), "http 500", "b"),
     ],
 )
 def test_an_error_in_a_200_is_that_error(body: Any, cause: str, words: str) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from builders.engine.budget import OverBudget
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.executor_import import imported_executor
-from builders.engine.giving_up import MOST_ALIKE, Standings
+from builders.engine.giving_up import Standings
 from builders.engine.ledger import Ledger
 from builders.engine.parameters import request_facts
 from builders.engine.pool import TeacherPool
@@ -104,6 +104,7 @@ class Engine:
             if not error and not self._stop:
                 self._wait_for(self._settle_refused())
             self._wait_for(self._drain())
+            self._wait_for(self._record_refused(self._standings.passed()))
         finally:
             self._close()
         if self._signal and not error:  # it arrived when no call was left to stop
@@ -305,14 +306,13 @@ class Engine:
         except Failure as failure:
             progress.failures += 1
             progress.spend(None, result.used, result.most)
-            same = known is not None and known.cause == failure.cause
-            hopeless = standing.fail(call, failure, known=same)
+            own = self._standings.own(call, failure)
+            hopeless = standing.fail(call, failure, known=known, own=own)
             if failure.fatal:
                 self._stop_for(TeacherError(str(failure)))
             elif hopeless and self._standings.counts(call, failure):
-                message = f"the last {MOST_ALIKE} calls failed alike, so the build stops: {failure}"
-                self._stop_for(TeacherError(message))
-            if failure.cause not in REASONS:
+                self._stop_for(self._standings.given_up(failure))
+            if own or failure.cause not in REASONS:
                 await self._ledger.record_failure(call, failure, attempts=failure.attempts)
             raise self._stop or failure from None
         except OverBudget as over:

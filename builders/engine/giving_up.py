@@ -6,10 +6,12 @@ import bisect
 import itertools
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 
 from builders.engine.calls import Call, Failure
 from builders.engine.ledger import Ledger
-from builders.engine.refusals import NO_SUCH_MODEL, REASONS
+from builders.engine.refusals import MAYBE_OF_THE_REQUEST, NO_SUCH_MODEL, OF_THE_REQUEST, REASONS
+from builders.errors import TeacherError
 
 MOST_ALIKE = 20  # calls in a row that fail alike; then the next one would as well
 
@@ -28,7 +30,9 @@ class Standing:
     Only an answer to a later call shows that a refusal was due to its own request: refusals come
     back sooner than answers, and credit may have run out in between. So a row of failures is
     interrupted by calls that are still open. A failure that was worth another attempt takes long:
-    any answer meanwhile shows that it was the call's own.
+    any answer meanwhile shows that it was the call's own. A reason that is about one request by its
+    words shows something about the endpoint only while it has answered none, those included that
+    are in flight when many have failed.
     """
 
     def __init__(self) -> None:
@@ -37,6 +41,7 @@ class Standing:
         self._open: dict[bytes, _Open] = {}
         self._failed: dict[int, str] = {}  # causes by number
         self._refused: dict[bytes, tuple[int, Call, Failure]] = {}  # not known yet to be their own
+        self._doubt: int | None = None  # since then the calls in flight decide
 
     def begin(self, call: Call) -> None:
         """Note that a call begins."""
@@ -46,22 +51,35 @@ class Standing:
         """Note an answer; return the refusals that it shows to be due to their own requests."""
         self.answers += 1
         number = self._open.pop(call.key).number
+        self._doubt = None
         if self._failed:
-            self._failed = {one: cause for one, cause in self._failed.items() if one > number}
+            self._failed = {
+                one: cause
+                for one, cause in self._failed.items()
+                if one > number and cause not in OF_THE_REQUEST
+            }
         return self._own(number)
 
-    def fail(self, call: Call, failure: Failure, *, known: bool) -> bool:
+    def fail(self, call: Call, failure: Failure, *, known: Failure | None, own: bool) -> bool:
         """Note a failure; return whether `MOST_ALIKE` calls in a row have now failed alike.
 
-        `known` means that the call failed for the same cause in an earlier build.
+        `known` is its failure in an earlier build; `own` means that the failure shows nothing about
+        other calls.
         """
         opened = self._open.pop(call.key)
+        if own:
+            return False
         if failure.cause in REASONS:
             self._refused[call.key] = (opened.number, call, failure)
-        elif known or opened.answers < self.answers:
+        elif (known and known.cause == failure.cause) or opened.answers < self.answers:
             return False
         self._failed[opened.number] = failure.cause
-        return self._most_alike() >= MOST_ALIKE
+        if self._most_alike() < MOST_ALIKE:
+            return False
+        if failure.cause in OF_THE_REQUEST:
+            self._doubt = next(self._numbers) if self._doubt is None else self._doubt
+            return all(one.number > self._doubt for one in self._open.values())
+        return True
 
     def refusal(self, call: Call) -> Failure | None:
         """The refusal of a call in this build, if it is not known to be its own yet."""
@@ -78,7 +96,11 @@ class Standing:
     def _own(self, before: int) -> list[tuple[Call, Failure]]:
         if not self._refused:
             return []
-        own = [key for key, (number, *_) in self._refused.items() if number < before]
+        own = [
+            key
+            for key, (number, _, failure) in self._refused.items()
+            if number < before or failure.cause in OF_THE_REQUEST
+        ]
         return [self._refused.pop(key)[1:] for key in own]
 
     def _most_alike(self) -> int:
@@ -99,6 +121,7 @@ class Standings(defaultdict[str, Standing]):
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(Standing)
         self._ledger = ledger
+        self._gave_up = False
 
     def counts(self, call: Call, failure: Failure) -> bool:
         """Whether failures alike, in a row, show that the endpoint will not answer at all.
@@ -106,6 +129,31 @@ class Standings(defaultdict[str, Standing]):
         The failures of a scripted teacher do not, once it has answered: the calls decide them.
         """
         return failure.retryable or failure.cause in REASONS or not self._answered(call)
+
+    def own(self, call: Call, failure: Failure) -> bool:
+        """Whether a failure is due to the call's own request, whatever becomes of the others."""
+        return failure.cause in OF_THE_REQUEST and self._answered(call)
+
+    def given_up(self, failure: Failure) -> TeacherError:
+        """The error of a build that ends because its calls fail alike, the last with `failure`."""
+        self._gave_up = True
+        message = f"the last {MOST_ALIKE} calls failed alike, so the build stops: {failure}"
+        if any(one is failure for _, one in self.passed()):
+            message += "; the next build passes these, or sends them again with --retry-refused"
+        return TeacherError(message)
+
+    def passed(self) -> list[tuple[Call, Failure]]:
+        """The refusals that the next build passes, after one that was given up; else none.
+
+        They may be due to their own requests: the endpoint has answered others.
+        """
+        reasons = OF_THE_REQUEST | MAYBE_OF_THE_REQUEST
+        refused = [one for standing in self.values() for one in standing.rest()]
+        return [
+            (call, failure)
+            for call, failure in refused
+            if self._gave_up and failure.cause in reasons and self._answered(call)
+        ]
 
     def unanswered(self) -> Failure | None:
         """The refusal of a call to an endpoint that never answered one; None if each has.
@@ -119,9 +167,14 @@ class Standings(defaultdict[str, Standing]):
         return None
 
     def _answered(self, call: Call, model: str | None = None) -> bool:
-        if self[call.endpoint].answers and model is None:
-            return True
+        if model is None:
+            return bool(self[call.endpoint].answers) or call.endpoint in self._before
         return any(
-            one["endpoint"] == call.endpoint and model in (None, one["model"])
+            (one["endpoint"], one["model"]) == (call.endpoint, model)
             for one in self._ledger.summary()["teachers"]
         )
+
+    @cached_property
+    def _before(self) -> set[str]:
+        """The endpoints with answers in the ledger when this was first asked."""
+        return {one["endpoint"] for one in self._ledger.summary()["teachers"]}

@@ -93,6 +93,9 @@ _MEANINGS = (
 _REDIRECTED, _FIREWALL, _REFUSED = "redirected", "refused by a firewall", "refused by the endpoint"
 # The reasons for which a request is refused, and would be again: nothing is gained by another one.
 REASONS = frozenset({one.reason for one in _MEANINGS} | {_REDIRECTED, _FIREWALL, _REFUSED})
+OF_THE_REQUEST = frozenset({"filtered", "too long"})  # by their words: another may be answered
+# The same or of everybody, which nothing shows; the others end with what is done about the account.
+MAYBE_OF_THE_REQUEST = frozenset({_FIREWALL, _REFUSED})
 
 _HEADS = {  # how the message about each begins
     "no credit": "{name} reports no credit",

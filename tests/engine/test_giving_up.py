@@ -139,3 +139,40 @@ def test_the_words_of_a_firewall_are_the_evidence(tmp_path: Path) -> None:
         _, made = built(tmp_path, endpoint, ["plain", "what is <script>?"])
     assert made["failed"] == "refused by a firewall"
     assert re.search(r"403: an HTML page \(Blocked \| WAF\)", made["failed_why"])
+
+
+LONG = Rule("given", contains="bad", status=413, body={"error": {"message": "Too much of it"}})
+ODD = Rule("given", contains="bad", status=422, body={"error": {"message": "We do not like this"}})
+
+
+@each("rule", [UNSAFE, LONG])
+@each("prompts", [named(("bad", 25), ("good", 30)), named(("good", 2), ("bad", 70), ("late", 5))])
+def test_refusals_in_a_row_that_are_about_their_requests_do_not_end_a_build(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, rule: Rule, prompts: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("build")
+    with Endpoint(Behaviour(rules=[rule])) as endpoint:
+        made = built(folder, endpoint, prompts, concurrency=32)
+        assert all(bool(raw.get("failed")) == ("bad" in raw["instruction"]) for raw in made)
+        assert built(folder, endpoint, prompts) == made
+        assert asked(endpoint) == Counter(prompts)
+
+
+def test_an_endpoint_that_filters_everything_ends_the_build(tmp_path: Path) -> None:
+    with Endpoint(Behaviour(rules=[UNSAFE])) as endpoint:
+        with pytest.raises(TeacherError, match=r"the last 20 calls failed alike.*Flagged: unsafe"):
+            built(tmp_path, endpoint, named(("bad", 500)))
+        assert len(asked(endpoint)) <= 20 + 3 * 8
+
+
+def test_refusals_that_end_a_build_are_passed_by_the_next_where_others_were_answered(
+    tmp_path: Path,
+) -> None:
+    prompts = named(("good", 4), ("bad", 50), ("late good", 4))
+    with Endpoint(Behaviour(rules=[ODD])) as endpoint:
+        for _ in range(2):
+            with pytest.raises(TeacherError, match=r"failed alike.*do not like.*--retry-refused"):
+                built(tmp_path, endpoint, prompts, concurrency=1)
+        made = built(tmp_path, endpoint, prompts, concurrency=1)
+        assert sum("failed" in raw for raw in made) == 50
+        assert asked(endpoint) == Counter(prompts)

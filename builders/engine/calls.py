@@ -244,3 +244,5 @@ class Unusable(Failure):
         mark = f", {answer.leaked_mark} before more text" if answer.leaked_mark else ""
         super().__init__(fault, f"the answer cannot be used: {fault} ({word}{mark})")
         self.evidence = {"answer": answer.text, "finish_reason": answer.finish_reason}
+        if answer.reasoning and not answer.text:
+            self.evidence["reasoning"] = answer.reasoning

@@ -115,6 +115,7 @@ class TeacherClient:
         self._stopping = stopping
         self._silent_since: float | None = None  # since then only refusals, no answer
         self._refused: set[bytes] = set()  # the keys of the calls refused since then
+        self._calls_refused = 0  # in all, each once
         self._heard_at: float | None = None  # the last response of any kind, or the first request
         self._time_outs = 0  # since then
         self._limited_by_time = False  # the last refusal was about requests or tokens in a time
@@ -153,6 +154,7 @@ class TeacherClient:
                     at_once = failure.cause == "broken off" and not broken_off
                     broken_off = broken_off or at_once
                     refusals, faults = refusals + refused, faults + (not refused and not at_once)
+                    self._calls_refused += refused and refusals == 1
                     down = refused and self._is_down(call, refusals)
                     all_are = len(self._refused) > _FEW or failure.cause == "no connection"
                     failure.fatal = failure.fatal or (down and all_are)
@@ -309,7 +311,7 @@ class TeacherClient:
     def hint(self) -> str | None:
         """What refusals show about the concurrency that the endpoint can handle, if anything."""
         held = self._limiter.held
-        if held is None or self._limited_by_time:
+        if held is None or self._limited_by_time or self._calls_refused < _FEW:
             return None
         if held + 1 < self._limiter.most_answered or held >= self._limiter.most:
             return None

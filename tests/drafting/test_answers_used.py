@@ -82,6 +82,7 @@ def test_only_complete_answers_become_rows_and_each_other_is_dropped_with_what_c
             assert found[prompt][0] == reason, prompt
             assert found[prompt][1]["answer"].startswith(text)
             assert found[prompt][1]["finish_reason"] == body["choices"][0]["finish_reason"]
+    assert found["nine"][1]["reasoning"] == "On and on"
     calls = {json.loads(row["asked"])[0]["content"]: row for row in draft.stream("calls")}
     assert all(CALLS.problem(row) is None for row in calls.values()) and len(calls) == len(CASES)
     assert (calls["twelve"]["answer"], calls["twelve"]["reasoning"]) == (kept["twelve"], "So.")

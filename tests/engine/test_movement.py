@@ -97,10 +97,18 @@ def test_an_endpoint_that_holds_what_it_is_asked_is_not_named(tmp_path: Path) ->
 # --- silence
 
 
+def test_two_requests_that_are_refused_for_a_moment_are_no_evidence(tmp_path: Path) -> None:
+    progress = Progress()
+    rules = [Rule("429-plain", contains=f"say {one}", first_n=2) for one in (1, 2)]
+    with Endpoint(Behaviour(rules=rules, latency="fixed:0.05")) as endpoint:
+        assert not lost(in_process(tmp_path, endpoint.url, rows=8, progress=progress))
+    assert progress.notices == []
+
+
 def test_a_limit_for_a_span_of_time_is_not_taken_for_one_of_concurrency(tmp_path: Path) -> None:
     progress = Progress()
     words = {"error": {"message": "Limit reached: 10 RPM", "code": "rate_limit_exceeded"}}
-    late = Rule("given", contains="say 1", first_n=1, status=429, body=words)
+    late = Rule("given", contains="say 1", first_n=1, status=429, body=words)  # seven of 16
     with Endpoint(Behaviour(rules=[late], latency="fixed:0.05")) as endpoint:
         assert not lost(in_process(tmp_path, endpoint.url, rows=16, progress=progress))
     assert progress.notices == []

@@ -84,12 +84,16 @@ def read_answer(body: bytes, target: Target, *, after_s: float | None = None) ->
     """
     try:
         given = _document(body)
+        text = isinstance(given, str)
+        given = {"error": given} if isinstance(given, str) else given
         error = error_in(given, target, after_s=after_s)
     except (ValueError, RecursionError):
         kind = {b"<": "HTML", b"": "empty"}.get(body.lstrip()[:1], "not JSON")
         what = f"{target.name} answered 200 with {kind}; is this the /v1 address?"
         raise Failure(kind, what, retryable=True) from None
     if error:
+        if text and error.cause == "http 500":  # words of which none is known: no error, no answer
+            error.cause = "no content"
         raise error
     answer = answer_in(given)
     if answer is None:
@@ -103,8 +107,10 @@ def answer_in(given: Mapping[str, Any]) -> Answer | None:
     choice = choice_of(given) or ({"finish_reason": "content_filter"} if _blocked(given) else {})
     message = message_of(choice)
     word, ended = _end(choice, given)
-    if not message and ended in ("complete", "unknown"):
-        return None
+    if not message and word is None and ended == "unknown":
+        if not any(token_counts(given, False).values()):
+            return None
+        ended = "complete"  # an answer that is paid for, and empty
     found = _Content()
     found.read(message.get("content"))
     if isinstance(refusal := message.get("refusal"), str) and refusal.strip():
@@ -150,21 +156,17 @@ def _ended_by(word: str | None) -> Ended:
     return _ENDED.get(_PREFIX.sub("", bare), "unknown")
 
 
-def _document(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body; of a list its first; a text alone is an error.
+def _document(body: bytes) -> dict[str, Any] | str:
+    """The JSON object of a body, of a list its first, empty without one; or a text alone.
 
     Raises:
-        ValueError: It is no JSON, or has no object.
+        ValueError: It is no JSON.
         RecursionError: It is nested too deeply.
     """
     given = parsed_body(body)
     if isinstance(given, list):
         given = next((one for one in given if isinstance(one, dict)), None)
-    if isinstance(given, str):
-        given = {"error": given}
-    if not isinstance(given, dict):
-        raise ValueError
-    return given
+    return given if isinstance(given, dict | str) else {}
 
 
 # --- how it ended

@@ -61,7 +61,9 @@ _MEANINGS = (
         "filtered",
         r"flagged|moderation|content[_ ]?(filter|policy|management|moderat)|content exists risk|"
         r"responsible ?ai|\bsafety\b|prohibited_content|data_?inspection|inappropriate|"
-        r"sensitive (word|content)|usage polic|blocked by (our |the )?(content|prompt|guard)|"
+        r"sensitive (word|content)|new_sensitive|usage polic|"
+        r"blocked by (our |the )?(content|prompt|guard)|"
+        r"(input|output|prompt|text|content)s? (is |contains? |may contain )?sensitive|"
         r"guardrail|jailbreak",
         451,
         below=501,

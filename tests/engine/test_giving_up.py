@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from contextlib import closing
@@ -130,6 +131,31 @@ def test_rows_that_always_fail_do_not_end_a_build_whose_others_are_answered(
         assert built(tmp_path, endpoint, prompts) == made
         with pytest.raises(TeacherError, match=r"the last 20 calls failed alike.*500"):
             built(tmp_path, endpoint, named(("bad", 60)))
+
+
+@each(
+    ("body", "requests", "fault"),
+    [
+        ({"choices": [], "usage": {"prompt_tokens": 4}}, 1, "empty"),
+        ({"choices": [{"message": None, "finish_reason": "stop"}]}, 1, "empty"),
+        ([], 3, "no content"),
+        ("Hello.", 3, "no content"),
+        (b"", 3, "empty"),
+    ],
+)
+def test_a_response_with_nothing_in_it_costs_few_requests(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    body: Any,
+    requests: int,
+    fault: str,
+) -> None:
+    monkeypatch.setattr("builders.engine.requests._FIRST_WAIT_S", 0.02)
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with Endpoint(Behaviour(rules=[Rule("given", contains="bad", body=data)])) as endpoint:
+        good, bad = built(tmp_path_factory.mktemp("build"), endpoint, ["good", "bad"])
+        assert "failed" not in good and asked(endpoint)["bad"] == requests
+        assert bad.get("failed", "empty") == fault and not bad.get("generation")
 
 
 def test_the_words_of_a_firewall_are_the_evidence(tmp_path: Path) -> None:

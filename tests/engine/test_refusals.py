@@ -33,6 +33,10 @@ REFUSED = {
         ("filtered", "400: The response was filtered."),
     ),
     "DeepSeek, filter": ((400, coded("Content Exists Risk")), ("filtered", "Exists Risk")),
+    "MiniMax, filter": (
+        (500, {"base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}),
+        ("filtered", "500: output new_sensitive"),
+    ),
     "a law": ((451, ""), ("filtered", "451: no message")),
     "DeepSeek, balance": ((402, coded("Insufficient Balance")), ("no credit", "the account there")),
     "Anthropic, balance": (

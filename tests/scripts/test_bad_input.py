@@ -292,7 +292,6 @@ BAD_ANSWERS: dict[Kind, tuple[str, str]] = {
     "404": ("has no model 'scripted-model' (404: model not found)", "correct --model or --teacher"),
     "html": ("answered 200 with HTML", "is this the /v1 address?"),
     "broken-json": ("answered 200 with not JSON", "is this the /v1 address?"),
-    "no-choices": ("gave an answer without choices or message", ""),
     "400": ("refused a request that is too long for it (400: context length", "--max-tokens"),
 }
 

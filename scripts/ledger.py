@@ -66,10 +66,11 @@ def run(given: argparse.Namespace) -> int:
 def _repaired(path: Path, facts: dict[str, Any] | None) -> str:
     if facts is None:
         return f"{path} is whole; nothing was changed"
+    least = "" if facts["lost_exactly"] else "at least "
     return (
         f"{path} was damaged: {facts['answers']:,} answers and {facts['failures']:,} failures are "
-        f"saved, {facts['lost']:,} answers are lost, which the next build asks again; the damaged "
-        f"file is kept as {facts['damaged']}"
+        f"saved, {least}{facts['lost']:,} answers are lost, which the next build asks again; the "
+        f"damaged file is kept as {facts['damaged']}"
     )
 
 
@@ -84,8 +85,10 @@ def _table(sums: dict[str, Any]) -> str:
         if who["unpriced"] == who["calls"]:
             cost = "cost unknown"
         but = f" ({who['uncounted']:,} calls were not counted)" if who["uncounted"] else ""
+        at = f" at {who['endpoint']}" if "endpoint" in who else ""
+        revision = f"@{who['revision']}" if who.get("revision") else ""
         lines += [
-            f"{who['role']} {who['model']}".strip(),
+            f"{who['role']} {who['model']}{revision}{at}".strip(),
             f"  {who['calls']:,} calls, {who['input_tokens']:,} input and "
             f"{who['output_tokens']:,} output tokens{but}, {cost}",
         ]

@@ -21,15 +21,17 @@ from typing import Any
 from builders.engine.calls import Answer, Call, Failure, Used
 from builders.engine.ledger_export import SELECT_CALLS, export
 from builders.engine.ledger_format import (
+    FAILURE_READABLE,
+    READABLE,
     check_kind,
     connected,
     countable,
     create,
+    damaged,
     packed,
     packed_names,
     problem,
     readable,
-    sound,
     unpacked,
     unpacked_names,
     utf8,
@@ -68,19 +70,26 @@ _MINE = """
 (SELECT mine.id FROM other.teachers AS theirs JOIN main.teachers AS mine ON mine.who = theirs.who
  WHERE theirs.id = teacher)
 """
+
+
+def _of_other(condition: str) -> str:
+    return condition.replace("FROM teachers", "FROM other.teachers")
+
+
 _ABSORB = f"""
 BEGIN IMMEDIATE;
 INSERT INTO main.teachers (who) SELECT who FROM other.teachers WHERE true ON CONFLICT DO NOTHING;
 INSERT INTO main.answers (teacher, {_ANSWER}) SELECT {_MINE}, {_ANSWER}
-FROM other.answers WHERE sound(key, texts) ORDER BY id ON CONFLICT (key) DO NOTHING;
+FROM other.answers WHERE {_of_other(READABLE)} ORDER BY id ON CONFLICT (key) DO NOTHING;
 INSERT INTO main.failures (teacher, {_FAILED}) SELECT {_MINE}, {_FAILED}
-FROM other.failures WHERE true ORDER BY id ON CONFLICT DO NOTHING;
+FROM other.failures WHERE {_of_other(FAILURE_READABLE)} ORDER BY id ON CONFLICT DO NOTHING;
 COMMIT;
 """  # noqa: S608
 _FAILURE = (
-    "SELECT cause, message, status FROM failures WHERE key = ? AND cause <> ? "
-    "ORDER BY id DESC LIMIT 1"
+    "SELECT cause, message, status FROM failures "  # noqa: S608
+    f"WHERE key = ? AND cause <> ? AND {FAILURE_READABLE} ORDER BY id DESC LIMIT 1"
 )
+_GET = f"SELECT texts, {READABLE} FROM answers WHERE key = ?"  # noqa: S608
 
 
 class Ledger:
@@ -205,7 +214,6 @@ class Ledger:
         ):
             try:
                 connected(source).close()
-                writer.create_function("sound", 2, sound)
                 writer.execute("ATTACH ? AS other", (source.as_uri(),))
                 writer.executescript(_ABSORB)
             except FolderError as error:
@@ -226,8 +234,8 @@ class Ledger:
         """
         if queued := self._queued.get(key):
             return queued
-        rows = self._rows("SELECT texts FROM answers WHERE key = ?", key)
-        if rows and not sound(key, rows[0][0]):
+        rows = self._rows(_GET, key)
+        if rows and not rows[0][1]:
             self.damaged += key not in self._damaged
             self._damaged.add(key)
             return None
@@ -254,7 +262,7 @@ class Ledger:
                         f"{self._path} has no answer to call {key.hex()[:16]}; was the file "
                         "replaced? run the build again"
                     )
-                call, answer, (_, cost_usd, _, _) = self._read(rows[key])
+                call, answer, (_, cost_usd, *_) = self._read(rows[key])
                 yield call, answer, cost_usd
 
     def used(self) -> list[tuple[dict[str, Any], Used, int]]:
@@ -278,7 +286,9 @@ class Ledger:
 
     def _read(self, row: tuple[Any, ...]) -> tuple[Call, Answer, Sequence[Any]]:
         """Call, answer, and [time, cost, attempts, hedged] from a row of SELECT_CALLS."""
-        _, key, who, texts, *rest = row
+        number, key, who, texts, whole, *rest = row
+        if not whole:
+            raise damaged(self._path, f"answer {number}")
         answer, call = unpacked(self._path, key, texts, values=2)
         fields_of_call = self._teacher(who) | dict(zip(_CALL_FIELDS, call, strict=True))
         read = Call(**fields_of_call)

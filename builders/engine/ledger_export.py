@@ -8,12 +8,14 @@ from typing import Any
 
 from builders.durable import durably_rename
 from builders.engine.calls import Answer, Call
-from builders.engine.ledger_format import countable, json_text, utf8
+from builders.engine.ledger_format import READABLE, countable, json_text, utf8
 from builders.engine.ledger_sums import TEACHER
 from builders.errors import FolderError, InputError
 
 _GROUP_ROWS, _GROUP_CHARACTERS = 1000, 32_000_000  # logprobs can take megabytes
-SELECT_CALLS = f"SELECT id, key, {TEACHER}, texts, time, cost_usd, attempts, hedged FROM answers"  # noqa: S608
+SELECT_CALLS = (
+    f"SELECT id, key, {TEACHER}, texts, {READABLE}, time, cost_usd, attempts, hedged FROM answers"  # noqa: S608
+)
 _EXPORTED = {
     "string": "id role endpoint model revision asked sampling schema text ended finish_reason "
     "reasoning leaked_mark tool_calls logprobs model_reported fingerprint revision_reported",

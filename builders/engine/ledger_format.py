@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -26,6 +27,8 @@ _BUSY_S = 10.0  # for which a writer waits for another's commit, which takes a f
 _LARGE = 1024  # bytes above which compressing saves more than it costs
 _MOST_TOKENS = 10**12  # bounds what an endpoint reports: a million such counts sum to an int64
 
+_MOST_SUM = 10**15  # bounds every other number of a row, so that a damaged one overflows no sum
+
 _TABLES = """
 CREATE TABLE teachers (id INTEGER PRIMARY KEY, who BLOB NOT NULL UNIQUE);
 CREATE TABLE answers (
@@ -46,6 +49,39 @@ CREATE TABLE failures (
 """
 
 
+def _number(name: str, kinds: str, most: int, *, null: bool = True) -> str:
+    right = f"typeof({name}) IN ({kinds}) AND {name} BETWEEN 0 AND {most}"
+    return f"({name} IS NULL OR {right})" if null else f"({right})"
+
+
+_WHOLE, _ANY = "'integer'", "'integer', 'real'"
+_BOTH = (
+    _number("time", _ANY, _MOST_SUM, null=False),
+    _number("attempts", _WHOLE, _MOST_SUM, null=False),
+    _number("most_tokens", _WHOLE, _MOST_SUM),
+    _number("most_usd", _ANY, _MOST_SUM),
+    "teacher IN (SELECT id FROM teachers)",
+)
+# Conditions of rows that can be used. Numbers have no checksum: they are of the right kind, at
+# least, and cannot distort a sum; these are all in the index of the sums.
+COUNTED = " AND ".join(
+    [
+        *_BOTH,
+        _number("input_tokens", _WHOLE, _MOST_TOKENS),
+        _number("output_tokens", _WHOLE, _MOST_TOKENS),
+        _number("cost_usd", _ANY, _MOST_SUM),
+    ]
+)
+READABLE = f"{COUNTED} AND {_number('hedged', _WHOLE, _MOST_SUM, null=False)} AND sound(key, texts)"
+FAILURE_READABLE = " AND ".join(
+    [
+        *_BOTH,
+        _number("status", _WHOLE, _MOST_SUM),
+        "typeof(key) = 'blob' AND typeof(cause) = 'text' AND typeof(message) = 'text'",
+    ]
+)
+
+
 def check_kind(path: Path) -> None:
     """Raise FolderError where there is something that cannot be a ledger, before it is opened."""
     if path.is_symlink() and not path.exists():
@@ -55,6 +91,15 @@ def check_kind(path: Path) -> None:
     else:
         return
     raise FolderError(f"{path} {kind}, no potstill ledger; move it away, or name another folder")
+
+
+def check_format(path: Path, application: int, version: int) -> None:
+    """Raise FolderError where another potstill wrote a ledger, which is not damaged therefore."""
+    if application == _APPLICATION and version != _VERSION:
+        raise FolderError(
+            f"{path} is a ledger of format {version}, this potstill reads format {_VERSION}; "
+            "go on with the potstill that wrote it, or move it away to ask everything again"
+        )
 
 
 def create(path: Path) -> None:
@@ -111,18 +156,15 @@ def connected(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
+        connection.create_function("sound", 2, sound, deterministic=True)
         [application] = connection.execute("PRAGMA application_id").fetchone()
         [version] = connection.execute("PRAGMA user_version").fetchone()
         if application != _APPLICATION:
             raise _foreign(path)
-        if version != _VERSION:
-            raise FolderError(
-                f"{path} is a ledger of format {version}, this potstill reads format {_VERSION}; "
-                "go on with the potstill that wrote it, or move it away to ask everything again"
-            )
+        check_format(path, application, version)
         [page_bytes] = connection.execute("PRAGMA page_size").fetchone()
         if path.stat().st_size % page_bytes and not journal:  # with a journal, the rest is in there
-            raise _damaged(path, "its end")
+            raise damaged(path, "its end")
         # NORMAL would survive a kill, but not a power cut; FULL costs 3 to 9 us more CPU per call.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -159,7 +201,7 @@ def problem(path: Path, error: sqlite3.Error) -> Exception:
     if code == sqlite3.SQLITE_NOTADB:
         return _foreign(path)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):
-        return _damaged(path, str(error))
+        return damaged(path, str(error))
     if code == sqlite3.SQLITE_FULL:
         message = (
             "no room left on its disk; what was recorded before is kept; make room and run again"
@@ -176,15 +218,27 @@ def problem(path: Path, error: sqlite3.Error) -> Exception:
 def _foreign(path: Path) -> FolderError:
     return FolderError(
         f"{path} is not a potstill ledger, or its start is damaged; move it away, or save what can "
-        "be read: `potstill ledger NAME --repair`"
+        f"be read: {_repairing(path)}"
     )
 
 
-def _damaged(path: Path, where: str) -> FolderError:
+def damaged(path: Path, where: str) -> FolderError:
+    """The error for a ledger of which something cannot be read."""
     return FolderError(
         f"{path} is damaged at {where}; restore it from a copy, or save what can be read: "
-        "`potstill ledger NAME --repair`"
+        f"{_repairing(path)}"
     )
+
+
+def _repairing(path: Path) -> str:
+    """The command that repairs a ledger in the folder of a set, or of one of its shards."""
+    home = path.absolute().parent
+    home = home.parent.parent if home.parent.name == "shards" else home
+    if not home.name.isidentifier():  # no folder of a set
+        return "`potstill ledger NAME --repair`"
+    elsewhere = home.parent != Path("work").absolute()
+    work = f" --work {shlex.quote(str(home.parent))}" if elsewhere else ""
+    return f"`potstill ledger {home.name} --repair{work}`"
 
 
 def packed(key: bytes, *values: object) -> bytes:
@@ -207,7 +261,7 @@ def unpacked(path: Path, key: bytes, texts: Any, *, values: int) -> list[Any]:
         FolderError: The checksum does not match.
     """
     if not sound(key, texts):
-        raise _damaged(path, f"call {key.hex()[:16]}" if key else "a teacher's name")
+        raise damaged(path, f"call {key.hex()[:16]}" if key else "a teacher's name")
     body = texts[4:]
     if body[:1] not in b"[{":
         body = zlib.decompress(body)

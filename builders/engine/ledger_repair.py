@@ -13,7 +13,18 @@ from typing import Any
 
 from builders.durable import durably_rename, sync
 from builders.engine.calls import Call
-from builders.engine.ledger_format import connected, create, packed_names, problem, sound, unpacked
+from builders.engine.ledger_format import (
+    FAILURE_READABLE,
+    READABLE,
+    check_format,
+    check_kind,
+    connected,
+    create,
+    packed_names,
+    problem,
+    sound,
+    unpacked,
+)
 from builders.engine.sqlite_rows import Pages
 from builders.errors import FolderError
 
@@ -25,23 +36,28 @@ def repair(path: Path, known: Iterable[Names]) -> dict[str, Any] | None:
 
     The damaged file stays beside it. `known` are teachers that may be named in it, for answers
     whose teacher's name is damaged. Returns the numbers of `answers` and `failures` that it has, of
-    `lost` answers, as far as there is a trace of them, and the name of the `damaged` file; None
-    where nothing is damaged and nothing was changed.
+    `lost` answers, as far as there is a trace of them, whether that is `lost_exactly` and not at
+    least that many, and the name of the `damaged` file; None where nothing is damaged and nothing
+    was changed.
 
     Raises:
-        FolderError: It holds no answer that can be read, or the disk fails; nothing was changed.
+        FolderError: It holds no answer that can be read, or is of another format, or the disk
+            fails; nothing was changed.
     """
-    if _is_whole(path):
-        return None
+    check_kind(path)
     new = path.with_name(f".{path.name}.repaired")
     parts = [new, *(new.with_name(f"{new.name}{end}") for end in ("-wal", "-shm"))]
     try:
+        pages = Pages(path)
+        check_format(path, application=pages.number(68), version=pages.number(60))
+        if _is_whole(path):
+            return None
         for part in parts:
             part.unlink(missing_ok=True)
         create(new)
-        with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        with contextlib.closing(connected(new)) as connection:
             connection.executescript("PRAGMA synchronous = OFF; BEGIN")
-            facts = _saved(Pages(path), connection, known)
+            facts = _saved(pages, connection, known)
             connection.execute("COMMIT")
         if not facts["answers"]:
             raise FolderError(f"{path} holds no answer that can be read; move it away, build again")
@@ -63,10 +79,10 @@ def _is_whole(path: Path) -> bool:
         return False  # SQLite would drop what follows a damaged part of it
     try:
         with contextlib.closing(connected(path)) as connection:
-            connection.create_function("sound", 2, sound)
             [checked] = connection.execute("PRAGMA integrity_check(1)").fetchone()
             unsound = (
-                "SELECT (SELECT count(*) FROM answers WHERE NOT sound(key, texts)) + "
+                f"SELECT (SELECT count(*) FROM answers WHERE NOT ({READABLE})) + "  # noqa: S608
+                f"(SELECT count(*) FROM failures WHERE NOT ({FAILURE_READABLE})) + "
                 "(SELECT count(*) FROM teachers WHERE NOT sound(x'', who))"
             )
             return bool(checked == "ok" and connection.execute(unsound).fetchone() == (0,))
@@ -74,7 +90,7 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def _saved(pages: Pages, into: sqlite3.Connection, known: Iterable[Names]) -> dict[str, int]:
+def _saved(pages: Pages, into: sqlite3.Connection, known: Iterable[Names]) -> dict[str, Any]:
     """Copy what can be read; return how much that is."""
     columns = {
         table: [name for (name,) in into.execute("SELECT name FROM pragma_table_info(?)", [table])]
@@ -83,7 +99,7 @@ def _saved(pages: Pages, into: sqlite3.Connection, known: Iterable[Names]) -> di
     teachers: dict[int, bytes] = {}
     failures: list[dict[str, Any]] = []
     found: dict[bytes, tuple[int, int, int]] = {}  # by key: id, page, cell
-    torn, ids = set[bytes](), 0
+    torn = set[int]()  # ids of answers that cannot be read
     for page, cell, identity, values in pages.rows():
         answer, failure, teacher = (
             dict(zip(names, values, strict=True)) if len(names) == len(values) else {}
@@ -91,13 +107,16 @@ def _saved(pages: Pages, into: sqlite3.Connection, known: Iterable[Names]) -> di
         )
         if _is_key(answer.get("key")):
             if sound(answer["key"], answer["texts"]):
-                found[answer["key"]], ids = (identity, page, cell), max(ids, identity)
+                found[answer["key"]] = identity, page, cell
             else:
-                torn.add(answer["key"])
+                torn.add(identity)
         elif _is_key(failure.get("key")) and isinstance(failure["message"], str):
             failures.append(failure)
         elif sound(b"", teacher.get("who")):
             teachers[identity] = teacher["who"]
+    for entry in pages.entries():
+        if len(entry) == 2 and _is_key(entry[0]) and entry[0] not in found:
+            torn.add(entry[1])
     names = [*teachers.values(), *(packed_names(*one) for one in known)]
     into.executemany("INSERT OR IGNORE INTO teachers (who) VALUES (?)", [(who,) for who in names])
     numbers = dict(into.execute("SELECT who, id FROM teachers").fetchall())
@@ -117,8 +136,9 @@ def _saved(pages: Pages, into: sqlite3.Connection, known: Iterable[Names]) -> di
         table: into.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
         for table in ("answers", "failures")
     }
-    lost = max(ids, len(found), len(found.keys() | torn)) - saved["answers"]
-    return saved | {"lost": lost}
+    ids = {identity for identity, _, _ in found.values()}
+    answers = max([0, *ids, len(found) + len(torn - ids)])  # none is ever deleted: ids have no gaps
+    return saved | {"lost": answers - saved["answers"], "lost_exactly": pages.all_there}
 
 
 def _is_key(value: Any) -> bool:
@@ -146,6 +166,7 @@ def _teacher_of(row: dict[str, Any], names: Iterable[bytes]) -> bytes | None:
 
 
 def _insert(into: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
+    """Insert what can be read; the next row has the id of one that cannot."""
     columns = [name for name in row if name != "id"]
     marks = ", ".join("?" for _ in columns)
     with contextlib.suppress(sqlite3.IntegrityError):  # a value that was damaged to NULL
@@ -153,6 +174,10 @@ def _insert(into: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
             f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
             [row[name] for name in columns],
         )
+    condition = READABLE if table == "answers" else FAILURE_READABLE
+    into.execute(
+        f"DELETE FROM {table} WHERE id = last_insert_rowid() AND NOT ({condition})"  # noqa: S608
+    )
 
 
 def _swapped(path: Path, new: Path) -> Path:

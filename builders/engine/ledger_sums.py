@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from builders.engine.calls import Used
+from builders.engine.ledger_format import COUNTED, FAILURE_READABLE
 
 TEACHER = "(SELECT who FROM teachers WHERE teachers.id = teacher)"
 TEACHER_FIELDS = ("role", "endpoint", "model", "revision")
@@ -22,17 +23,20 @@ _SUMS = {
     "first_time": "min(time)",
     "last_time": "max(time)",
 }
-_SUMMED = f"{', '.join(_SUMS.values())} FROM answers"
-_FAILED = "SELECT cause, count(*) FROM failures GROUP BY cause ORDER BY 2 DESC, 1"
+_SUMMED = f"{', '.join(_SUMS.values())} FROM answers WHERE {COUNTED}"
+_FAILURES = f"FROM failures WHERE {FAILURE_READABLE}"
+_FAILED = f"SELECT cause, count(*) {_FAILURES} GROUP BY cause ORDER BY 2 DESC, 1"
 # What all requests of all calls may have used, by teacher, those without an answer included.
 _USED = f"""
 SELECT {TEACHER}, sum(attempts), sum(tokens), ifnull(sum(usd), 0.0),
     ifnull(sum(tokens) FILTER (WHERE usd IS NULL), 0)
 FROM (
     SELECT teacher, attempts, ifnull(most_tokens, input_tokens + output_tokens) AS tokens,
-        ifnull(most_usd, cost_usd) AS usd FROM answers
+        ifnull(most_usd, cost_usd) AS usd
+    FROM answers WHERE {COUNTED}
     UNION ALL
-    SELECT teacher, attempts, ifnull(most_tokens, 0), iif(most_tokens, most_usd, 0.0) FROM failures
+    SELECT teacher, attempts, ifnull(most_tokens, 0), iif(most_tokens, most_usd, 0.0)
+    {_FAILURES}
 ) GROUP BY teacher
 """  # noqa: S608
 
@@ -71,5 +75,5 @@ def summary(rows: Rows, teacher: TeacherOf) -> dict[str, Any]:
     ]
     teachers.sort(key=lambda one: [str(one[name]) for name in TEACHER_FIELDS])
     total = dict(zip(_SUMS, whole, strict=True))
-    total["at_most_usd"] += rows("SELECT ifnull(sum(most_usd), 0.0) FROM failures")[0][0]
+    total["at_most_usd"] += rows(f"SELECT ifnull(sum(most_usd), 0.0) {_FAILURES}")[0][0]
     return total | {"teachers": teachers, "failures": dict(rows(_FAILED))}

@@ -15,6 +15,7 @@ from typing import Any
 
 PAGE = 4096  # bytes
 _LEAF = 0x0D  # the type of a page with rows of a table
+_INDEX = {0x0A: (8, 0), 0x02: (12, 4)}  # types with entries of an index: bytes before pages, cells
 _NUMBERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8}  # bytes by serial type; 7 is a float
 _FRAME = struct.Struct(">II8s")  # of the journal: page, pages after a commit or 0, salts
 
@@ -46,10 +47,36 @@ class Pages:
             return self._journal[at : at + PAGE]
         return self._main[(number - 1) * PAGE : number * PAGE]
 
+    @property
+    def _last(self) -> int:
+        return max([len(self._main) // PAGE, *self._newest])
+
+    def number(self, at: int) -> int:
+        """A number of four bytes in the header of the file."""
+        return int.from_bytes(self._page(1)[at : at + 4], "big")
+
+    @property
+    def all_there(self) -> bool:
+        """Whether the header can be read and no page is missing."""
+        return self._page(1).startswith(b"SQLite format 3\0") and self.number(28) <= self._last
+
+    def entries(self) -> Iterator[list[Any]]:
+        """The values of all that looks like an entry of an index; the last is the row's id."""
+        for number in range(2, self._last + 1):
+            page = self._page(number)
+            if len(page) < PAGE or page[0] not in _INDEX:
+                continue
+            header, link = _INDEX[page[0]]
+            for cell in range(min(int.from_bytes(page[3:5], "big"), PAGE // 4)):
+                with contextlib.suppress(IndexError, ValueError, struct.error):
+                    pointer = header + 2 * cell
+                    at = int.from_bytes(page[pointer : pointer + 2], "big") + link
+                    size, at = _varint(page, at)
+                    yield _values(page[at : at + size])
+
     def rows(self) -> Iterator[tuple[int, int, int, list[Any]]]:
         """Page, cell, id and values of all that looks like a row."""
-        last = max([len(self._main) // PAGE, *self._newest])
-        for number in range(1, last + 1):
+        for number in range(1, self._last + 1):
             page = self._page(number)
             at = 100 if number == 1 else 0
             if len(page) < PAGE or page[at] != _LEAF:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -26,6 +27,8 @@ from hypothesis import strategies as st
 
 from builders.drafting.draft import counts, last_draft
 from builders.drafting.outcomes import candidate_row, decide, outcomes
+from builders.engine.calls import Answer, Call
+from builders.engine.ledger import Ledger
 from builders.file_lock import folder_lock
 from builders.recipe import Raw, Recipe, Settings
 from builders.schema import DROPPED, Row, Schema, user
@@ -674,6 +677,7 @@ def test_a_ledger_that_cannot_be_opened_is_repaired_and_the_build_goes_on(
         "answers": calls - 1,
         "failures": 0,
         "lost": 1,
+        "lost_exactly": False,
         "damaged": "ledger.sqlite.damaged",
     }
     assert main([*words, "--json"]) == 0
@@ -700,6 +704,29 @@ def test_a_ledger_is_repaired_in_the_default_work_folder(
     assert "1 answers are lost" in capsys.readouterr().out
     assert main(["ledger", "completions", "--repair"]) == 0
     assert capsys.readouterr().out == f"{place} is whole; nothing was changed\n"
+
+
+def test_a_ledger_names_the_endpoints_that_share_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "completions" / "ledger.sqlite"
+    path.parent.mkdir()
+    with closing(Ledger.open(path)) as ledger:
+        for name, revision in (("alpha", None), ("beta", "r1")):
+            teacher = {"endpoint": f"http://x/v1?provider={name}", "revision": revision}
+            call = Call(role="writer", model="m", prompt="Hi.", sampling={}, **teacher)
+            answer = Answer(text="Hello.", input_tokens=1, output_tokens=2)
+            asyncio.run(ledger.record(call, answer, cost_usd=0.5, attempts=1))
+    assert main(["ledger", "completions", "--work", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "writer m at http://x/v1?provider=alpha",
+        "  1 calls, 1 input and 2 output tokens, 0.5 USD",
+        "writer m@r1 at http://x/v1?provider=beta",
+        "  1 calls, 1 input and 2 output tokens, 0.5 USD",
+        "total",
+        "  2 calls, 2 input and 4 output tokens, 1 USD",
+        "no failed requests",
+    ]
 
 
 @pytest.mark.slow

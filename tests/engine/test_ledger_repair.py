@@ -113,6 +113,7 @@ def test_indices_and_the_table_of_contents_are_made_anew(tmp_path: Path, whole: 
         "answers": COUNT + 1,
         "failures": 1,
         "lost": 0,
+        "lost_exactly": False,
         "damaged": "ledger.sqlite.damaged",
     }
     assert readable(path) == [*range(COUNT)]
@@ -148,8 +149,10 @@ def test_a_truncated_ledger_keeps_what_it_has(
     path.parent.mkdir()
     path.write_bytes(whole[: int(len(whole) * bytes_kept)])
     facts = repair(path, [TEACHER])
-    assert facts
-    assert len(readable(path)) > COUNT * bytes_kept * 0.8 - 10
+    assert facts and not facts["lost_exactly"]
+    found = readable(path)
+    assert len(found) > COUNT * bytes_kept * 0.8 - 10
+    assert 0 < facts["lost"] <= COUNT + 1 - len(found)
 
 
 def test_what_a_kill_left_in_the_journal_is_saved_with_the_rest(tmp_path: Path) -> None:
@@ -177,6 +180,118 @@ __import__("os")._exit(9)
     assert path.with_name("ledger.sqlite.damaged-wal").exists()
     with opened(path) as ledger:
         assert [ledger.get(call(n).key) for n in range(300)] == [*map(answer, range(300))]
+
+
+def changed(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@each(
+    ("column", "value"),
+    [
+        ("teacher", "99"),
+        ("time", "'z'"),
+        ("time", "-1"),
+        ("input_tokens", "'abc'"),
+        ("input_tokens", "-5"),
+        ("output_tokens", "2.5"),
+        ("output_tokens", str(2**62)),
+        ("most_tokens", str(2**62)),
+        ("cost_usd", "'z'"),
+        ("cost_usd", "9e999"),
+        ("most_usd", "x'00'"),
+        ("attempts", "-1"),
+        ("hedged", "'many'"),
+    ],
+)
+def test_an_answer_with_a_damaged_number_counts_as_none_until_it_is_asked_again(
+    tmp_path: Path, whole: bytes, column: str, value: str
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(whole)
+    changed(path, f"UPDATE answers SET {column} = {value} WHERE id = 6")
+    with opened(path) as ledger:
+        assert ledger.get(call(5).key) is None and ledger.damaged == 1
+        with pytest.raises(FolderError, match="damaged at answer 6"):
+            [*ledger.answers([call(5).key])]
+        with pytest.raises(FolderError, match="damaged at answer 6"):
+            ledger.export(tmp_path / "answers.parquet")
+        sums, used = ledger.summary(), ledger.used()
+        if column != "hedged":  # which is in no sum
+            assert (sums["calls"], sums["cost_usd"]) == (COUNT, 149.5)
+            # The failure took 3 requests; the judge's answer 1.
+            assert sorted(row["requests"] for row, _, _ in used) == [1, COUNT - 1 + 3]
+    damaged = path.read_bytes()
+    facts = repair(path, [])
+    found_again = column == "teacher"  # by the call's key
+    assert facts and facts["lost_exactly"]
+    assert (facts["answers"], facts["lost"]) == (COUNT + found_again, 1 - found_again)
+    assert repair(path, []) is None
+    path.write_bytes(damaged)
+    with opened(path) as ledger:
+        assert ledger.get(call(5).key) is None
+        record(ledger, (call(5), long(5)), cost_usd=0.5)
+        assert ledger.summary()["cost_usd"] == 150.0
+    assert repair(path, []) is None and readable(path) == [*range(COUNT)]
+
+
+@each("change", ["teacher = 99", "message = x'00'", "status = 'x'", "most_usd = -1.0"])
+def test_a_damaged_failure_is_no_failure(tmp_path: Path, whole: bytes, change: str) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(whole)
+    changed(path, f"UPDATE failures SET {change}")
+    with opened(path) as ledger:
+        assert ledger.failure(call(-2).key) is None and not ledger.summary()["failures"]
+    facts = repair(path, [])
+    assert facts and (facts["answers"], facts["failures"], facts["lost"]) == (COUNT + 1, 0, 0)
+
+
+@each("killed", [False, True])
+def test_a_ledger_of_another_format_is_not_damaged(
+    tmp_path: Path, whole: bytes, killed: bool
+) -> None:
+    path, copy = tmp_path / "ledger.sqlite", tmp_path / "copy" / "ledger.sqlite"
+    path.write_bytes(whole)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+        if killed:  # before anything was copied from the journal
+            copy.parent.mkdir()
+            for end in ("", "-wal"):
+                content = path.with_name(path.name + end).read_bytes()
+                copy.with_name(copy.name + end).write_bytes(content)
+    path = copy if killed else path
+    content = path.read_bytes()
+    with pytest.raises(FolderError, match="is a ledger of format 99, this potstill reads"):
+        repair(path, [])
+    assert path.read_bytes() == content and not [*path.parent.glob("*.damaged")]
+
+
+def test_a_folder_is_no_ledger_to_repair(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="is a folder, no potstill ledger; move it away"):
+        repair(tmp_path, [])
+
+
+@each(
+    ("folder", "command"),
+    [
+        ("work/poems", "potstill ledger poems --repair"),
+        ("work/poems/shards/001-of-002", "potstill ledger poems --repair"),
+        ("else where/poems", "potstill ledger poems --repair --work '{}/else where'"),
+        ("my.copy", "potstill ledger NAME --repair"),
+    ],
+)
+def test_a_damaged_ledger_names_the_command_that_repairs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(folder, "ledger.sqlite")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no ledger" * 900)
+    with pytest.raises(FolderError) as raised:
+        Ledger.open(path)
+    assert f"`{command.format(tmp_path)}`" in str(raised.value)
 
 
 @each("content", [b"", b"SQLite format 3\0", bytes(50_000), random.Random(1).randbytes(90_000)])

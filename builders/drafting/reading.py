@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from builders.drafting.draft import last_draft
 from builders.recipe import Raw, Recipe
-from builders.sources.seed_forms import counted, read_prompts, read_tasks
+from builders.sources.seed_forms import REPEATED, counted, read_prompts, read_tasks
 from builders.sources.source import LeftOut, LoadedSource, Origin, Source
 from builders.spool import Spool
 
@@ -80,7 +80,8 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
     """What was read, in one line; then the first row that was left out for each reason."""
     left_out = origin.left_out
     total = origin.rows + sum(left_out.values()) + origin.beyond
-    columns = f" ({' + '.join(loaded.columns)})" if loaded.columns else ""
+    forms = " or ".join(" + ".join(form) for form in loaded.forms)
+    columns = f" ({forms})" if forms else ""
     parts = [part.rpartition(f"{origin.name}, ")[2] for part in loaded.parts]
     places = f" in {_listed(parts)}" if len(parts) > 1 else ""
     counts = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
@@ -92,7 +93,9 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
         yield f"columns not used: {_listed(loaded.unused)}"
     for reason in left_out:
         first = next(one for one in loaded.left_out if one.reason == reason)
-        yield f"first {reason}: {first.place}: {first.why}"
+        # Rows may be the same only because of the columns that were not read.
+        unused = f"; columns not used: {_listed(loaded.unused)}" if loaded.unused else ""
+        yield f"first {reason}: {first.place}: {first.why}{unused if reason == REPEATED else ''}"
 
 
 def _listed(names: Sequence[str]) -> str:

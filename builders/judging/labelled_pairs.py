@@ -291,7 +291,8 @@ class _Columns:
             if not plain.named and not {*PROMPT_COLUMNS} & {*names}:
                 plain = PromptColumns(other)
             self._prompts[file] = plain
-        prompt = self._prompts[file].prompt(file, row)
+        texts = self._texts.get(file, ()) if not self._prompts[file].named else ()
+        prompt = self._prompts[file].prompt({name: row[name] for name in row if name not in texts})
         if isinstance(prompt, Reason):
             return prompt
         self.used |= self._prompts[file].used

@@ -58,6 +58,7 @@ _CLOSED = re.compile(rf"</(?:{_MEDIA})>")
 _LIKE_A_DIALOGUE = re.compile(
     rf"""\s*(?:\[\s*)?\{{\s*(?P<quote>["'])(?:{"|".join((*_SPEAKER, *_CONTENT, *_INSIDE))})["']"""
 )
+_OBJECTS = re.compile(r"""\s*(?:\[\s*\{|\{(?=\s*["'](?:role|from|messages)))\s*(?P<quote>["'])""")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp", "Mn", "Me"}
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a symbol that show nothing
@@ -102,7 +103,7 @@ def prompt_of(
         if isinstance(given, Reason):
             return given
     if value is None or value != value:  # NaN, as pandas writes null
-        return EMPTY
+        return unreadable("it is null, expected a text or a list of messages")
     if isinstance(value, str) and not system and not history:
         reason = fault_of(value) if has_text(value) else EMPTY
         return reason or [{"role": "user", "content": value}]
@@ -114,12 +115,12 @@ def prompt_of(
         if isinstance(turn, Reason):
             return turn
         read.append(turn)
-    while read and read[-1][0] != "user":
-        read.pop()
-    if not read:
+    last = max((place for place, (role, _) in enumerate(read) if role == "user"), default=None)
+    if last is None:
         return Reason("no user turn", "there is no turn of the user")
     texts: Turns = []
-    for role, content in read:
+    # Answers at the end are not of the prompt; a system turn there would be.
+    for role, content in [*read[: last + 1], *(one for one in read[last:] if one[0] == "system")]:
         text = text_of(content)
         if isinstance(text, Reason):
             return text
@@ -129,13 +130,19 @@ def prompt_of(
     return _checked(texts)
 
 
-def unpacked(value: Any) -> Any:
-    """A dialogue that is given as JSON text; any other value as it is, or why it is unreadable."""
-    if not isinstance(value, str) or not (start := _LIKE_A_DIALOGUE.match(value)):
+def unpacked(value: Any, *, only: bool = False) -> Any:
+    """A dialogue that is given as JSON text; any other value as it is, or why it is unreadable.
+
+    `only` says that nothing else is expected where it is from, so that a torn one is no text.
+    """
+    like = _OBJECTS if only else _LIKE_A_DIALOGUE
+    if not isinstance(value, str) or not (start := like.match(value)):
         return value
     try:
         found = json.loads(value)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if start["quote"] == '"' and only:
+            return unreadable(f"a list of messages that is not JSON ({error})")
         if start["quote"] == '"':
             return value  # a text that begins like one
         return unreadable("a list of messages in the notation of Python; write it as JSON")
@@ -240,9 +247,9 @@ def _plain(name: Any) -> str:
 def _checked(turns: Iterable[Mapping[str, str]]) -> Turns | Reason:
     """The turns by the rule of this module, or why they are no prompt."""
     seen = [turn for turn in turns if has_text(turn["content"])]
-    while seen and seen[-1]["role"] != "user":
+    while seen and seen[-1]["role"] == "assistant":
         seen.pop()
-    if not seen:
+    if not any(turn["role"] == "user" for turn in seen):
         return EMPTY
     for turn in seen:
         if reason := fault_of(turn["content"]):

@@ -1,46 +1,80 @@
 """Which columns of a row make its prompt, and how: the table of what sets call them.
 
-What a row asks is in its first column of `PROMPT_COLUMNS`. A text about which it asks, in one of
-`CONTEXT_COLUMNS`, follows it after a blank line; a text in one of `SYSTEM_COLUMNS` is a system turn
-before it, and `HISTORY_COLUMNS` hold earlier turns. Columns named by the user, A or A+B, are joined
-in that order, and no other is used.
+Each row is read by the columns that it has, empty ones aside. What it asks is in the first of
+`PROMPT_COLUMNS`, of which the last ones count only in a row that has none of the others. The texts
+about which it asks, in `CONTEXT_COLUMNS`, and its options follow after blank lines, in a dialogue
+after its last turn; a text in one of `SYSTEM_COLUMNS` is a system turn before it, and
+`HISTORY_COLUMNS` hold earlier turns. A column that may hold the answer is used only beside one that
+does. Columns named by the user, A or A+B, are joined in that order, and no other is used.
 """
 
 from __future__ import annotations
 
-import string
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from builders.errors import shortened
 from builders.recipe import Raw, row_id
+from builders.sources.column_texts import column_text, is_empty, option_lines
 from builders.sources.conversations import (
+    ROLES,
     Reason,
     Turns,
     fault_of,
     has_text,
     prompt_of,
+    text_of,
     unpacked,
     unreadable,
 )
 from builders.sources.records import Row
 
-PROMPT_COLUMNS = (
+_CLEAR = (
     *("prompt", "messages", "conversations", "conversation", "dialogue", "dialog", "contents"),
-    *("instruction", "question", "query", "problem", "request", "inputs", "input", "text"),
-    *("user", "human", "task", "goal", "prompts", "instructions", "questions", "body", "params"),
+    *("instruction", "question", "query", "problem", "request", "inputs", "input"),
 )
+_VAGUE = (
+    *("text", "user", "human", "task", "goal", "prompts", "instructions", "questions", "body"),
+    *("selftext", "params"),
+)
+PROMPT_COLUMNS = (*_CLEAR, *_VAGUE)
+_DOCUMENTS = (
+    *("context", "contexts", "ctxs", "passage", "passages", "article", "articles", "document"),
+    *("documents", "docs", "paragraph", "paragraphs", "background", "evidence", "knowledge"),
+)
+_MAYBE_ANSWERS = ("text", "story", "code", "code_snippet", "references", "content", "source")
 CONTEXT_COLUMNS = (
-    *("input", "inputs", "context", "passage", "article", "document", "paragraph"),
-    *("choices", "options"),
+    *("input", "inputs", *_DOCUMENTS, "facts", "premise", "hypothesis", "sentence", "email"),
+    *("reference_text", "source_text", "input_text", "user_input", "table", "schema"),
+    *("starter_code", *_MAYBE_ANSWERS),
+    *("choices", "options", "endings", "answer_choices"),
 )
 SYSTEM_COLUMNS = (
     *("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
 )
-HISTORY_COLUMNS = ("history", "chat_history")
+HISTORY_COLUMNS = ("history", "chat_history", "conversation_history", "context_messages")
+# What a row asks, where that is not in the first of the usual columns but before or beside it.
+_RATHER = {
+    **dict.fromkeys(("input", "inputs"), ("definition",)),
+    **dict.fromkeys(("body", "selftext"), ("title",)),
+    **dict.fromkeys(("dialogue", "dialog"), ("question", "query", "instruction")),
+}
+_FOLLOWING = {  # after what is asked, before the texts that it is about
+    "instruction": ("question", "query", "problem"),
+    "title": ("body", "selftext"),
+}
+_ANSWERS = {
+    *("output", "outputs", "response", "responses", "answer", "answers", "completion", "target"),
+    *("targets", "label", "labels", "solution", "solutions", "summary", "chosen", "rejected"),
+}
+_OPTIONS = {"choices", "options", "endings", "answer_choices"}
+_OPTION = re.compile(r"((?:option|choice|ending|sol|op)s?[_ ]?)?([a-h]|\d)")
+_DIALOGUES = {*_CLEAR[1:7]}
 _IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog"}  # lists of texts, as in LIMA
 _BY_CHANCE = 100  # characters: a longer text that a prompt holds already is not repeated
-_LETTERED = {"choices", "options"}
 _MOST_PLANS = 1000  # rows of a file differ in columns, mostly little
 
 
@@ -48,136 +82,203 @@ class _Plan(NamedTuple):
     """Where in a row its prompt is."""
 
     asked: str
-    about: Sequence[str]
-    system: Sequence[str]
-    history: Sequence[str]
+    about: Sequence[str] = ()
+    options: Mapping[str, str] = {}  # by column the letter
+    system: str | None = None
+    history: str | None = None
 
 
 @dataclass
 class PromptColumns:
     """Makes prompts of rows, and notes which columns they use.
 
-    Each file asks in the column that its first row with one has.
-
     Attributes:
         named: The column that the user names, or A+B; None finds the usual ones.
         keeps: Columns whose texts a prompt keeps beside it.
-        used: The columns of which prompts are made, in the order of their first use.
+        forms: By the column that asks, the columns of which prompts are made, in the order of
+            their first use.
     """
 
     named: str | None = None
     keeps: Sequence[str] = ()
-    used: dict[str, None] = field(default_factory=dict)
+    forms: dict[str, dict[str, None]] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
-    _read: set[str] = field(default_factory=set)  # looked at in full, though it may be empty
-    _asked: dict[str, list[str]] = field(default_factory=dict)
-    _plans: dict[tuple[str, ...], _Plan | Reason] = field(default_factory=dict)
+    _read: set[str] = field(default_factory=set)  # looked at in full, though it adds nothing
+    _plans: dict[tuple[Sequence[str], Sequence[str]], _Plan | Reason] = field(default_factory=dict)
+
+    @property
+    def used(self) -> dict[str, None]:
+        """The columns of which prompts are made."""
+        return {name: None for form in self.forms.values() for name in form}
 
     @property
     def unused(self) -> list[str]:
-        """The columns of which no prompt has anything, in their order."""
+        """The columns that hold something of which no prompt has anything, in their order."""
         known = {*self.used, *self.keeps, *self._read}
-        return [str(name) for name in self._seen if name not in known]
+        return [str(name) or "''" for name in self._seen if name not in known]
 
-    def prompt(self, file: str, row: Row) -> Raw | Reason:
+    def prompt(self, row: Row) -> Raw | Reason:
         """The prompt of a row with its id, or why there is none."""
-        columns = (file, *row)
+        filled = tuple(name for name, value in row.items() if not is_empty(value))
+        columns = (filled, tuple(row))
         plan = self._plans.get(columns)
         if plan is None:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
-            plan = self._plans[columns] = self._plan(file, row)
+            self._seen |= dict.fromkeys(filled)
+            plan = self._named_plan(row, filled) if self.named else _plan(row, filled)
+            self._plans[columns] = plan
         prompt = plan if isinstance(plan, Reason) else self._prompt(row, plan)
         if isinstance(prompt, Reason):
             return prompt
         kept = {name: row[name] for name in self.keeps if _is_text(row.get(name))}
         return {"id": row_id(prompt), "prompt": prompt, **kept}
 
-    def _plan(self, file: str, row: Row) -> _Plan | Reason:
-        self._seen |= dict.fromkeys(row)
-        names = {str(name).strip().lower(): name for name in row}
-        asked = self._asked.get(file) or self._find(row, names)
-        missing = [name for name in asked if name not in row]
-        if missing or not asked:
-            what = repr(missing[0]) if missing else "with prompts"
-            return unreadable(
-                f"no column {what}; there are {', '.join(map(str, row))}; name one with --column"
-            )
-        self._asked[file] = asked
-        first, *others = asked
-        if self.named:
-            return _Plan(first, others, (), ())
-        about, system, history = (
-            [names[name] for name in usual if name in names and names[name] != first]
-            for usual in (CONTEXT_COLUMNS, SYSTEM_COLUMNS, HISTORY_COLUMNS)
-        )
-        return _Plan(first, about, system, history)
-
-    def _find(self, row: Row, names: Mapping[str, str]) -> list[str]:
-        if self.named:
-            return [self.named] if self.named in row else self.named.split("+")
-        return [names[name] for name in PROMPT_COLUMNS if name in names][:1]
+    def _named_plan(self, row: Row, filled: Sequence[str]) -> _Plan | Reason:
+        named = str(self.named)
+        names = [named] if named in row else named.split("+")
+        if missing := [name for name in names if name not in row]:
+            return _missing(repr(missing[0]), row)
+        asked = next((name for name in names if name in filled), names[0])
+        return _Plan(asked, [name for name in names if name in filled and name != asked])
 
     def _prompt(self, row: Row, plan: _Plan) -> Turns | Reason:
-        value = unpacked(row[plan.asked])
-        system, history = self._filled(row, plan.system), self._filled(row, plan.history)
-        used = [*system, *history, plan.asked]
-        if isinstance(value, str):
-            texts = [value]
-            for name in plan.about:
-                if (text := self._about(row, name)) and _adds(text, value):
-                    texts.append(text)
-                    used.append(name)
-            if len(texts) > 1:
-                value = "\n\n".join(text.strip() for text in texts if has_text(text))
-        prompt = prompt_of(
-            value,
-            system=row[system[0]] if system else None,
-            history=unpacked(row[history[0]]) if history else None,
-            in_pairs=plan.asked.strip().lower() in _IN_PAIRS,
-        )
+        column = _plain(plan.asked)
+        value = unpacked(row[plan.asked], only=column in _DIALOGUES)
+        if isinstance(value, str) and (reason := self._other_turn(row)):
+            return reason
+        system = text_of(row[plan.system]) if plan.system is not None else None
+        if isinstance(system, Reason):
+            return _in(plan.system, system)
+        history = _history(row[plan.history]) if plan.history is not None else None
+        if isinstance(history, Reason):
+            return _in(plan.history, history)
+        prompt = prompt_of(value, system=system, history=history, in_pairs=column in _IN_PAIRS)
         if isinstance(prompt, Reason):
-            return Reason(prompt.word, f"column {plan.asked!r}: {prompt.why}")
-        for name in used:
-            self.used[name] = None
+            return _in(plan.asked, prompt)
+        used = [name for name in (plan.system, plan.history, plan.asked) if name is not None]
+        last = prompt[-1]["content"]
+        for names, text in self._about(row, plan, value):
+            reason = text if isinstance(text, Reason) else fault_of(text)
+            if reason:
+                return _in(names[0], reason)
+            if _adds(str(text), last):
+                last = f"{last.strip()}\n\n{str(text).strip()}"
+                used += names
+        prompt[-1] = {**prompt[-1], "content": last}
+        self.forms.setdefault(plan.asked, {}).update(dict.fromkeys(used))
         return prompt
 
-    def _filled(self, row: Row, names: Sequence[str]) -> list[str]:
-        """The first column that has a value, if any."""
-        found = [name for name in names if not _is_empty(row[name])][:1]
-        self._read.update(name for name in names if _is_empty(row[name]))
-        return found
-
-    def _about(self, row: Row, name: str) -> str | None:
-        """The text of a column that a prompt is about; None where it holds something else."""
-        text = _text(row[name], lettered=name.strip().lower() in _LETTERED)
-        if text is not None:
+    def _about(
+        self, row: Row, plan: _Plan, value: Any
+    ) -> Iterator[tuple[Sequence[str], str | Reason]]:
+        """The texts that a prompt is about, with the columns that each is from."""
+        for name in plan.about:
+            column = _plain(name)
+            if not isinstance(value, str) and not self.named and column not in _DOCUMENTS:
+                continue
+            text = (option_lines if column in _OPTIONS else column_text)(row[name])
+            # A column `text` that holds the prompt has the whole row in it, with its answer.
+            if text is None or (column == "text" and value in str(text)):
+                continue
             self._read.add(name)
-        return text
+            yield [name], text
+        if plan.options:
+            yield [*plan.options], option_lines({x: row[name] for name, x in plan.options.items()})
+
+    def _other_turn(self, row: Row) -> Reason | None:
+        """Why a row that is one turn of a thread, as in OpenAssistant's sets, is no prompt."""
+        speaker, parent = row.get("role"), row.get("parent_id")
+        role = ROLES.get(_plain(speaker)) if isinstance(speaker, str) else None
+        if role is None:
+            return None
+        self._read |= {"role", "parent_id"}
+        if role != "user":
+            return Reason("other turn", f"it is a turn of the {role}, not a prompt")
+        if is_empty(parent):
+            return None
+        return Reason("other turn", f"it follows the turn {shortened(parent)} of a thread")
+
+
+def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
+    names = {_plain(name): name for name in row}
+    have = {_plain(name): name for name in filled}
+    usual = [one for one in _CLEAR if one in names] or [one for one in _VAGUE if one in names]
+    if not usual:
+        return _missing("with prompts", row)
+    asks = next((one for one in usual if one in have), None)
+    if asks is None:
+        return _Plan(names[usual[0]])
+    if rather := next((one for one in _RATHER.get(asks, ()) if one in have), None):
+        asks = rather if _is_plain(row[have[asks]]) else asks
+    about = [one for one in (*_FOLLOWING.get(asks, ()), *CONTEXT_COLUMNS) if one in have]
+    if asks in ("question", "query", "instruction"):
+        about += [one for one in ("dialogue", "dialog") if one in have]
+    if not _ANSWERS & {*names}:  # then one of these may be it
+        asked = asks in ("question", "query")
+        about = [
+            one
+            for one in about
+            if one not in _MAYBE_ANSWERS or (asked and one not in ("code", "references"))
+        ]
+    return _Plan(
+        asked=have[asks],
+        about=[have[one] for one in dict.fromkeys(about) if one != asks],
+        options=_options(have),
+        system=next((have[one] for one in SYSTEM_COLUMNS if one in have), None),
+        history=next((have[one] for one in HISTORY_COLUMNS if one in have), None),
+    )
+
+
+def _options(have: Mapping[str, str]) -> dict[str, str]:
+    """The columns that hold an option each, with its letter: A to D, option_a, choice1."""
+    groups: dict[str, dict[str, str]] = {}
+    for plain, name in have.items():
+        if (found := _OPTION.fullmatch(plain)) and (found[1] or found[2].isalpha()):
+            groups.setdefault(found[1] or "", {})[name] = found[2].upper()
+    for start, group in groups.items():
+        if len(group) >= (2 if start else 3) and not _OPTIONS & {*have}:
+            return group
+    return {}
+
+
+def _missing(what: str, row: Row) -> Reason:
+    return unreadable(
+        f"no column {what}; there are {', '.join(map(str, row))}; name one with --column"
+    )
+
+
+def _in(column: str | None, reason: Reason) -> Reason:
+    return Reason(reason.word, f"column {column!r}: {reason.why}")
+
+
+def _history(value: Any) -> Any:
+    """Earlier turns, also as JSON text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return unreadable(f"it is {shortened(value)}, expected a list of turns")
+    if is_empty(value):
+        return None
+    if isinstance(value, list | dict):
+        return value
+    return unreadable(f"it is {shortened(value)}, expected a list of turns")
+
+
+def _plain(name: Any) -> str:
+    return str(name).strip().lower()
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is text, or the texts of a conversation."""
+    values = value if isinstance(value, list) else [value]
+    return all(isinstance(one, str) for one in values)
 
 
 def _adds(text: str, to: str) -> bool:
     """Whether a text is not in a prompt yet."""
-    return text != to and (len(text) <= _BY_CHANCE or text not in to)
-
-
-def _text(value: Any, *, lettered: bool) -> str | None:
-    if _is_empty(value):
-        return ""
-    labels: Sequence[str] = string.ascii_uppercase
-    if isinstance(value, Mapping) and {"text", "label"} <= {*value}:  # as in ARC
-        labels, value = value["label"], value["text"]
-    if isinstance(value, str):
-        return value if has_text(value) else ""
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        return None
-    if lettered and len(value) <= len(labels):
-        return "\n".join(f"{label}. {one}" for label, one in zip(labels, value, strict=False))
-    return "\n\n".join(value)
-
-
-def _is_empty(value: Any) -> bool:
-    return not value or value != value  # NaN, as pandas writes null
+    return has_text(text) and text != to and (len(text) <= _BY_CHANCE or text not in to)
 
 
 def _is_text(value: Any) -> bool:

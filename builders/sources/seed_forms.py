@@ -24,6 +24,7 @@ from builders.sources.records import Row, Unreadable
 from builders.sources.source import LeftOut, LoadedSource, Source, source_records
 from builders.spool import Spool
 
+REPEATED = "repeated"
 MOST_UNREADABLE = 0.5  # of the rows that were read: a larger share is no accident
 
 
@@ -34,7 +35,7 @@ def read_tasks(source: Source) -> LoadedSource:
         InputError: The source is missing, unreadable or empty, or more than half of its rows are
             not tasks.
     """
-    return _read(source, "seeds", lambda _, row: _task(row), [])
+    return _read(source, "seeds", _task, [])
 
 
 def _task(row: Row) -> Raw | Reason:
@@ -83,14 +84,17 @@ def read_prompts(
             no prompt that can be read.
     """
     columns = PromptColumns(source.column, keeps)
-    loaded = _read(source, "prompts", columns.prompt, Spool(folder) if folder else [], most)
-    return loaded._replace(columns=[*columns.used], unused=columns.unused)
+    rows: list[Raw] | Spool[Raw] = Spool(folder) if folder else []
+    loaded = _read(source, "prompts", columns.prompt, rows, most)
+    return loaded._replace(
+        columns=[*columns.used], forms=[*map(list, columns.forms.values())], unused=columns.unused
+    )
 
 
 def _read(
     source: Source,
     what: str,
-    read: Callable[[str, Row], Raw | Reason],
+    read: Callable[[Row], Raw | Reason],
     rows: list[Raw] | Spool[Raw],
     most: int | None = None,
 ) -> LoadedSource:
@@ -105,9 +109,9 @@ def _read(
             continue
         part = place.rpartition(", ")[0]
         parts[part] = None
-        one = unreadable(row.why) if isinstance(row, Unreadable) else read(part, row)
+        one = unreadable(row.why) if isinstance(row, Unreadable) else read(row)
         if not isinstance(one, Reason) and (known := fingerprint(one["id"])) in ids:
-            one = Reason("repeated", f"the id {one['id']!r} came before")
+            one = Reason(REPEATED, f"the id {one['id']!r} came before")
         if isinstance(one, Reason):
             left_out.append(LeftOut(place, *one))
         else:

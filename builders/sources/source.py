@@ -79,6 +79,7 @@ class LoadedSource(NamedTuple):
         beyond: How many rows come after the last one that is used, and were not looked at.
         parts: The files or splits that were read.
         columns: The columns that prompts are made of.
+        forms: The same by the column that asks, where rows differ in that.
         unused: The other columns.
     """
 
@@ -88,6 +89,7 @@ class LoadedSource(NamedTuple):
     beyond: int = 0
     parts: Sequence[str] = ()
     columns: Sequence[str] = ()
+    forms: Sequence[Sequence[str]] = ()
     unused: Sequence[str] = ()
 
 

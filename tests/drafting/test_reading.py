@@ -48,7 +48,8 @@ def test_a_source_of_one_s_own_is_used_whole_and_what_was_read_is_printed_first(
         "1 unreadable left out",
         "columns not used: topic",
         "first empty: alpaca.json, row 12: column 'instruction': there is no text",
-        f"first repeated: alpaca.json, row 3: the id {draft.rows()[0]['id']!r} came before",
+        f"first repeated: alpaca.json, row 3: the id {draft.rows()[0]['id']!r} came before; "
+        "columns not used: topic",
         "first unreadable: alpaca.json, row 4: column 'instruction': it is 7, expected a text or "
         "a list of messages",
     ]

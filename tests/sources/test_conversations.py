@@ -93,6 +93,7 @@ PROMPTS: dict[str, tuple[Any, list[dict[str, str]]]] = {
     ),
     "an empty answer": (turns("user: a", "assistant:  ", "user: b"), user("a\n\nb")),
     "an empty last question": (turns("user: a", "assistant: b", "user:  "), AB),
+    "an empty system turn at the end": (turns("user: a", "system: "), AB),
     "a null last answer": ([*AB, {"role": "assistant", "content": None}], AB),
     "a tag of an RSS feed": (
         "<image>\n<url>a</url>\n</image>",
@@ -112,8 +113,8 @@ def test_a_dialogue_becomes_a_prompt_that_a_row_can_hold(
 
 
 LEFT_OUT: dict[str, tuple[Any, str, str]] = {
-    "null": (None, "empty", "no text"),
-    "NaN": (float("nan"), "empty", "no text"),
+    "null": (None, "unreadable", "it is null"),
+    "NaN": (float("nan"), "unreadable", "it is null"),
     "spaces": (" \n\t", "empty", "no text"),
     "invisible characters": ("\u200b\ufeff\u2060\u00ad\u3164", "empty", "no text"),
     "a filler": ("\u3164", "empty", "no text"),
@@ -123,6 +124,16 @@ LEFT_OUT: dict[str, tuple[Any, str, str]] = {
     "a greeting": (turns("assistant: hi", "user: a"), "assistant first", "assistant, user"),
     "a late system turn": (
         turns("user: a", "assistant: b", "system: s", "user: c"),
+        "late system turn",
+        "system",
+    ),
+    "a system turn after the question": (
+        turns("user: a", "system: s"),
+        "late system turn",
+        "user, system",
+    ),
+    "a developer's turn after the answer": (
+        turns("user: a", "assistant: b", "developer: s", "assistant: c"),
         "late system turn",
         "system",
     ),
@@ -233,6 +244,14 @@ def test_a_dialogue_as_json_text_is_unpacked_and_any_other_text_stays() -> None:
         '{"role',
     ):
         assert unpacked(text) == text
+    for torn in (
+        '[{"from": "human", "value": "a',
+        '{"messages": [{"role"',
+        '[ {"nr": 1, "role": "us',
+    ):
+        assert isinstance(unpacked(torn, only=True), Reason), torn
+    for text in ("a", "[a]", '{"a": 1', "[1, 2"):
+        assert unpacked(text, only=True) == text
     found = unpacked("[{'role': 'user', 'content': 'a'}]")
     assert isinstance(found, Reason) and "write it as JSON" in found.why
 

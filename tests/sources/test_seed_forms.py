@@ -1,7 +1,6 @@
 """What records become: prompts from texts and dialogues, and the tasks of Self-Instruct."""
 
 import json
-import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from builders.errors import InputError
 from builders.recipe import row_id
-from builders.schema import assistant, user
+from builders.schema import user
 from builders.sources.prompt_columns import PROMPT_COLUMNS
 from builders.sources.seed_forms import read_prompts, read_tasks
 from builders.sources.source import LoadedSource, Source
@@ -77,160 +76,6 @@ def test_texts_in_the_columns_to_keep_come_along_and_empty_prompts_are_counted(
     assert reasons(loaded) == {"line 2": "empty", "line 3": "repeated"}
 
 
-MESSAGES = [{"role": "user", "content": "m"}]
-WITH_SYSTEM = [{"role": "system", "content": "s"}, *user("ask")]
-JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
-    "Alpaca": (
-        {"instruction": "ask", "input": "on", "output": "x"},
-        user("ask\n\non"),
-        "instruction input",
-        "output",
-    ),
-    "Alpaca without input": (
-        {"instruction": "ask ", "input": "", "output": "x"},
-        user("ask "),
-        "instruction",
-        "output",
-    ),
-    "Dolly": (
-        {"instruction": "ask", "context": "on", "response": "x", "category": "c"},
-        user("ask\n\non"),
-        "instruction context",
-        "response category",
-    ),
-    "SQuAD": (
-        {"id": "1", "title": "t", "context": "on", "question": "ask", "answers": {}},
-        user("ask\n\non"),
-        "question context",
-        "id title answers",
-    ),
-    "BoolQ": ({"question": "ask", "passage": "on"}, user("ask\n\non"), "question passage", ""),
-    "prompt and input": ({"prompt": "ask", "input": "on"}, user("ask\n\non"), "prompt input", ""),
-    "query and document": (
-        {"query": "ask", "document": "on"},
-        user("ask\n\non"),
-        "query document",
-        "",
-    ),
-    "in capitals": (
-        {" Instruction": "ask", "Input": "on", "Topic": 1},
-        user("ask\n\non"),
-        " Instruction Input",
-        "Topic",
-    ),
-    "OpenOrca": (
-        {"system_prompt": "s", "question": "ask", "response": "x"},
-        WITH_SYSTEM,
-        "system_prompt question",
-        "response",
-    ),
-    "an empty system": ({"system_prompt": "", "question": "ask"}, user("ask"), "question", ""),
-    "a null input": ({"instruction": "ask", "input": None}, user("ask"), "instruction", ""),
-    "NaN as input": ({"instruction": "ask", "input": math.nan}, user("ask"), "instruction", ""),
-    "an instruction in the input": (
-        {"instruction": "", "input": "on"},
-        user("on"),
-        "instruction input",
-        "",
-    ),
-    "messages and a system": (
-        {"system": "s", "messages": user("ask")},
-        WITH_SYSTEM,
-        "system messages",
-        "",
-    ),
-    "messages and a context": (
-        {"messages": MESSAGES, "context": "on"},
-        MESSAGES,
-        "messages",
-        "context",
-    ),
-    "UltraChat": ({"prompt": "ask", "messages": MESSAGES}, user("ask"), "prompt", "messages"),
-    "MATH": (
-        {"problem": "ask", "level": "3", "solution": "x"},
-        user("ask"),
-        "problem",
-        "level solution",
-    ),
-    "Aya": ({"inputs": "ask", "targets": "x"}, user("ask"), "inputs", "targets"),
-    "input alone": ({"input": "ask", "output": "x"}, user("ask"), "input", "output"),
-    "MMLU": (
-        {"question": "ask", "choices": ["x", "y"], "answer": 1},
-        user("ask\n\nA. x\nB. y"),
-        "question choices",
-        "answer",
-    ),
-    "ARC": (
-        {"question": "ask", "choices": {"text": ["x", "y"], "label": ["1", "2"]}},
-        user("ask\n\n1. x\n2. y"),
-        "question choices",
-        "",
-    ),
-    "RACE": (
-        {"article": "on", "question": "ask", "options": ["x"]},
-        user("ask\n\non\n\nA. x"),
-        "question article options",
-        "",
-    ),
-    "HotpotQA": (
-        {"question": "ask", "context": {"title": ["t"]}},
-        user("ask"),
-        "question",
-        "context",
-    ),
-    "LLaMA-Factory": (
-        {"instruction": "ask", "history": [["a", "b"]]},
-        [*user("a"), *assistant("b"), *user("ask")],
-        "history instruction",
-        "",
-    ),
-    "LIMA": (
-        {"conversations": ["ask", "x"], "source": "s"},
-        user("ask"),
-        "conversations",
-        "source",
-    ),
-    "JSON text": ({"messages": json.dumps(WITH_SYSTEM)}, WITH_SYSTEM, "messages", ""),
-    "a prompt that holds its input": (
-        {"prompt": f"ask {'on ' * 50}", "input": "on " * 50},
-        user(f"ask {'on ' * 50}"),
-        "prompt",
-        "",
-    ),
-    "Gemini": (
-        {
-            "systemInstruction": {"parts": [{"text": "s"}]},
-            "contents": [{"role": "user", "parts": [{"text": "ask"}]}],
-        },
-        WITH_SYSTEM,
-        "systemInstruction contents",
-        "",
-    ),
-    "Anthropic": (
-        {"system": [{"type": "text", "text": "s"}], "messages": user("ask"), "model": "m"},
-        WITH_SYSTEM,
-        "system messages",
-        "model",
-    ),
-    "a batch of requests": (
-        {"custom_id": "1", "method": "POST", "body": {"messages": WITH_SYSTEM}},
-        WITH_SYSTEM,
-        "body",
-        "custom_id method",
-    ),
-    "by speaker": ({"user": "ask", "assistant": "x"}, user("ask"), "user", "assistant"),
-}
-
-
-@each(("row", "prompt", "used", "unused"), JOINED)
-def test_nothing_of_a_prompt_is_left_out_unless_it_is_named(
-    row: dict[str, Any], prompt: list[dict[str, str]], used: str, unused: str, tmp_path: Path
-) -> None:
-    loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", [row])))
-    assert loaded.rows == [{"id": row_id(prompt), "prompt": prompt}]
-    assert " ".join(loaded.columns) == used and " ".join(loaded.unused) == unused
-
-
 def test_prompts_that_share_an_instruction_are_other_rows(tmp_path: Path) -> None:
     rows = [{"instruction": "Sum up.", "input": text} for text in ("One.", "Two.", " one.")]
     loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", rows)))
@@ -251,21 +96,21 @@ def test_named_columns_are_joined_and_the_others_are_named(tmp_path: Path) -> No
         read_prompts(Source(place=place, column="question+hunt"))
 
 
-def test_each_file_of_a_folder_asks_in_a_column_of_its_own(tmp_path: Path) -> None:
+def test_each_row_asks_in_a_column_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     written(
         tmp_path / "set",
         "a.jsonl",
-        [{"question": "a", "context": "on"}, {"prompt": "no"}, {"question": "c"}],
+        [{"nr": 1}, {"question": "a", "context": "on"}, {"prompt": "b"}, {"task": "t"}],
     )
-    written(tmp_path / "set", "b.jsonl", [{"nr": 1}, {"prompt": "b"}, {"question": "no"}])
+    written(tmp_path / "set", "b.jsonl", [{"task": "t", "prompt": ""}, {"question": "c"}])
     loaded = read_prompts(Source(place=str(tmp_path / "set")))
-    assert [row["prompt"][0]["content"] for row in loaded.rows] == ["a\n\non", "c", "b"]
+    assert [row["prompt"][0]["content"] for row in loaded.rows] == ["a\n\non", "b", "t", "c"]
     assert [(one.place, one.reason) for one in loaded.left_out] == [
-        ("a.jsonl, line 2", "unreadable"),
-        ("b.jsonl, line 1", "unreadable"),
-        ("b.jsonl, line 3", "unreadable"),
+        ("a.jsonl, line 1", "unreadable"),
+        ("b.jsonl, line 1", "empty"),
     ]
+    assert loaded.forms == [["question", "context"], ["prompt"], ["task"]]
     assert loaded.parts == ["a.jsonl", "b.jsonl"]
 
 
@@ -294,7 +139,28 @@ BAD_PROMPTS = [
     ("a.jsonl", b'{"prompt": 7}\n', r"line 1: column 'prompt': it is 7, expected a text or a list"),
     ("a.jsonl", b'{"messages": ["a", "b"]}\n', r"'messages': it holds 'a', expected a text or"),
     ("a.jsonl", b'{"messages": [{"role": "user"}]}\n', r"'user' has no 'content'"),
-    ("a.jsonl", b'{"prompt": null}\n', r"0 prompts left \(1 empty\)"),
+    ("a.jsonl", b'{"prompt": null}\n', r"line 1: column 'prompt': it is null, expected a text"),
+    ("a.jsonl", b'{"prompt": ""}\n', r"0 prompts left \(1 empty\)"),
+    ("a.jsonl", b'{"prompt": "a", "system": 5}\n', r"line 1: column 'system': .* is 5, expected a"),
+    ("a.jsonl", b'{"prompt": "a", "history": "b"}\n', r"column 'history': it is 'b', expected a"),
+    ("a.jsonl", b'{"prompt": "a", "history": 7}\n', r"column 'history': it is 7, expected a list"),
+    (
+        "a.jsonl",
+        b'{"question": "a", "choices": ["b", null]}\n',
+        r"'choices': an option of .* empty",
+    ),
+    (
+        "a.jsonl",
+        b'{"question": "a", "choices": 7}\n',
+        r"'choices': it is 7, expected a list of opt",
+    ),
+    (
+        "a.jsonl",
+        b'{"messages": "[{\\"role\\": "}\n',
+        r"'messages': a list of messages that is not J",
+    ),
+    ("a.jsonl", b'{"role": "assistant", "text": "a"}\n', r"0 prompts left \(1 other turn\)"),
+    ("a.jsonl", b'{"role": "user", "text": "a", "parent_id": "b"}\n', r"\(1 other turn\)"),
     ("a.jsonl", b"", r"a\.jsonl: 0 prompts left; expected at least one row"),
     ("a.jsonl", b'{"prompt": " "}\n', r"a\.jsonl: 0 prompts left"),
     ("a.jsonl", b"Name a tree.\nName a river.\n", r"2 of 2 rows cannot be read.*line 1: not JSON"),

@@ -1,0 +1,136 @@
+"""The text of a column that a prompt is about: of numbers, lists, documents and options.
+
+A list of texts is joined by blank lines; a document is its title and its text; a number, a boolean
+and any other value are written as JSON. Options get a letter each, or the label that they have.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from builders.errors import shortened
+from builders.sources.conversations import Reason, has_text, unreadable
+
+_TEXTS = (
+    *("text", "passage_text", "page_content", "content", "contents", "contexts", "sentences"),
+    *("sentence", "passage", "paragraph", "document", "context", "body", "snippet", "value"),
+)
+_TITLES = ("title", "titles", "speaker", "role", "from")
+_LABELS = ("label", "labels", "key", "id", "letter")
+_OPTIONS = ("text", "texts", "choices", "options", "option", "choice", "value", "answer", "content")
+
+
+def is_empty(value: Any) -> bool:
+    """Whether there is nothing in a column: null, NaN as pandas writes null, no text, no items."""
+    if isinstance(value, str):
+        return not has_text(value)
+    return value is None or value != value or (isinstance(value, list | dict) and not value)
+
+
+def column_text(value: Any) -> str | None:
+    """The text of any value; None where it holds something that is no text, such as an image."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        texts = [_document(one) for one in value if not is_empty(one)]
+        if all(isinstance(text, str) for text in texts):
+            return "\n\n".join(filter(None, texts))
+    elif isinstance(value, Mapping) and (text := _document(value)):
+        return text
+    return _as_json(value)
+
+
+def option_lines(value: Any) -> str | Reason:
+    """The options of a question, a line each with its letter."""
+    if isinstance(value, str):
+        found = _from_json(value)
+        return value if found is None else option_lines(found)
+    labels: Sequence[Any] = string.ascii_uppercase
+    options: Any = value
+    if isinstance(value, Mapping):
+        named = _named(value, _OPTIONS)
+        if isinstance(named, list):  # as in ARC
+            options = named
+            given = _named(value, _LABELS)
+            labels = given if _are_labels(given, options) else labels
+        else:
+            filled = {name: one for name, one in value.items() if not is_empty(one)}
+            labels, options = [*filled], [*filled.values()]
+    elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        given = [_named(one, _LABELS) for one in value]
+        labels = given if _are_labels(given, value) else labels
+        options = [_named(one, _OPTIONS) for one in value]
+    if not isinstance(options, list) or len(options) > len(labels):
+        return unreadable(f"it is {shortened(value)}, expected a list of options")
+    texts = [None if is_empty(one) else column_text(one) for one in options]
+    lines = []
+    for label, text in zip(labels, texts, strict=False):
+        if text is None:
+            return unreadable(f"an option of {shortened(value)} is empty, expected a text")
+        labelled = text.lstrip("( ").startswith(tuple(f"{label}{end}" for end in ".):"))
+        lines.append(text if labelled else f"{label}. {text}")
+    return "\n".join(lines)
+
+
+def _are_labels(labels: Any, options: Sequence[Any]) -> bool:
+    """Whether there is another label for each option, rather than which of them is right."""
+    return (
+        isinstance(labels, list)
+        and len(labels) == len(options) == len({str(one) for one in labels})
+        and all(isinstance(one, str) and has_text(one) for one in labels)
+    )
+
+
+def _document(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[1], list):
+        value = {"title": value[0], "text": value[1]}  # as HotpotQA has it
+    if not isinstance(value, Mapping):
+        return None
+    title, text = _named(value, _TITLES), _named(value, _TEXTS)
+    if isinstance(text, list) and isinstance(title, list) and len(title) == len(text):
+        parts = [_titled(*one) for one in zip(title, text, strict=True)]
+        return None if None in parts else "\n\n".join(filter(None, parts))
+    return _titled(title, text)
+
+
+def _titled(title: Any, text: Any) -> str | None:
+    if isinstance(text, list) and all(isinstance(one, str) for one in text):
+        text = (" " if isinstance(title, str) else "\n\n").join(one.strip() for one in text)
+    if not isinstance(text, str):
+        return None
+    return f"{title}\n{text}" if isinstance(title, str) and has_text(title) else text
+
+
+def _named(value: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((value[name] for name in names if not is_empty(value.get(name))), None)
+
+
+def _from_json(text: str) -> Any:
+    """The list or object that a text is as JSON, if so."""
+    try:
+        return json.loads(text) if text.lstrip()[:1] in ("[", "{") else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _as_json(value: Any) -> str | None:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_other)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _other(value: Any) -> str:
+    """A date or a decimal number, as tables have them.
+
+    Raises:
+        TypeError: It is bytes.
+    """
+    if isinstance(value, bytes):
+        raise TypeError
+    return str(value)

@@ -1,0 +1,321 @@
+"""Everything that a row asks is in its prompt, whatever its columns are called, or is named."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from builders.recipe import row_id
+from builders.schema import assistant, user
+from builders.sources.seed_forms import read_prompts
+from builders.sources.source import Source
+from tests.cases import each
+
+MESSAGES = [{"role": "user", "content": "m"}]
+WITH_SYSTEM = [{"role": "system", "content": "s"}, *user("ask")]
+JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
+    "Alpaca": (
+        {"instruction": "ask", "input": "on", "output": "x"},
+        user("ask\n\non"),
+        "instruction input",
+        "output",
+    ),
+    "Alpaca without input": (
+        {"instruction": "ask ", "input": "", "output": "x"},
+        user("ask "),
+        "instruction",
+        "output",
+    ),
+    "Dolly": (
+        {"instruction": "ask", "context": "on", "response": "x", "category": "c"},
+        user("ask\n\non"),
+        "instruction context",
+        "response category",
+    ),
+    "SQuAD": (
+        {"id": "1", "title": "t", "context": "on", "question": "ask", "answers": {}},
+        user("ask\n\non"),
+        "question context",
+        "id title",
+    ),
+    "BoolQ": ({"question": "ask", "passage": "on"}, user("ask\n\non"), "question passage", ""),
+    "prompt and input": ({"prompt": "ask", "input": "on"}, user("ask\n\non"), "prompt input", ""),
+    "query and document": (
+        {"query": "ask", "document": "on"},
+        user("ask\n\non"),
+        "query document",
+        "",
+    ),
+    "in capitals": (
+        {" Instruction": "ask", "Input": "on", "Topic": 1},
+        user("ask\n\non"),
+        " Instruction Input",
+        "Topic",
+    ),
+    "OpenOrca": (
+        {"system_prompt": "s", "question": "ask", "response": "x"},
+        WITH_SYSTEM,
+        "system_prompt question",
+        "response",
+    ),
+    "an empty system": ({"system_prompt": "", "question": "ask"}, user("ask"), "question", ""),
+    "a null input": ({"instruction": "ask", "input": None}, user("ask"), "instruction", ""),
+    "NaN as input": ({"instruction": "ask", "input": math.nan}, user("ask"), "instruction", ""),
+    "an instruction in the input": (
+        {"instruction": "", "input": "on"},
+        user("on"),
+        "input",
+        "",
+    ),
+    "messages and a system": (
+        {"system": "s", "messages": user("ask")},
+        WITH_SYSTEM,
+        "system messages",
+        "",
+    ),
+    "messages and a context": (
+        {"messages": [*MESSAGES, *assistant("x")], "context": "on", "input": "m2"},
+        user("m\n\non"),
+        "messages context",
+        "input",
+    ),
+    "UltraChat": ({"prompt": "ask", "messages": MESSAGES}, user("ask"), "prompt", "messages"),
+    "MATH": (
+        {"problem": "ask", "level": "3", "solution": "x"},
+        user("ask"),
+        "problem",
+        "level solution",
+    ),
+    "Aya": ({"inputs": "ask", "targets": "x"}, user("ask"), "inputs", "targets"),
+    "input alone": ({"input": "ask", "output": "x"}, user("ask"), "input", "output"),
+    "MMLU": (
+        {"question": "ask", "choices": ["x", "y"], "answer": 1},
+        user("ask\n\nA. x\nB. y"),
+        "question choices",
+        "answer",
+    ),
+    "ARC": (
+        {"question": "ask", "choices": {"text": ["x", "y"], "label": ["1", "2"]}},
+        user("ask\n\n1. x\n2. y"),
+        "question choices",
+        "",
+    ),
+    "RACE": (
+        {"article": "on", "question": "ask", "options": ["x"]},
+        user("ask\n\non\n\nA. x"),
+        "question article options",
+        "",
+    ),
+    "HotpotQA": (
+        {
+            "question": "ask",
+            "context": {"title": ["t", "u"], "sentences": [["a.", " b."], ["c."]]},
+        },
+        user("ask\n\nt\na. b.\n\nu\nc."),
+        "question context",
+        "",
+    ),
+    "MS MARCO": (
+        {"query": "ask", "passages": {"is_selected": [1, 0], "passage_text": ["on", "off"]}},
+        user("ask\n\non\n\noff"),
+        "query passages",
+        "",
+    ),
+    "documents": (
+        {"question": "ask", "documents": [{"id": 1, "title": "t", "text": "on"}, {"text": "off"}]},
+        user("ask\n\nt\non\n\noff"),
+        "question documents",
+        "",
+    ),
+    "Dense passages": (
+        {"question": "ask", "ctxs": ["on", "off"]},
+        user("ask\n\non\n\noff"),
+        "question ctxs",
+        "",
+    ),
+    "a table": (
+        {"question": "ask", "table": {"header": ["x"], "rows": [["é"]]}},
+        user('ask\n\n{"header": ["x"], "rows": [["é"]]}'),
+        "question table",
+        "",
+    ),
+    "a number as input": (
+        {"instruction": "ask", "input": 0},
+        user("ask\n\n0"),
+        "instruction input",
+        "",
+    ),
+    "a boolean as input": (
+        {"instruction": "ask", "input": False},
+        user("ask\n\nfalse"),
+        "instruction input",
+        "",
+    ),
+    "numbers as input": (
+        {"instruction": "ask", "input": [3, 1.5]},
+        user("ask\n\n[3, 1.5]"),
+        "instruction input",
+        "",
+    ),
+    "an object as input": (
+        {"instruction": "ask", "input": {"a": None}},
+        user('ask\n\n{"a": null}'),
+        "instruction input",
+        "",
+    ),
+    "nothing as input": (
+        {"instruction": "ask", "input": [], "context": {}},
+        user("ask"),
+        "instruction",
+        "",
+    ),
+    "an instruction with a question": (
+        {"instruction": "ask", "question": "q", "context": "on"},
+        user("ask\n\nq\n\non"),
+        "instruction question context",
+        "",
+    ),
+    "Natural Instructions": (
+        {"definition": "ask", "inputs": "on", "targets": "x"},
+        user("ask\n\non"),
+        "definition inputs",
+        "targets",
+    ),
+    "a post": ({"title": "ask", "body": "on"}, user("ask\n\non"), "title body", ""),
+    "a dialogue and a question": (
+        {"dialogue": ["hi", "ho"], "question": "ask"},
+        user("ask\n\nhi\n\nho"),
+        "question dialogue",
+        "",
+    ),
+    "a text that may be the answer": (
+        {"prompt": "ask", "text": "x", "code": "x"},
+        user("ask"),
+        "prompt",
+        "text code",
+    ),
+    "code beside an answer": (
+        {"prompt": "ask", "code": "on", "output": "x", "text": "ask x"},
+        user("ask\n\non"),
+        "prompt code",
+        "output text",
+    ),
+    "numbers as options": (
+        {"question": "ask", "choices": [1, True, 2.5]},
+        user("ask\n\nA. 1\nB. true\nC. 2.5"),
+        "question choices",
+        "",
+    ),
+    "options by letter": (
+        {"question": "ask", "options": {"A": "x", "B": "y", "C": None}},
+        user("ask\n\nA. x\nB. y"),
+        "question options",
+        "",
+    ),
+    "options with labels": (
+        {"question": "ask", "options": [{"label": "a", "text": "x"}, {"label": "b", "text": "y"}]},
+        user("ask\n\na. x\nb. y"),
+        "question options",
+        "",
+    ),
+    "options as JSON text": (
+        {"question": "ask", "choices": '["x", "y"]'},
+        user("ask\n\nA. x\nB. y"),
+        "question choices",
+        "",
+    ),
+    "options with letters in them": (
+        {"question": "ask", "choices": ["A. x", "(B) y"]},
+        user("ask\n\nA. x\n(B) y"),
+        "question choices",
+        "",
+    ),
+    "a column for each option": (
+        {"question": "ask", "A": "x", "B": 2, "C": "z", "answer": "A"},
+        user("ask\n\nA. x\nB. 2\nC. z"),
+        "question A B C",
+        "answer",
+    ),
+    "options in numbered columns": (
+        {"question": "ask", "option_a": "x", "option_b": "y"},
+        user("ask\n\nA. x\nB. y"),
+        "question option_a option_b",
+        "",
+    ),
+    "history as JSON text": (
+        {"instruction": "ask", "history": json.dumps([["a", "b"]])},
+        [*user("a"), *assistant("b"), *user("ask")],
+        "history instruction",
+        "",
+    ),
+    "an empty history as JSON text": (
+        {"instruction": "ask", "history": "[]"},
+        user("ask"),
+        "history instruction",
+        "",
+    ),
+    "a null prompt beside another": (
+        {"prompt": None, "instruction": "ask", "input": "on"},
+        user("ask\n\non"),
+        "instruction input",
+        "",
+    ),
+    "a first turn": (
+        {"text": "ask", "role": "prompter", "parent_id": None, "lang": "en"},
+        user("ask"),
+        "text",
+        "lang",
+    ),
+    "LLaMA-Factory": (
+        {"instruction": "ask", "history": [["a", "b"]]},
+        [*user("a"), *assistant("b"), *user("ask")],
+        "history instruction",
+        "",
+    ),
+    "LIMA": (
+        {"conversations": ["ask", "x"], "source": "s"},
+        user("ask"),
+        "conversations",
+        "source",
+    ),
+    "JSON text": ({"messages": json.dumps(WITH_SYSTEM)}, WITH_SYSTEM, "messages", ""),
+    "a prompt that holds its input": (
+        {"prompt": f"ask {'on ' * 50}", "input": "on " * 50},
+        user(f"ask {'on ' * 50}"),
+        "prompt",
+        "",
+    ),
+    "Gemini": (
+        {
+            "systemInstruction": {"parts": [{"text": "s"}]},
+            "contents": [{"role": "user", "parts": [{"text": "ask"}]}],
+        },
+        WITH_SYSTEM,
+        "systemInstruction contents",
+        "",
+    ),
+    "Anthropic": (
+        {"system": [{"type": "text", "text": "s"}], "messages": user("ask"), "model": "m"},
+        WITH_SYSTEM,
+        "system messages",
+        "model",
+    ),
+    "a batch of requests": (
+        {"custom_id": "1", "method": "POST", "body": {"messages": WITH_SYSTEM}},
+        WITH_SYSTEM,
+        "body",
+        "custom_id method",
+    ),
+    "by speaker": ({"user": "ask", "assistant": "x"}, user("ask"), "user", "assistant"),
+}
+
+
+@each(("row", "prompt", "used", "unused"), JOINED)
+def test_nothing_of_a_prompt_is_left_out_unless_it_is_named(
+    row: dict[str, Any], prompt: list[dict[str, str]], used: str, unused: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "a.jsonl"
+    place.write_text(json.dumps(row) + "\n")
+    loaded = read_prompts(Source(place=str(place)))
+    assert loaded.rows == [{"id": row_id(prompt), "prompt": prompt}]
+    assert " ".join(loaded.columns) == used and " ".join(loaded.unused) == unused

@@ -226,7 +226,7 @@ def _money_flags(parser: Parser) -> None:
         metavar="USD",
         help="Stop before more USD are spent. Each budget counts all that the set's ledger in "
         "--work holds, of every build, with the most that requests without an answer may have "
-        "used; another --work starts from 0.",
+        "used; another --work, and each shard, has its own.",
     )
     money.add_argument(
         "--budget-tokens", type=count(), metavar="N", help="Stop before more tokens are used."

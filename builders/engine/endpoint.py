@@ -23,7 +23,7 @@ from builders.engine.addresses import (
 )
 from builders.engine.answers import read_answer
 from builders.engine.calls import Answer, Call, Failure
-from builders.engine.parameters import Learned
+from builders.engine.parameters import Learned, Trial
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
 from builders.engine.refusals import Target, error_words, failure, reported
 from builders.engine.teacher import TeacherSpec
@@ -61,13 +61,14 @@ class EndpointTeacher:
         of_all = [secret for secret in (self._key, proxy_password) if secret]
         self._secrets = [*of_all, *self._address.secrets(query=False)]
         self._unshown = [*of_all, *self._address.secrets(query=True)]
-        self._timeout_s = spec.timeout_s
+        self.timeout_s = spec.timeout_s
         self._trusts_missing_end = spec.trusts_missing_end
         self._session: aiohttp.ClientSession | None = None
         self._continues = False  # whether it has answered a text to continue
         self._heard = False  # whether there was any response yet
         self._served: list[str] = []
         self._learned = Learned(spec.chosen)
+        self._learning = asyncio.Lock()
         self.learned = self._learned.changes
         self.name = self._address.name
         self.model = spec.model or ""
@@ -101,7 +102,7 @@ class EndpointTeacher:
         self._session = aiohttp.ClientSession(
             headers=headers,
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, ssl=verified),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S),
+            timeout=aiohttp.ClientTimeout(total=self.timeout_s, sock_connect=_CONNECT_S),
             auto_decompress=True,
             max_line_size=_MOST_HEADER,
             max_field_size=_MOST_HEADER,
@@ -181,11 +182,21 @@ class EndpointTeacher:
         """Send a call, without what this endpoint refuses; learn what it refuses now."""
         path, payload = _request(call, as_completion)
         trial = self._learned.trial(payload)
-        while True:
-            status, headers, body = await self._exchange("POST", path, trial.sent)
-            found, words = reported(status, body)
-            if not trial.goes_on(found, words):
-                return status, headers, body
+        response, goes_on = await self._tried(path, trial)
+        if goes_on and not self._learned.answered:
+            async with self._learning:  # one request learns for all that were sent with it
+                trial.catch_up()
+                while goes_on and not self._learned.answered:
+                    response, goes_on = await self._tried(path, trial)
+            trial.catch_up()
+        while goes_on:
+            response, goes_on = await self._tried(path, trial)
+        return response
+
+    async def _tried(self, path: str, trial: Trial) -> tuple[_Response, bool]:
+        """The response to what a trial sends now, and whether it goes on."""
+        status, headers, body = await self._exchange("POST", path, trial.sent)
+        return (status, headers, body), trial.goes_on(*reported(status, body))
 
     async def _exchange(self, method: str, path: str, payload: dict[str, Any] | None) -> _Response:
         assert self._session is not None
@@ -202,12 +213,12 @@ class EndpointTeacher:
                 self._heard = True
                 return response.status, response.headers, body
         except aiohttp.ConnectionTimeoutError:
-            wait_s = min(_CONNECT_S, self._timeout_s)
+            wait_s = min(_CONNECT_S, self.timeout_s)
             raise self._unreachable(f"no connection to {self._base} within {wait_s:g} s") from None
         except TimeoutError:
             raise Failure(
                 "time-out",
-                f"{self._base} gave no answer within {self._timeout_s:g} s; is it overloaded? "
+                f"{self._base} gave no answer within {self.timeout_s:g} s; is it overloaded? "
                 "raise --timeout or lower --concurrency",
                 retryable=True,
             ) from None

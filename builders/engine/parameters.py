@@ -1,7 +1,8 @@
 """Which parameters a request carries: those that were chosen, without what its endpoint refuses.
 
 A refusal that names a parameter is learned once per endpoint and model, where the request is
-answered, or refused for another reason, without it. The request as it was intended stays the call's
+answered, or refused for another reason, without it. A limit is learned only while no request above
+it was answered: else it is that of one request. The request as it was intended stays the call's
 key: what was learned changes none.
 """
 
@@ -54,7 +55,13 @@ _VALUE = re.compile(  # about the value of one request: another would be accepte
 _DEFAULT = re.compile(r"\bonly\b|default|unset|omit|strictly positive")  # whatever the value
 _MOST = re.compile(
     r"(?:at most|less than or equal to|<=|up to|maximum(?: \w+){0,4}|exceed(?:s|ed)?(?: \w+){0,4}|"
-    r"(?:range|between)\W+\d+\s*(?:,|and|to|-)|limit(?: \w+){0,3})[\s:=`'(]*(\d+)"
+    r"(?:range|between)[^\d]{0,40}\d+\s*(?:,|and|to|-|\.\.)|\b\d+ >|limit(?: \w+){0,3})"
+    r"[\s:=`'(]*(\d+)"
+)
+_OF_THE_ROW = re.compile(  # a limit that another request does not have
+    r"(?<!less than the `)context|"
+    r"\b(for|with|by|after|of) (this|your|the) (prompt|request|input)|"
+    r"\byour (prompt|request|input|messages?)\b|prompt (tokens|length)|\binput tokens"
 )
 _NO_SYSTEM = re.compile(
     r"(system|developer)[\s'\"`_-]*(role|message|prompt|instruction|turn)s?.{0,40}"
@@ -173,6 +180,8 @@ class Learned:
         self.changes: dict[str, str] = {}
         self.chosen = frozenset(chosen)
         self.schema_faults = 0  # requests in a row that were answered only without their schema
+        self.answered = False
+        self.held: dict[str, int] = {}  # the highest limits of requests that were answered
 
     def trial(self, payload: Mapping[str, Any]) -> Trial:
         """The first sending of a request."""
@@ -191,18 +200,21 @@ class Trial:
         self._tried: dict[str, Change] = {}
         self.sent = as_sent(payload, learned.changes)
 
+    def catch_up(self) -> None:
+        """Send next what other requests have learned meanwhile, too."""
+        tried = {one.name: one.becomes for one in self._tried.values()}
+        self.sent = as_sent(self._payload, self._learned.changes | tried)
+
     def goes_on(self, status: int, words: Words) -> bool:
         """Whether `sent` has been changed and is to be sent again, after this response."""
         if status < 400:
             self._learn(words, answered=True)
             return False
         found = change(status, words, self.sent, self._learned.chosen)
-        if found and found.name not in self._tried:
+        if found and found.name not in self._tried and not self._own_limit(found):
             self._tried[found.name] = found
-            changes = self._learned.changes | {
-                one.name: one.becomes for one in self._tried.values()
-            }
-            before, self.sent = self.sent, as_sent(self._payload, changes)
+            before = self.sent
+            self.catch_up()
             if self.sent != before:
                 return True
         self._learn(words, answered=False)
@@ -210,15 +222,33 @@ class Trial:
 
     def _learn(self, words: Words, *, answered: bool) -> None:
         learned = self._learned
-        if answered and "response_format" in self.sent:
-            learned.schema_faults = 0
+        if answered:
+            self._note_answered()
         for one in self._tried.values():
+            if self._own_limit(one):
+                continue
             helped = answered or (one.sure and not names(words, one.name))
             if helped and not one.sure and one.name == "response_format":
                 learned.schema_faults += 1  # one fault of the server may be by chance
                 helped = learned.schema_faults > 1
             if helped:
                 learned.changes[one.name] = one.becomes
+
+    def _note_answered(self) -> None:
+        learned = self._learned
+        learned.answered = True
+        if "response_format" in self.sent:
+            learned.schema_faults = 0
+        for name in _LIMITS:
+            if isinstance(value := self.sent.get(name), int):
+                learned.held[name] = max(value, learned.held.get(name, 0))
+                if self._own_limit(Change(name, learned.changes.get(name, ""))):
+                    del learned.changes[name]
+
+    def _own_limit(self, one: Change) -> bool:
+        """Whether a limit is that of one request: others were answered above it."""
+        most, held = one.becomes.removeprefix(_AT_MOST), self._learned.held.get(one.name, 0)
+        return one.name in _LIMITS and most.isdigit() and int(most) < held
 
 
 def as_sent(payload: Mapping[str, Any], learned: Mapping[str, str]) -> dict[str, Any]:
@@ -236,7 +266,9 @@ def as_sent(payload: Mapping[str, Any], learned: Mapping[str, str]) -> dict[str,
         elif becomes.startswith(_SENT_AS):
             sent[becomes.removeprefix(_SENT_AS)] = sent.pop(name)
         elif becomes.startswith(_AT_MOST) and isinstance(sent[name], int):
-            sent[name] = min(sent[name], int(becomes.removeprefix(_AT_MOST)))
+            most = int(becomes.removeprefix(_AT_MOST))
+            # Seeds stay different, as the samples of one prompt must.
+            sent[name] = sent[name] % (most + 1) if name == "seed" else min(sent[name], most)
     return sent
 
 
@@ -287,9 +319,9 @@ def _changes(
     if {"temperature", "top_p"} <= set(named) and _BOTH.search(text):
         yield Change("top_p", LEFT_OUT)
     most = _MOST.search(text)
-    for name in (*_LIMITS, "top_logprobs"):
+    for name in (*_LIMITS, "top_logprobs", "seed"):
         value = sent.get(name)
-        if most is None or name not in named or name not in text or "context" in text:
+        if most is None or name not in named or name not in text or _OF_THE_ROW.search(text):
             continue
         if isinstance(value, int) and 0 < int(most[1]) < value:
             yield Change(name, f"{_AT_MOST}{int(most[1])}")
@@ -302,7 +334,7 @@ def _changes(
         neutral = name in _NEUTRAL and sent[name] == _NEUTRAL[name]
         structured = name in _OTHER_NAMES
         value = _VALUE.search(text) and not _DEFAULT.search(text)
-        if neutral or structured or (unknown and not value):
+        if neutral or structured or name == "seed" or (unknown and not value):
             yield Change(name, LEFT_OUT)
     if status == 500 and "response_format" in sent:
         yield Change("response_format", LEFT_OUT, sure=False)

@@ -54,7 +54,9 @@ _MEANINGS = (
         r"\b(exceed|longer than|greater than|must (be|have) (<|less|fewer|at most)).{0,60}"
         r"\b(max\w*|limit|model|tokens?)\b|too many (input |prompt )?tokens|above_max_length|"
         r"reduce the length|must be reduced|too large to process|input is larger|entity too large|"
-        r"uri too (long|large)",
+        r"uri too (long|large)|"
+        r"max_(completion_|output_)?tokens\b.{0,60}\b(at most|less than|exceeds?|"
+        r"maximum|range|too (large|high|big))",
         *(413, 414),
     ),
     _meaning(
@@ -128,6 +130,10 @@ _RATE = re.compile(r"rate.?limit|too many requests|per[ _-](second|minute|min\b|
 _TOO_LARGE = re.compile(
     r"too large|must be reduced"
 )  # for a limit per minute, however long it waits
+_RANGE = re.compile(  # of a parameter that is left as it is, as it decides what is written
+    r"\b(temperature|top_p|top_k|min_p|(?:presence|frequency|repetition)_penalty)\b.{0,60}?"
+    r"(?:\d(?:\.\d+)?\s*(?:\.\.|,|and|to)|at most|<=|less than or equal to)\W{0,3}(\d+(?:\.\d+)?)"
+)
 _UNKNOWN = 500  # worth another attempt: nothing shows that the request itself is at fault
 
 
@@ -282,6 +288,8 @@ def _way_on(reason: str, status: int, words: Words, target: Target, moved_to: st
     if reason == "key refused":
         return f"; {target.key}"
     if reason == NO_SUCH_MODEL:
+        if target.model in target.served:
+            return "; but it lists it: correct --model or --teacher, or check what the key may use"
         listed = f"; it lists {', '.join(target.served[:10])}" if target.served else ""
         near = did_you_mean(target.model, target.served)
         return f"; correct --model or --teacher{listed}{near}"
@@ -291,6 +299,8 @@ def _way_on(reason: str, status: int, words: Words, target: Target, moved_to: st
         return f"; is the address {target.name}/v1? correct --teacher"
     if reason == _REDIRECTED:
         return f"; it redirects to {moved_to or 'no address'}: correct --teacher"
+    if reason == _REFUSED and (found := _RANGE.search(words.searched)):
+        return f"; choose another value, such as --param {found[1]}={found[2]}"
     if "http request" in words.searched and "https" in words.searched:
         return "; give the address with https://"
     if status == 403:

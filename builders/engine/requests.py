@@ -271,12 +271,13 @@ class TeacherClient:
         """Raise a fatal Failure if no request has had any response for several deadlines."""
         now = time.monotonic()
         self._time_outs += 1
-        deadline_s, silent_s = now - entered, now - (self._heard_at or entered)
+        deadline_s = getattr(self.teacher, "timeout_s", now - entered)
+        silent_s = now - (self._heard_at or entered)
         if silent_s >= max(_LEAST_SILENCE_S, _SILENT_DEADLINES * deadline_s):
             raise Failure(
                 "time-out",
                 f"{self.teacher.name} accepts requests and answers none: in {silent_s:.0f} s "
-                f"{self._time_outs} requests had no answer within {deadline_s:.0f} s each; restart "
+                f"{self._time_outs} requests had no answer within {deadline_s:g} s each; restart "
                 "it, lower --concurrency or raise --timeout, and build again",
                 fatal=True,
             ) from None

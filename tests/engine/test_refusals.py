@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,3 +202,9 @@ def test_any_body_of_an_error_is_one_short_line(depth: int) -> None:
         assert len(str(found)) < 400 and "\n" not in str(found)
     assert error_words(b"").text == "no message"
     assert error_words(b'{"error": {"param": "seed", "message": "no"}}') == Words("no", "", "seed")
+
+
+def test_a_model_that_is_listed_is_no_misspelling() -> None:
+    listed = replace(TARGET, served=[TARGET.model, "llama"])
+    message = str(failure(404, Words("model not found"), listed))
+    assert "but it lists it" in message and "did you mean" not in message

@@ -309,13 +309,14 @@ def test_a_teacher_with_useless_answers_is_named_with_its_answer(
 
 @pytest.mark.usefixtures("hurried")
 def test_a_teacher_that_takes_too_long_is_named_with_the_deadline(
-    tmp_path: Path, refusal: Refusal
+    tmp_path: Path, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("builders.engine.requests._LEAST_SILENCE_S", 0.2)
     with Endpoint(Behaviour(rules=[Rule("hang")])) as endpoint:
         once = ("--rows", "1", "--samples", "1")
         message = refusal(*asking(endpoint.url, tmp_path), *once, "--timeout", "0.05")
-    assert "gave no answer within 0.05 s" in message
-    assert "raise --timeout or lower --concurrency" in message
+    assert "requests had no answer within 0.05 s each" in message
+    assert "lower --concurrency or raise --timeout" in message
 
 
 def test_a_key_that_is_refused_is_not_printed(

@@ -92,6 +92,8 @@ def read_json(path: Path, *names: str) -> dict[str, Any]:
         InputError: The file is torn or holds something else.
         FileNotFoundError: There is none.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, expected a file; move it away and build again")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(value, dict) or not value.keys() >= {*names}:

@@ -706,6 +706,27 @@ def test_a_ledger_is_repaired_in_the_default_work_folder(
     assert capsys.readouterr().out == f"{place} is whole; nothing was changed\n"
 
 
+@each("verb", ["build", "ledger --repair"])
+def test_notes_that_are_a_folder_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    words = build_words(tmp_path / verb, name="completions")
+    assert main(words) == 0
+    notes = tmp_path / verb / "work" / "completions" / "build.json"
+    notes.unlink()
+    notes.mkdir()
+    capsys.readouterr()
+    if verb == "build":
+        assert main(words) == 1
+        line = f"potstill: {notes} is a folder, no file; move it away and build again\n"
+        assert capsys.readouterr().err.endswith(line)
+        assert main([*words, "--from-ledger"]) == 1
+        line = f"potstill: {notes} is a folder, expected a file; move it away and build again\n"
+        assert capsys.readouterr().err.endswith(line)
+    else:
+        assert main(["ledger", "completions", "--repair", *words[-2:]]) == 0
+
+
 def test_a_ledger_names_the_endpoints_that_share_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

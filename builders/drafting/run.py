@@ -28,12 +28,13 @@ from builders.drafting.spending import Spending
 from builders.durable import durably_rename
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
+from builders.engine.executor_import import in_shard
 from builders.engine.ledger import Ledger
 from builders.engine.pool import TeacherPool, TeacherPoolSpec, pool, recorded_pool
 from builders.engine.prices import FREE_KINDS, prices_used
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
-from builders.errors import InputError, RecipeError, TeacherError, folder_error
+from builders.errors import FolderError, InputError, RecipeError, TeacherError, folder_error
 from builders.file_lock import folder_lock
 from builders.judging.reports import judges_facts
 from builders.recipe import Raw, Recipe, Settings, short_hash
@@ -274,7 +275,7 @@ def answer_calls(
         candidates, order = Spool[CandidateRow](spec.home), list[bytes]()
         with ExitStack() as failing:
             failing.callback(candidates.close)  # at once: its room is what a full disk lacks
-            for at, raw in _raw_rows(recipe, engine, seeds, settings):
+            for at, raw in _raw_rows(recipe, engine, seeds, settings, spec.shard):
                 order.append(at)
                 candidates.append(candidate_row(recipe, raw))
             failing.pop_all()
@@ -295,12 +296,17 @@ def answer_calls(
 
 
 def _raw_rows(
-    recipe: Recipe, engine: Engine, seeds: Iterable[Raw], settings: Settings
+    recipe: Recipe,
+    engine: Engine,
+    seeds: Iterable[Raw],
+    settings: Settings,
+    shard: tuple[int, int] | None,
 ) -> Iterator[tuple[bytes, Raw]]:
     """Every raw row of a build, once, as it is made, with bytes that sort them."""
     if recipe.candidates is None:
         some = islice(seeds, settings.rows)
-        yield from engine.stream(recipe.pipeline, some, **settings.options)
+        pipeline = in_shard(recipe.pipeline) if shard else recipe.pipeline
+        yield from engine.stream(pipeline, some, **settings.options)
     else:
         for place, raw in enumerate(recipe.candidates(engine, [*seeds], settings)):
             yield place.to_bytes(8, "big"), raw
@@ -342,6 +348,8 @@ def write_notes(home: Path, notes: Mapping[str, Any]) -> None:
         FolderError: No room or no permission; earlier notes are unchanged.
     """
     new = home / f".{NOTES}"
+    if (home / NOTES).is_dir():
+        raise FolderError(f"{home / NOTES} is a folder, no file; move it away and build again")
     try:
         new.write_text(canonical_json(notes), encoding="utf-8")
         durably_rename(new, home / NOTES)

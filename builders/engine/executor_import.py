@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from builders.engine.executor import Execution
+
+
+def in_shard(pipeline: Callable[..., Any]) -> Callable[..., Any]:
+    """A recipe's pipeline, which raises RecipeError where no shard can run it."""
+
+    @wraps(pipeline)
+    def checked(*teach: Any, **options: Any) -> Any:
+        from builders.engine.graph import check_part
+
+        line = pipeline(*teach, **options)
+        check_part(line)
+        return line
+
+    return checked
 
 
 def imported_executor() -> type[Execution]:

@@ -126,6 +126,24 @@ def graph(pipeline: Any) -> dict[str, Node]:
     return nodes
 
 
+def check_part(pipeline: Any) -> None:
+    """Raise RecipeError where a pipeline over a part of the rows asks something else than over all.
+
+    That is so where teachers are asked about what a step made of all rows, or of none.
+    """
+
+    def asks(node: Node) -> bool:
+        return node.asks or any(map(asks, node.after))
+
+    for node in graph(pipeline).values():
+        if (node.step.is_global or node.step.is_generator) and asks(node):
+            why = "makes its own rows" if node.step.is_generator else "works on all rows at once"
+            raise RecipeError(
+                f"step {node.name!r} {why}, and teachers are asked about what it makes, so that a "
+                "shard would not ask its part of that; build it whole, without --shard"
+            )
+
+
 def identity(row: Raw, seen: Counter[str]) -> str:
     """A row's id, else a hash of its content and its number among the rows seen with the same."""
     if row.get("id"):

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from builders.drafting.contributions import contribution
 from builders.drafting.draft import last_draft
+from builders.engine.ledger import Ledger
 from builders.recipe import row_id
 from builders.schema import Row, assistant, user
 from scripts.main import main
@@ -64,6 +66,30 @@ RECIPE = Recipe(
     row=row,
 )
 '''
+
+
+RANKED = EVOLVED.replace(
+    """from builders.recipe import""",
+    """from distilabel.steps import GlobalStep
+from builders.recipe import""",
+).replace(
+    "def pipeline(teach):",
+    """class Ranked(GlobalStep):
+    @property
+    def inputs(self):
+        return ["question"]
+
+    @property
+    def outputs(self):
+        return ["question"]
+
+    def process(self, inputs):
+        for place, one in enumerate(sorted(inputs, key=lambda one: one["question"])):
+            yield [{**one, "question": f"{place}: {one['question']}"}]
+
+
+def pipeline(teach):""",
+)
 
 
 def asked(words: list[str], capsys: pytest.CaptureFixture[str]) -> int:
@@ -168,3 +194,28 @@ def test_shards_are_read_where_nothing_may_be_written(
     finally:
         subprocess.run(["umount", str(place)], check=True)
     assert last_draft(tmp_path / "merged" / "completions").counts["kept"] == 12
+
+
+@pytest.mark.parametrize(
+    ("wiring", "fits"), [("Ranked(name='ranked') >> evolved >>", False), ("evolved >>", True)]
+)
+def test_a_step_that_works_on_all_rows_before_teachers_are_asked_is_in_no_shard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wiring: str, fits: bool
+) -> None:
+    recipe = tmp_path / "evolved.py"
+    end = "GroupColumns(columns=['generation'])"
+    last = f"{end} >> Ranked(name='ranked')" if fits else end
+    text = RANKED.replace("evolved >> sample", f"{wiring} sample")
+    text = text.replace('GroupColumns(columns=["generation"])', last)
+    recipe.write_text(text, encoding="utf-8")
+    prompts = tmp_path / "prompts.jsonl"
+    lines = (json.dumps({"prompt": f"{n} ?", "question": f"What is {n}?"}) for n in range(12))
+    prompts.write_text("\n".join(lines), encoding="utf-8")
+    words = build_words(tmp_path, name="completions")
+    words[1], words[words.index("--prompts") + 1] = str(recipe), str(prompts)
+    assert main([*words, "--shard", "1/2"]) == (0 if fits else 1)
+    err = capsys.readouterr().err
+    assert ("step 'ranked' works on all rows at once" in err) is not fits
+    ledger = tmp_path / "work" / "evolved" / "shards" / "001-of-002" / "ledger.sqlite"
+    with closing(Ledger.open(ledger, read_only=True)) as opened:
+        assert (len(opened) > 0) is fits

@@ -22,6 +22,7 @@ from importlib.machinery import (
 from pathlib import Path
 from types import ModuleType
 
+import builders.entropy  # noqa: F401 - before a recipe's `from os import urandom`
 from builders.errors import (
     InputError,
     PotstillError,

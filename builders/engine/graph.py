@@ -14,6 +14,7 @@ from distilabel.constants import ROUTING_BATCH_FUNCTION_ATTR_NAME, STEP_ATTR_NAM
 from builders.engine.calls import key_json
 from builders.engine.llm import EngineLLM
 from builders.engine.workers import Processes, Raised, chance
+from builders.entropy import of_row
 from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw, short_hash
 
@@ -162,7 +163,8 @@ def routed(nodes: dict[str, Node], node: Node, item: Item, seed: object) -> list
     names = [after.name for after in node.after]
     chance(seed, node.name, *item.seeds)()
     with node.as_recipe_error():
-        chosen = node.route.routing_function(list(names))
+        with of_row():
+            chosen = node.route.routing_function(list(names))
         if unknown := [name for name in chosen if name not in names]:
             raise ValueError(
                 f"its routing function returned {unknown[0]!r}, expected {', '.join(names)}"

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import greenlet
 
+from builders.entropy import of_row
 from builders.errors import PotstillError
 
 Result = TypeVar("Result")
@@ -38,7 +39,8 @@ async def drive(
     waiter.gr_context = greenlet.getcurrent().gr_context
     async with turn:
         before()
-        awaitable = waiter.switch(*args)
+        with of_row():
+            awaitable = waiter.switch(*args)
     while not waiter.dead:
         error, result = None, None
         try:
@@ -49,7 +51,8 @@ async def drive(
         ends = ends or isinstance(error, PotstillError)
         async with nullcontext() if ends else turn:
             before()
-            awaitable = waiter.switch(result) if error is None else waiter.throw(error)
+            with of_row():
+                awaitable = waiter.switch(result) if error is None else waiter.throw(error)
     return awaitable  # type: ignore[no-any-return]
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from builders.engine.calls import Failure, Unusable, key_json
+from builders.entropy import of_row
 from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw, short_hash
 from builders.recipe_loading import import_file, loaded_files, modules_beside, place_of
@@ -96,7 +97,8 @@ def outcomes(step: Any, batches: Sequence[Batch]) -> list[list[Raw] | Raised]:
             chance(*seeds)()
         before = None if seeds else _drawn()
         try:
-            rows: list[Raw] | Raised = made(step, *inputs)
+            with of_row():
+                rows: list[Raw] | Raised = made(step, *inputs)
         except PotstillError:
             raise
         except Exception as error:  # noqa: BLE001 - a recipe's step: its error is the row's reason
@@ -126,7 +128,7 @@ def keep_errors(task: Any) -> None:
 def chance(*seeds: object) -> Callable[[], None]:
     """A function that reseeds the global random numbers, at each call with the next of a sequence.
 
-    Steps draw from `random` and `numpy.random`; what one row gets must not depend on when it is
+    Steps draw from these, `builders.entropy` too; what one row gets must not depend on when it is
     processed among the others. `seeds` are JSON values.
     """
     numbers = itertools.count(int(short_hash(key_json(seeds)), 16))

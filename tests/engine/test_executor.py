@@ -7,11 +7,13 @@ import contextlib
 import os
 import random
 import re
+import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -604,6 +606,27 @@ def dicing(inputs: StepInput) -> Any:
     yield inputs
 
 
+DRAWS: dict[str, Callable[[], object]] = {
+    "os.urandom": lambda: os.urandom(9).hex(),
+    "Random()": lambda: random.Random().random(),
+    "random.seed()": lambda: (random.seed(), random.random())[1],
+    "SystemRandom": lambda: random.SystemRandom().randrange(10**9),
+    "secrets": lambda: [secrets.token_hex(), secrets.randbelow(10**9), secrets.choice(range(999))],
+    "uuid4": lambda: str(uuid.uuid4()),
+    "default_rng()": lambda: np.random.default_rng().random(),
+    "RandomState()": lambda: np.random.RandomState().random_sample(),
+    "numpy.random.seed()": lambda: (np.random.seed(), np.random.rand())[1],
+}
+
+
+@step(inputs=["instruction"], outputs=["drawn"])
+def undecided(inputs: StepInput) -> Any:
+    """Draws without a seed, for two rows of three."""
+    for row in inputs:
+        row["drawn"] = {name: draw() for name, draw in DRAWS.items() if number(row) % 3}
+    yield inputs
+
+
 @step(inputs=["dice"], outputs=["lot"], step_type="global")
 def lots(inputs: StepInput) -> Any:
     lots = np.random.permutation(len(inputs))
@@ -646,6 +669,32 @@ def test_rows_without_an_id_draw_by_their_content_and_equal_ones_differ(run: Any
     assert run(chancy(), seeds(20)[:1:-1], anew=True)[::-1][:10] == made[2:]
     same = run(chancy(), [{"instruction": "say 5", "when": time.localtime}] * 9, anew=True)
     assert len({repr(row["dice"]) for row in same}) == 9
+
+
+def test_entropy_in_a_step_follows_from_the_row_and_elsewhere_from_the_system(run: Any) -> None:
+    def line(teach: Any) -> Any:
+        with Pipeline(name="drawing") as line:
+            first, later = undecided(name="first"), undecided(name="later")
+            ask = Ask(
+                name="ask",
+                llm=teach("writer"),
+                build=lambda row: f"{row['instruction']} {row['drawn']} {uuid.uuid4()}",
+                answer="x",
+            )
+            first >> ask >> later
+        return line
+
+    made = run(line, numbered(*range(24)))
+    for name in DRAWS:
+        assert len({str(row["drawn"][name]) for row in made if row["drawn"]}) == 16, name
+    slow = Scripted(latency_s=lambda call: random.SystemRandom().random() / 50)
+    assert run(line, [*numbered(99), *numbered(*range(24))], slow)[1:] == made
+    assert len(slow.asked) == 1  # the same prompts: only the new row is asked
+    for name, draw in DRAWS.items():
+        random.seed(1)
+        one = draw()
+        random.seed(1)
+        assert draw() != one, name
 
 
 def test_a_global_step_that_draws_gives_the_same_rows_again(run: Any) -> None:

@@ -40,9 +40,7 @@ from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw
 
 _TAG = "potstill_row"  # a column that links a batch's output rows to its input rows
-_MOST_FIRST_FAILURES = (
-    50  # a step that failed on its first 50 rows for one cause will go on failing
-)
+_MOST_FIRST_FAILURES = 50  # for one cause, on a step's first rows: then it will go on failing
 
 
 class Execution:
@@ -312,12 +310,14 @@ class Execution:
             self._lose(node, item, "filtered", f"step {node.name} gave no row for it")
         for place, row in enumerate(outcome if isinstance(outcome, list) else ()):
             key = item.key if len(outcome) == 1 else (*item.key, place)
-            broken, lost = row.pop(BROKEN, None), None
             column = f"llm_{node.name}_lost"
-            if not isinstance(row.get(column), list):  # one per answer of the row; some may be good
-                lost = row.pop(column, None)
+            broken, lost = row.pop(BROKEN, None), row.get(column)
+            if isinstance(lost, list):  # one per answer of the row; some may be good
+                lost = lost[0] if all(lost) else None
+            else:
+                row.pop(column, None)
             if lost:
-                answer = lost["evidence"] or None
+                answer = lost["evidence"]
                 broken = Raised(lost["reason"], lost["reason"], lost["why"], answer=answer)
             if isinstance(broken, list):  # one per answer of the row; some may be good
                 broken = broken[0] if len(broken) == node.step.num_generations else None

@@ -110,7 +110,7 @@ class EngineLLM(LLM):  # type: ignore[misc]
         A sample without an answer to use has None as its text, and why as `lost` (else None).
 
         Raises:
-            Failure: No sample of an input has an answer to use.
+            Failure: There is one sample, and it has no answer to use.
         """
         return wait(self._generate(inputs, num_generations), self._engine.loop)
 
@@ -127,10 +127,9 @@ class EngineLLM(LLM):  # type: ignore[misc]
             answers = [await self._usable(calls[0])]
         else:
             answers = await asyncio.gather(*map(self._usable, calls), return_exceptions=True)
-        failures = [answer for answer in answers if isinstance(answer, BaseException)]
-        stop = next((one for one in failures if not isinstance(one, Failure)), None)
-        if stop or len(failures) == len(answers):
-            raise stop or failures[0]
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, Failure):
+                raise answer
         given = [answer if isinstance(answer, Answer) else None for answer in answers]
         return {
             "generations": [answer and answer.text for answer in given],

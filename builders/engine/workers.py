@@ -54,7 +54,7 @@ class Raised(NamedTuple):
     """A step's error on a row: the reason of the drop, the kind of error, and its message.
 
     `place` is the file and line of the recipe's own code, where the error came through it;
-    `answer` is the evidence of one that cannot be used, which is no error of the step.
+    `answer` is the evidence of a call without an answer to use, which is no error of the step.
     """
 
     cause: str
@@ -67,7 +67,7 @@ class Raised(NamedTuple):
     def by(cls, error: Exception) -> Raised:
         """From the exception that the step raised."""
         if isinstance(error, Failure):
-            answer = error.evidence if isinstance(error, Unusable) else None
+            answer = error.evidence if isinstance(error, Unusable) else {}
             return cls(error.cause, error.cause, str(error), answer=answer)
         kind = type(error).__name__
         return cls("step error", kind, f"{kind}: {error}", place_of(error))

@@ -93,6 +93,18 @@ def test_only_complete_answers_become_rows_and_each_other_is_dropped_with_what_c
     assert "1 answers of the writer ended as 'sabbatical'" in printed
 
 
+def test_every_answer_that_cannot_be_used_is_dropped_however_many_a_prompt_has(
+    tmp_path: Path,
+) -> None:
+    half, whole = reply("Half of", "length"), reply("It is a whole one.")
+    builds = Builds(
+        tmp_path, lambda prompt: {"ants": half, "bees": whole}[prompt], ["ants", "bees"]
+    )
+    with builds.endpoint:
+        draft = builds.build("--samples", "3")
+    assert draft.counts["made"] == 6 and draft.counts["dropped"]["cut off"] == 3
+
+
 def test_a_missing_end_is_trusted_for_the_teacher_that_the_user_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from builders.engine.calls import Answer, Call, Used
+from builders.engine.in_flight_file import InFlightFile
 from builders.engine.prices import Price
 
 _BYTES_PER_TOKEN = 2.5  # below the mean of texts in any script: never counts too few tokens
@@ -33,9 +34,9 @@ class Budget:
 
     Each call reserves the most it can use. While that does not fit next to the reservations of
     calls in flight, it waits for them to turn out cheaper. A build therefore stops before its
-    limit, by less than the most one call can use, and never after it. `prices` are by endpoint and
-    model; `price` applies to every other model. `before` is what earlier runs used: calls, tokens
-    and usd.
+    limit, by less than the most one call can use, and never after it. `in_flight` keeps on the disk
+    what is sent. `prices` are by endpoint and model; `price` applies to every other model. `before`
+    is what earlier runs used: calls, tokens and usd.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Budget:
         *,
         prices: Mapping[tuple[str, str], Price | None] | None = None,
         before: Mapping[str, float] | None = None,
+        in_flight: InFlightFile | None = None,
     ) -> None:
         self._limits = {"usd": limits.usd, "tokens": limits.tokens, "calls": limits.calls}
         self._bounded = any(limit is not None for limit in self._limits.values())
@@ -53,6 +55,8 @@ class Budget:
         self._before = dict(before or dict.fromkeys(self._limits, 0.0))
         self.spent = dict(self._before)
         self._reserved = dict.fromkeys(self._limits, 0.0)
+        self._in_flight = dict.fromkeys(self._limits, 0.0)
+        self._file = in_flight
         self._most_output: dict[str, float] = {}
         self._using = 0  # requests that used tokens
         self._changed = asyncio.Event()
@@ -74,6 +78,22 @@ class Budget:
         for name, amount in most.items():
             self._reserved[name] += amount
         return most
+
+    def sent(self, reserved: dict[str, float]) -> None:
+        """Note that the request of a reservation is sent now, so that a kill does not lose it.
+
+        Raises:
+            FolderError: The disk is full or not writable.
+        """
+        for name, amount in reserved.items():
+            self._in_flight[name] += amount
+        if self._file and reserved:
+            self._file.hold(self._in_flight)
+
+    def end(self) -> None:
+        """Note that all requests are recorded."""
+        if self._file:
+            self._file.end()
 
     def release(self, reserved: dict[str, float]) -> None:
         """Cancel the reservation of a call that was not sent."""
@@ -100,6 +120,8 @@ class Budget:
         self.spent["usd"] += used.usd or 0.0
         self._using += used.tokens > 0
         self.release(reserved)
+        for name, amount in reserved.items():
+            self._in_flight[name] -= amount
         if answer and tokens[1] and not _max_tokens(call):
             likely = tokens[1] if answer.output_tokens is None else 2 * tokens[1]
             self._most_output[call.role] = max(self._most_output.get(call.role, 0), likely)

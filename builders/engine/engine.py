@@ -104,7 +104,6 @@ class Engine:
             if not error and not self._stop:
                 self._wait_for(self._settle_refused())
             self._wait_for(self._drain())
-            self._wait_for(self._record_refused(self._standings.passed()))
         finally:
             self._close()
         if self._signal and not error:  # it arrived when no call was left to stop
@@ -121,10 +120,8 @@ class Engine:
                     f"{repeated.model!r} of {repeated.endpoint} is named twice for {role!r}; "
                     "remove one, or give it another #MODEL"
                 )
-        run_limits, stopping = self._run_limits, lambda: self._stop is not None
-        self._clients = teacher_clients(
-            self._pool, run_limits, self._ledger, self._progress, stopping=stopping
-        )
+        shared = self._run_limits, self._ledger, self._progress
+        self._clients = teacher_clients(self._pool, *shared, stopping=lambda: bool(self._stop))
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine on the engine's loop, even if this thread runs another one."""
@@ -398,3 +395,6 @@ class Engine:
             for task in pending.values():
                 task.cancel()
             await asyncio.gather(*pending.values(), return_exceptions=True)
+        await self._record_refused(self._standings.passed())
+        for client in self._clients.values():
+            client.end()

@@ -96,7 +96,7 @@ class Ledger:
     """An open ledger; its length is the number of answers on the disk."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
-        self._path = path
+        self._path = self.path = path
         self._queued: dict[bytes, Answer] = {}
         self._damaged: set[bytes] = set()
         self.damaged = 0  # answers that could not be read and count as none

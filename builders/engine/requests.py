@@ -12,13 +12,15 @@ from typing import Any
 
 from builders.engine.budget import Budget, BudgetLimits, OverBudget, plausible
 from builders.engine.calls import Answer, Call, Failure, Used
+from builders.engine.in_flight_file import InFlightFile
 from builders.engine.ledger import STOPPED, Ledger
-from builders.engine.prices import Price, identity_price, price_of
+from builders.engine.prices import identity_price
 from builders.engine.progress import Progress
 from builders.engine.rate_limiter import RateLimiter
 from builders.engine.run_limits import RunLimits
+from builders.engine.spent_before import used_before
 from builders.engine.teacher import Address, Teacher, address
-from builders.errors import InputError
+from builders.errors import FolderError
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
@@ -223,7 +225,8 @@ class TeacherClient:
             if self._stopping():
                 self._limiter.leave(entered, answered=False)
                 await asyncio.get_running_loop().create_future()  # until it is cancelled
-        except asyncio.CancelledError:
+            self._budget.sent(reserved)
+        except (asyncio.CancelledError, FolderError):
             self._budget.release(reserved)
             raise
         self._heard_at = self._heard_at or entered
@@ -312,6 +315,10 @@ class TeacherClient:
             text += f", calls that wait to be sent again: {self.resting}"
         return text
 
+    def end(self) -> None:
+        """Note that all requests of the build are recorded."""
+        self._budget.end()
+
     def hint(self) -> str | None:
         """What refusals show about the concurrency that the endpoint can handle, if anything."""
         held = self._limiter.held
@@ -343,9 +350,16 @@ def teacher_clients(
         (one.name, one.model): identity_price(one.identity(), run_limits.price, run_limits.prices)
         for one in teachers
     }
-    budget = Budget(
-        run_limits.budget, prices=prices, before=used_before(run_limits, ledger, prices)
-    )
+    before, in_flight = used_before(run_limits, ledger, prices), None
+    if run_limits.budget != BudgetLimits():
+        in_flight = InFlightFile(ledger.path)
+        before = {name: amount + in_flight.left[name] for name, amount in before.items()}
+        if calls := in_flight.left["calls"]:
+            progress.announce(
+                f"a build was killed here with up to {calls:.0f} requests in flight; the budget "
+                "counts the most that they may have used"
+            )
+    budget = Budget(run_limits.budget, prices=prices, before=before, in_flight=in_flight)
     limiters: dict[str, RateLimiter] = {}
     found: dict[Address, TeacherClient] = {}
     for one in teachers:
@@ -357,35 +371,6 @@ def teacher_clients(
             one, limiter, budget, progress, hedge_s=run_limits.hedge_s, stopping=stopping
         )
     return found
-
-
-def used_before(
-    run_limits: RunLimits, ledger: Ledger, prices: dict[tuple[str, str], Price | None]
-) -> dict[str, float]:
-    """The calls, tokens and usd that a budget counts from the start: all that the ledger holds.
-
-    Answers that were recorded without a price count by today's, all their tokens at the dearer one.
-    """
-    limits, before = run_limits.budget, {"calls": 0.0, "tokens": 0.0, "usd": 0.0}
-    if limits == BudgetLimits():
-        return before
-    unknown = [model for (_, model), price in prices.items() if price is None]
-    for who, used, unpriced_tokens in ledger.used():
-        price = prices.get((who["endpoint"], who["model"])) or price_of(
-            who["model"], usual=run_limits.price, table=run_limits.prices
-        )
-        if unpriced_tokens and price is None:
-            unknown.append(who["model"])
-        dearer = max(price.input, price.output) if price else 0.0
-        before["calls"] += who["requests"]
-        before["tokens"] += used.tokens
-        before["usd"] += (used.usd or 0.0) + unpriced_tokens * dearer / 1e6
-    if limits.usd is not None and unknown:
-        raise InputError(
-            f"the price of {unknown[0]!r} is unknown, so --budget-usd cannot be kept; give --price "
-            "IN/OUT in USD per million tokens, or --prices FILE"
-        )
-    return before
 
 
 def plus(one: Used, other: Used) -> Used:

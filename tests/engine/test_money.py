@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import subprocess
+import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +20,13 @@ from builders.drafting.draft import Draft
 from builders.drafting.summary import table
 from builders.engine.budget import most_tokens, plausible
 from builders.engine.calls import Answer, Call, Used
+from builders.engine.in_flight_file import InFlightFile
 from builders.engine.ledger import Ledger
 from builders.engine.prices import Price, price_of
 from builders.engine.progress import Progress
 from builders.engine.teacher import TeacherSpec
 from builders.engine.teacher_kinds import teacher
-from builders.errors import InputError, Stopped
+from builders.errors import FolderError, InputError, Stopped
 from scripts.main import main
 from tests.cases import each
 from tests.endpoint import Behaviour, Endpoint, Rule
@@ -153,6 +158,45 @@ def test_requests_without_an_answer_count_and_the_draft_does_not_change(tmp_path
     assert used.usd == pytest.approx(draft.run["at_most_usd"], abs=1e-6)
     with Endpoint(answering(usage)) as endpoint, pytest.raises(Stopped, match="11 are used in all"):
         built(tmp_path, endpoint.url, budget_calls=11, samples=2)
+
+
+def test_requests_in_flight_when_a_build_is_killed_count_until_the_budget_is_larger(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.txt").write_text("".join(f"Number {n}?\n" for n in range(8)))
+    file = tmp_path / "work/completions/ledger.sqlite-in-flight.json"
+    words = ["completions", "--prompts", str(tmp_path / "p.txt"), "--samples", "1", "--model", "m"]
+    words += ["--concurrency", "2", "--work", str(tmp_path / "work"), "--budget-calls", "6"]
+    with Endpoint(Behaviour(rules=[Rule("hang")])) as endpoint:
+        command = [sys.executable, "-m", "scripts.main", "build", *words]
+        run = subprocess.Popen([*command, "--teacher", endpoint.url])
+        while sum(request.method == "POST" for request in endpoint.requests) < 2:
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.kill()
+        run.wait()
+    assert 2 <= json.loads(file.read_text())["calls"] < 3
+    with Endpoint() as endpoint:
+        for sent in (3, 3):
+            assert main(["build", *words, "--teacher", endpoint.url]) == 3
+            assert sum(request.method == "POST" for request in endpoint.requests) == sent
+        assert "up to 2 requests in flight" in capsys.readouterr().err
+        words[-1] = "11"
+        assert main(["build", *words, "--teacher", endpoint.url]) == 0
+    assert file.exists()
+
+
+def test_a_build_that_ends_leaves_no_file_of_requests_in_flight(tmp_path: Path) -> None:
+    with Endpoint(answering(None)) as endpoint:
+        built(tmp_path, endpoint.url, budget_calls=100)
+    assert not [*(tmp_path / "work/completions").glob("*in-flight*")]
+
+
+@each("content", ["", "{", "[]", "{}", '{"calls": "x", "tokens": 0, "usd": 0}'])
+def test_a_damaged_file_of_requests_in_flight_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a-in-flight.json").write_text(content)
+    with pytest.raises(FolderError, match=r"a-in-flight\.json .*delete it"):
+        InFlightFile(tmp_path / "a")
 
 
 def test_a_request_that_is_cut_off_by_the_stop_of_a_build_is_counted_by_the_next(

@@ -66,6 +66,10 @@ _FOLLOWING = {  # after what is asked, before the texts that it is about
     "instruction": ("question", "query", "problem"),
     "title": ("body", "selftext"),
 }
+_ASKED_ABOUT = {  # of those that may be the answer, what is none to such a column
+    "instruction": ("text", "content", "source"),
+    **dict.fromkeys(("question", "query"), ("text", "content", "source", "story", "code_snippet")),
+}
 _ANSWERS = {
     *("output", "outputs", "response", "responses", "answer", "answers", "completion", "target"),
     *("targets", "label", "labels", "solution", "solutions", "summary", "chosen", "rejected"),
@@ -215,12 +219,8 @@ def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
     if asks in ("question", "query", "instruction"):
         about += [one for one in ("dialogue", "dialog") if one in have]
     if not _ANSWERS & {*names}:  # then one of these may be it
-        asked = asks in ("question", "query")
-        about = [
-            one
-            for one in about
-            if one not in _MAYBE_ANSWERS or (asked and one not in ("code", "references"))
-        ]
+        maybe = {*_MAYBE_ANSWERS} - {*_ASKED_ABOUT.get(asks, ())}
+        about = [one for one in about if one not in maybe]
     return _Plan(
         asked=have[asks],
         about=[have[one] for one in dict.fromkeys(about) if one != asks],

@@ -20,7 +20,7 @@ import lzma
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,8 +83,15 @@ def file_records(path: Path, part: str | None = None) -> Records:
         **dict.fromkeys((".csv", ".tsv", ".tab"), _csv),
         ".txt": _text,
     }
-    form = forms.get(_suffix(path)) or (lambda path: _json(path, part))
+    form = forms.get(_suffix(path))
+    if part is not None and form:
+        raise _no_splits(path)
+    form = form or (lambda path: _json(path, part))
     return _whole_or_named(path, form)
+
+
+def _no_splits(path: Path) -> InputError:
+    return InputError(f"{path.name} is a file without splits; leave out --split")
 
 
 def readable(records: Iterable[tuple[str, Row | Unreadable]]) -> Iterator[tuple[str, Row]]:
@@ -185,6 +192,8 @@ def _json(path: Path, part: str | None) -> Records:
     elif len(begin) == 1 and not isinstance(first, Unreadable):
         yield from _of_values(path, [first], part, begin[0][0])
         return
+    if part is not None:
+        raise _no_splits(path)
     for number, line in chain(begin, lines):
         yield f"{path.name}, line {number}", _row(_value(line))
 
@@ -197,8 +206,15 @@ def _value(line: str) -> Any:
         return json.loads(line)
     except json.JSONDecodeError as error:
         return Unreadable(f"not JSON ({error.msg} at column {error.colno})")
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 1,000 brackets
-        return Unreadable(f"not JSON ({error})")
+    except (ValueError, RecursionError) as error:
+        return Unreadable(f"not JSON ({_too_much(error)})")
+
+
+def _too_much(error: Exception) -> str:
+    """What is too large for the reader: a number of 5,000 digits, 1,000 brackets."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return str(error).partition(";")[0]  # after it is advice to programmers
 
 
 def _values(path: Path) -> list[Any] | None:
@@ -216,7 +232,7 @@ def _values(path: Path) -> list[Any] | None:
     except (ValueError, RecursionError) as error:
         if _suffix(path) != ".json":
             return None
-        where, why = "", str(error)
+        where, why = "", _too_much(error)
         if isinstance(error, json.JSONDecodeError):
             where, why = f", line {error.lineno}", f"{error.msg} at column {error.colno}"
         raise InputError(
@@ -235,6 +251,8 @@ def _of_values(path: Path, values: list[Any], part: str | None, line: int = 0) -
     lists = lists_in(values[0], part, of_lines=of_lines) if len(values) == 1 else {"": values}
     if isinstance(lists, str):
         raise InputError(f"{path.name} {lists}")
+    if part is not None and part not in (lists or ()):
+        raise _no_splits(path)
     if lists is None:
         where = f"line {line}" if of_lines else "row 1"
         yield f"{path.name}, {where}", _row(values[0])
@@ -252,7 +270,8 @@ def _row(value: Any) -> Row | Unreadable:
         return {"text": value}
     if is_dialogue(value):
         return {"messages": value}
-    return Unreadable(f"{shortened(value)} is not an object")
+    what = json.dumps(value) if value is None or isinstance(value, bool) else shortened(value)
+    return Unreadable(f"{what} is not an object")
 
 
 # --- tables
@@ -272,13 +291,21 @@ def _csv(path: Path) -> Records:
         blank, header = blank + 1, next(lines, "")
     usual = "\t,;|" if _suffix(path) in (".tsv", ".tab") else ",;\t|"
     delimiter = given[1] if given else max(usual, key=lambda one: _fields(header, one))
-    reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
+    held: list[str] = []  # the lines of the row that is being read
+    reader = csv.reader(_held(chain([header], lines), held), delimiter=delimiter, strict=True)
     columns: list[str] | None = None
     while True:
         place = f"{path.name}, line {blank + reader.line_num + 1}"
+        before = blank + reader.line_num
+        held.clear()
         try:
             values = next(reader, None)
         except csv.Error as error:
+            if delimiter == "\t" and reader.dialect.quoting != csv.QUOTE_NONE:
+                # Tabs mostly separate texts as they are, whose quotes mean nothing.
+                blank, lines = before, chain([*held], lines)
+                reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+                continue
             if "unexpected end" in str(error):  # all rows after it are in that field
                 raise InputError(
                     f"{place}: a field begins with a quote that is never closed; close it"
@@ -288,9 +315,24 @@ def _csv(path: Path) -> Records:
         if values is None:
             return
         if columns is None:
-            columns = values
+            columns = _distinct(values)
         elif values:
             yield place, _csv_row(columns, values)
+
+
+def _held(lines: Iterable[str], held: list[str]) -> Iterator[str]:
+    for line in lines:
+        held.append(line)
+        yield line
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names of columns, where one that comes again gets a number."""
+    found: list[str] = []
+    for name in names:
+        again = name and names[: len(found)].count(name)
+        found.append(f"{name} ({again + 1})" if again else name)
+    return found
 
 
 def _fields(header: str, delimiter: str) -> int:

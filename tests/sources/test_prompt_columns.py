@@ -194,6 +194,19 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "prompt",
         "text code",
     ),
+    "a text to an instruction": (
+        {"instruction": "ask", "text": "on", "story": "x"},
+        user("ask\n\non"),
+        "instruction text",
+        "story",
+    ),
+    "a text around an instruction": (
+        {"instruction": "ask", "text": "ask x"},
+        user("ask"),
+        "instruction",
+        "text",
+    ),
+    "an index without a name": ({"": 7, "prompt": "ask"}, user("ask"), "prompt", "''"),
     "code beside an answer": (
         {"prompt": "ask", "code": "on", "output": "x", "text": "ask x"},
         user("ask\n\non"),

@@ -193,6 +193,22 @@ TABLES: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
     "tabs": ("a.csv", "nr\tx\n1\ta, b\n", [{"nr": "1", "x": "a, b"}]),
     "bars": ("a.csv", "nr|x\n1|a, b\n", [{"nr": "1", "x": "a, b"}]),
     "tsv": ("a.tsv", 'nr\tx\n1\t"a\tb"\n', [{"nr": "1", "x": "a\tb"}]),
+    "a quote in a tsv": (
+        "a.tsv",
+        'nr\tx\n1\t"a""\n2\t"b\n3\tsay "c"\n4\t"d"\n',
+        [
+            {"nr": "1", "x": '"a""'},
+            {"nr": "2", "x": '"b'},
+            {"nr": "3", "x": 'say "c"'},
+            {"nr": "4", "x": '"d"'},
+        ],
+    ),
+    "a line's end in a quoted tsv": ("a.tsv", 'nr\tx\n1\t"a\nb"\n', [{"nr": "1", "x": "a\nb"}]),
+    "a name that comes twice": (
+        "a.csv",
+        "x,x,,y,,x\n1,2,3,4,5,6\n",
+        [{"x": "1", "x (2)": "2", "": "5", "y": "4", "x (3)": "6"}],
+    ),
     "one column": ("a.csv", 'x\n"a, b"\nc;d\n', [{"x": "a, b"}, {"x": "c;d"}]),
     "a spreadsheet's line": ("a.csv", "sep=;\nnr;x\n1;a\n", [{"nr": "1", "x": "a"}]),
     "commas and semicolons": ("a.csv", "nr,x\n1,a;b\n", [{"nr": "1", "x": "a;b"}]),
@@ -238,8 +254,9 @@ BROKEN_ROWS = [
     ("a.json", b'{"x": "a"}\n{"x": "b"}\n{"x"', "line 3", r"not JSON"),
     ("a.jsonl", b'{"x": "a"}\n["b"]\n{"x": "b"}\n', "line 2", r"\['b'\] is not an object"),
     ("a.json", b'[{"x": "a"}, 7, {"x": "b"}]', "row 2", r"7 is not an object"),
-    ("a.jsonl", b'{"x": "a"}\n{"x": ' + b"9" * 5000 + b'}\n{"x": "b"}', "line 2", "Exceeds the l"),
-    ("a.jsonl", b'{"x": "a"}\n' + b"[" * 100_000 + b'\n{"x": "b"}', "line 2", "maximum recursion"),
+    ("a.jsonl", b'{"x": "a"}\nnull\n{"x": "b"}\n', "line 2", r"^null is not an object"),
+    ("a.jsonl", b'{"x": "a"}\n{"x": ' + b"9" * 5000 + b'}\n{"x": "b"}', "line 2", r"digits\)$"),
+    ("a.jsonl", b'{"x": "a"}\n' + b"[" * 100_000 + b'\n{"x": "b"}', "line 2", "nested too deeply"),
     ("a.jsonl", b'{"x": "a"}\n\n{"x": "\xe9"}\n{"x": "b"}', "line 3", r"UTF-8 \(byte 0xe9\)"),
     ("a.jsonl", b'\xef\xbb\xbf{"x": "\xff"}\n{"x": "a"}\n{"x": "b"}', "line 1", "byte 0xff"),
     ("a.csv", b"x,y\na,1\n\xe9,1\nb,1\n", "line 3", r"UTF-8 \(byte 0xe9\)"),
@@ -264,7 +281,7 @@ def test_a_broken_row_is_named_and_the_others_are_read(
 CUT = gzip.compress(b'{"x": "a"}\n' * 1000)[:-20]
 BROKEN = [
     ("a.json", b'[{"x": "a"},\n oops]', r"a\.json, line 2: not JSON .* or one object per line"),
-    ("a.json", b"[[" * 50_000, r"a\.json: not JSON \(maximum recursion .*list of objects"),
+    ("a.json", b"[[" * 50_000, r"a\.json: not JSON \(nested too deeply\).*list of objects"),
     ("a.csv", b'x\na\n"b\nc\n', r"a\.csv, line 3: a field begins with a quote .* never closed"),
     ("a.jsonl.gz", CUT, r"a\.jsonl\.gz is not a whole packed file \(.*end-of-stream.*\); give an"),
     ("a.csv", b"PK\x03\x04abc", r"a\.csv is a zip archive or a spreadsheet; unpack it, or"),
@@ -280,6 +297,18 @@ def test_what_is_wrong_in_a_file_is_one_line_with_its_place(tmp_path: Path) -> N
         assert re.search(message, error), (content[:30], error)
         assert "\n" not in error and len(error) < 300
         assert str(tmp_path) not in error
+
+
+def test_a_file_without_splits_has_none_to_name(tmp_path: Path) -> None:
+    for name, content in (
+        ("a.csv", "x\na\n"),
+        ("a.txt", "a\n"),
+        ("a.jsonl", '{"x": "a"}\n{"x": "b"}\n'),
+        ("a.jsonl", '{"x": "a"}\n'),
+        ("a.json", '[{"x": "a"}]'),
+    ):
+        with pytest.raises(InputError, match=rf"{name} is a file without splits; leave out --spl"):
+            next(file_records(written(tmp_path / name, content), "test"))
 
 
 def test_a_file_that_cannot_be_opened_is_named_at_once(tmp_path: Path) -> None:

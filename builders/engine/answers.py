@@ -138,13 +138,14 @@ def answer_in(given: Mapping[str, Any]) -> Answer | None:
     if apart.text is answer.text and not apart.leaked:
         return answer
     thoughts = [one for one in (answer.reasoning, apart.reasoning) if one]
-    unfinished = apart.unfinished and ended in ("complete", "unknown")
+    if ended in ("complete", "unknown"):
+        ended = "length" if apart.unfinished else "tool_calls" if apart.calls else ended
     return replace(
         answer,
         text=apart.text,
         reasoning="\n\n".join(thoughts) or None,
-        ended="length" if unfinished else ended,
-        leaked_mark=apart.leaked,
+        ended=ended,
+        leaked_mark=None if apart.calls else apart.leaked,
     )
 
 

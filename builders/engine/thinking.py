@@ -1,8 +1,10 @@
-r"""Thinking and template marks in a teacher's text, separated from the answer in one place.
+r"""Thinking in a teacher's text, separated from the answer in one place.
 
 A model thinks before it answers, in `<think>` blocks, in channels, or in other marks of its chat
-template; a server that does not know them leaves all of that in the text. What is in code (fences,
-backticks, HTML code) or in the middle of a sentence is what an answer is about, and stays.
+template; a server that does not know them leaves all of that in the text. An answer with thinking
+in it is worse than an answer lost: where a mark is neither what an answer is about (in code, in
+quotation marks, a word of a sentence) nor at a place where thinking surely ends, the answer cannot
+be used.
 
 Source: the reasoning parsers of vLLM and SGLang, and the chat templates of the models they are for;
 https://cookbook.openai.com/articles/openai-harmony for channels.
@@ -11,37 +13,44 @@ https://cookbook.openai.com/articles/openai-harmony for channels.
 from __future__ import annotations
 
 import re
-import sys
-from bisect import bisect_right
-from collections.abc import Sequence
 from typing import NamedTuple
 
-_TAG = r"(?:[\w-]{1,20}[:_])?(?:think|thinking|thought|thoughts|reasoning)"
-_BLOCKS = tuple(  # how thinking begins and ends; a named group in the first is part of the second
+from builders.engine.template_marks import (
+    ROLES,
+    Spans,
+    after_leading_marks,
+    cited,
+    in_prose,
+    inside,
+    tool_call,
+    without_marks,
+)
+
+_PREFIX = r"(?:[\w-]{1,20}[:_])?"
+_SURE = rf"{_PREFIX}(?:think|thinking)"
+_TAG = rf"{_PREFIX}(?:think|thinking|thought|thoughts|reasoning)"
+_BLOCKS = tuple(  # how thinking begins and ends; the group `tag` in the first is part of the second
     (re.compile(begin, re.IGNORECASE), end)
     for begin, end in (
-        (rf"<(?P<tag>{_TAG})>", r"</{tag}>"),
+        (rf"<\s?(?P<tag>{_TAG}|reflection|scratchpad|analysis)\s?>", r"</\s?{tag}\s?>"),
         (r"◁(?P<tag>think|thinking)▷", r"◁/{tag}▷"),
         (r"\[(?P<tag>THINK|THINKING)\]", r"\[/{tag}\]"),
+        (r"<\|(?P<tag>think|thinking)\|>", r"<\|(?:/{tag}|end_of_{tag})\|>"),
         (r"<\|begin_of_(?P<tag>thought|thinking)\|>", r"<\|end_of_{tag}\|>"),
         (r"<\|START_(?P<tag>THINKING)\|>", r"<\|END_{tag}\|>"),
         (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
         (r"<\|channel>\s*(?:thought|thinking|analysis)\b", r"<channel\|>"),
     )
 )
-_OPEN = re.compile(rf"<{_TAG}>|◁think(?:ing)?▷|\[THINK(?:ING)?\]|<\|begin_of_", re.IGNORECASE)
-_CLOSE = re.compile(
-    rf"</(?P<tag>{_TAG})>|◁/think(?:ing)?▷|\[/THINK(?:ING)?\]|<\|end_of_(?:thought|thinking)\|>"
-    r"|<\|END_THINKING\|>",
+_MARK = re.compile(  # where thinking begins, or, with a group `close`, ends
+    rf"<(?P<close>/)?\s?(?P<tag>{_TAG})\s?>|(?P<close2>◁/|\[/)think(?:ing)?[▷\]]"
+    r"|[◁\[]think(?:ing)?[▷\]]|<\|begin_of_(?:thought|thinking)\|>"
+    r"|(?P<close3><\|end_of_(?:thought|thinking)\|>|<\|END_THINKING\|>|<\|/think(?:ing)?\|>)",
     re.IGNORECASE,
 )
-_OWN_LINE = re.compile(
-    rf"^[ \t]*<(?P<close>/?)(?P<tag>{_TAG})>[ \t]*$", re.IGNORECASE | re.MULTILINE
-)
-_GRANITE = re.compile(
-    r"\s*here(?:'s| is) my thought process:(?P<inside>.*?)here(?:'s| is) my response:",
-    re.IGNORECASE | re.DOTALL,
-)
+_ELEMENT = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w.:-]{0,40})(?:\s[^<>\n]{0,200})?>")
+_GRANITE = re.compile(r"\s*here(?:'s| is) my thought process:", re.IGNORECASE)
+_GRANITE_ENDS = re.compile(r"here(?:'s| is) my response:", re.IGNORECASE)
 _WRAPPED = re.compile(  # the answer after thinking, where a template marks it too
     r"\s*(?:<(?P<tag>answer|response)>(?P<a>.*)</(?P=tag)>"
     r"|<\|begin_of_solution\|>(?P<b>.*?)(?:<\|end_of_solution\|>)?"
@@ -49,56 +58,37 @@ _WRAPPED = re.compile(  # the answer after thinking, where a template marks it t
     re.IGNORECASE | re.DOTALL,
 )
 
-_ROLE = r"(?:assistant|user|system|developer|model|human|tool|ai|bot)"
 _CHANNEL = re.compile(
-    rf"(?:<\|start\|>\s*{_ROLE}?[^<]{{0,60}})?(?:<\|channel\|>)?\s*"
+    rf"(?:<\|start\|>\s*(?:{'|'.join(ROLES)})?[^<]{{0,60}})?(?:<\|channel\|>)?\s*"
     r"(?P<channel>analysis|commentary|final)\b[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?"
     r"<\|message\|>(?P<text>.*?)"
     r"(?P<close><\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)|\Z)",
     re.DOTALL,
 )
-_STRIPPED_CHANNELS = re.compile(  # the same once the marks were removed, but not the words
-    r"\s*(?:assistant)?(?:(?:analysis|commentary)(?=[A-Z\"'*(\[\d]|[a-z]+ ))(?P<inside>.*?)"
-    r"assistant(?:commentary.*?assistant)?final(?P<text>.*)",
-    re.DOTALL,
+# The same once the marks were removed, but not the words.
+_STRIPPED = re.compile(
+    r"\s*(?:assistant(?:analysis|commentary)|(?:analysis|commentary)(?=[A-Z\"'*(\[\d]|[a-z]+ ))"
 )
-_STRIPPED_UNCLOSED = re.compile(r"\s*(?:assistant)?analysis(?=[A-Z])")
-
-_MARK_TEXT = (
-    r"<\|[\w▁:./-]{1,60}\|>|<｜[\w▁ :./-]{1,60}｜>|<\|[\w:-]{2,40}>|<[\w:-]{2,40}\|>"
-    r"|<(?:start|end)_of_(?:turn|image|text|role)>|</?(?:bos|eos|pad|unk|eot|eod|eop)>"
-    r"|\[/?INST\]|<</?SYS>>|\[/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS)\]"
-    r"|\[UNUSED_TOKEN_\d+\]|</s>|<s>"
-)
-_MARK = re.compile(_MARK_TEXT)
-# A header whose marks were removed leaves its role, glued to what was written before.
-_STRIPPED_ROLE = re.compile(rf"(?<=[.!?)\"'”’…。！？]){_ROLE}\n\n(?=\S)")
-_FILLING = rf"(?:\s|{_MARK_TEXT}|{_ROLE}(?=\s*(?:{_MARK_TEXT}|\n|\Z)))*"
-# Before an answer are the marks that begin it, and no other role's.
-_BEGINS = rf"(?!<[|｜]?(?:im_end|e[o0][a-z]|end(?!_header)|return)|</)(?:{_MARK_TEXT})"
-_LEADING = re.compile(
-    rf"\s*{_BEGINS}(?:\s|{_BEGINS}|(?:assistant|model|ai|bot)(?=\s*(?:{_MARK_TEXT}|\n|\Z)))*"
-    rf"(?!\s|{_ROLE}\s*(?:{_MARK_TEXT}|\n))|assistant\n\n+(?=\S)"
-)
-_TRAILING = re.compile(rf"{_FILLING}\Z")
-_STRUCK = re.compile(r"<s>[^<\n]{1,200}</s>")  # struck out, in HTML
-_CODE = re.compile(  # what begins or ends code
-    r"^[ \t]*(?P<fence>`{3,}|~{3,})|(?P<ticks>`+)|(?P<line>\n)"
-    r"|<(?P<html>/?(?:code|pre))\b[^>\n]{0,80}>",
-    re.MULTILINE,
-)
-_SPACE = re.compile(r"[\s\ufeff]*")
-_ENDED = frozenset(".!?…:;)]}*。！？")
-
+_STRIPPED_UNCLOSED = re.compile(r"\s*(?:assistant)?analysis(?=[A-Z])|\s*assistantanalysis")
+_STRIPPED_NEXT = re.compile(r"assistant(?:analysis|commentary)")
+_STRIPPED_FINAL = "assistantfinal"
+_SPACE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]*")
+_ENDED = frozenset(".!?…;)]}*。！？")
+_NAMES = re.compile(r"\b(?:tag|mark|marker|token|element|delimiter|word|string)s?\b", re.IGNORECASE)
 
 # A text without any of these, in lower case, has neither thinking nor marks: most have none.
 _SIGNS = (
-    *("<|", "|>", "<｜", "｜>", "<s>", "</s>", "◁", "<<sys>", "<</sys>", "_of_turn>", "_of_text>"),
-    *("_of_image>", "_of_role>", "bos>", "eos>", "pad>", "unk>", "eot>", "eod>", "eop>", "inst]"),
-    *("think]", "thinking]", "think>", "thinking>", "thought>", "thoughts>", "reasoning>"),
-    *("_prompt]", "_tools]", "_results]", "_calls]", "[unused_token_", "assistantfinal"),
-    *(f"{role}\n\n" for role in _ROLE[3:-1].split("|")),
-    *("my thought process:", "analysis"),
+    *("<|", "|>", "<｜", "｜>", "<s>", "</s>", "◁", "<<sys>", "<</sys>", "<start_of_", "<end_of_"),
+    *("<begin_of_", "os>", "pad>", "unk>", "sep>", "eot>", "eod>", "eop>", "eom>", "eoa>", "eoh>"),
+    *("_id>", "im_start>", "im_end>", "im_sep>", "<extra_id_", "<0x", "<special_", "<reserved_"),
+    *("<dummy", "<unused", "<_end>", "[e~[", "[pad]", "[unk]", "[sep]", "[eos]", "[bos]", "inst]"),
+    *("think]", "thinking]", "_prompt]", "_tools]", "_results]", "_calls]", "[unused_token_"),
+    *(f"{mark}{word}" for mark in ("<", "</", "< ", "</ ", ":", "_") for word in ("think",)),
+    *("<\n", "thought>", "thoughts>", "reasoning>", "thought >", "thoughts >", "reasoning >"),
+    *("<reflection", "<scratchpad", "<analysis", "analysis", "assistantfinal", "▁"),
+    *("tool_call", "toolcall", "function_call", "functioncall", "<function=", "<tool_use>"),
+    *("<invoke ", "my thought process:", "human:", "user:", "## "),
+    *(f"{role}\n" for role in ROLES),
 )
 
 
@@ -109,13 +99,16 @@ class Parted(NamedTuple):
         text: The answer; as it came where there is a `leaked` mark, as evidence.
         reasoning: What was thought before it; None without any.
         unfinished: The text ended while it thought, so that there is no answer.
-        leaked: The first template mark with more than white space after it; None without any.
+        leaked: The first mark for which it cannot be used: a template's with more than white space
+            after it, one of thinking whose place is not sure, or that of a tool call; None without.
+        calls: It is the call of a tool, written as text.
     """
 
     text: str
     reasoning: str | None = None
     unfinished: bool = False
     leaked: str | None = None
+    calls: bool = False
 
 
 def parted(text: str) -> Parted:
@@ -128,11 +121,16 @@ def parted(text: str) -> Parted:
         return Parted(text)
     thought: list[str] = []
     rest, unfinished = _without_thinking(text, thought)
-    reasoning = "\n\n".join(one for one in (part.strip() for part in thought) if one)
+    reasoning = _unmarked("\n\n".join(one for one in (part.strip() for part in thought) if one))
+    called = tool_call(text if unfinished else rest)
+    if called and (called == "<|call|>" or not unfinished):
+        return Parted(rest or text, reasoning or None, leaked=called, calls=True)
     if unfinished:
-        return Parted("", _unmarked(reasoning) or None, unfinished=True)
-    answer, leaked = _without_marks(rest)
-    return Parted(answer, _unmarked(reasoning) or None, leaked=leaked)
+        return Parted("", reasoning or None, unfinished=True)
+    if mark := _unplaced(rest):
+        return Parted(rest, reasoning or None, leaked=mark)
+    answer, leaked = without_marks(rest)
+    return Parted(answer, reasoning or None, leaked=leaked)
 
 
 def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
@@ -140,23 +138,26 @@ def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
     at = _after_space(text, 0)
     if found := _CHANNEL.match(text, at):
         return _of_channels(text, found, thought)
-    if found := _STRIPPED_CHANNELS.fullmatch(text):
-        thought.append(found["inside"])
-        return found["text"], False
+    if (found := _STRIPPED.match(text)) and (ends := text.find(_STRIPPED_FINAL, found.end())) >= 0:
+        thought.extend(_STRIPPED_NEXT.split(text[found.end() : ends]))
+        return text[ends + len(_STRIPPED_FINAL) :], False
     if _STRIPPED_UNCLOSED.match(text):
         thought.append(text)
         return "", True
-    if found := _GRANITE.match(text):
-        thought.append(found["inside"])
-        return text[_after_space(text, found.end()) :], False
-    at = 0
-    while begin := _begin(text, at) or (None if thought else _unopened(text)):
-        start, end = begin
-        closed = end.search(text, start)
-        thought.append(text[start : closed.start() if closed else None])
-        if not closed:
+    if (found := _GRANITE.match(text)) and (close := _GRANITE_ENDS.search(text, found.end())):
+        thought.append(text[found.end() : close.start()])
+        return text[_after_space(text, close.end()) :], False
+    at, spans = 0, cited(text)
+    if not _begin(text, 0) and (end := _unopened(text, spans)):
+        thought.append(text[: end[0]])
+        at = _after_space(text, end[1])
+    while begin := _begin(text, at):
+        start, marks = begin
+        end = _end(text, start, marks, spans)
+        thought.append(text[start : end[0] if end else None])
+        if not end:
             return "", True
-        at = _after_space(text, closed.end())
+        at = _after_space(text, end[1])
     rest = _without_blocks(text[at:], thought)
     if thought and (wrapped := _WRAPPED.fullmatch(rest)):
         rest = next(one for one in wrapped.group("a", "b", "c") if one is not None).strip()
@@ -169,41 +170,77 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _begin(text: str, at: int) -> tuple[int, re.Pattern[str]] | None:
-    """Where the inside of a block begins that begins at a place, and what ends it."""
-    marks = _LEADING.match(text, at)
-    for place in (at, marks.end() if marks else at):
+    """Where the inside of a block begins that begins at a place, and its marks: begin or end."""
+    for place in dict.fromkeys((at, after_leading_marks(text, at))):
         for begins, ends in _BLOCKS:
             if found := begins.match(text, _after_space(text, place)):
                 tag = re.escape(found["tag"]) if "tag" in begins.groupindex else ""
-                return found.end(), re.compile(ends.replace("{tag}", tag), re.IGNORECASE)
+                close = ends.replace("{tag}", tag)
+                again = re.escape(found[0])
+                return found.end(), re.compile(f"(?P<close>{close})|{again}", re.IGNORECASE)
     return None
 
 
-def _unopened(text: str) -> tuple[int, re.Pattern[str]] | None:
-    """The same of a block that the prompt has opened, so that the text has only its end.
+def _end(text: str, at: int, marks: re.Pattern[str], spans: Spans) -> tuple[int, int] | None:
+    """The span of the mark that ends a block: of the same depth, or else the last; not in code."""
+    depth, last = 1, None
+    for found in marks.finditer(text, at):
+        if inside(found.start(), spans):
+            continue
+        if not found["close"]:
+            depth += not in_prose(text, *found.span())
+            continue
+        depth, last = depth - 1, found.span()
+        if not depth:
+            break
+    return last
 
-    Such an end is alone on its line, or is glued to the end of a sentence or line: in "the
-    </think> tag" it is what the text is about.
+
+def _unopened(text: str, spans: Spans) -> tuple[int, int] | None:
+    """The span of the mark that ends a block which the prompt has opened, in a text without it."""
+    for found in _MARK.finditer(text):
+        start, end = found.span()
+        if inside(start, spans) or _is_named(text, start, end):
+            continue
+        if not _closes(found):
+            return None
+        return (start, end) if _is_end(text, start, end) else None
+    return None
+
+
+def _closes(found: re.Match[str]) -> bool:
+    return bool(found["close"] or found["close2"] or found["close3"])
+
+
+def _is_named(text: str, start: int, end: int) -> bool:
+    """Whether a mark of thinking is a word of a sentence about it."""
+    if not in_prose(text, start, end):
+        return False
+    line = text[text.rfind("\n", 0, start) + 1 : start][-80:] + text[end : end + 40]
+    return text[start + 1] not in "/" or bool(_NAMES.search(line) or _MARK.search(line))
+
+
+def _is_end(text: str, start: int, end: int) -> bool:
+    """Whether thinking surely ends at a mark: alone on its line, glued to both sides, or at an end.
+
+    In "It is closed by:", and then the mark, it may be what the text is about.
     """
-    code = _code(text)
-    opens = (one.start() for one in _OPEN.finditer(text) if not _inside(one.start(), code))
-    opened = next(opens, len(text))
-    for found in _CLOSE.finditer(text, 0, opened):
-        before = text[max(0, found.start() - 80) : found.start()]
-        after = text[found.end() : found.end() + 1]
-        alone = not before.rpartition("\n")[2].strip()
-        glued = before[-1:].isspace() is False and after in ("", "\n")
-        ends = before.rstrip()[-1:] in _ENDED and (after in ("", "\n") or not before[-1:].isspace())
-        if (alone or glued or ends) and not _inside(found.start(), code):
-            return 0, re.compile(re.escape(found[0]) + rf"(?<=\A.{{{found.end()}}})", re.DOTALL)
-    return None
+    before, after = text[max(0, start - 80) : start], text[end : end + 2]
+    if not before.rpartition("\n")[2].strip():
+        return before.rstrip()[-1:] != ":"
+    glued = not before[-1:].isspace()
+    return after[:1] in ("", "\n") or (glued and (not after[:1].isspace() or before[-1] in _ENDED))
 
 
 def _without_blocks(text: str, thought: list[str]) -> str:
-    """The text without closed blocks whose marks have lines of their own."""
-    code, opened, kept, at = _code(text), None, [], 0
-    for found in _OWN_LINE.finditer(text):
-        if _inside(found.start(), code):
+    """The text without closed blocks whose marks have lines of their own, in no other element."""
+    spans, opened, kept, at = cited(text), None, [], 0
+    elements: Spans | None = None
+    for found in _MARK.finditer(text):
+        if not found["tag"] or inside(found.start(), spans) or not _has_own_line(text, found):
+            continue
+        elements = _elements(text) if elements is None else elements
+        if inside(found.start(), elements):
             continue
         if not found["close"]:
             opened = opened or found
@@ -212,6 +249,45 @@ def _without_blocks(text: str, thought: list[str]) -> str:
             thought.append(text[opened.end() : found.start()])
             at, opened = _after_space(text, found.end()), None
     return "".join([*kept, text[at:]])
+
+
+def _has_own_line(text: str, found: re.Match[str]) -> bool:
+    before = text[max(0, found.start() - 40) : found.start()]
+    after = text[found.end() : found.end() + 40]
+    return not before.rpartition("\n")[2].strip() and not after.partition("\n")[0].strip()
+
+
+def _elements(text: str) -> Spans:
+    """Where a text is inside an element of XML or HTML that is no thinking."""
+    opened: dict[str, list[int]] = {}
+    spans: list[tuple[int, int]] = []
+    for found in _ELEMENT.finditer(text):
+        name = found["name"].lower()
+        if re.fullmatch(_TAG, name):
+            continue
+        if not found["close"]:
+            opened.setdefault(name, []).append(found.end())
+        elif starts := opened.get(name):
+            start = starts.pop()
+            while spans and spans[-1][0] >= start:
+                spans.pop()
+            spans.append((start, found.start()))
+    return sorted(spans)
+
+
+def _unplaced(text: str) -> str | None:
+    """The first mark of thinking that is still in an answer and is not what it is about."""
+    spans: Spans | None = None
+    elements: Spans | None = None
+    for found in _MARK.finditer(text):
+        if spans is None or elements is None:
+            spans, elements = cited(text), _elements(text)
+        if inside(found.start(), spans) or _is_named(text, *found.span()):
+            continue
+        sure = not found["tag"] or re.fullmatch(_SURE, found["tag"], re.IGNORECASE)
+        if sure or not inside(found.start(), elements):
+            return found[0]
+    return None
 
 
 def _of_channels(text: str, found: re.Match[str] | None, thought: list[str]) -> tuple[str, bool]:
@@ -225,47 +301,6 @@ def _of_channels(text: str, found: re.Match[str] | None, thought: list[str]) -> 
     return ("".join(final) + text[at:], False) if final else ("", True)
 
 
-def _code(text: str) -> list[tuple[int, int]]:
-    """Where the text is code: between fences, backticks or HTML marks that are closed."""
-    spans: list[tuple[int, int]] = []
-    opened: tuple[str, int] | None = None
-    for found in _CODE.finditer(text) if "`" in text or "~~~" in text or "</" in text else ():
-        sign = found["fence"] or found["ticks"] or found["line"] or found["html"].lower()
-        if opened is None:
-            if sign[0] != "\n" and sign[0] != "/":
-                opened = sign, found.start()
-            continue
-        begin, start = opened
-        fenced = begin[:3] in ("```", "~~~")
-        if sign == "\n":
-            opened = opened if fenced or begin[0] in "cp" else None  # of backticks: never closed
-        elif sign.removeprefix("/") == begin if not fenced else sign.startswith(begin):
-            spans.append((start, found.end()))
-            opened = None
-    return spans
-
-
-def _without_marks(text: str) -> tuple[str, str | None]:
-    """The text up to its first mark, if nothing but marks follows; else as it is, and the mark."""
-    struck = _STRUCK.match(text)
-    if (leading := _LEADING.match(text)) and not (struck and struck.end() < len(text.rstrip())):
-        text = text[leading.end() :]
-    taken = sorted([*_code(text), *(found.span() for found in _STRUCK.finditer(text))])
-    for pattern in (_MARK, _STRIPPED_ROLE):
-        for found in pattern.finditer(text):
-            if not _inside(found.start(), taken):
-                if _TRAILING.match(text, found.start()):
-                    return text[: found.start()].rstrip(), None
-                return text, found[0].strip()
-    return text, None
-
-
 def _unmarked(reasoning: str) -> str:
     """Thinking without the marks at its end."""
-    return _without_marks(reasoning)[0].strip()
-
-
-def _inside(place: int, spans: Sequence[tuple[int, int]]) -> bool:
-    """Whether a place is in one of the spans, which are in order."""
-    at = bisect_right(spans, (place, sys.maxsize)) - 1
-    return at >= 0 and place < spans[at][1]
+    return without_marks(reasoning)[0].strip()

@@ -139,6 +139,8 @@ USE = {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}
         (chat(None, "stop", message={"tool_calls": TOOLS}), "tool call"),
         (chat(None, "stop", message={"function_call": {"name": "f"}}), "tool call"),
         (chat([{"type": "text", "text": "I look."}, USE]), "tool call"),
+        (chat('<tool_call>\n{"name": "f"}\n</tool_call>'), "tool call"),
+        (chat(f"{NILE}\n<think>Was this right?"), "template marks"),
         (chat([{"functionCall": {"name": "f", "args": {"a": 1}}}]), "tool call"),
         (chat([{"toolUse": {"name": "f", "input": {}}}]), "tool call"),
         (chat(None, "stop"), "empty"),

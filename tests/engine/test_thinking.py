@@ -43,6 +43,20 @@ NILE = "The Nile, 6,650 km."
         (f"<think>a</think><answer>{NILE}</answer>", "a"),
         (f"a</think>\n\n<response>\n{NILE}\n</response>\n", "a"),
         (f"<|im_start|>assistant\n<think>\na</think>\n{NILE}<|im_end|>", "a"),
+        (f"Okay, a river is asked for</think>{NILE}", "Okay, a river is asked for"),
+        (f"So that is </think>\n\n{NILE}", "So that is"),
+        (f"<think>a<think>b</think>c</think>{NILE}", "a<think>b</think>c"),
+        (f"<think>I use the <think> tag.</think>{NILE}", "I use the <think> tag."),
+        (f"<think>a `</think>` in code</think>{NILE}", "a `</think>` in code"),
+        (f'<think>"</think>" ends it</think>{NILE}', '"</think>" ends it'),
+        (f"\u200b<think>a</think>\u2060{NILE}", "a"),
+        (f"<think >a</think >{NILE}", "a"),
+        (f"< think >a</ think >{NILE}", "a"),
+        (f"<reflection>a</reflection>{NILE}", "a"),
+        (f"<scratchpad>\na\n</scratchpad>\n{NILE}", "a"),
+        (f"<analysis>a</analysis>\n{NILE}", "a"),
+        (f"<|thinking|>a<|/thinking|>{NILE}", "a"),
+        (f"assistantanalysisa b.assistantfinal{NILE}", "a b."),
     ],
 )
 def test_thinking_before_an_answer_is_its_reasoning(text: str, reasoning: str | None) -> None:
@@ -52,6 +66,48 @@ def test_thinking_before_an_answer_is_its_reasoning(text: str, reasoning: str | 
 def test_a_block_on_lines_of_its_own_between_paragraphs_is_thinking_too() -> None:
     found = parted("<think>a</think>\nOne.\n\n<think>\nb\n</think>\n\nTwo.")
     assert found == Parted("One.\n\nTwo.", "a\n\nb")
+
+
+@each(
+    "text",
+    [
+        f"Sure!\n<think>a</think>\n{NILE}",
+        f"Sure! <think>a</think> {NILE}",
+        f"Sure! <think> a </think> {NILE}",
+        f"{NILE}\n<think>was this right?</think>",
+        f"{NILE}\n<think>was this right?",
+        f"{NILE}\n</think>\n<think>a</think> {NILE}</think>",
+        f"Okay, so </think> {NILE}",
+        f"{NILE} [THINK]a[/THINK] {NILE}",
+        "The closing tag is:\n\n</think>\n\nIt has a line of its own.",
+    ],
+)
+def test_an_answer_with_thinking_at_no_sure_place_cannot_be_used(text: str) -> None:
+    assert parted(text).leaked
+
+
+@each(
+    "text",
+    [
+        '<tool_call>\n{"name": "f"}\n</tool_call>',
+        'I look.\n<tool_call>{"name": "f"}</tool_call>',
+        '<think>a</think>\n<tool_call>\n{"name": "f"}\n</tool_call>',
+        "<longcat_tool_call>f</longcat_tool_call>",
+        "<function=f>{}</function>",
+        '<|python_tag|>f.call(x="y")',
+        '[TOOL_CALLS][{"name": "f"}]',
+        "[TOOL_CALLS]f[ARGS]{}",
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f",
+        "I look.<|tool_calls_section_begin|><|tool_call_begin|>f",
+        '<|tool_call|>[{"name": "f"}]',
+        "<|tool_call_start|>[f()]<|tool_call_end|>",
+        '<function_calls>\n<invoke name="f">',
+        "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{}<|call|>",
+    ],
+)
+def test_the_call_of_a_tool_written_as_text_is_found_and_kept(text: str) -> None:
+    found = parted(text)
+    assert found.calls and found.leaked and found.text in text and found.text
 
 
 @each(
@@ -89,7 +145,7 @@ def test_thinking_that_never_ends_leaves_no_answer(text: str) -> None:
         ),
         (f"<|channel|>analysis<|message|>a<|channel|>final <|constrain|>x<|message|>{NILE}", "a"),
         (f"analysisA river it is.assistantfinal{NILE}", "A river it is."),
-        (f"analysisWe think.assistantcommentaryb assistantfinal{NILE}", "We think."),
+        (f"analysisWe think.assistantcommentaryb assistantfinal{NILE}", "We think.\n\nb"),
     ],
 )
 def test_of_the_channels_only_the_last_is_the_answer(text: str, reasoning: str | None) -> None:
@@ -108,6 +164,8 @@ MARKS = [
     ),
     *("[/INST]", "<|return|>", "<|assistant|>", "<|user|>", "<start_of_turn>", "<|fim_pad|>"),
     *("<|im_end|>\n<|im_start|>", "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"),
+    *("<EOS>", "<end_of_utterance>", "<seed:eos>", "<im_end>", "[PAD]", "<0x0A>", "<extra_id_1>"),
+    *("<eot_id>", "<eom>", "[EOS]", "<SPECIAL_12>", "<reserved_7>", "</S>", "<end_of_sentence>"),
     *("</s></s>\n", "[UNUSED_TOKEN_145]", "<</SYS>>", "<|im_end|>\n<|im_start|>user\n"),
 ]
 
@@ -129,6 +187,11 @@ def test_an_answer_is_cut_at_a_mark_and_cannot_be_used_if_more_follows(mark: str
         f"<bos><start_of_turn>model\n{NILE}<end_of_turn>",
         f"<｜Assistant｜>{NILE}",
         f"assistant\n\n{NILE}",
+        f"assistant\n{NILE}",
+        f"### Response:\n{NILE}",
+        f"{NILE}<|im_end",
+        f"{NILE}<|im_end|",
+        f"{NILE}\n<|",
     ],
 )
 def test_marks_that_begin_an_answer_are_no_part_of_it(text: str) -> None:
@@ -143,6 +206,15 @@ def test_marks_that_begin_an_answer_are_no_part_of_it(text: str) -> None:
         f"<|start_header_id|>system<|end_header_id|>\n\n{NILE}",
         f"{NILE}assistant\n\nAnd the Amazon.",
         f"[INST] And? [/INST] {NILE}",
+        f"{NILE}\nuser\nAnd?\nassistant\nThe Amazon.",
+        f"{NILE}user\nAnd?",
+        f"{NILE}\n\nHuman: And?\n\nAssistant: The Amazon.",
+        f"{NILE}\n\nUser: And?\n\nAssistant: The Amazon.",
+        f"{NILE}\n\n### Instruction:\nAnd?",
+        f"{NILE}<extra_id_1>User\nAnd?",
+        "▁The▁Nile",
+        "[INST] is a mark of Mistral's.",
+        "The last token is </s>",
     ],
 )
 def test_another_turn_in_an_answer_is_found(text: str) -> None:
@@ -172,6 +244,17 @@ def test_another_turn_in_an_answer_is_found(text: str) -> None:
         "The assistant was final.",
         "I [INSTALL] it; <user> is a name; <end>",
         '{"critique": "Plain.", "score": 7}',
+        "<note>\n<thought>\nbuy milk\n</thought>\n</note>",
+        "<note><thought>buy milk</thought></note>",
+        "It is '</s>', “<eos>” or «<|im_end|>».",
+        "So:\n\n    <|im_start|>user\n    Hi<|im_end|>\n\nThat is a turn.",
+        "The token <pad> fills up, <unk> is unknown, [SEP] separates.",
+        "Models think between <think> and </think>, then answer.",
+        "`<tool_call>` begins a call; <tool_call> too.",
+        "User: Hi.\n\nAssistant: Hello.\n\nUser: Bye.",
+        "Here it is:\n\nUser: Hi.\n\nBye.",
+        "The file\nuser\nis read.",
+        "Bars: ▁▂▃",
     ],
 )
 def test_what_an_answer_is_about_stays_as_it_is(text: str) -> None:
@@ -203,11 +286,22 @@ def test_any_text_is_parted_and_nothing_is_added_to_it(text: str) -> None:
     [
         *("<think>", "<think></think>", "<code>", "`<|x|>` ", "</think> x", "<|im_end|>\n", "a `"),
         *("<|", "<s>", "analysis", "<|channel|>analysis<|message|>x", "<|start|>", "<think>\n"),
-        "\t \n<",
+        *(
+            "\t \n<",
+            "assistantcommentary",
+            "\n\n    ",
+            "</a>",
+            "<a>",
+            '"<a> ',
+            "is <|x|>",
+            "\nUser: ",
+        ),
+        *("\nUser: ", "\n<think>\n", "the <pad> is ", "a.user\n\nb", "<think>`", "x\n### "),
     ],
 )
 def test_two_megabytes_of_one_sign_take_seconds_at_most(part: str) -> None:
-    text = part * (2_000_000 // len(part))
+    begin = "analysisX" if part.startswith("assistant") else ""
+    text = begin + part * (2_000_000 // len(part))
     began = time.process_time()
     parted(text)
     assert time.process_time() - began < 3.0

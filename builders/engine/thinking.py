@@ -182,7 +182,10 @@ def _begin(text: str, at: int) -> tuple[int, re.Pattern[str]] | None:
 
 
 def _end(text: str, at: int, marks: re.Pattern[str], spans: Spans) -> tuple[int, int] | None:
-    """The span of the mark that ends a block: of the same depth, or else the last; not in code."""
+    """The span of the mark that ends a block: of the same depth, or else the last; not in code.
+
+    Thinking may leave a fence open; so a single mark on a line of its own ends it in code too.
+    """
     depth, last = 1, None
     for found in marks.finditer(text, at):
         if inside(found.start(), spans):
@@ -193,6 +196,10 @@ def _end(text: str, at: int, marks: re.Pattern[str], spans: Spans) -> tuple[int,
         depth, last = depth - 1, found.span()
         if not depth:
             break
+    if last is None:
+        closes = [found for found in marks.finditer(text, at) if found["close"]]
+        if len(closes) == 1 and _has_own_line(text, closes[0]):
+            last = closes[0].span()
     return last
 
 

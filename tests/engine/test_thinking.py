@@ -51,6 +51,7 @@ NILE = "The Nile, 6,650 km."
         (f'<think>"</think>" ends it</think>{NILE}', '"</think>" ends it'),
         (f"\u200b<think>a</think>\u2060{NILE}", "a"),
         (f"<think >a</think >{NILE}", "a"),
+        (f"<think>\n```py\na\n</think>\n{NILE}", "```py\na"),
         (f"< think >a</ think >{NILE}", "a"),
         (f"<reflection>a</reflection>{NILE}", "a"),
         (f"<scratchpad>\na\n</scratchpad>\n{NILE}", "a"),
@@ -61,6 +62,11 @@ NILE = "The Nile, 6,650 km."
 )
 def test_thinking_before_an_answer_is_its_reasoning(text: str, reasoning: str | None) -> None:
     assert parted(text) == Parted(NILE, reasoning)
+
+
+def test_a_fence_that_thinking_leaves_open_does_not_hide_its_end() -> None:
+    code = "```py\nprint(1)\n```\nDone."
+    assert parted(f"<think>\nuse\n```py\nx\n</think>\n{code}") == Parted(code, "use\n```py\nx")
 
 
 def test_a_block_on_lines_of_its_own_between_paragraphs_is_thinking_too() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, starmap
@@ -16,9 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from builders.errors import InputError, nearest_name
-from builders.sources.records import Records, file_records, is_data_file
+from builders.sources.records import Records, Unreadable, file_records, is_data_file
 
 _BATCH = 1000  # rows in memory at once
+_SAME_KIND = {".json", ".jsonl", ".ndjson"}
+_OTHER_KIND = (
+    "a data file of another kind than those that `datasets` reads; download the set and give its "
+    "folder to read them all"
+)
+_IN_FILE = re.compile(r"generating data using\s+(\S+)")
+_DIFFER = "its files differ in columns"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # What `datasets` writes beside the data.
 _NOT_ROWS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
@@ -99,8 +106,34 @@ def hub_records(
             except (ValueError, datasets.exceptions.DatasetsError) as error:
                 if not _reason(error).endswith("corresponds to no data!"):  # a split of 0 rows
                     raise
+        builder = datasets.load_dataset_builder(place, config, revision=revision)
     commit = _commit([*loaded.values()], place, revision) if loaded else revision or "main"
-    return chain.from_iterable(starmap(partial(_split_rows, place), loaded.items())), commit
+    rows = chain.from_iterable(starmap(partial(_split_rows, place), loaded.items()))
+    skipped = [] if config else _of_other_kinds(place, commit, builder.config.data_files or {})
+    return chain(rows, ((f"{place}/{name}", Unreadable(_OTHER_KIND)) for name in skipped)), commit
+
+
+def _of_other_kinds(place: str, commit: str, read: Mapping[Any, Sequence[str]]) -> list[str]:
+    """The files of a Hub dataset that `datasets`, which reads one kind, leaves out."""
+    from datasets.data_files import resolve_pattern
+
+    kinds = {Path(name).suffix for names in read.values() for name in names}
+    if not kinds:
+        return []
+    try:
+        begin = f"hf://datasets/{place}@{commit}/"
+        files = [one.removeprefix(begin) for one in resolve_pattern(f"{begin}**", base_path="")]
+    except OSError:  # offline
+        return []
+    kinds |= {".txt", *(_SAME_KIND if kinds & _SAME_KIND else ())}
+    return [
+        name
+        for name in sorted(files)
+        if is_data_file(path := Path(name))
+        and path.suffix not in kinds
+        and path.name not in _NOT_ROWS
+        and not any(part.startswith(".") for part in path.parts)
+    ]
 
 
 def _split_rows(place: str, split: str, rows: Any) -> Records:
@@ -128,13 +161,23 @@ def _library(place: str) -> Iterator[Any]:
     try:
         yield datasets
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise InputError(
-            f"{place!r} could not be loaded: {_reason(error)}; check the name, the revision, "
-            "the connection and the token"
-        ) from None
+        reason = _reason(error)
+        do = "check the name, the revision, the connection and the token"
+        if reason.startswith((_DIFFER, "Couldn't cast")):
+            do = "download the set and give its folder, whose files are read one by one"
+        raise InputError(f"{place!r} could not be loaded: {reason}; {do}") from None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    chain_of = [error]
+    while (inner := chain_of[-1].__cause__ or chain_of[-1].__context__) is not None:
+        chain_of.append(inner)
+    for one in chain_of:
+        if columns := {*getattr(one, "table_column_names", ())}:
+            differ = sorted(columns ^ {*one.requested_column_names})  # type: ignore[attr-defined]
+            places = [found[1] for text in map(str, chain_of) if (found := _IN_FILE.search(text))]
+            where = f" in {places[0].rpartition('/')[2]}" if places else ""
+            return f"{_DIFFER} ({', '.join(differ)}{where})"
     return str(error.__cause__ or error).splitlines()[0]
 
 

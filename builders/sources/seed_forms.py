@@ -108,7 +108,8 @@ def _read(
             beyond += 1
             continue
         part = place.rpartition(", ")[0]
-        parts[part] = None
+        if part:  # not of a file that is left out as a whole
+            parts[part] = None
         one = unreadable(row.why) if isinstance(row, Unreadable) else read(row)
         if not isinstance(one, Reason) and (known := fingerprint(one["id"])) in ids:
             one = Reason(REPEATED, f"the id {one['id']!r} came before")

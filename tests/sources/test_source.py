@@ -208,3 +208,36 @@ def test_a_hub_dataset_is_read_whole_or_by_the_config_and_split_that_are_named(
     assert "has 2 configs; there are easy, hard; name one with --config" in no_config
     assert "no config 'eazy'; there are easy, hard; did you mean 'easy'" in no_such
     assert "has no split 'dev'; there are train, test; name one with --split" in no_split
+
+
+@pytest.mark.slow
+def test_the_files_of_a_hub_dataset_that_do_not_go_together_are_named(
+    hub: Any, repo: str, tmp_path: Path
+) -> None:
+    code = """
+        from builders.errors import InputError
+        from builders.sources.seed_forms import read_prompts
+        from builders.sources.source import Source
+        try:
+            loaded = read_prompts(Source(place={place!r}))
+            report([len(loaded.rows), [*loaded.parts], loaded.left_out])
+        except InputError as error:
+            report(str(error))
+    """
+
+    def read(**files: str) -> Any:
+        for name, text in files.items():
+            hub.api().upload_file(
+                path_or_fileobj=text.encode(),
+                path_in_repo=name.replace("_", "."),
+                repo_id=repo,
+                repo_type="dataset",
+            )
+        return hub.python(code.format(place=repo), tmp_path / "hf")
+
+    rows, parts, left_out = read(a_jsonl=lines("a", "b"), b_jsonl=lines("c"), c_csv="prompt\nd\n")
+    assert rows == 3 and parts == [f"{repo}, split train"]
+    [(place, reason, why)] = left_out
+    assert (place, reason) == (f"{repo}/c.csv", "unreadable") and "another kind" in why
+    error = read(b_jsonl='{"prompt": "c", "topic": "t"}\n')
+    assert "its files differ in columns (topic" in error and "give its folder" in error

@@ -34,7 +34,7 @@ from builders.engine.requests import CallResult, TeacherClient, teacher_clients
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Address, Teacher, address
 from builders.engine.teacher_kinds import RecordedTeacher
-from builders.engine.watchdog import Watchdog, result_of
+from builders.engine.watchdog import Watchdog, items_of, result_of
 from builders.errors import FolderError, InputError, PotstillError, Stopped, TeacherError
 from builders.recipe import Raw, Recipe
 
@@ -187,7 +187,7 @@ class Engine:
         running = self._thread.submit(self._runner.run, work)
         running.add_done_callback(lambda _: made.put(None))
         try:
-            yield from iter(made.get, None)
+            yield from items_of(made)
         finally:
             if not running.done():  # the caller takes no more rows
                 self._stop = self._stop or Stopped("the build is over", 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,6 +57,18 @@ class Watchdog:
         self._stuck = still_s > _STUCK_S and not moves
         if self._stuck and was_stuck:  # once may be the moment between a pause and its request
             raise RecipeError(f"{self._progress.note}; nothing can move any more")
+
+
+def items_of(items: queue.SimpleQueue[Result | None]) -> Iterator[Result]:
+    """What another thread puts into a queue, up to None; signals are handled as in `result_of`."""
+    while True:
+        try:
+            item = items.get(timeout=1.0)
+        except queue.Empty:
+            continue
+        if item is None:
+            return
+        yield item
 
 
 def result_of(future: Future[Result]) -> Result:

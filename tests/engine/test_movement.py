@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import queue
+import signal
 import sqlite3
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
 from builders.engine.teacher_kinds import teacher
+from builders.engine.watchdog import items_of, result_of
 from builders.errors import TeacherError
 from tests.cases import each
 from tests.endpoint import HTML, Behaviour, Endpoint, Rule
@@ -267,3 +271,32 @@ def test_the_first_burst_is_paced_by_what_its_calls_may_use(tmp_path: Path) -> N
         times = [request.time for request in asks(endpoint)]
     # An answer without a bound may use 4096 tokens, which take 0.25 s.
     assert times[-1] - times[0] > 0.45
+
+
+# --- signals
+
+
+@each("waited_for", ["a row", "a result"])
+def test_a_signal_that_interrupts_no_wait_is_handled_within_a_second(waited_for: str) -> None:
+    """As one that comes just before a wait, one that another thread receives interrupts none."""
+    rows: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    result: Future[None] = Future()
+    handled: list[bool] = []
+
+    def work() -> None:
+        time.sleep(0.1)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        time.sleep(1.4)
+        handled.append(False)
+        rows.put(None)
+        result.set_result(None)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: handled.append(True))
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        _ = [*items_of(rows)] if waited_for == "a row" else result_of(result)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert handled == [True, False]

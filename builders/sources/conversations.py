@@ -5,9 +5,9 @@ turns by speaker (`{"human": ..., "assistant": ...}`) or in pairs; all of them a
 
 The rule, in this order: a speaker gets its role in `ROLES`, also where only the first word of its
 name is there, as in "gpt-4"; turns without text are left out; the dialogue ends with its last user
-turn; neighbouring turns of one role are joined by a blank line. It is used if it is then one system
-turn, or none, followed by user and assistant in turn; else it is left out with the reason. So is a
-dialogue with tools: rows have no role for them.
+turn, or with a system turn after that; neighbouring turns of one role are joined by a blank line.
+It is used if it is then one system turn, or none, followed by user and assistant in turn; else it
+is left out with the reason. So is a dialogue with tools: rows have no role for them.
 """
 
 from __future__ import annotations

@@ -159,7 +159,8 @@ class PromptColumns:
             return _in(plan.history, history)
         prompt = prompt_of(value, system=system, history=history, in_pairs=column in _IN_PAIRS)
         if isinstance(prompt, Reason):
-            return _in(plan.asked, prompt)
+            of_history = history is not None and not isinstance(prompt_of(value), Reason)
+            return _in(plan.history if of_history else plan.asked, prompt)
         used = [name for name in (plan.system, plan.history, plan.asked) if name is not None]
         last = prompt[-1]["content"]
         for names, text in self._about(row, plan, value):

@@ -143,6 +143,7 @@ BAD_PROMPTS = [
     ("a.jsonl", b'{"prompt": ""}\n', r"0 prompts left \(1 empty\)"),
     ("a.jsonl", b'{"prompt": "a", "system": 5}\n', r"line 1: column 'system': .* is 5, expected a"),
     ("a.jsonl", b'{"prompt": "a", "history": "b"}\n', r"column 'history': it is 'b', expected a"),
+    ("a.jsonl", b'{"prompt": "a", "history": [["b", null]]}\n', r"column 'history': .* is null"),
     ("a.jsonl", b'{"prompt": "a", "history": 7}\n', r"column 'history': it is 7, expected a list"),
     (
         "a.jsonl",

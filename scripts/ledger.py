@@ -86,7 +86,7 @@ def _table(sums: dict[str, Any]) -> str:
             cost = "cost unknown"
         but = f" ({who['uncounted']:,} calls were not counted)" if who["uncounted"] else ""
         at = f" at {who['endpoint']}" if "endpoint" in who else ""
-        revision = f"@{who['revision']}" if who.get("revision") else ""
+        revision = f"@{who['revision']:.19}" if who.get("revision") else ""
         lines += [
             f"{who['role']} {who['model']}{revision}{at}".strip(),
             f"  {who['calls']:,} calls, {who['input_tokens']:,} input and "

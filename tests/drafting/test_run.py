@@ -733,7 +733,7 @@ def test_a_ledger_names_the_endpoints_that_share_a_model(
     path = tmp_path / "completions" / "ledger.sqlite"
     path.parent.mkdir()
     with closing(Ledger.open(path)) as ledger:
-        for name, revision in (("alpha", None), ("beta", "r1")):
+        for name, revision in (("alpha", None), ("beta", "0123456789abcdef" * 4)):
             teacher = {"endpoint": f"http://x/v1?provider={name}", "revision": revision}
             call = Call(role="writer", model="m", prompt="Hi.", sampling={}, **teacher)
             answer = Answer(text="Hello.", input_tokens=1, output_tokens=2)
@@ -742,7 +742,7 @@ def test_a_ledger_names_the_endpoints_that_share_a_model(
     assert capsys.readouterr().out.splitlines() == [
         "writer m at http://x/v1?provider=alpha",
         "  1 calls, 1 input and 2 output tokens, 0.5 USD",
-        "writer m@r1 at http://x/v1?provider=beta",
+        "writer m@0123456789abcdef012 at http://x/v1?provider=beta",
         "  1 calls, 1 input and 2 output tokens, 0.5 USD",
         "total",
         "  2 calls, 2 input and 4 output tokens, 1 USD",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.errors import InputError
 from builders.recipe import Recipe
 from builders.recipe_loading import load_recipe, recipe_names
 from scripts.command_line import Parser, add_hub_data, add_json, print_err, print_out, text
@@ -57,7 +58,15 @@ def run(given: argparse.Namespace) -> int:
         else:
             from builders.hub.fetch import fetch_snapshot, parse_set
 
-            repository, revision = parse_set(given.set)
+            try:
+                repository, revision = parse_set(
+                    "" if given.set.startswith((".", "/")) else given.set
+                )
+            except InputError:
+                raise InputError(
+                    f"there is no folder {given.set!r}; expected the folder of a release, or a set "
+                    "such as org/set@v1.0.0"
+                ) from None
             hub = resources.enter_context(the_hub(given.hub_data, only_reads=True))
             version, withdrawn = advisory(hub, repository, revision)
             if not given.only_withdrawn:

@@ -114,6 +114,16 @@ def test_a_word_that_looks_like_a_flag_is_a_recipe_that_does_not_exist(
         assert (status, wrong in message) == (1, True), (line, message)
 
 
+def test_a_place_to_check_that_does_not_exist_and_is_no_set_is_a_missing_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for word in ("nope", "./nope", "../nope", "/nope", "work/releases/nope"):
+        status, message = answer(["check", word], capsys)
+        wrong = f"there is no folder {word!r}; expected the folder of a release, or a set"
+        assert (status, wrong in message) == (1, True), (word, message)
+
+
 def test_words_and_flags_come_in_any_order() -> None:
     orders = {
         "build --rows 3 -- completions": {"name": "completions", "rows": 3},

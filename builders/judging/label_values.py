@@ -43,12 +43,14 @@ class Written:
         column: Its column, in lower case.
         texts: The columns of the two texts, in lower case.
         writers: Who wrote the two texts.
+        shown: The two texts, as a line for the user names them.
     """
 
     value: Any
     column: str
     texts: tuple[str, str]
     writers: tuple[Any, Any] = (None, None)
+    shown: tuple[str, str] = ("text a", "text b")
 
 
 def label_values(text: str) -> dict[str, int]:
@@ -107,13 +109,19 @@ class LabelReader:
         return numbers.get(written)
 
     def line(self, labels: Iterable[Written]) -> str:
-        """What labels are read as, such as `labels: 1 is a (40), 2 is b (38)`."""
-        given = [one for one in labels if not is_missing(one.value)]
-        read = Counter((as_written(one.value), self.meaning(one)) for one in given)
+        """What labels are read as, such as `labels: 1 means output_1 (40), tie (3)`."""
+        read = Counter(self._read_as(one) for one in labels if not is_missing(one.value))
         most = read.most_common(_MOST_SHOWN)
-        shown = ", ".join(f"{shortened(w)[1:-1]} is {word} ({n:,})" for (w, word), n in most)
+        shown = ", ".join(f"{words} ({n:,})" for words, n in most)
         more = f" and {len(read) - len(most)} more" if len(read) > len(most) else ""
         return f"labels: {shown or 'none'}{more}"
+
+    def _read_as(self, label: Written) -> str:
+        written, as_given = as_written(label.value), str(label.value).strip()
+        word = self.meaning(label) or "nothing"
+        means = dict(zip("ab", label.shown, strict=True)).get(word, word)
+        shown = shortened(as_given if as_given.lower() == written else written)[1:-1]
+        return shown if written == word == "tie" else f"{shown} means {means}"
 
 
 def _numbers(name: str, label: Written, values: set[str]) -> Mapping[str, int]:

@@ -269,7 +269,13 @@ class _Columns:
             return _absent(row, missing[0] if missing else "label of people", "label=...")
         writers = self._writers(row, names)
         return [
-            Written(value=value, column=name.lower(), texts=two, writers=writers)
+            Written(
+                value=value,
+                column=name.lower(),
+                texts=two,
+                writers=writers,
+                shown=(texts[0], texts[1]),
+            )
             for name in found
             for value in (row[name] if isinstance(row[name], list) else [row[name]])
         ]
@@ -302,7 +308,7 @@ class _Columns:
 
 def _absent(row: Row, what: str, columns: str) -> Reason:
     return unreadable(
-        f"no {what}; there are {', '.join(map(str, row))}; name it with --columns {columns}"
+        f"no {what}; there are {', '.join(map(str, row))}; name them with --columns {columns}"
     )
 
 

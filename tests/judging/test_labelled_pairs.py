@@ -347,7 +347,18 @@ def test_a_label_without_meaning_is_printed_with_the_way_to_give_it_one(tmp_path
 
 def test_what_labels_were_read_as_is_printed(tmp_path: Path) -> None:
     rows = [{**OAK, "text_a": f"{n}", "label": 1 + n % 2} for n in range(5)]
-    assert read(tmp_path, rows)[2][1] == "labels: 1 is a (3), 2 is b (2)"
+    assert read(tmp_path, rows)[2][1] == "labels: 1 means text_a (3), 2 means text_b (2)"
+
+
+def test_labels_and_columns_are_printed_as_the_file_has_them(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"{n}?", "Answer A": "Oak.", "Answer B": "Tin.", "label": label}
+        for n, label in enumerate(["A", "A", "A", "B", "B", "tie", "Draw"])
+    ]
+    lines = read(tmp_path, rows, "text_a=Answer A,text_b=Answer B")[2]
+    assert lines[1] == (
+        "labels: A means Answer A (3), B means Answer B (2), tie (1), Draw means tie (1)"
+    )
 
 
 @each(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -129,6 +129,25 @@ def read_without(word: str) -> Choice:
     if found[2] in _RESERVED:
         raise InputError(f"{found[2]!r} is no parameter to choose; each request has one prompt")
     return Choice(name=found[2], teacher=found[1] or "")
+
+
+def chosen_names(choices: Sequence[Choice]) -> frozenset[str]:
+    """The parameters that the user chose to send.
+
+    Raises:
+        InputError: One is both sent and left out, for the same teacher.
+    """
+    sent, left_out = (
+        {(one.teacher, one.name) for one in choices if (one.value is None) is without}
+        for without in (False, True)
+    )
+    if both := sorted(sent & left_out):
+        name = ":".join(filter(None, both[0]))
+        raise InputError(
+            f"{name!r} is both sent and left out; give either --param {name}=... or "
+            f"--without {name}"
+        )
+    return frozenset(name for _, name in sent)
 
 
 def with_choices(sampling: Mapping[str, Any], choices: Iterable[Choice]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from builders.engine.addresses import is_address, read_address
-from builders.engine.parameters import Choice
+from builders.engine.parameters import Choice, chosen_names
 from builders.engine.teacher import Teacher, TeacherSpec
 from builders.engine.teacher_kinds import RecordedTeacher, recorded, teacher
 from builders.errors import InputError, nearest_name
@@ -79,9 +79,11 @@ def pool_spec(
 
     The key in the environment variable NAME of `usual` is sent to the first endpoint only, so that
     no other provider sees it. The key of any other endpoint is read from NAME_HOST.
+
+    Raises:
+        InputError: A parameter is both sent and left out.
     """
-    chosen = frozenset(one.name for one in choices if one.value is not None)
-    usual = replace(usual, chosen=chosen)
+    usual = replace(usual, chosen=chosen_names(choices))
     every: list[TeacherSpec] = []
     roles: dict[str, list[TeacherSpec]] = {}
     first: str | None = None

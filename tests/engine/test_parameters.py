@@ -11,7 +11,14 @@ import pytest
 
 from builders.engine.calls import Call, Failure
 from builders.engine.endpoint import EndpointTeacher
-from builders.engine.parameters import Choice, as_sent, read_param, read_without, with_choices
+from builders.engine.parameters import (
+    Choice,
+    as_sent,
+    chosen_names,
+    read_param,
+    read_without,
+    with_choices,
+)
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError
 from tests.cases import each
@@ -385,6 +392,13 @@ def test_a_word_that_chooses_no_parameter_is_refused(word: str) -> None:
 def test_what_was_chosen_replaces_what_the_recipe_asks_for() -> None:
     choices = [read_param("top_k=1"), read_param("top_k=2"), read_without("seed")]
     assert with_choices({"seed": 1, "top_p": 0.5}, choices) == {"top_p": 0.5, "top_k": 2}
+
+
+def test_a_parameter_is_sent_or_left_out_and_one_teacher_may_differ_from_the_others() -> None:
+    for sent, left_out in (("seed=3", "seed"), ("judge:seed=3", "judge:seed")):
+        with pytest.raises(InputError, match=f"^'{left_out}' is both sent and left out; "):
+            chosen_names([read_without(left_out), read_param(sent)])
+    assert chosen_names([read_without("seed"), read_param("judge:seed=3")]) == {"seed"}
 
 
 # --- texts to continue

@@ -188,7 +188,8 @@ def _spec(given: argparse.Namespace) -> TeacherSpec | None:
             )
         return None
     usual = TeacherSpec(model=given.model, key_env=given.key_env or KEY_ENV)
-    spec = pool_spec([given.teacher], usual, trusted=given.trust_missing_end)
+    choices = [*given.param, *given.without]
+    spec = pool_spec([given.teacher], usual, choices, given.trust_missing_end)
     if spec.roles:
         raise UsageError(f"--teacher: {given.teacher!r} names a role; leave out the part before =")
     return spec.every[0]
@@ -196,7 +197,12 @@ def _spec(given: argparse.Namespace) -> TeacherSpec | None:
 
 def table(found: dict[str, Any]) -> str:
     """One judge's figures as people read them, the verdict last."""
-    lines = [f"{found['judge']}: {found['items']:,} items"]
+    items = f"{found['items']:,}"
+    lines = [f"{found['judge']}: {items} items"]
+    lines += [
+        f"{one['pairs']:,} of {items} pairs not judged: {one['cause']} ({one['why']})"
+        for one in found["not_judged"]
+    ]
     lines.append(f"{'figure':<31} {'value':>9}   {'95 % interval':<19} {'n':>9}")
     for name, one in found["figures"].items():
         value = "-" if one["value"] is None else f"{one['value']:.4g}"

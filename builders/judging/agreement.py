@@ -67,7 +67,7 @@ def chance(judged: Judged) -> float:
 
 def _agreement(verdicts: Codes, people: Codes) -> Figure:
     both = has_verdict(people) & (verdicts != ABSENT)
-    return share(verdicts[both] == people[both])
+    return share(verdicts[both] == people[both], labelled=int(has_verdict(people).sum()))
 
 
 def _among_people(people: Codes, final: Codes) -> dict[str, Figure]:

@@ -30,6 +30,10 @@ _STEEPEST = 15.0  # a coefficient beyond it means that length or people decide e
 def bias_figures(judged: Judged) -> dict[str, Figure]:
     """Consistency, repeatability, failures, and the pulls of place, length and writer."""
     figures = {"parse_failures": share(_asked(judged) == FAILED)}
+    if judged.lost is not None:
+        figures["unusable_answers"] = share(
+            np.array([why is not None for why in judged.lost.flat], bool)
+        )
     valid = judged.first[has_verdict(judged.first)]
     if len(valid):
         place = int(np.argmax([(valid == value).sum() for value in (A, B, TIE)]))

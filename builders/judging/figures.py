@@ -96,6 +96,8 @@ def cohen_kappa(one: Codes, other: Codes) -> Figure:
 
     both = has_verdict(one) & has_verdict(other)
     x, y = one[both], other[both]
+    if not len(x):
+        return unknown("no item has a verdict or label of both")
     table = np.array([[((x == i) & (y == j)).sum() for j in _VALUES] for i in _VALUES])
     used = (table.sum(axis=0) + table.sum(axis=1)) > 0
     table = table[np.ix_(used, used)]

@@ -16,7 +16,7 @@ import numpy as np
 from builders.engine.calls import Call, Failure, Unreadable
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
-from builders.engine.parameters import Choice, with_choices
+from builders.engine.parameters import Choice, chosen_names, with_choices
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Teacher, TeacherSpec, missing_end
@@ -56,10 +56,14 @@ _ROLE = Recipe(
 
 @dataclass(frozen=True)
 class _Verdict:
-    """One verdict: `a`, `b`, `tie`, `unreadable`, or `absent` where there was no answer."""
+    """One verdict: `a`, `b`, `tie`, `unreadable`, or `absent` where no answer can be used.
+
+    `lost` is then why, as `cause (words)`; `text` is the answer, if there was one.
+    """
 
     word: str
     text: str | None = None
+    lost: str | None = None
 
 
 def asked_judge(
@@ -88,7 +92,7 @@ def asked_judge(
     Raises:
         PotstillError: No judge, no answer at all, or stopped; every answer is kept.
     """
-    who = teacher(replace(spec, chosen=frozenset(one.name for one in choices)))
+    who = teacher(replace(spec, chosen=chosen_names(choices)))
     try:
         with folder_lock(home), closing(Ledger.open(home / LEDGER)) as ledger:
             progress.begin("starting the judge")
@@ -99,10 +103,11 @@ def asked_judge(
                 verdicts = engine.loop.run_until_complete(asking)
     except OSError as error:
         raise folder_error(error, home) from None
-    if pairs and all(one.word == "absent" for one in verdicts):
+    if pairs and all(one.lost and one.text is None for one in verdicts):
         raise TeacherError(f"{who.model!r} answered no call; check it with one question by hand")
     starts = range(0, len(verdicts), len(pairs) or 1)
-    first, second, *again = (verdicts[start : start + len(pairs)] for start in starts)
+    turns = [verdicts[start : start + len(pairs)] for start in starts]
+    first, second, *again = turns
     return replace(
         labelled,
         judge=who.model,
@@ -116,6 +121,7 @@ def asked_judge(
         score_b=None,
         rationale_a=None,
         rationale_b=None,
+        lost=np.column_stack([texts(one.lost for one in turn) for turn in turns]),
     )
 
 
@@ -145,12 +151,13 @@ async def _verdicts(
         async with ahead:
             try:
                 answer = await engine.answer(call)
-            except Failure:
-                return _Verdict("absent")
+            except Failure as failure:
+                return _Verdict("absent", lost=f"{failure.cause} ({failure})")
             finally:
                 progress.rows += 1
-        if answer.fault(*missing_end(who)):
-            return _Verdict("unreadable", answer.text)
+        if fault := answer.fault(*missing_end(who)):
+            why = f"{fault} (finish_reason {answer.finish_reason!r})"
+            return _Verdict("absent", answer.text, lost=why)
         with suppress(Unreadable):
             return _Verdict(question.parse(answer.text), answer.text)
         return _Verdict("unreadable", answer.text)

@@ -7,6 +7,7 @@ measured is bad.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,8 +38,9 @@ RELIABLE, UNRELIABLE, NOT_SHOWN = "reliable", "unreliable", "not shown to be rel
 def report(judged: Judged) -> dict[str, Any]:
     """Everything measured of a judge, as JSON values that are the same for the same verdicts.
 
-    `figures` by name (see builders.judging.figures), `verdict` in words with its `reasons`, and
-    `reliable`, which is true only for the verdict "reliable".
+    `figures` by name (see builders.judging.figures), `not_judged` (pairs without a usable answer
+    in both orders, by cause), `verdict` in words with its `reasons`, and `reliable`, which is true
+    only for the verdict "reliable".
     """
     figures = agreement_figures(judged) | bias_figures(judged) | rationale_figures(judged)
     if judged.people is not None:
@@ -47,6 +49,7 @@ def report(judged: Judged) -> dict[str, Any]:
     return {
         "judge": judged.judge,
         "items": len(judged),
+        "not_judged": _not_judged(judged),
         "figures": dict(sorted(figures.items())),
         **verdict_from(figures),
     }
@@ -54,22 +57,56 @@ def report(judged: Judged) -> dict[str, Any]:
 
 def verdict_from(figures: Mapping[str, Figure]) -> dict[str, Any]:
     """`verdict`, `reasons` and `reliable`, which follow from the figures of a report alone."""
-    faults, gaps = _faults(figures), _gaps(figures)
-    verdict = UNRELIABLE if faults else NOT_SHOWN if gaps else RELIABLE
-    return {"reliable": verdict == RELIABLE, "verdict": verdict, "reasons": faults + gaps}
+    faults, gaps, unread = _faults(figures), _gaps(figures), []
+    failed = figures["parse_failures"]
+    if failed["n"] and failed["value"] > MOST_FAILURES:
+        unread = [
+            f"no verdict could be read from {failed['count']:,} of {failed['n']:,} answers, at "
+            f"most {MOST_FAILURES:g} of them may be unreadable"
+        ]
+    bad = faults or (unread and failed["n"] >= FEWEST_OF_A_KIND)
+    verdict = UNRELIABLE if bad else NOT_SHOWN if unread or gaps else RELIABLE
+    reasons = unread + faults + gaps
+    return {"reliable": verdict == RELIABLE, "verdict": verdict, "reasons": reasons}
+
+
+def _not_judged(judged: Judged) -> list[dict[str, Any]]:
+    """How many pairs lack a usable answer in an order, by cause, with the words of the first."""
+    if judged.lost is None:
+        return []
+    lost = [next(filter(None, calls), None) for calls in judged.lost[:, :2]]
+    first: dict[str, str] = {}
+    pairs: Counter[str] = Counter()
+    for why in filter(None, lost):
+        cause, _, words = why.partition(" (")
+        first.setdefault(cause, words.removesuffix(")"))
+        pairs[cause] += 1
+    return [{"pairs": n, "cause": one, "why": first[one]} for one, n in pairs.most_common()]
 
 
 def _gaps(figures: Mapping[str, Figure]) -> list[str]:
     """What would have to be measured before the judge can be called reliable."""
     gaps = []
-    labelled = figures.get("agreement_with_people", {"n": 0})["n"]
+    lost = figures.get("unusable_answers")
+    if lost and lost["n"] and lost["value"] > MOST_FAILURES:
+        gaps.append(f"{lost['count']:,} of {lost['n']:,} calls gave no answer that can be used")
+    agreement = figures.get("agreement_with_people", {"n": 0})
+    compared = agreement["n"]
+    labelled = agreement.get("labelled", compared)
     if not labelled:
         gaps.append("not measured against people")
     elif labelled < FEWEST_LABELLED:
         gaps.append(f"only {labelled} pairs with people's labels, {FEWEST_LABELLED} are needed")
-    orders = figures.get("both_order_consistency", {"n": 0})["n"]
-    if orders < min(FEWEST_LABELLED, max(labelled, 1)):
+    elif compared < FEWEST_LABELLED:
+        gaps.append(
+            f"only {compared} of {labelled:,} labelled pairs were judged, {FEWEST_LABELLED} are "
+            "needed"
+        )
+    orders = figures.get("both_order_consistency")
+    if not orders:
         gaps.append("not measured in both orders")
+    elif orders["n"] < min(FEWEST_LABELLED, max(compared, 1)):
+        gaps.append(f"only {orders['n']} pairs with a verdict in both orders")
     return gaps
 
 
@@ -107,11 +144,6 @@ def _faults(figures: Mapping[str, Figure]) -> list[str]:
         ("own_text_against_people", "self-preference: its {} text is preferred"),
     ):
         found += _pull(name, words, figures.get(name))
-    failed = figures["parse_failures"]
-    if failed["n"] >= FEWEST_OF_A_KIND and failed["value"] > MOST_FAILURES:
-        found.append(
-            f"{failed['value']:.3f} of the verdicts are unreadable, at most {MOST_FAILURES:g}"
-        )
     if _one_verdict(figures):
         found.append("it gives the same verdict on everything")
     same = figures.get("commonest_score")

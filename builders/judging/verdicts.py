@@ -46,6 +46,8 @@ class Judged:
         rationale: Why the judge gave its first verdict; it may name the texts by their places.
         rationale_a: Why it gave a its score; `rationale_b` b.
         adversarial: Items made to mislead a judge.
+        lost: Why a call gave no answer that can be used, as `cause (words)`, one column per call
+            of the item; the first two are the two orders.
     """
 
     judge: str
@@ -66,6 +68,7 @@ class Judged:
     rationale_a: Texts | None = None
     rationale_b: Texts | None = None
     adversarial: npt.NDArray[np.bool_] | None = None
+    lost: Texts | None = None
 
     def __post_init__(self) -> None:
         for one in fields(self)[1:]:

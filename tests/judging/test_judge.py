@@ -18,6 +18,7 @@ import pytest
 from scripts.bench_judging import report_on
 from scripts.main import main
 from tests.cases import each
+from tests.endpoint import Behaviour, Endpoint, Rule
 from tests.hubs import Hub
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -170,7 +171,7 @@ def test_null_is_no_text_to_judge_and_what_was_read_is_printed_first(
     assert done.stderr.splitlines()[:2] == [
         "pairs: 5 of 6 rows of pairs.jsonl (prompt, text_a, text_b, people); 1 left out: 1 without "
         "a text (line 1)",
-        "labels: a is a (6), b is b (4)",
+        "labels: a means text_a (6), b means text_b (4)",
     ]
     [found] = json.loads(done.stdout)["judges"]
     assert (found["items"], found["figures"]["agreement_with_people"]["value"]) == (5, 1.0)
@@ -239,7 +240,10 @@ def test_a_judge_asked_now_is_measured_in_both_orders(judge: Run, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("script", "reason"),
-    [(FIRST, "position bias: the text shown first"), (SILENT, "are unreadable")],
+    [
+        (FIRST, "position bias: the text shown first"),
+        (SILENT, "no verdict could be read from 120 of 120 answers"),
+    ],
 )
 def test_a_bad_judge_asked_now_is_found_out(
     judge: Run, tmp_path: Path, script: str, reason: str
@@ -248,6 +252,58 @@ def test_a_bad_judge_asked_now_is_found_out(
     done = judge("--on", str(pairs(tmp_path)), "--teacher", "scripted:bad.py")
     assert done.returncode == 0, done.stderr
     assert "verdict: UNRELIABLE" in done.stdout and reason in done.stdout
+
+
+FLAGGED = {"error": {"code": 403, "message": "flagged as unsafe"}}
+
+
+@each(
+    ("rule", "shown", "cause"),
+    {
+        "refused": (
+            Rule("given", contains="right 3", status=403, body=FLAGGED),
+            "(403: flagged as unsafe)",
+            "filtered",
+        ),
+        "cut off": (Rule("length", contains="right 3"), "(finish_reason 'length')", "cut off"),
+    },
+)
+def test_a_pair_without_a_usable_answer_is_reported_apart_from_unreadable_verdicts(
+    judge: Run, tmp_path: Path, rule: Rule, shown: str, cause: str
+) -> None:
+    behaviour = Behaviour(rules=[rule], model="tiny", answer=lambda _: "I cannot say.")
+    with Endpoint(behaviour) as endpoint:
+        words = ["--on", str(pairs(tmp_path, 6)), "--teacher", f"{endpoint.url}#tiny"]
+        words += ["--work", str(tmp_path / cause)]
+        done = judge(*words)
+        [found] = json.loads(judge(*words, "--json").stdout)["judges"]
+    head, line, *_ = done.stdout.splitlines()
+    assert head == "tiny: 6 items", done.stderr
+    assert line.startswith(f"1 of 6 pairs not judged: {cause} (") and shown in line
+    [lost] = found["not_judged"]
+    assert (lost["pairs"], lost["cause"]) == (1, cause)
+    counts = {name: (one.get("count"), one["n"]) for name, one in found["figures"].items()}
+    assert (counts["parse_failures"], counts["unusable_answers"]) == ((10, 10), (2, 12))
+    assert found["reasons"] == [
+        "no verdict could be read from 10 of 10 answers, at most 0.05 of them may be unreadable",
+        "2 of 12 calls gave no answer that can be used",
+        "only 6 pairs with people's labels, 50 are needed",
+        "only 0 pairs with a verdict in both orders",
+    ]
+    assert "chance" not in found["figures"]["kappa_with_people"]["note"]
+    assert found["verdict"] == "not shown to be reliable"
+
+
+def test_a_parameter_that_is_both_sent_and_left_out_is_one_error(
+    judge: Run, tmp_path: Path
+) -> None:
+    words = ("--teacher", "scripted:none.py", "--param", "seed=3", "--without", "seed")
+    done = judge("--on", str(pairs(tmp_path)), *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "potstill: 'seed' is both sent and left out; give either --param seed=... or "
+        "--without seed\n"
+    )
 
 
 def test_only_the_first_pairs_are_asked_about_when_told_so(judge: Run, tmp_path: Path) -> None:

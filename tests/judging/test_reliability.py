@@ -183,6 +183,14 @@ def test_a_judge_that_judges_as_people_do_is_reliable(make: Made) -> None:
     assert (found["reliable"], found["reasons"]) == (True, [])
 
 
+def test_many_labelled_pairs_of_which_few_were_judged_are_not_called_few_labels() -> None:
+    first = np.array([A] * 10 + [ABSENT] * 50, np.int8)
+    people = np.full((60, 1), A, np.int8)
+    ids = [*map(str, range(60))]
+    found = report(Judged(judge="j", ids=ids, first=first, second=first, people=people))
+    assert found["reasons"] == ["only 10 of 60 labelled pairs were judged, 50 are needed"]
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -195,7 +203,7 @@ def test_a_judge_that_judges_as_people_do_is_reliable(make: Made) -> None:
         (longer, "agreement with people may be as low"),
         (copied_place, "same verdict in both orders in only 0.000"),
         (leaning, "position bias: the text shown first"),
-        (mute, "of the verdicts are unreadable"),
+        (mute, "no verdict could be read from"),
         (moody, "same verdict when repeated in only"),
         (ties_only, "the same verdict on everything"),
         (ties_only, "the same score, 7"),
@@ -395,6 +403,8 @@ def test_a_figure_that_cannot_be_had_says_why() -> None:
     same = np.full(9, A, np.int8)
     assert figures.cohen_kappa(same, same)["value"] is None
     assert "chance explains all" in figures.cohen_kappa(same, same)["note"]
+    none = np.full(9, FAILED, np.int8)
+    assert figures.cohen_kappa(none, same)["note"] == "no item has a verdict or label of both"
     assert figures.share(np.array([], bool))["value"] is None
     assert figures.fleiss_kappa(np.column_stack([same, same]))["value"] is None
     assert figures.krippendorff_alpha(same[:, None])["value"] is None

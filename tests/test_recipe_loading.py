@@ -342,14 +342,14 @@ def test_an_error_in_a_recipe_is_one_line_and_costs_no_answer(
     words = ["build", "./echoes.py", "--teacher", "scripted:script.jsonl", "--json"]
     assert main(words) == 1
     line = r"potstill: echoes\.py, line 28: KeyError: 'anser'; fix the recipe\n"
-    assert re.fullmatch(line, capsys.readouterr().err)
+    assert re.fullmatch(r"prompts: .+\n" + line, capsys.readouterr().err)
     with pytest.raises(RecipeError) as raised:
         build(file, teacher="scripted:script.jsonl", progress=False)
     assert isinstance(raised.value.__cause__, KeyError)
     file.write_text(returning("None"))
     assert main(words) == 1
     line = "potstill: echoes.py: row() returned None, expected a row or a Drop; fix it\n"
-    assert capsys.readouterr().err == line
+    assert capsys.readouterr().err.endswith(f"\n{line}")
     file.write_text(PLAIN)
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["run"]["calls"] == 0

@@ -470,9 +470,10 @@ def test_progress_is_plain_lines_on_a_pipe_and_one_live_line_on_a_terminal(tmp_p
     assert piped.returncode == live.returncode == 0
     assert "\x1b" not in table + lines + live_table and "\r" not in lines
     assert re.fullmatch(
-        r"(building completions \| \d+/\d+ rows \| .+ \| .+ tokens \| .+\n)+", lines
+        r"prompts: .+\n(building completions \| \d+/\d+ rows \| .+ \| .+ tokens \| .+\n)+", lines
     )
-    redrawn = drawn.decode().split("\r\x1b[K")
+    first, read, *redrawn = drawn.decode().split("\r\x1b[K")
+    assert first == "" and re.fullmatch(r"prompts: .+\r\n", read)
     assert len(redrawn) > 10 and "\n" not in "".join(redrawn) and redrawn[-1] == ""
     assert max(map(len, redrawn)) < 80
 

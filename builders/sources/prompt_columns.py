@@ -123,6 +123,19 @@ class PromptColumns:
 
     def prompt(self, row: Row) -> Raw | Reason:
         """The prompt of a row with its id, or why there is none."""
+        plan = self._plan_of(row)
+        prompt = plan if isinstance(plan, Reason) else self._prompt(row, plan)
+        if isinstance(prompt, Reason):
+            return prompt
+        kept = {name: row[name] for name in self.keeps if _is_text(row.get(name))}
+        return {"id": row_id(prompt), "prompt": prompt, **kept}
+
+    def asked(self, row: Row) -> str | None:
+        """The column that asks in a row; None if there is none."""
+        plan = self._plan_of(row)
+        return None if isinstance(plan, Reason) else plan.asked
+
+    def _plan_of(self, row: Row) -> _Plan | Reason:
         filled = tuple(name for name, value in row.items() if not is_empty(value))
         columns = (filled, tuple(row))
         plan = self._plans.get(columns)
@@ -132,11 +145,7 @@ class PromptColumns:
             self._seen |= dict.fromkeys(filled)
             plan = self._named_plan(row, filled) if self.named else _plan(row, filled)
             self._plans[columns] = plan
-        prompt = plan if isinstance(plan, Reason) else self._prompt(row, plan)
-        if isinstance(prompt, Reason):
-            return prompt
-        kept = {name: row[name] for name in self.keeps if _is_text(row.get(name))}
-        return {"id": row_id(prompt), "prompt": prompt, **kept}
+        return plan
 
     def _named_plan(self, row: Row, filled: Sequence[str]) -> _Plan | Reason:
         named = str(self.named)

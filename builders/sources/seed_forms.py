@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 from builders.errors import InputError, shortened
@@ -20,11 +22,12 @@ from builders.sources.conversations import (
     unreadable,
 )
 from builders.sources.prompt_columns import PromptColumns
-from builders.sources.records import Row, Unreadable
+from builders.sources.records import Records, Row, Unreadable
 from builders.sources.source import LeftOut, LoadedSource, Source, source_records
 from builders.spool import Spool
 
 REPEATED = "repeated"
+_FIRST = 100  # rows of a file that show in which column it asks
 MOST_UNREADABLE = 0.5  # of the rows that were read: a larger share is no accident
 
 
@@ -85,7 +88,8 @@ def read_prompts(
     """
     columns = PromptColumns(source.column, keeps)
     rows: list[Raw] | Spool[Raw] = Spool(folder) if folder else []
-    loaded = _read(source, "prompts", columns.prompt, rows, most)
+    usual = partial(_of_the_usual_form, columns)
+    loaded = _read(source, "prompts", columns.prompt, rows, most, usual)
     return loaded._replace(
         columns=[*columns.used], forms=[*map(list, columns.forms.values())], unused=columns.unused
     )
@@ -97,17 +101,18 @@ def _read(
     read: Callable[[Row], Raw | Reason],
     rows: list[Raw] | Spool[Raw],
     most: int | None = None,
+    checked: Callable[[Records], Records] = iter,
 ) -> LoadedSource:
     records, revision = source_records(source)
     ids: set[int] = set()
     left_out: list[LeftOut] = []
     parts: dict[str, None] = {}
     beyond = 0
-    for place, row in records:
+    for place, row in checked(records):
         if most is not None and len(rows) >= most:
             beyond += 1
             continue
-        part = place.rpartition(", ")[0]
+        part = _file_of(place)
         if part:  # not of a file that is left out as a whole
             parts[part] = None
         one = unreadable(row.why) if isinstance(row, Unreadable) else read(row)
@@ -120,6 +125,24 @@ def _read(
             rows.append(one)
     _check_share(source, what, len(rows), left_out)
     return LoadedSource(rows, revision, left_out, beyond, parts=[*parts])
+
+
+def _of_the_usual_form(columns: PromptColumns, records: Records) -> Records:
+    """The rows, those as unreadable that lack the column in which most of their file's ask."""
+    for _, rows in groupby(records, key=lambda record: _file_of(record[0])):
+        first = [*islice(rows, _FIRST)]
+        readable = (row for _, row in first if not isinstance(row, Unreadable))
+        usual = Counter(name for row in readable if (name := columns.asked(row)) is not None)
+        asks = next((name for name, _ in usual.most_common(1)), None)
+        for place, row in chain(first, rows):
+            if isinstance(row, dict) and asks not in (None, *row) and columns.asked(row):
+                why = f"no column {asks!r}; there are {', '.join(map(str, row))}"
+                row = Unreadable(f"{why}; name one with --column")
+            yield place, row
+
+
+def _file_of(place: str) -> str:
+    return place.rpartition(", ")[0]
 
 
 def _check_share(source: Source, what: str, rows: int, left_out: Sequence[LeftOut]) -> None:

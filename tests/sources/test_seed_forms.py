@@ -96,21 +96,28 @@ def test_named_columns_are_joined_and_the_others_are_named(tmp_path: Path) -> No
         read_prompts(Source(place=place, column="question+hunt"))
 
 
-def test_each_row_asks_in_a_column_of_its_own(tmp_path: Path) -> None:
+def test_each_file_asks_in_the_column_of_most_of_its_rows_and_others_are_left_out(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "set").mkdir()
-    written(
-        tmp_path / "set",
-        "a.jsonl",
-        [{"nr": 1}, {"question": "a", "context": "on"}, {"prompt": "b"}, {"task": "t"}],
-    )
-    written(tmp_path / "set", "b.jsonl", [{"task": "t", "prompt": ""}, {"question": "c"}])
+    many = [{"question": str(number), "context": "on"} for number in range(3)]
+    written(tmp_path / "set", "a.jsonl", [{"nr": 1}, {"prompt": "b"}, *many, {"task": "t"}])
+    written(tmp_path / "set", "b.jsonl", [{"task": "t", "prompt": ""}, {"prompt": "c"}])
     loaded = read_prompts(Source(place=str(tmp_path / "set")))
-    assert [row["prompt"][0]["content"] for row in loaded.rows] == ["a\n\non", "b", "t", "c"]
+    assert [row["prompt"][0]["content"] for row in loaded.rows] == [
+        "0\n\non",
+        "1\n\non",
+        "2\n\non",
+        "c",
+    ]
     assert [(one.place, one.reason) for one in loaded.left_out] == [
         ("a.jsonl, line 1", "unreadable"),
+        ("a.jsonl, line 2", "unreadable"),
+        ("a.jsonl, line 6", "unreadable"),
         ("b.jsonl, line 1", "empty"),
     ]
-    assert loaded.forms == [["question", "context"], ["prompt"], ["task"]]
+    assert "no column 'question'; there are prompt" in loaded.left_out[1].why
+    assert loaded.forms == [["question", "context"], ["prompt"]]
     assert loaded.parts == ["a.jsonl", "b.jsonl"]
 
 

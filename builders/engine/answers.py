@@ -92,7 +92,7 @@ def read_answer(body: bytes, target: Target, *, after_s: float | None = None) ->
         what = f"{target.name} answered 200 with {kind}; is this the /v1 address?"
         raise Failure(kind, what, retryable=True) from None
     if error:
-        if text and error.cause == "http 500":  # words of which none is known: no error, no answer
+        if text and error.cause == "http 500":  # no word of it is known: no error, no answer
             error.cause = "no content"
         raise error
     answer = answer_in(given)

@@ -223,7 +223,7 @@ def _foreign(path: Path) -> FolderError:
 
 
 def damaged(path: Path, where: str) -> FolderError:
-    """The error for a ledger of which something cannot be read."""
+    """The error for a ledger in which something cannot be read."""
     return FolderError(
         f"{path} is damaged at {where}; restore it from a copy, or save what can be read: "
         f"{_repairing(path)}"

@@ -1,7 +1,7 @@
 """Which columns of a row make its prompt, and how: the table of what sets call them.
 
 Each row is read by the columns that it has, empty ones aside. What it asks is in the first of
-`PROMPT_COLUMNS`, of which the last ones count only in a row that has none of the others. The texts
+`PROMPT_COLUMNS`; the last ones count only in a row that has none of the others. The texts
 about which it asks, in `CONTEXT_COLUMNS`, and its options follow after blank lines, in a dialogue
 after its last turn; a text in one of `SYSTEM_COLUMNS` is a system turn before it, and
 `HISTORY_COLUMNS` hold earlier turns. A column that may hold the answer is used only beside one that
@@ -99,7 +99,7 @@ class PromptColumns:
     Attributes:
         named: The column that the user names, or A+B; None finds the usual ones.
         keeps: Columns whose texts a prompt keeps beside it.
-        forms: By the column that asks, the columns of which prompts are made, in the order of
+        forms: By the column that asks, the columns that prompts are made from, in the order of
             their first use.
     """
 
@@ -112,12 +112,12 @@ class PromptColumns:
 
     @property
     def used(self) -> dict[str, None]:
-        """The columns of which prompts are made."""
+        """The columns that prompts are made from."""
         return {name: None for form in self.forms.values() for name in form}
 
     @property
     def unused(self) -> list[str]:
-        """The columns that hold something of which no prompt has anything, in their order."""
+        """The columns that hold something, and no prompt has anything of it, in their order."""
         known = {*self.used, *self.keeps, *self._read}
         return [str(name) or "''" for name in self._seen if name not in known]
 

@@ -146,7 +146,7 @@ def _file_of(place: str) -> str:
 
 
 def _check_share(source: Source, what: str, rows: int, left_out: Sequence[LeftOut]) -> None:
-    """Refuse a source of which too little can be read.
+    """Refuse a source if too little of it can be read.
 
     Raises:
         InputError: With the first row that could not be read.

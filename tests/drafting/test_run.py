@@ -528,17 +528,18 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 def renamed(self, target):
-    if when == "before the rename":
+    of_a_draft = pathlib.Path(target).parent.name == "drafts"
+    if when == "before the rename" and of_a_draft:
         die()
     found = rename(self, target)
-    if when == "after the rename":
+    if when == "after the rename" and of_a_draft:
         die()
     return found
 
 def file_synced(file):
     fsync(file)
-    synced.append(file)
-    if when == "amid the files" and len(synced) == 2:
+    synced.extend({*pathlib.Path(os.readlink(f"/proc/self/fd/{file}")).parts} & {"default.parquet"})
+    if when == "amid the files" and synced:
         die()
 
 if when:

@@ -124,7 +124,7 @@ def test_a_build_by_the_real_model_ends_with_rows_that_add_up(run: Run) -> None:
     answered = [call for call in calls if call["answer"].strip()]
     assert len(answered) > len(calls) / 2
     assert all(call["output_tokens"] > 0 for call in answered)
-    plain = re.compile(r"(?:[a-z_ -]+(?: \d+/\d+)? \| .+\n)*")
+    plain = re.compile(r"seeds: 10 of 10 rows of .+\n(?:[a-z_ -]+(?: \d+/\d+)? \| .+\n)*")
     assert plain.fullmatch(run.errors), run.errors
 
 

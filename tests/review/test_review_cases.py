@@ -322,7 +322,7 @@ BAD: dict[str, tuple[str, Edit]] = {
     "another licence": ("licence", with_card("license: cc-by-sa-4.0", "license: cc-by-nc-4.0")),
     "no licence": ("licence", with_card("license: cc-by-sa-4.0\n", "")),
     "a generated number": ("card", with_card("| rows to train on | ", "| rows to train on | 9")),
-    "the number of rows": ("card", with_card("num_examples: 6", "num_examples: 600")),
+    "the number of rows": ("card", with_card("num_examples: ", "num_examples: 60")),
     "a generated tag": ("card", with_card("- synthetic\n", "")),
     "another file for the reader": ("card", with_card("data/default/train-*", "data/x/train-*")),
     "a section of its own": (

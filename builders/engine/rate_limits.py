@@ -33,15 +33,11 @@ def asked_pause_s(headers: Mapping[str, str], body: bytes = b"") -> float | None
     limits (see `exhausted_s`), `retryDelay` in the body. A value that is negative, over 32 days,
     no number, duration or date, or a time that has passed is ignored.
     """
-    for name, unit in (
-        ("retry-after-ms", "ms"),
-        ("x-ms-retry-after-ms", "ms"),
-        ("retry-after", ""),
-    ):
-        text = headers.get(name, "").strip()
-        wait_s = _wait_s(text + unit if _NUMBER.fullmatch(text) else text, headers)
-        if wait_s is not None:
-            return wait_s
+    for name, unit in _RETRY_AFTER.items():
+        if text := headers.get(name, "").strip():  # most responses, all good answers, have none
+            wait_s = _wait_s(text + unit if _NUMBER.fullmatch(text) else text, headers)
+            if wait_s is not None:
+                return wait_s
     wait_s = exhausted_s(headers)
     if wait_s is None and (found := _RETRY_DELAY.search(body)):
         wait_s = _wait_s(found[1].decode("latin-1"), headers)

@@ -7,11 +7,9 @@ use these. Any other code of the process has the system's entropy, also at the s
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 _thread = threading.local()
@@ -19,13 +17,13 @@ _system = os.urandom
 _seed = random.Random.seed
 
 
-@contextlib.contextmanager
-def of_row() -> Iterator[None]:
+class of_row:  # noqa: N801 - used as a function; made twice for each row
     """Takes entropy from the global random numbers in this thread; not across an `await`."""
-    _thread.of_row = True
-    try:
-        yield
-    finally:
+
+    def __enter__(self) -> None:
+        _thread.of_row = True
+
+    def __exit__(self, *_: object) -> None:
         _thread.of_row = False
 
 

@@ -75,18 +75,17 @@ _DEEPEST = 12  # nested parts of a content; each level is a call
 _SHORT = 200  # characters of a name
 
 
-def read_answer(body: bytes, target: Target, *, after_s: float | None = None) -> Answer:
-    """The answer in the body of a 2xx.
+def read_answer(body: bytes, target: Target, **measured: Any) -> Answer:
+    """The answer in the body of a 2xx, with what was `measured` of it beside.
 
     Raises:
-        Failure: The body reports an error, in which `after_s` seconds were asked for; or it is no
-            JSON, or nothing in it is an answer.
+        Failure: The body reports an error, or it is no JSON, or nothing in it is an answer.
     """
     try:
         given = _document(body)
         text = isinstance(given, str)
         given = {"error": given} if isinstance(given, str) else given
-        error = error_in(given, target, after_s=after_s)
+        error = error_in(given, target)
     except (ValueError, RecursionError):
         kind = {b"<": "HTML", b"": "empty"}.get(body.lstrip()[:1], "not JSON")
         what = f"{target.name} answered 200 with {kind}; is this the /v1 address?"
@@ -95,14 +94,14 @@ def read_answer(body: bytes, target: Target, *, after_s: float | None = None) ->
         if text and error.cause == "http 500":  # no word of it is known: no error, no answer
             error.cause = "no content"
         raise error
-    answer = answer_in(given)
+    answer = answer_in(given, **measured)
     if answer is None:
         what = f"{target.name} gave an answer without choices or message"
         raise Failure("no content", what, retryable=True)
     return answer
 
 
-def answer_in(given: Mapping[str, Any]) -> Answer | None:
+def answer_in(given: Mapping[str, Any], **measured: Any) -> Answer | None:
     """The answer in a response, cleaned and without thinking or marks; None where it holds none."""
     choice = choice_of(given) or ({"finish_reason": "content_filter"} if _blocked(given) else {})
     message = message_of(choice)
@@ -121,7 +120,8 @@ def answer_in(given: Mapping[str, Any]) -> Answer | None:
         ended = "tool_calls"
     if found.refusals and ended in ("complete", "unknown"):
         ended = "refused"
-    thought = next((one for key in _THOUGHT_KEYS if (one := _thought(message.get(key)))), "")
+    keys = [key for key in _THOUGHT_KEYS if key in message]
+    thought = next((one for key in keys if (one := _thought(message[key]))), "")
     answer = Answer(
         text=_utf8(text or "\n".join(found.refusals)),
         ended=ended,
@@ -133,6 +133,7 @@ def answer_in(given: Mapping[str, Any]) -> Answer | None:
         fingerprint=_name(given.get("system_fingerprint")),
         revision=_name(given.get("model_revision") or given.get("revision")),
         **token_counts(given, bool(text)),
+        **measured,
     )
     apart = parted(answer.text)
     if apart.text is answer.text and not apart.leaked:
@@ -176,8 +177,12 @@ def _document(body: bytes) -> dict[str, Any] | str:
 def _end(choice: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str | None, Ended]:
     """The endpoint's word for the end, and what it means beside all else that is reported."""
     word = _word(choice.get("finish_reason"))
-    places = [(place, name) for place in (choice, given) for name in _NATIVE]
-    others = [(name, one) for place, name in places if (one := _word(place.get(name)))]
+    others = [
+        (name, one)
+        for place in (choice, given)
+        for name in _NATIVE
+        if name in place and (one := _word(place[name]))
+    ]
     if word is None:
         word = next((one for _, one in others if _ended_by(one) != "unknown"), None)
     ended = _ended_by(word)

@@ -202,8 +202,8 @@ def plausible(call: Call, answer: Answer) -> Answer:
 
 
 def _max_tokens(call: Call) -> int | None:
-    names = ("max_tokens", "max_completion_tokens")
-    return next((call.sampling[name] for name in names if call.sampling.get(name)), None)
+    sampling = call.sampling
+    return sampling.get("max_tokens") or sampling.get("max_completion_tokens")
 
 
 def _bytes(value: object) -> int:

@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from builders.engine.json_texts import key_json
 from builders.sources.conversations import has_text
-
-
-def key_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
-    """The one JSON text of a value from which keys, seeds and chance are made.
-
-    The same on every Python and for all that JSON cannot tell apart: the order of keys, tuples
-    and lists, 1.0 and 1. `default` gives JSON for what has none.
-    """
-    plain = _plain(value)
-    separators = (",", ":")
-    return json.dumps(
-        plain, sort_keys=True, ensure_ascii=False, separators=separators, default=default
-    )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    if isinstance(value, Mapping):
-        return {
-            name if isinstance(name, str) else json.dumps(name): _plain(one)
-            for name, one in value.items()
-        }
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from builders.engine.addresses import (
 )
 from builders.engine.answers import read_answer
 from builders.engine.calls import Answer, Call, Failure
+from builders.engine.json_texts import body_json
 from builders.engine.parameters import Learned, Trial
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
 from builders.engine.refusals import Target, error_words, failure, reported
@@ -34,6 +35,10 @@ _MOST_HEADER = 2**16 + 64  # bytes of one header of a response; gateways explain
 _CONNECT_S = 20.0
 # What an endpoint refuses that knows only chat, and what is sent instead, as it is learned.
 _TEXTS, _AS_CHAT = "texts to continue", "sent as messages"
+_ECHOING = (
+    *("text", "finish_reason", "reasoning", "model", "fingerprint", "revision"),
+    *("tool_calls", "logprobs"),
+)
 _NO_TEXTS = frozenset({400, 403, 404, 405, 410, 422, 501})
 
 _Response = tuple[int, Any, bytes]  # status, headers and body
@@ -104,6 +109,7 @@ class EndpointTeacher:
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, ssl=verified),
             timeout=aiohttp.ClientTimeout(total=self.timeout_s, sock_connect=_CONNECT_S),
             auto_decompress=True,
+            json_serialize=body_json,
             max_line_size=_MOST_HEADER,
             max_field_size=_MOST_HEADER,
         )
@@ -317,33 +323,28 @@ class EndpointTeacher:
         Raises:
             Failure: The body reports an error, or it holds no answer.
         """
-        given = read_answer(body, self.target, after_s=asked_pause_s(headers, body))
-        texts: dict[str, Any] = {
-            name: self._clean(value)
-            for name in ("text", "finish_reason", "reasoning", "model", "fingerprint", "revision")
-            if (value := getattr(given, name))
+        try:
+            pause_s = exhausted_s(headers) or 0.0
+            given = read_answer(body, self.target, latency_s=latency_s, pause_s=pause_s)
+        except Failure as found:
+            if found.status and found.retryable:
+                found.after_s = asked_pause_s(headers, body)
+            raise
+        echoed: dict[str, Any] = {
+            name: cleaned
+            for name in (_ECHOING if self._secrets else ())
+            if (value := getattr(given, name)) and (cleaned := self._cleaned(value)) != value
         }
-        return replace(
-            given,
-            **texts,
-            tool_calls=self._cleaned(given.tool_calls),
-            logprobs=self._cleaned(given.logprobs),
-            latency_s=latency_s,
-            pause_s=exhausted_s(headers) or 0.0,
-        )
-
-    def _clean(self, text: str) -> str:
-        """An answer's text without the secrets, which an endpoint may echo."""
-        return without_secrets(text, self._secrets)
+        return replace(given, **echoed) if echoed else given
 
     def _shown(self, text: str) -> str:
         """A text for errors, which show no value of the query either."""
         return without_secrets(text, self._unshown)
 
     def _cleaned(self, value: Any) -> Any:
-        """A list of JSON values without the secrets; None as it is."""
-        if not isinstance(value, list) or not self._secrets:
-            return value
+        """A text, or a list of JSON values, without the secrets, which an endpoint may echo."""
+        if isinstance(value, str):
+            return without_secrets(value, self._secrets)
         text = json.dumps(value, ensure_ascii=False)
         for secret in self._secrets:
             text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "[key]")

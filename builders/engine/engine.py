@@ -2,8 +2,7 @@
 
 The loop has its own thread, so that a build also runs where another loop is running, as in a
 notebook; the caller's thread waits and handles signals. A signal, the budget and the watchdog stop
-a build in the same way: no more requests are sent, and those in flight have ten seconds to be
-answered and recorded.
+a build alike: no more requests are sent, and those in flight get ten seconds to be recorded.
 """
 
 from __future__ import annotations
@@ -66,6 +65,7 @@ class Engine:
         self.used: dict[bytes, str] = {}
         self._recipe = recipe
         self._ledger = ledger
+        self._began_with = len(ledger)  # answers; if none, the ledger has only those `used`
         self._progress = progress
         self._run_limits = run_limits or RunLimits()
         self._pool = (
@@ -137,8 +137,7 @@ class Engine:
                 signal.signal(number, handler)
 
     async def _stop_teachers(self) -> None:
-        for one in self._pool:
-            await one.stop()
+        await asyncio.gather(*(one.stop() for one in self._pool))
 
     def identities(self) -> dict[str, dict[str, Any]]:
         """The identity of each teacher by its name in the recipe, for the lineage."""
@@ -257,7 +256,8 @@ class Engine:
         """
         key = call.key
         task = self._pending.get(key)
-        answer = None if task else self._ledger.get(key)
+        recorded = not task and (key in self.used or self._began_with)
+        answer = self._ledger.get(key) if recorded else None
         if answer is None:
             if task is None:
                 if self._stop:

@@ -11,7 +11,7 @@ from typing import Any
 
 from distilabel.constants import ROUTING_BATCH_FUNCTION_ATTR_NAME, STEP_ATTR_NAME
 
-from builders.engine.calls import key_json
+from builders.engine.json_texts import key_json
 from builders.engine.llm import EngineLLM
 from builders.engine.workers import Processes, Raised, chance
 from builders.entropy import of_row

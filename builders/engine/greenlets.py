@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 import greenlet
@@ -18,6 +17,7 @@ from builders.entropy import of_row
 from builders.errors import PotstillError
 
 Result = TypeVar("Result")
+_FREE = asyncio.Lock()  # nobody ever has it
 
 
 class _Waiter(greenlet.greenlet):  # type: ignore[misc]
@@ -28,19 +28,21 @@ async def drive(
     function: Callable[..., Result],
     *args: Any,
     before: Callable[[], None] = lambda: None,
-    turn: AbstractAsyncContextManager[Any] = nullcontext(),  # noqa: B008 - it has no state
+    turn: asyncio.Lock = _FREE,
 ) -> Result:
     """Run a synchronous function on this thread; while it is in `wait`, other tasks run.
 
-    `before` is called each time that the function starts or continues, which it does within `turn`,
-    except to end.
+    `before` is called each time that the function starts or continues, which it does while nobody
+    has `turn`, except to end.
     """
     waiter = _Waiter(function, greenlet.getcurrent())
     waiter.gr_context = greenlet.getcurrent().gr_context
-    async with turn:
-        before()
-        with of_row():
-            awaitable = waiter.switch(*args)
+    while turn.locked():
+        async with turn:
+            pass
+    before()
+    with of_row():
+        awaitable = waiter.switch(*args)
     while not waiter.dead:
         error, result = None, None
         try:
@@ -49,10 +51,12 @@ async def drive(
             error = raised
         ends = isinstance(error, BaseException) and not isinstance(error, Exception)
         ends = ends or isinstance(error, PotstillError)
-        async with nullcontext() if ends else turn:
-            before()
-            with of_row():
-                awaitable = waiter.switch(result) if error is None else waiter.throw(error)
+        while turn.locked() and not ends:
+            async with turn:
+                pass
+        before()
+        with of_row():
+            awaitable = waiter.switch(result) if error is None else waiter.throw(error)
     return awaitable  # type: ignore[no-any-return]
 
 

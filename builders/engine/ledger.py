@@ -108,6 +108,7 @@ class Ledger:
                 self._writer.close()
             raise
         self._reader.execute("PRAGMA query_only = 1")
+        self._has_failures = bool(self._rows("SELECT EXISTS (SELECT 1 FROM failures)")[0][0])
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Ledger:
@@ -182,6 +183,7 @@ class Ledger:
         """
         why = [utf8(failure.cause), utf8(str(failure)), failure.status]
         row = [*why, attempts, *(failure.most or (None, None))]
+        self._has_failures = True
         await self._enqueue(_ADD_FAILURE, call, row)
 
     def _enqueue(
@@ -243,7 +245,7 @@ class Ledger:
 
     def failure(self, key: bytes) -> Failure | None:
         """The last failure of the call with this key, for a build that sends no requests."""
-        rows = self._rows(_FAILURE, key, STOPPED)
+        rows = self._rows(_FAILURE, key, STOPPED) if self._has_failures else ()
         return Failure(rows[0][0], rows[0][1], status=rows[0][2]) if rows else None
 
     def answers(self, keys: Iterable[bytes]) -> Iterator[tuple[Call, Answer, float | None]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from distilabel.models.llms.base import LLM
-from pydantic import PrivateAttr
 
 from builders.engine.calls import (
     Answer,
@@ -20,9 +19,9 @@ from builders.engine.calls import (
     Reply,
     Unreadable,
     Unusable,
-    key_json,
 )
 from builders.engine.greenlets import wait
+from builders.engine.json_texts import key_json
 from builders.engine.parameters import Choice, no_schema, with_choices
 from builders.engine.refusals import REASONS
 from builders.engine.teacher import EMBEDDED, missing_end
@@ -59,9 +58,10 @@ class EngineLLM(LLM):  # type: ignore[misc]
     sampling: dict[str, Any]
     answer_schema: dict[str, Any] | None = None
     accepts: tuple[Ended, ...] = ()
-    _engine: SupportsAnswer = PrivateAttr()
-    _teachers: Mapping[str, Teacher] = PrivateAttr()
-    _choices: Mapping[str, Sequence[Choice]] = PrivateAttr()
+    # No private attributes of pydantic, which take a microsecond to read; `bound` sets them.
+    _engine: ClassVar[SupportsAnswer]
+    _teachers: ClassVar[Mapping[str, Teacher]]
+    _choices: ClassVar[Mapping[str, Sequence[Choice]]]
 
     def bound(
         self,
@@ -73,12 +73,12 @@ class EngineLLM(LLM):  # type: ignore[misc]
 
         `choices` are the parameters that the user chose for the requests of any teacher.
         """
-        self._engine = engine
-        self._teachers = teachers
-        self._choices = {
+        of_each = {
             name: [one for one in choices if one.teacher in ("", self.role, name)]
             for name in teachers
         }
+        for name, value in (("engine", engine), ("teachers", teachers), ("choices", of_each)):
+            object.__setattr__(self, f"_{name}", value)
         return self
 
     @property
@@ -149,6 +149,8 @@ class EngineLLM(LLM):  # type: ignore[misc]
 
     def _fault(self, call: Call, answer: Answer) -> str | None:
         """Why the recipe cannot use an answer; it can use a call of a tool that it declared."""
+        if answer.ended == "complete":
+            return answer.fault()
         more = missing_end(self._teachers[call.role])
         if "tools" in call.sampling:
             more = (*more, "tool_calls")
@@ -208,8 +210,9 @@ class EngineLLM(LLM):  # type: ignore[misc]
             messages = messages[0]
         chance = key_json([self._engine.seed, messages, sample])
         seed = int(short_hash(chance)[:8], 16) >> 1
-        name = name or next(iter(self._teachers))
-        teacher = self._teachers[name]
+        teachers = self._teachers
+        name = name or next(iter(teachers))
+        teacher, choices = teachers[name], self._choices[name]
         return Call(
             role=name,
             endpoint=teacher.name,
@@ -217,10 +220,8 @@ class EngineLLM(LLM):  # type: ignore[misc]
             revision=teacher.revision,
             prompt=messages,
             # No sampling of a recipe overrides the seed; what the user chose overrides all.
-            sampling=with_choices(
-                {**self.sampling, **(sampling or {}), "seed": seed}, self._choices[name]
-            ),
-            schema=None if no_schema(self._choices[name]) else schema or self.answer_schema,
+            sampling=with_choices({**self.sampling, **(sampling or {}), "seed": seed}, choices),
+            schema=None if no_schema(choices) else schema or self.answer_schema,
             sample=sample,
         )
 

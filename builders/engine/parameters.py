@@ -259,8 +259,8 @@ class Trial:
         if "response_format" in self.sent:
             learned.schema_faults = 0
         for name in _LIMITS:
-            if isinstance(value := self.sent.get(name), int):
-                learned.held[name] = max(value, learned.held.get(name, 0))
+            if isinstance(value := self.sent.get(name), int) and value > learned.held.get(name, 0):
+                learned.held[name] = value
                 if self._own_limit(Change(name, learned.changes.get(name, ""))):
                     del learned.changes[name]
 

@@ -191,7 +191,7 @@ def failure(
     return Failure(reason, message, fatal=status == 401, status=status)
 
 
-def error_in(given: Any, target: Target, *, after_s: float | None = None) -> Failure | None:
+def error_in(given: Any, target: Target) -> Failure | None:
     """The failure that a response with status 200 holds, in its body or a choice; None without one.
 
     The error's own code decides as the status of that number would.
@@ -200,7 +200,7 @@ def error_in(given: Any, target: Target, *, after_s: float | None = None) -> Fai
     if found is None:
         return None
     words = _words(found)
-    return failure(_status(found, words), words, target, after_s=after_s)
+    return failure(_status(found, words), words, target)
 
 
 def reported(status: int, body: bytes) -> tuple[int, Words]:

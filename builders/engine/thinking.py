@@ -87,9 +87,21 @@ _SIGNS = (
     *("<\n", "thought>", "thoughts>", "reasoning>", "thought >", "thoughts >", "reasoning >"),
     *("<reflection", "<scratchpad", "<analysis", "analysis", "assistantfinal", "▁"),
     *("tool_call", "toolcall", "function_call", "functioncall", "<function=", "<tool_use>"),
-    *("<invoke ", "my thought process:", "human:", "user:", "## "),
+    *(
+        "<invoke ",
+        "my thought process:",
+        "human:",
+        "user:",
+        "instruction:",
+        "assistant:",
+        "response:",
+    ),
     *(f"{role}\n" for role in ROLES),
 )
+_RARE = "<>[]◁▁:_#\n"
+_SIGNS_WITH: dict[str, list[str]] = {}  # by their first character that few texts have, or alone
+for _sign in _SIGNS:
+    _SIGNS_WITH.setdefault(next((one for one in _sign if one in _RARE), _sign), []).append(_sign)
 
 
 class Parted(NamedTuple):
@@ -117,7 +129,8 @@ def parted(text: str) -> Parted:
     A text with neither is returned as it is, white space included.
     """
     lower = text.lower()
-    if not any(sign in lower for sign in _SIGNS):
+    likely = [signs for rare, signs in _SIGNS_WITH.items() if rare in lower]
+    if not any(sign in lower for signs in likely for sign in signs):
         return Parted(text)
     thought: list[str] = []
     rest, unfinished = _without_thinking(text, thought)

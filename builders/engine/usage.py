@@ -7,7 +7,7 @@ Gemini, DeepSeek and Ollama.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 _MOST_TOKENS = 10**9  # of one answer; more is no count
@@ -20,7 +20,8 @@ _COUNTED_AT = {
     "prompt_cache_hit_tokens cache_read_input_tokens cachedContentTokenCount",
 }
 _COUNTS = {
-    name: [place.split(".") for place in places.split()] for name, places in _COUNTED_AT.items()
+    name: [place.partition(".")[::2] for place in places.split()]
+    for name, places in _COUNTED_AT.items()
 }
 
 
@@ -31,8 +32,11 @@ def token_counts(given: Mapping[str, Any], has_text: bool) -> dict[str, Any]:
     counts: dict[str, Any] = {}
     for name, places in _COUNTS.items():
         counts[name] = None
-        for place in places:
-            if (found := _count(_at(usage, place))) is not None:
+        for outer, inner in places:
+            value = usage.get(outer)
+            if inner:
+                value = value.get(inner) if isinstance(value, dict) else None
+            if value is not None and (found := _count(value)) is not None:
                 counts[name] = found
                 break
     counts["input_tokens"] = counts["input_tokens"] or None
@@ -58,17 +62,12 @@ def _complete(counts: dict[str, Any], total: int | None) -> None:
         counts["total_tokens"] = total or None
 
 
-def _at(given: Mapping[str, Any], place: Sequence[str]) -> Any:
-    value: Any = given
-    for name in place:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
 def _count(value: Any) -> int | None:
     """A number of tokens, also as a whole float or as digits; None for what cannot be one."""
     if value is None:
         return None
+    if type(value) is int and 0 <= value <= _MOST_TOKENS:
+        return value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}(?:\.0+)?", value.strip(), re.ASCII):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

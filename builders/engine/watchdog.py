@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Collection, Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _STILL_S = 20.0  # without progress, after which the line shows what the build waits for
+_GATHER_S = 0.02  # waited when several rows were made, so that more of them are handed over at once
 _STUCK_S = 45.0  # without progress and with nothing that could bring any, after which it stops
 
 
@@ -61,14 +63,20 @@ class Watchdog:
 
 def items_of(items: queue.SimpleQueue[Result | None]) -> Iterator[Result]:
     """What another thread puts into a queue, up to None; signals are handled as in `result_of`."""
+    several = False
     while True:
-        try:
-            item = items.get(timeout=1.0)
-        except queue.Empty:
-            continue
-        if item is None:
-            return
-        yield item
+        if several:  # waited for, each would switch threads
+            time.sleep(_GATHER_S)
+        some: list[Result | None] = []
+        with contextlib.suppress(queue.Empty):
+            some.append(items.get(timeout=1.0))
+            while True:
+                some.append(items.get_nowait())
+        several = len(some) > 1
+        for item in some:
+            if item is None:
+                return
+            yield item
 
 
 def result_of(future: Future[Result]) -> Result:

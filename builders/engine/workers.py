@@ -25,7 +25,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from builders.engine.calls import Failure, Unusable, key_json
+from builders.engine.calls import Failure, Unusable
+from builders.engine.json_texts import key_json
 from builders.entropy import of_row
 from builders.errors import PotstillError, RecipeError
 from builders.recipe import Raw, short_hash

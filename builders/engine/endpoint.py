@@ -352,7 +352,7 @@ class EndpointTeacher:
 
 
 def _request(call: Call, as_completion: bool) -> tuple[str, dict[str, Any]]:
-    payload: dict[str, Any] = {"model": call.model, **call.sampling}
+    payload: dict[str, Any] = {"model": call.model, "stream": False, **call.sampling}
     if call.schema:
         payload["response_format"] = {
             "type": "json_schema",

@@ -1,5 +1,7 @@
 """Which parameters a request carries: those that were chosen, without what its endpoint refuses.
 
+Besides, it carries `stream: false`, as some servers send events otherwise.
+
 A refusal that names a parameter is learned once per endpoint and model, where the request is
 answered, or refused for another reason, without it. A limit is learned only while no request above
 it was answered: else it is that of one request. The request as it was intended stays the call's

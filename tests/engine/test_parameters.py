@@ -299,7 +299,8 @@ def test_several_refusals_are_learned_one_after_the_other() -> None:
     with Endpoint(Behaviour(rules=rules)) as endpoint:
         found, failures = asked(endpoint, 3)
         assert not failures and len(found) == 6
-        assert [*bodies(endpoint)[-1]] == ["model", "top_k", "messages", "max_completion_tokens"]
+        left = ["model", "stream", "top_k", "messages", "max_completion_tokens"]
+        assert [*bodies(endpoint)[-1]] == left
         assert len(bodies(endpoint)) == 3 + 6
 
 
@@ -360,7 +361,16 @@ def test_a_system_turn_begins_the_user_s_where_it_is_refused() -> None:
 def test_a_request_carries_no_parameter_that_was_not_chosen() -> None:
     with Endpoint() as endpoint:
         asked(endpoint, sampling={})
-        assert [[*body] for body in bodies(endpoint)] == [["model", "messages"]]
+        [body] = bodies(endpoint)
+        assert body.keys() == {"model", "messages", "stream"} and body["stream"] is False
+
+
+def test_an_endpoint_that_does_not_know_stream_is_asked_without_it() -> None:
+    rules = [refusing(has("stream"), "Unrecognized request argument supplied: stream")]
+    with Endpoint(Behaviour(rules=rules)) as endpoint:
+        found, failures = asked(endpoint, 3)
+        assert not failures and found["stream"] == "left out"
+        assert "stream" not in bodies(endpoint)[-1]
 
 
 @each(

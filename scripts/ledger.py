@@ -68,9 +68,9 @@ def _repaired(path: Path, facts: dict[str, Any] | None) -> str:
         return f"{path} is whole; nothing was changed"
     least = "" if facts["lost_exactly"] else "at least "
     return (
-        f"{path} was damaged: {facts['answers']:,} answers and {facts['failures']:,} failures are "
-        f"saved, {least}{facts['lost']:,} answers are lost, which the next build asks again; the "
-        f"damaged file is kept as {facts['damaged']}"
+        f"{path} was damaged; answers saved: {facts['answers']:,}, failures saved: "
+        f"{facts['failures']:,}, answers lost: {least}{facts['lost']:,}, which the next build asks "
+        f"again; the damaged file is kept as {facts['damaged']}"
     )
 
 

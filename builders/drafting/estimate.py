@@ -46,7 +46,7 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
     """
     with open_build(spec) as ledger:
         answered = answer_calls(spec, ledger, progress, sample=_SAMPLE_ROWS)
-        answers = list(ledger.answers(sorted(answered.used)))
+        answers = list(answered.calls(ledger))
     # By question: several answers to one have similar lengths, so they are one sample.
     tokens: dict[str, float] = defaultdict(float)
     costs: dict[str, float] = defaultdict(float)

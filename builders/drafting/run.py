@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,13 @@ from builders.drafting.outcomes import (
 from builders.drafting.reading import read_seeds
 from builders.drafting.spending import Spending
 from builders.durable import durably_rename
+from builders.engine.budget import most_tokens
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.executor_import import in_shard
 from builders.engine.ledger import Ledger
 from builders.engine.pool import TeacherPool, TeacherPoolSpec, pool, recorded_pool
-from builders.engine.prices import FREE_KINDS, prices_used
+from builders.engine.prices import FREE_KINDS, price_of, prices_used
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.errors import FolderError, InputError, RecipeError, TeacherError, folder_error
@@ -114,9 +116,14 @@ class Answered:
     def calls(self, ledger: Ledger) -> Iterator[tuple[Call, Answer, float | None]]:
         """The calls in their roles in this build, with the answer and the cost in USD of each.
 
-        They come in the order of their keys.
+        They come in the order of their keys. What was recorded without a price has that of this
+        build.
         """
+        limits = RunLimits() if self.spec.from_ledger else self.spec.run_limits
+        price_now = cache(partial(price_of, usual=limits.price, table=limits.prices))
         for call, answer, cost_usd in ledger.answers(sorted(self.used)):
+            if cost_usd is None and (price := price_now(call.model)):
+                cost_usd = price.cost(*most_tokens(call, answer), answer.cached_tokens or 0)
             role = self.used[call.key]
             yield (call if call.role == role else replace(call, role=role)), answer, cost_usd
 
@@ -283,7 +290,7 @@ def answer_calls(
         identities = engine.identities()
     if ledger.damaged:
         progress.announce(
-            f"{ledger.damaged:,} damaged answers in the ledger were asked again; check its disk, "
+            f"damaged answers in the ledger, asked again: {ledger.damaged:,}; check its disk, "
             f"and what else it holds: `potstill ledger {recipe.name} --repair`"
         )
     failed = (one.raw for one in candidates if "failed" in one.raw)

@@ -286,11 +286,7 @@ class Engine:
         known = standing.refusal(call) or self._ledger.failure(call.key)
         if isinstance(client.teacher, RecordedTeacher):
             progress.failures += 1
-            raise known or self._stop_for(
-                TeacherError(
-                    f"the ledger has no answer to call {call.id}; build with the teacher to get it"
-                )
-            )
+            raise known or self._stop_for(TeacherError(self._ledger.missing(call)))
         if known and known.cause in REASONS and not self._run_limits.retry_refused:
             progress.failures += 1
             progress.refused_before += 1

@@ -243,6 +243,12 @@ class Ledger:
             return None
         return Answer(**unpacked(self._path, key, rows[0][0], values=1)[0]) if rows else None
 
+    def missing(self, call: Call) -> str:
+        """What to do about a call without an answer that can be read."""
+        if call.key in self._damaged:
+            return str(damaged(self._path, f"call {call.id}"))
+        return f"the ledger has no answer to call {call.id}; build with the teacher to get it"
+
     def failure(self, key: bytes) -> Failure | None:
         """The last failure of the call with this key, for a build that sends no requests."""
         rows = self._rows(_FAILURE, key, STOPPED) if self._has_failures else ()

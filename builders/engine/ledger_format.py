@@ -201,7 +201,7 @@ def problem(path: Path, error: sqlite3.Error) -> Exception:
     if code == sqlite3.SQLITE_NOTADB:
         return _foreign(path)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):
-        return damaged(path, str(error))
+        return damaged(path, f"a page ({error})")
     if code == sqlite3.SQLITE_FULL:
         message = (
             "no room left on its disk; what was recorded before is kept; make room and run again"

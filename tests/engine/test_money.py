@@ -219,7 +219,9 @@ def test_a_request_that_is_cut_off_by_the_stop_of_a_build_is_counted_by_the_next
         assert who["requests"] == 4 and 160 < used.tokens < 220
 
 
-def test_what_was_recorded_without_a_price_counts_by_todays_price(tmp_path: Path) -> None:
+def test_what_was_recorded_without_a_price_counts_by_todays_price(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     usage = {"prompt_tokens": 10, "completion_tokens": 10}
     with Endpoint(answering(usage)) as endpoint:
         draft = built(tmp_path, endpoint.url, price=None)
@@ -228,6 +230,15 @@ def test_what_was_recorded_without_a_price_counts_by_todays_price(tmp_path: Path
             built(tmp_path, endpoint.url, price=None, budget_usd=1)
         with pytest.raises(Stopped, match=r"0\.0016 of them before this run"):
             built(tmp_path, endpoint.url, budget_usd=0.002, samples=2)
+        priced = built(tmp_path, endpoint.url).facts["spent"]
+        assert (priced["usd"], priced["roles"]["writer"]["calls"]) == (
+            pytest.approx(8 * 0.00011),
+            8,
+        )
+        words = ["build", "completions", "--prompts", str(tmp_path / "p.txt"), "--samples", "1"]
+        words += ["--max-tokens", "100", "--model", "m", "--price", "1/10", "--estimate", "--json"]
+        assert main([*words, "--work", str(tmp_path / "work"), "--teacher", endpoint.url]) == 0
+        assert json.loads(capsys.readouterr().out)["usd"]["expected"] == pytest.approx(8 * 0.00011)
 
 
 def test_an_estimate_from_uncounted_answers_is_an_upper_bound(

@@ -178,6 +178,7 @@ class Recipe:
             became, once and in order, and returns drops by position. The rows are read from disk;
             a gate for large drafts keeps only what it compares.
         options: What the user may choose for a build.
+        caution: What to know of the settings before anything is paid, in one line, if anything.
         extra_configs: Further configs by name, made from the same candidates.
         measures: What the set reports beside the figures of every set, by name in words: computed
             from the rows of its configs alone, so that a reader can compute it again.
@@ -199,6 +200,7 @@ class Recipe:
     draft_gates: Callable[[Settings], tuple[DraftGate, ...]] = lambda _: ()
     pools: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
+    caution: Callable[[Settings], str | None] = lambda _: None
     extra_configs: Mapping[str, ExtraConfig] = field(default_factory=dict)
     measures: Callable[[Configs], Mapping[str, Json]] = no_measures
     source: str = ""

@@ -1,7 +1,7 @@
-"""Several answers for each prompt, one kept: the everyday source of fine-tuning data.
+"""An answer to each prompt, or the best of several: the everyday source of fine-tuning data.
 
-Of `samples` answers to a prompt, those that are cut off, refuse, repeat themselves or are given to
-many prompts are dropped; of the rest the first, the longest or the best judged one is kept.
+Answers that are cut off, refuse, repeat themselves or are given to many prompts are dropped. Where
+a prompt gets several (`samples`), the best judged, the longest or the first of the others is kept.
 
     {"id": "5ec0928be8853281",
      "prompt": [{"role": "user", "content": "Name the longest river of Africa."}],
@@ -36,14 +36,14 @@ from 1 (useless) to 10 (could not be better) in double brackets, for example: [[
 [The end of the answer]"""
 _MARK = re.compile(r"\[(The dialogue|The assistant's answer|The end of the answer)\]", re.I)
 RANKS: dict[str, Callable[[Raw], float]] = {
-    "first": lambda _: 0.0,
+    "judged": lambda raw: raw.get("score", 0.0),  # a single answer has none
     "longest": lambda raw: len(raw["answer"].strip()),
-    "judged": lambda raw: raw["score"],
+    "first": lambda _: 0.0,
 }
 
 
 def pipeline(teach: Callable[..., Any], *, samples: int, choose: str, **sampling: Any) -> Any:
-    """Each prompt's answers; where a judge chooses, a judgement of each answer."""
+    """Each prompt's answers; where a judge chooses among several, a judgement of each."""
     from distilabel.pipeline import Pipeline
 
     from builders.engine.tasks import Ask
@@ -56,7 +56,7 @@ def pipeline(teach: Callable[..., Any], *, samples: int, choose: str, **sampling
             answer="answer",
             num_generations=samples,
         )
-        if choose == "judged":
+        if choose == "judged" and samples > 1:
             answer >> Ask(
                 name="judge",
                 llm=teach("judge", temperature=0.0, max_tokens=512),
@@ -68,11 +68,7 @@ def pipeline(teach: Callable[..., Any], *, samples: int, choose: str, **sampling
 
 
 def judge_question(raw: Raw) -> list[dict[str, str]]:
-    """The judge's messages for one answer.
-
-    The judged text cannot close its part of the question: marks like ours lose their brackets. It
-    can still plead with the judge, or be quoted by it with a score.
-    """
+    """The judge's messages; the judged text may plead, but marks like ours lose their brackets."""
     dialogue = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in raw["prompt"])
     dialogue, answer = (_MARK.sub(r"(\1)", text) for text in (dialogue, raw["answer"]))
     return user(_JUDGE.format(dialogue=dialogue, answer=answer))
@@ -92,30 +88,40 @@ def row(raw: Raw) -> RowOrDrop:
     return {"prompt": raw["prompt"], "completion": assistant(raw["answer"].strip())}
 
 
+def caution(settings: Settings) -> str | None:
+    """A line where several answers are paid for and none is compared."""
+    samples = settings.options["samples"]
+    if samples == 1 or settings.options["choose"] != "first":
+        return None
+    instead = "--samples 1, or compare them by --choose judged or longest"
+    return f"--choose first: of {samples} answers, {samples - 1} are spares; ask {instead}"
+
+
 def draft_gates(settings: Settings) -> tuple[DraftGate, ...]:
-    """First answers given to many prompts are dropped, then one is chosen for each prompt."""
+    """Answers given to many prompts are dropped, then one of the others is kept for each prompt."""
     rule = str(settings.options["choose"])
     return same_text(), one_per_prompt(RANKS[rule], rule)
 
 
 RECIPE = Recipe(
     name="completions",
-    makes="several answers for each prompt, one kept (prompt-completion)",
+    makes="an answer to each prompt, or the best of several (prompt-completion)",
     source="best-of-k sampling; judge scale of MT-bench, arXiv 2306.05685",
     schema=PROMPT_COMPLETION,
     seeds=Seeds(form="prompts", source="instructions", written_by="a model"),
-    roles={"writer": "answers the prompts", "judge": "scores answers, where a judge chooses"},
+    roles={"writer": "answers the prompts", "judge": "scores answers, where it chooses"},
     rows=40,
     rows_of="prompts",
     options=(
-        Option("samples", 4, "how many answers each prompt gets", least=1),
-        Option("choose", "first", "which good answer is kept", choices=(*RANKS,)),
+        Option("samples", 1, "how many answers each prompt gets", least=1),
+        Option("choose", "judged", "which of several answers is kept", choices=(*RANKS,)),
         Option("temperature", 0.8, "which temperature the writer samples at", least=0),
         Option("top_p", 0.95, "which share of probability the writer samples from", least=0),
         Option("max_tokens", 400, "how many tokens an answer may have", least=1),
     ),
     pipeline=pipeline,
     row=row,
+    caution=caution,
     gates=(refusal, repetition, unprintable),
     draft_gates=draft_gates,
 )

@@ -240,6 +240,8 @@ def answer_calls(
     `sample` makes the calls of so many rows only.
     """
     recipe = spec.recipe
+    if caution := recipe.caution(spec.settings):
+        progress.announce(caution)
     progress.begin("reading the source")
     seeds, origin, left_out, lines = read_seeds(
         recipe, spec.source, spec.licence, spec.work, spec.most_seeds, folder=spec.home

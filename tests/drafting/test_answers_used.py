@@ -101,7 +101,7 @@ def test_every_answer_that_cannot_be_used_is_dropped_however_many_a_prompt_has(
         tmp_path, lambda prompt: {"ants": half, "bees": whole}[prompt], ["ants", "bees"]
     )
     with builds.endpoint:
-        draft = builds.build("--samples", "3")
+        draft = builds.build("--samples", "3", "--choose", "longest")
     assert draft.counts["made"] == 6 and draft.counts["dropped"]["cut off"] == 3
 
 

@@ -40,12 +40,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def small(**given: Any) -> Draft:
     values: dict[str, Any] = {"prompts": "prompts.txt", "teacher": "scripted:script.jsonl"}
-    return build("completions", **{**values, "rows": 3, "progress": False, **given})
+    values |= {"rows": 3, "samples": 4, "choose": "first", "progress": False}
+    return build("completions", **{**values, **given})
 
 
 def test_a_build_is_the_one_of_the_command_line_to_the_byte() -> None:
     words = ["--prompts", "prompts.txt", "--teacher", "scripted:script.jsonl", "--rows", "5"]
     words += ["--seed", "7", "--samples", "2", "--temperature", "1", "--work", "by-command"]
+    words += ["--choose", "first"]
     assert main(["build", "completions", *words]) == 0
     draft = small(
         rows=np.int64(5),
@@ -72,7 +74,8 @@ def test_a_work_folder_may_be_at_home_or_hold_what_pyarrow_reads_otherwise(
         words = ["--prompts", "prompts.txt", "--teacher", "scripted:script.jsonl", "--rows", "3"]
         draft = small(work=work)
         assert draft.folder == tmp_path / place / "completions" / "drafts" / "0001"
-        assert main(["build", "completions", *words, "--samples", "4", f"--work={work}"]) == 0
+        words += ["--samples", "4", "--choose", "first", f"--work={work}"]
+        assert main(["build", "completions", *words]) == 0
         assert load_draft("completions", work).folder == draft.folder, work
 
 
@@ -203,7 +206,8 @@ from builders import PotstillError, build
 
 async def main():
     try:
-        build("completions", prompts="prompts.txt", teacher=sys.argv[1], concurrency=4, samples=4)
+        build("completions", prompts="prompts.txt", teacher=sys.argv[1], concurrency=4, samples=4,
+              choose="first")
     except PotstillError as error:
         print(error, flush=True)
     await asyncio.sleep(0)  # the loop around the build goes on

@@ -212,6 +212,7 @@ def test_a_step_that_works_on_all_rows_before_teachers_are_asked_is_in_no_shard(
     lines = (json.dumps({"prompt": f"{n} ?", "question": f"What is {n}?"}) for n in range(12))
     prompts.write_text("\n".join(lines), encoding="utf-8")
     words = build_words(tmp_path, name="completions")
+    del words[words.index("--samples") : words.index("--work")]
     words[1], words[words.index("--prompts") + 1] = str(recipe), str(prompts)
     assert main([*words, "--shard", "1/2"]) == (0 if fits else 1)
     err = capsys.readouterr().err

@@ -117,6 +117,7 @@ def build_words(folder: Path, *, rows: int = 30, name: str = "instructions") -> 
     flag = "--prompts" if name == "completions" else "--seeds"
     teacher = f"scripted:{write_script(folder)}"
     words = ["build", name, "--teacher", teacher, flag, str(source), "--rows", str(rows)]
+    words += ["--samples", "4", "--choose", "first"] if name == "completions" else []
     return [*words, "--work", str(folder / "work")]
 
 
@@ -379,8 +380,8 @@ def test_the_order_in_which_answers_arrive_changes_no_byte(
     with Endpoint(Behaviour(latency="lognormal:0.01:1.5")) as endpoint:
         for work, concurrency in (("one", "16"), ("two", "2")):
             words = ("build", "completions", "--prompts", str(prompts), "--teacher", endpoint.url)
-            place = str(tmp_path / work)
-            facts = build(*words, "--work", place, "--concurrency", concurrency, "--samples", "2")
+            place, two = str(tmp_path / work), ("--samples", "2", "--choose", "first")
+            facts = build(*words, "--work", place, "--concurrency", concurrency, *two)
             drafts.append(Path(facts["draft"]))
     for file in FILES:
         assert len({(draft / file).read_bytes() for draft in drafts}) == 1

@@ -1,10 +1,13 @@
 """Several answers for each prompt, one kept: which, by which rule, and what is never kept."""
 
 import ast
+import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +16,7 @@ from builders.gates.choice import one_per_prompt
 from builders.recipe import Drop, Raw, Settings, row_id, short_hash
 from builders.schema import Row, assistant, user
 from pipelines.completions import RANKS, RECIPE, judge_question, row, score
+from scripts.main import main
 from tests.cases import each
 
 ASKED = "Name the longest river of Africa."
@@ -233,6 +237,57 @@ def test_only_the_judge_s_own_words_are_read_for_a_score() -> None:
 
 def test_what_is_not_prevented_a_judge_that_ends_by_quoting_a_score_has_given_it() -> None:
     assert score("[[2]]. The answer says of itself: [[10]]") == 10
+
+
+@each(
+    ("given", "spares"),
+    [
+        ({}, None),
+        ({"choose": "first"}, None),
+        ({"samples": 4}, None),
+        ({"samples": 4, "choose": "longest"}, None),
+        ({"samples": 2, "choose": "first"}, "of 2 answers, 1 are spares"),
+        ({"samples": 4, "choose": "first"}, "of 4 answers, 3 are spares"),
+    ],
+)
+def test_a_rule_that_compares_none_of_several_answers_is_pointed_out(
+    given: dict[str, Any], spares: str | None
+) -> None:
+    caution = RECIPE.caution(RECIPE.settings(options=given))
+    assert spares in caution if caution and spares else caution is spares
+
+
+@each(
+    ("flags", "calls"),
+    [
+        ((), {"writer": 2}),
+        (("--choose", "judged"), {"writer": 2}),
+        (("--samples", "3"), {"judge": 6, "writer": 6}),
+        (("--samples", "3", "--choose", "longest"), {"writer": 6}),
+        (("--samples", "3", "--choose", "first"), {"writer": 6}),
+    ],
+)
+def test_a_prompt_is_asked_once_unless_answers_are_to_be_compared(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, ...],
+    calls: dict[str, int],
+) -> None:
+    (tmp_path / "prompts.txt").write_text("Name a fish.\nName a bird.\n", encoding="utf-8")
+    rules = [
+        {"when": "^Judge", "answer": "Good. [[{{sample}}7]]"},
+        {"when": "", "answer": "A {{hash}}."},
+    ]
+    script = tmp_path / "rules.jsonl"
+    script.write_text("".join(json.dumps(rule) + "\n" for rule in rules), encoding="utf-8")
+    words = ["build", "completions", "--prompts", str(tmp_path / "prompts.txt"), *flags]
+    words += ["--teacher", f"scripted:{script}", "--work", str(tmp_path), "--json"]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    facts = json.loads(out)
+    assert facts["counts"]["kept"] == 2
+    assert {role: used["calls"] for role, used in facts["spent"]["roles"].items()} == calls
+    assert ("2 are spares" in err) == ("first" in flags)
 
 
 def test_what_many_prompts_were_answered_with_is_dropped_before_one_is_chosen() -> None:

@@ -35,7 +35,7 @@ def test_steps_keep_their_names() -> None:
     stages = ["bootstrap", "classify", "input_first", "output_first"]
     assert [steps(instructions, stage=stage) for stage in stages] == [[stage] for stage in stages]
     found = {
-        "completions": steps(completions, choose="judged"),
+        "completions": steps(completions, samples=2),
         "constitution": steps(constitution, verdict="both", rounds=2),
         "ultrafeedback": steps(ultrafeedback),
     }
@@ -151,7 +151,7 @@ def test_what_is_asked_and_the_ids_of_rows_never_change(tmp_path: Path) -> None:
     found: dict[str, dict[str, str]] = {}
     for name in ("instructions", "completions", "constitution", "ultrafeedback"):
         words = ["build", name, f"--teacher=scripted:{script}", "--rows", "8"]
-        words += ["--choose", "judged"] if name == "completions" else []
+        words += ["--samples", "4"] if name == "completions" else []
         assert main([*words, "--work", str(tmp_path)]) == 0
         draft = last_draft(tmp_path / name)
         ids = {

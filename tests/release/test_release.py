@@ -407,7 +407,14 @@ def test_no_text_by_a_teacher_can_break_the_card(tmp_path: Path) -> None:
     for text, model in (("Good.", "model"), (HOSTILE, HOSTILE_MODEL)):
         work = tmp_path / str(len(cards))
         with Endpoint(Behaviour(answer=answering(text), model=model)) as endpoint:
-            words = ("--prompts", str(prompts), "--samples", "2", "--teacher", endpoint.url)
+            words = (
+                "--prompts",
+                str(prompts),
+                "--choose=longest",
+                "--samples=2",
+                "--teacher",
+                endpoint.url,
+            )
             assert main(["build", "completions", *words, "--work", str(work)]) == 0
         folder = released(work, work / "released", "completions")
         assert len(rows_in(folder, "default")) == 4

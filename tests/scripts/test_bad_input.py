@@ -461,6 +461,7 @@ def test_a_build_that_fills_its_disk_keeps_the_answers_it_has(
     (tmp_path / "long.py").write_text(LONG_ANSWERS, encoding="utf-8")
     words = asking(f"scripted:{tmp_path / 'long.py'}", tmp_path, rows=400)
     words += ["--rows", "400", "--concurrency", "8", "--work", str(disk / "work")]
+    words += ["--samples", "4", "--choose", "longest"]
     message = refusal(*words, work=disk / "work")
     assert "no room left" in message and str(disk) in message
     resize(disk, "32m")

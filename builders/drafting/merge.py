@@ -11,15 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from builders.drafting.draft import Draft
-from builders.drafting.run import (
-    LEDGER,
-    BuildSpec,
-    build_draft,
-    learned_before,
-    open_build,
-    read_notes,
-    write_notes,
-)
+from builders.drafting.notes import learned_before, read_notes, write_notes
+from builders.drafting.run import LEDGER, BuildSpec, build_draft, open_build
 from builders.engine.progress import Progress
 from builders.errors import InputError, shortened
 from builders.recipe import Recipe, Settings

@@ -14,8 +14,8 @@ from typing import Any
 from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.draft import Draft, counts, write_draft
-from builders.drafting.files import canonical_json, read_json
 from builders.drafting.lineage import lineage
+from builders.drafting.notes import read_notes, what_was_learned, write_notes
 from builders.drafting.outcomes import (
     CandidateRow,
     call_rows,
@@ -26,17 +26,16 @@ from builders.drafting.outcomes import (
 )
 from builders.drafting.reading import read_seeds
 from builders.drafting.spending import Spending
-from builders.durable import durably_rename
 from builders.engine.budget import most_tokens
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.executor_import import in_shard
 from builders.engine.ledger import Ledger
-from builders.engine.pool import TeacherPool, TeacherPoolSpec, pool, recorded_pool
+from builders.engine.pool import TeacherPoolSpec, pool, recorded_pool
 from builders.engine.prices import FREE_KINDS, price_of, prices_used
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
-from builders.errors import FolderError, InputError, RecipeError, TeacherError, folder_error
+from builders.errors import InputError, RecipeError, TeacherError, folder_error
 from builders.file_lock import folder_lock
 from builders.judging.reports import judges_facts
 from builders.recipe import Raw, Recipe, Settings, short_hash
@@ -46,7 +45,6 @@ from builders.sources.source import LeftOut, Origin, Source
 from builders.spool import Spool
 
 LEDGER = "ledger.sqlite"
-NOTES = "build.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +277,7 @@ def answer_calls(
             prices = prices or prices_used(limits.price, limits.prices)
         facts = _spec_facts(spec, origin)
         notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
-        stack.enter_context(_what_was_learned(spec.home, teachers, notes))
+        stack.enter_context(what_was_learned(spec.home, teachers, notes))
         progress.begin(f"building {recipe.name}")
         candidates, order = Spool[CandidateRow](spec.home), list[bytes]()
         with ExitStack() as failing:
@@ -319,65 +317,6 @@ def _raw_rows(
     else:
         for place, raw in enumerate(recipe.candidates(engine, [*seeds], settings)):
             yield place.to_bytes(8, "big"), raw
-
-
-@contextmanager
-def _what_was_learned(home: Path, teachers: TeacherPool, notes: dict[str, Any]) -> Iterator[None]:
-    """Writes the notes of a build before and after it, with what its endpoints refused.
-
-    The next build knows it, so that the lineage is the same though it sends no request.
-    """
-    learned = notes["learned"] = learned_before(home)
-    for one in teachers:
-        one.learned |= learned.get(f"{one.name} {one.model}", {})
-    write_notes(home, notes)
-    try:
-        yield
-    finally:
-        now = {f"{one.name} {one.model}": one.learned for one in teachers if one.learned}
-        if now != learned:
-            write_notes(home, {**notes, "learned": learned | now})
-
-
-def learned_before(home: Path) -> dict[str, dict[str, str]]:
-    """What the endpoints of a build have refused so far, by address and model.
-
-    Nothing where its notes are missing or torn: then it is learned again.
-    """
-    try:
-        return dict(read_notes(home).get("learned", {}))
-    except InputError:
-        return {}
-
-
-def write_notes(home: Path, notes: Mapping[str, Any]) -> None:
-    """Write beside a ledger which build it belongs to, and whose answers it holds.
-
-    Raises:
-        FolderError: No room or no permission; earlier notes are unchanged.
-    """
-    new = home / f".{NOTES}"
-    if (home / NOTES).is_dir():
-        raise FolderError(f"{home / NOTES} is a folder, no file; move it away and build again")
-    try:
-        new.write_text(canonical_json(notes), encoding="utf-8")
-        durably_rename(new, home / NOTES)
-    except OSError as error:
-        raise folder_error(error, home) from None
-
-
-def read_notes(home: Path) -> dict[str, Any]:
-    """The notes beside a ledger.
-
-    Raises:
-        InputError: No build was ever started there, or they are torn.
-    """
-    try:
-        return read_json(home / NOTES, "teachers", "order")
-    except FileNotFoundError:
-        raise InputError(
-            f"{home} holds no build; build with a teacher first, or name the right folder"
-        ) from None
 
 
 def _spec_facts(spec: BuildSpec, origin: Origin) -> dict[str, Any]:

@@ -162,9 +162,10 @@ def _teacher_flags(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="[ROLE=]WHO[#MODEL]",
-        help="Who answers: embedded (the default), scripted:FILE, or the address of an "
-        "OpenAI-compatible endpoint. It takes all roles, or the one ROLE. Give the flag again for "
-        "the teacher of another role, or for a further one in a role that several may share.",
+        help="Who answers: embedded (the default), embedded:FILE.gguf, scripted:FILE, or "
+        "the address of an OpenAI-compatible endpoint. It takes all roles, or the one ROLE. Give "
+        "the flag again for the teacher of another role, or for a further one in a role that "
+        "several may share.",
     )
     teacher.add_argument(
         "--model",

@@ -81,8 +81,8 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         "--teacher",
         type=text,
         metavar="WHO[#MODEL]",
-        help="Ask this judge: embedded, scripted:FILE, or the address of an endpoint (default: "
-        "none; the verdicts in the file are measured).",
+        help="Ask this judge: embedded, embedded:FILE.gguf, scripted:FILE, or the address of an "
+        "endpoint (default: none; the verdicts in the file are measured).",
     )
     live.add_argument(
         "--model",

@@ -77,9 +77,10 @@ def build(
         rows: How many rows to make, in the recipe's unit; None takes the recipe's own number, and
             of prompts from elsewhere all.
         seed: The random seed.
-        teacher: Who answers: `embedded`, `scripted:FILE`, or the address of an OpenAI-compatible
-            endpoint such as `https://host/v1#model`; several share the roles that the recipe
-            shares out. A mapping gives the teachers of single roles.
+        teacher: Who answers: `embedded`, `embedded:FILE.gguf`, `scripted:FILE`, or the
+            address of an OpenAI-compatible endpoint such as `https://host/v1#model`; several
+            share the roles that the recipe shares out. A mapping gives the teachers of single
+            roles.
         model: The model of each endpoint that is given without one.
         key_env: The environment variable with the key of the first endpoint.
         concurrency: The most requests in flight per endpoint; None leaves it to the teacher.

@@ -84,7 +84,9 @@ class Address:
 
 def is_address(place: str) -> bool:
     """Whether a teacher's place is meant as an address, right or wrong."""
-    return bool(re.match(r"(?!scripted:)[a-z][a-z0-9+.-]*:/", place.strip(), re.IGNORECASE)) or (
+    if place.startswith(("embedded:", "scripted:")):  # the path of a file follows
+        return False
+    return bool(re.match(r"[a-z][a-z0-9+.-]*:/", place.strip(), re.IGNORECASE)) or (
         place.strip().lower().startswith(("http:", "https:")) or bool(_LIKE_A_HOST.fullmatch(place))
     )
 

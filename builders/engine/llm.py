@@ -20,6 +20,7 @@ from builders.engine.calls import (
     Unreadable,
     Unusable,
 )
+from builders.engine.embedded import MODEL
 from builders.engine.greenlets import wait
 from builders.engine.json_texts import key_json
 from builders.engine.parameters import Choice, no_schema, with_choices
@@ -94,9 +95,10 @@ class EngineLLM(LLM):  # type: ignore[misc]
     def max_tokens(self, requested: int, usual: int, embedded: int) -> int:
         """The longest answer in tokens: as requested, or, for 0, what suits the teachers.
 
-        The embedded teacher writes about 100 tokens per second, so its answers are kept short.
+        The embedded model writes about 100 tokens per second, so its answers are kept short.
         """
-        small = all(teacher.name == EMBEDDED for teacher in self._teachers.values())
+        each = self._teachers.values()
+        small = all((one.name, one.model) == (EMBEDDED, MODEL) for one in each)
         return requested or (embedded if small else usual)
 
     @property

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from builders.engine.addresses import is_address, read_address
 from builders.engine.parameters import Choice, chosen_names
-from builders.engine.teacher import Teacher, TeacherSpec
+from builders.engine.teacher import EMBEDDED_FILE, Teacher, TeacherSpec
 from builders.engine.teacher_kinds import RecordedTeacher, recorded, teacher
 from builders.errors import InputError, nearest_name
 from builders.recipe import Recipe
@@ -91,7 +91,8 @@ def pool_spec(
         named = _ROLE.fullmatch(word)
         role, address = (named[1], named[2]) if named else (None, word)
         place, _, model = address.rpartition("#") if "#" in address else (address, "", "")
-        spec = replace(usual, place=place, model=model or usual.model)
+        of_all = None if place.startswith(EMBEDDED_FILE) else usual.model  # a file is one model
+        spec = replace(usual, place=place, model=model or of_all)
         spec = replace(spec, trusts_missing_end=_trusts(trusted, spec.place, spec.model))
         if is_address(place):
             read_address(place)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from builders.engine.calls import Answer, Call, Ended
 
 EMBEDDED = "embedded"
+EMBEDDED_FILE = "embedded:"  # before the path of a GGUF file
 MOST_IN_FLIGHT = 100_000
 
 
@@ -59,8 +60,10 @@ class TeacherSpec:
     """Which teacher to use and how; it is not started yet.
 
     Attributes:
-        place: `embedded`, `scripted:FILE`, or the base address of an OpenAI-compatible endpoint.
-        model: The model to call; None takes the only one that the endpoint serves.
+        place: `embedded`, `embedded:FILE.gguf`, `scripted:FILE`, or the base address of an
+            OpenAI-compatible endpoint.
+        model: The model to call; None takes the only one that the endpoint serves. Of a file, the
+            name of its model; None takes the file's.
         key_env: The environment variable with the key, if the endpoint needs one.
         concurrency: The most calls in flight; None uses the default of the kind of teacher.
         timeout_s: The deadline of one request, in seconds.

@@ -7,7 +7,7 @@ from typing import Any
 
 from builders.engine.addresses import is_address, shown_address
 from builders.engine.calls import Answer, Call, Failure
-from builders.engine.teacher import EMBEDDED, Teacher, TeacherSpec
+from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE, Teacher, TeacherSpec
 from builders.errors import InputError
 
 _SCRIPTED = "scripted:"
@@ -58,9 +58,9 @@ def teacher(spec: TeacherSpec) -> Teacher:
     """The teacher that a spec names, not yet started.
 
     Raises:
-        InputError: The spec names no kind of teacher, or a script that cannot be read.
+        InputError: The spec names no kind of teacher, or a file that cannot be read.
     """
-    if spec.place == EMBEDDED:
+    if spec.place == EMBEDDED or spec.place.startswith(EMBEDDED_FILE):
         from builders.engine.embedded import EmbeddedTeacher
 
         return EmbeddedTeacher(spec)
@@ -73,6 +73,7 @@ def teacher(spec: TeacherSpec) -> Teacher:
 
         return EndpointTeacher(spec)
     raise InputError(
-        f"there is no teacher {shown_address(spec.place)!r}; give 'embedded', 'scripted:FILE' or "
-        "the address of an OpenAI-compatible endpoint such as http://127.0.0.1:8000/v1"
+        f"there is no teacher {shown_address(spec.place)!r}; give 'embedded', "
+        "'embedded:FILE.gguf', 'scripted:FILE' or the address of an OpenAI-compatible endpoint "
+        "such as http://127.0.0.1:8000/v1"
     )

@@ -300,3 +300,95 @@ def test_the_longest_prompts_of_the_recipe_leave_room_for_their_answers(ask: Ask
         read = ask(call(prompt_of(stage, longest), temperature=0.0, max_tokens=1)).input_tokens
         most = instructions.STAGES[stage]["sampling"]["max_tokens"]
         assert read and read + most <= SLOT_TOKENS
+
+
+# --- a file of one's own
+
+
+def changed(folder: Path, *changes: tuple[bytes, bytes], size: int | None = None) -> Path:
+    """The model's file with other bytes in the place of some, or cut off."""
+    content = model_file().read_bytes()
+    for old, new in changes:
+        assert old in content and len(old) == len(new)
+        content = content.replace(old, new, 1)
+    file = folder / "mine.gguf"
+    file.write_bytes(content[:size])
+    return file
+
+
+def test_a_file_of_one_s_own_answers_by_its_own_chat_template(tmp_path: Path) -> None:
+    """The template that is marked leads to other prompts, and so to other counts of tokens."""
+    system = b"You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+    file = changed(tmp_path, (system, b"x " * (len(system) // 2)))
+    asked = call([{"role": "user", "content": "Name a river."}], temperature=0.0, max_tokens=4)
+
+    async def answer(teacher: EmbeddedTeacher) -> Answer:
+        await teacher.start()
+        try:
+            return await teacher.ask(asked)
+        finally:
+            await teacher.stop()
+
+    async def both() -> list[Answer]:
+        mine = EmbeddedTeacher(TeacherSpec(place=f"embedded:{file}", model="mine"))
+        return await asyncio.gather(answer(EmbeddedTeacher(TeacherSpec())), answer(mine))
+
+    own, mine = asyncio.run(both())
+    assert own.output_tokens == mine.output_tokens == 4 and mine.model == "mine"
+    assert mine.input_tokens != own.input_tokens
+
+
+TEMPLATE = b"tokenizer.chat_template"
+BROKEN: dict[str, tuple[Sequence[tuple[bytes, bytes]], int | None, str]] = {
+    "its last byte is missing": ((), -1, "llama.cpp does not load mine.gguf (sha256:"),
+    "a tensor has another name": (
+        [(b"blk.0.attn_q.weight", b"blk.0.attn_X.weight")],
+        None,
+        "it is damaged, or of a kind of 'llama' that this version does not know; download it",
+    ),
+    "its template has an error": (
+        [(b"{% for message in messages %}", b"{% fro message in messages %}")],
+        None,
+        "the chat template in mine.gguf has an error",
+    ),
+    "it has no template": (
+        [(TEMPLATE, TEMPLATE.upper())],
+        None,
+        "mine.gguf has no chat template, so it can continue texts and answer no messages",
+    ),
+    "it is cut in half": ((), 40_000_000, "mine.gguf' is damaged: it ends too early"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_build_with_a_broken_file_is_one_line(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes, size, why = BROKEN[what]
+    file = changed(tmp_path, *changes, size=size)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts.txt").write_text("Name a river.\n", encoding="utf-8")
+    words = ["build", "completions", "--prompts", "prompts.txt", "--teacher", f"embedded:{file}"]
+    assert main(words) == 1
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("potstill:")]
+    assert why in line
+
+
+def test_a_set_by_a_file_of_one_s_own_names_it_in_its_lineage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = changed(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts.txt").write_text("Name a river.\n", encoding="utf-8")
+    words = ["build", "completions", "--prompts", "prompts.txt", "--max-tokens", "32", "--json"]
+    assert main([*words, "--rows", "1", "--teacher", f"embedded:{file}#wise"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    teacher = facts["lineage"]["teachers"]["writer"]
+    assert teacher == {
+        "kind": "embedded",
+        "model": "wise",
+        "revision": "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest(),
+        "file": "mine.gguf",
+        "licence": "apache-2.0",
+    }
+    assert facts["counts"]["made"] == 1

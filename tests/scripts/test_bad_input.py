@@ -394,9 +394,7 @@ def test_a_broken_script_is_refused_with_its_line(
 
 def test_a_teacher_of_an_unknown_kind_is_refused(tmp_path: Path, refusal: Refusal) -> None:
     message = refusal(*asking("openai", tmp_path))
-    assert (
-        "there is no teacher 'openai'; give 'embedded', 'scripted:FILE' or the address" in message
-    )
+    assert "there is no teacher 'openai'; give 'embedded', 'embedded:FILE.gguf', " in message
 
 
 # --- folders

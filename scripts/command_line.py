@@ -28,6 +28,7 @@ from builders.recipe import text as library_text
 
 Value = TypeVar("Value")
 _NEGATIVE = re.compile(r"-\.?\d")  # no flag begins like a number
+HUB_DATA = Path("work/hub")  # of the embedded Hub, unless another folder is named
 _MISSING = re.compile(r"the following arguments are required: (.*)")
 
 
@@ -251,9 +252,9 @@ def add_hub_data(parser: Parser) -> argparse.Action:
     return parser.add_argument(
         "--hub-data",
         type=path,
-        default=Path("work/hub"),
         metavar="DIR",
-        help="The data of the embedded Hub is in this folder (default: ./work/hub).",
+        help="Use the embedded Hub with its data in this folder (default: ./work/hub), also where "
+        "there is a token or HF_ENDPOINT.",
     )
 
 

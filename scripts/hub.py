@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from builders.errors import InputError
 from builders.hub_server.serving import add_user, serving
 from scripts.command_line import (
+    HUB_DATA,
     Parser,
     add_alias,
     add_hub_data,
@@ -47,23 +48,24 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM, or print a new user's token."""
+    data = given.hub_data or HUB_DATA
     if given.add_user is not None:
-        token = add_user(given.hub_data, given.add_user)
+        token = add_user(data, given.add_user)
         print_out(json.dumps({"user": given.add_user, "token": token}) if given.json else token)
         return 0
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with serving(given.hub_data, given.port) as hub:
+    with serving(data, given.port) as hub:
         if not hub.started:
             raise InputError(
-                f"a Hub serves {given.hub_data} already, at {hub.endpoint}; use it, or give "
+                f"a Hub serves {data} already, at {hub.endpoint}; use it, or give "
                 "another folder with --hub-data"
             )
         if given.json:
             print_out(json.dumps({"endpoint": hub.endpoint, "token": hub.token}))
         else:
-            print_out(f"a Hub at {hub.endpoint}, its data in {given.hub_data}; Ctrl-C stops it")
+            print_out(f"a Hub at {hub.endpoint}, its data in {data}; Ctrl-C stops it")
             print_out(f"export HF_ENDPOINT={hub.endpoint} HF_TOKEN={hub.token}")
         stopped.wait()
     return 0

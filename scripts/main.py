@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.errors import (
+    HubError,
     PotstillError,
     UsageError,
     did_you_mean,
     file_errors_in_one_line,
     shortened,
 )
-from scripts.command_line import Parser, print_err, print_error, print_out
+from scripts.command_line import HUB_DATA, Parser, print_err, print_error, print_out
 
 if TYPE_CHECKING:
     from builders.hub.connection import Hub
@@ -126,26 +127,40 @@ def _open_closed_streams() -> None:
 
 @contextlib.contextmanager
 def the_hub(
-    data: Path = Path("work/hub"), *, outside: bool = True, only_reads: bool = False
+    data: Path | None = None, *, outside: bool | None = None, only_reads: bool = False
 ) -> Iterator[Hub]:
     """The Hub to use, chosen here and nowhere else.
 
-    HF_ENDPOINT where it is set, huggingface.co where there is a token, else the embedded Hub with
-    its data in a folder: joined if it runs, else started for the length of the block. Without
-    `outside`, nothing leaves this machine. With `only_reads` no token is needed: where there has
-    never been an embedded Hub, huggingface.co is read as anybody may read it.
+    The embedded Hub where its `data` are named; else HF_ENDPOINT where it is set, huggingface.co
+    where there is a token, else the embedded Hub with its usual data, if there has ever been one.
+    The embedded Hub is joined if it runs, else started for the length of the block.
+
+    Args:
+        data: The folder of the embedded Hub, where that one was asked for.
+        outside: False: nothing leaves this machine. True: the embedded Hub is no substitute.
+        only_reads: No token is needed: a Hub is read as anybody may read it.
+
+    Raises:
+        HubError: A token is needed and there is none.
     """
-    from builders.hub.connection import from_environment, is_on_this_machine
+    from builders.hub.connection import from_environment, is_on_this_machine, no_token
     from builders.hub_server.serving import serving
 
     hub = from_environment()
-    named = "HF_ENDPOINT" in os.environ
-    public = only_reads and not data.exists()
-    if (named or hub.token or public) if outside else (named and is_on_this_machine(hub.endpoint)):
+    named = bool(os.environ.get("HF_ENDPOINT"))
+    here = named and is_on_this_machine(hub.endpoint)
+    was_embedded = not named and HUB_DATA.exists()
+    allowed = outside is not False and (hub.token or (only_reads and not was_embedded))
+    if data is None and (here or allowed):
         yield hub
         return
-    with serving(data) as local:
-        yield replace(hub, endpoint=local.endpoint, token=local.token)
+    if data is None and (outside or (outside is None and not was_embedded)):
+        raise HubError(
+            f"{no_token(hub.endpoint)}; for the embedded Hub on this machine add "
+            f"`--hub-data {HUB_DATA}`"
+        )
+    with serving(data or HUB_DATA) as local:
+        yield replace(hub, endpoint=local.endpoint, token=local.token, embedded=True)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builders.drafting.draft import Draft, load_draft
 from builders.errors import UsageError
 from scripts.command_line import (
+    HUB_DATA,
     Parser,
     add_alias,
     add_hub_data,
@@ -25,11 +25,12 @@ from scripts.command_line import (
 from scripts.main import the_hub
 
 if TYPE_CHECKING:
+    from builders.hub.connection import Hub
     from builders.hub.publish import Published
 
 
 EXAMPLES = """\
-  potstill release instructions    # to the embedded Hub
+  potstill release instructions    # to the embedded Hub, on this machine
   potstill release instructions --to-hub org/set --dry-run
   potstill release instructions --to-folder my-set
 """
@@ -42,8 +43,9 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         "--to-hub",
         type=text,
         metavar="ORG/SET",
-        help="Publish to this repository: on huggingface.co where there is a token, or on the Hub "
-        "that HF_ENDPOINT names (default: the embedded Hub).",
+        help="Publish to this repository on huggingface.co, or on the Hub that HF_ENDPOINT names; "
+        "it takes a token. Without this flag nothing leaves this machine: the release goes to its "
+        "embedded Hub.",
     )
     folder = parser.add_argument(
         "--to-folder", type=path, metavar="DIR", help="Only make the folder of the release."
@@ -56,7 +58,9 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         "--dry-run", action="store_true", help="Print what would change, and send nothing."
     )
     parser.add_argument(
-        "--private", action="store_true", help="Make the repository private if it is new."
+        "--private",
+        action="store_true",
+        help="Make the repository private if it is new; one that is public is refused.",
     )
     add_work(parser)
     add_json(parser)
@@ -71,6 +75,11 @@ def run(given: argparse.Namespace) -> int:
     if given.to_folder and wrong:
         raise UsageError(f"{wrong[0]} is about a Hub; leave it out, or leave out --to-folder")
     draft = load_draft(given.name, given.work)
+    if not draft.counts["kept"]:
+        print_err(
+            "warning: `default` has no rows, and load_dataset refuses such a split unless it "
+            f"streams; `potstill show {given.name}` gives the reasons"
+        )
     return _to_folder(given, draft) if given.to_folder else _to_hub(given, draft)
 
 
@@ -94,6 +103,7 @@ def _to_folder(given: argparse.Namespace, draft: Draft) -> int:
 
 def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
     from builders.hub.connection import is_on_this_machine
+    from builders.hub.fetch import visibility
     from builders.hub.publish import ReleasePlan, publish, remove_leftovers
     from builders.release.card import cards_of, read_words
 
@@ -106,6 +116,9 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
             words=read_words(name, cards_of(draft.recipe)),
             repository=given.to_hub or f"{hub.user()}/{name}",
         )
+        seen = visibility(hub, what.repository)
+        destination = _destination(given, hub, what.repository, seen)
+        (print_err if given.json else print_out)(destination)
         done = publish(
             hub,
             what,
@@ -114,10 +127,13 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
             private=given.private or None,
             notify=print_err,
         )
+        if seen is None and not given.dry_run:
+            seen = visibility(hub, what.repository)
+            print_err(f"{what.repository} is new and {seen}")
     here = is_on_this_machine(hub.endpoint)
     if given.json:
-        facts = {"repository": what.repository, "endpoint": hub.endpoint, **vars(done)}
-        print_out(json.dumps(facts))
+        facts = {"repository": what.repository, "endpoint": hub.endpoint, "visibility": seen}
+        print_out(json.dumps({**facts, **vars(done)}))
         return 0
     print_out(_outcome(what.repository, done, given.dry_run))
     if not given.dry_run:
@@ -128,9 +144,25 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
         print_out("from datasets import load_dataset")
         loaded = f'"{what.repository}", revision="{revision}", split="train"{_streamed(draft)}'
         print_out(f"rows = load_dataset({loaded})")
-        if here and "HF_ENDPOINT" not in os.environ:
-            print_out(f"\n`potstill hub --hub-data {given.hub_data}` serves it at that address")
+        if hub.embedded:
+            data = given.hub_data or HUB_DATA
+            print_out(f"\n`potstill hub --hub-data {data}` serves it at that address")
     return 0
+
+
+def _destination(given: argparse.Namespace, hub: Hub, repository: str, seen: str | None) -> str:
+    """Where the release goes and who can read it there: printed before anything is sent."""
+    from builders.hub.connection import is_on_this_machine
+
+    if seen is None:
+        seen = "new, public"
+        if given.private:
+            seen = "new, private"
+        elif not is_on_this_machine(hub.endpoint):
+            seen += f" unless {repository.partition('/')[0]} makes new repositories private"
+    does = "would release" if given.dry_run else "releasing"
+    how = " as a pull request" if given.pr else ""
+    return f"{does} to {hub.title}: {repository} ({seen}){how}"
 
 
 def _streamed(draft: Draft) -> str:

@@ -56,7 +56,11 @@ def run(given: argparse.Namespace) -> int:
     from builders.review.pull_requests import fetch, merge, write_comment
     from builders.review.report import comment, facts, review
 
-    with the_hub(given.hub_data) as hub, tempfile.TemporaryDirectory(prefix="potstill-") as made:
+    reads = not (given.comment or given.merge)
+    with (
+        the_hub(given.hub_data, only_reads=reads) as hub,
+        tempfile.TemporaryDirectory(prefix="potstill-") as made,
+    ):
         main, pull = Path(made) / "main", Path(made) / "pull"
         fetched = fetch(hub, given.set, given.number, main, pull)
         found = review(main, pull, evaluation=given.evaluation)

@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
-    """A Hub's address, and the token to use (None: anonymous)."""
+    """A Hub's address, the token to use (None: anonymous), and whether it is the embedded one."""
 
     endpoint: str
     token: str | None = field(default=None, repr=False)
+    embedded: bool = False
+
+    @property
+    def title(self) -> str:
+        """The Hub as a person is told of it before anything is sent there."""
+        if self.embedded:
+            return f"the embedded Hub on this machine ({self.endpoint})"
+        return self.endpoint
 
     def api(self) -> HfApi:
         """The client's own API, bound to this Hub."""
@@ -38,9 +46,7 @@ class Hub:
             HubError: There is no token, or the Hub does not accept it.
         """
         if not self.token:
-            raise HubError(
-                f"there is no token for {self.endpoint}; run `hf auth login`, or set HF_TOKEN"
-            )
+            raise HubError(no_token(self.endpoint))
         with client_errors(self, self.endpoint):
             name: str = self.api().whoami()["name"]
         return name
@@ -50,7 +56,16 @@ def from_environment() -> Hub:
     """The Hub that the client would use: HF_ENDPOINT or huggingface.co, with its token."""
     from huggingface_hub import constants, get_token
 
-    return Hub(endpoint=os.environ.get("HF_ENDPOINT") or constants.ENDPOINT, token=get_token())
+    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+    return Hub(endpoint=endpoint.rstrip("/"), token=get_token())
+
+
+def no_token(endpoint: str) -> str:
+    """The error where a Hub needs a token and there is none: how to log in."""
+    how = "run `hf auth login`, or set HF_TOKEN"
+    if is_on_this_machine(endpoint):
+        how = "set HF_TOKEN to the token that `potstill hub` prints"
+    return f"there is no token for {endpoint}; {how}"
 
 
 def file_to_add(path: str, content: Path | bytes) -> CommitOperationAdd:
@@ -154,6 +169,8 @@ def _broken() -> type[Exception]:
 def _refusal(hub: Hub, about: str, error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     reason = getattr(error, "server_message", None) or _first_line(error)
+    if status == 401 and not hub.token:
+        return no_token(hub.endpoint)
     if status == 401:
         return f"{hub.endpoint} does not accept the token; set a valid one in HF_TOKEN"
     if status == 403:

@@ -59,6 +59,19 @@ def commit(hub: Hub, repository: str, revision: str) -> str:
     return str(info.sha)
 
 
+def visibility(hub: Hub, repository: str) -> str | None:
+    """`public`, `gated` or `private`; None where the token sees no such repository.
+
+    Raises:
+        HubError: The Hub refused, or does not answer.
+    """
+    with client_errors(hub, repository):
+        if not hub.api().repo_exists(repository, repo_type="dataset"):
+            return None
+        info = hub.api().repo_info(repository, repo_type="dataset", expand=["private", "gated"])
+    return "private" if info.private else "gated" if info.gated else "public"
+
+
 def tree(api: Any, at: Mapping[str, str], sha: str) -> dict[str, RepoFile]:
     """The files of a commit by their paths, as the client lists them."""
     from huggingface_hub.hf_api import RepoFile

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.drafting.draft import Draft
-from builders.errors import HubError
+from builders.errors import HubError, InputError
 from builders.hub.baseline import OWN, check_contributions, check_unfinished, read_baseline
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
-from builders.hub.fetch import commit, tree, versions
+from builders.hub.fetch import commit, tree, versions, visibility
 from builders.release.card import Words
 from builders.release.folder import release
 from builders.release.snapshot import read_manifest
@@ -99,17 +99,22 @@ def publish(
         plan: What to publish where.
         pull_request: Open or update one pull request instead of committing to main.
         dry_run: Only find out what would be sent; send nothing.
-        private: Whether a new repository is private; an existing one is not changed.
+        private: Whether a new repository is private; one that exists must be private then.
         notify: Receives each step as one line.
 
     Raises:
         HubError: The Hub refused, or main moved twice.
-        InputError: The version, a limit or a contribution forbids this release.
+        InputError: The version, a limit, a contribution or who can read it forbids this release.
     """
     from huggingface_hub.utils import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
+    if private and (seen := visibility(hub, plan.repository)) not in (None, "private"):
+        raise InputError(
+            f"{plan.repository} exists and is {seen}, and only a new repository is made private; "
+            "make it private in its settings first, or leave out --private"
+        )
     for _ in range(_TRIES):
         with _workplace(plan.draft.folder.parent) as made:
             try:

@@ -503,7 +503,7 @@ def test_a_dry_run_needs_no_right_and_sends_nothing(
     [
         ("ann", "no right to do this"),
         ("stranger", "does not accept the token"),
-        (None, "does not accept the token"),
+        (None, "there is no token for"),
     ],
 )
 def test_a_user_without_the_right_to_write_is_refused_in_a_line_without_the_token(

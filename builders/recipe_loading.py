@@ -159,7 +159,8 @@ def _recipe_in_file(name: str) -> Recipe:
     if path.is_dir():
         raise InputError(f"{name!r} is a folder; name the .py file of a recipe in it")
     if not path.is_file():
-        raise InputError(f"there is no file {name!r}; name the .py file of a recipe")
+        what = "file" if path.suffix == ".py" else "file or folder"
+        raise InputError(f"there is no {what} {name!r}; name the .py file of a recipe")
     if path.suffix != ".py":
         raise InputError(f"{name!r} is not a .py file; name the .py file of a recipe")
     modules_beside.begin(path.parent)

@@ -234,7 +234,11 @@ def _money_flags(parser: Parser) -> None:
         "--budget-tokens", type=count(), metavar="N", help="Stop before more tokens are used."
     )
     money.add_argument(
-        "--budget-calls", type=count(), metavar="N", help="Stop before more requests are sent."
+        "--budget-calls",
+        type=count(),
+        metavar="N",
+        help="Stop before more requests are sent, repeated and failed ones included; the calls of "
+        "`potstill ledger` are those that got an answer.",
     )
     money.add_argument(
         "--price",

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.errors import InputError
 from builders.recipe import Recipe
 from builders.recipe_loading import load_recipe, recipe_names
+from builders.set_names import parse_set
 from scripts.command_line import Parser, add_hub_data, add_json, print_err, print_out, text
 from scripts.main import the_hub
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from builders.release.verification import Verification
 
 WITHDRAWN = 3  # the exit status for a version that was withdrawn
+_EXPECTED = "the folder of a release, or a set on a Hub such as org/set@v1.0.0"
 EXAMPLES = """\
   potstill check org/set@v1.1.0
   potstill check org/set@v1.1.0 --only-withdrawn || exit 1
@@ -56,17 +57,9 @@ def run(given: argparse.Namespace) -> int:
         if folder.is_dir():
             version, withdrawn = advisory_in(folder)
         else:
-            from builders.hub.fetch import fetch_snapshot, parse_set
+            from builders.hub.fetch import fetch_snapshot
 
-            try:
-                repository, revision = parse_set(
-                    "" if given.set.startswith((".", "/")) else given.set
-                )
-            except InputError:
-                raise InputError(
-                    f"there is no folder {given.set!r}; expected the folder of a release, or a set "
-                    "such as org/set@v1.0.0"
-                ) from None
+            repository, revision = parse_set(given.set, expected=_EXPECTED)
             hub = resources.enter_context(the_hub(given.hub_data, only_reads=True))
             version, withdrawn = advisory(hub, repository, revision)
             if not given.only_withdrawn:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from builders.errors import InputError, nearest_name
 from builders.recipe_loading import recipe_names
+from builders.set_names import parse_set
 from scripts.command_line import Parser, add_hub_data, add_json, add_work, print_out, text
 from scripts.main import the_hub
 
@@ -66,14 +67,16 @@ def _folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
     names = recipe_names()
     if name in names or name.endswith(".py") or ("." in name and "/" not in name):
         return load_draft(name, given.work).folder
-    if name.count("/") != 1 or name.startswith((".", "/")):
+    if "/" not in name:
         raise InputError(
             f"{name!r} is no folder, no set such as org/set@v1.0.0 and no recipe; the recipes are "
             f"{nearest_name(name, names)}"
         )
-    from builders.hub.fetch import fetch_snapshot, parse_set
+    from builders.hub.fetch import fetch_snapshot
 
-    repository, revision = parse_set(name)
+    repository, revision = parse_set(
+        name, expected="the folder of a draft or a release, or a set such as org/set@v1.0.0"
+    )
     with the_hub(given.hub_data, only_reads=True) as hub:
         fetch_snapshot(hub, repository, revision or "main", fetched)
     return fetched

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from builders.hub.connection import from_environment
 from builders.hub.fetch import fetch_snapshot
 from builders.judging.label_values import label_values
 from builders.judging.verdicts import Judged
+from builders.set_names import set_name
 from builders.sources.source import Source
 from scripts.command_line import (
     Parser,
@@ -133,11 +133,11 @@ def _source(given: argparse.Namespace) -> Iterator[Source]:
     """What `--on` names; a set on the embedded Hub is fetched for as long as it is read."""
     path = Path(given.on)
     source = Source(place=given.on, config=given.config, split=given.split, revision=given.revision)
-    named = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@(\S+))?", given.on)
-    if path.exists() or not named or Path(named[1]).suffix:
+    named = set_name(given.on, given.revision)
+    if path.exists() or not named:
         yield source
         return
-    repository, revision = named[1], given.revision or named[2]
+    repository, revision = named
     with the_hub(given.hub_data, only_reads=True) as hub:
         if hub.endpoint == from_environment().endpoint:
             yield replace(source, place=repository, revision=revision)

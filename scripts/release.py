@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builders.drafting.draft import Draft, load_draft
-from builders.errors import UsageError
+from builders.errors import UsageError, shortened
+from builders.set_names import set_name
 from scripts.command_line import (
     HUB_DATA,
     Parser,
@@ -20,7 +21,6 @@ from scripts.command_line import (
     path,
     print_err,
     print_out,
-    text,
 )
 from scripts.main import the_hub
 
@@ -41,7 +41,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
     add_name(parser)
     parser.add_argument(
         "--to-hub",
-        type=text,
+        type=_repository,
         metavar="ORG/SET",
         help="Publish to this repository on huggingface.co, or on the Hub that HF_ENDPOINT names; "
         "it takes a token. Without this flag nothing leaves this machine: the release goes to its "
@@ -67,6 +67,15 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
     add_hub_data(parser)
 
 
+def _repository(word: str) -> str:
+    """The name of a repository on a Hub; the flag makes sure that it is no path."""
+    if "@" in word or set_name(word, "main") is None:
+        raise argparse.ArgumentTypeError(
+            f"{shortened(word)} is not the name of a repository; expected org/set"
+        )
+    return word
+
+
 def run(given: argparse.Namespace) -> int:
     """Make the folder, or publish, and print how the set is loaded."""
     for_a_hub = {"--to-hub": given.to_hub, "--pr": given.pr, "--dry-run": given.dry_run}
@@ -75,15 +84,16 @@ def run(given: argparse.Namespace) -> int:
     if given.to_folder and wrong:
         raise UsageError(f"{wrong[0]} is about a Hub; leave it out, or leave out --to-folder")
     draft = load_draft(given.name, given.work)
+    (_to_folder if given.to_folder else _to_hub)(given, draft)
     if not draft.counts["kept"]:
         print_err(
             "warning: `default` has no rows, and load_dataset refuses such a split unless it "
             f"streams; `potstill show {given.name}` gives the reasons"
         )
-    return _to_folder(given, draft) if given.to_folder else _to_hub(given, draft)
+    return 0
 
 
-def _to_folder(given: argparse.Namespace, draft: Draft) -> int:
+def _to_folder(given: argparse.Namespace, draft: Draft) -> None:
     from builders.release.folder import release
 
     folder = given.to_folder
@@ -91,17 +101,16 @@ def _to_folder(given: argparse.Namespace, draft: Draft) -> int:
     if given.json:
         facts = {"folder": str(folder.absolute()), "draft": str(draft.folder), "changed": changed}
         print_out(json.dumps(facts))
-        return 0
+        return
     if changed:
         print_out(f"released {draft.folder} to {folder}; read back and compared")
     else:
         print_out(f"{folder} is this release already; nothing changed")
     print_out("\nfrom datasets import load_dataset")
     print_out(f'rows = load_dataset("{folder.absolute()}", split="train"{_streamed(draft)})')
-    return 0
 
 
-def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
+def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
     from builders.hub.connection import is_on_this_machine
     from builders.hub.fetch import visibility
     from builders.hub.publish import ReleasePlan, publish, remove_leftovers
@@ -134,7 +143,7 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
     if given.json:
         facts = {"repository": what.repository, "endpoint": hub.endpoint, "visibility": seen}
         print_out(json.dumps({**facts, **vars(done)}))
-        return 0
+        return
     print_out(_outcome(what.repository, done, given.dry_run))
     if not given.dry_run:
         revision = f"refs/pr/{done.pull_request}" if done.pull_request else done.tag
@@ -147,7 +156,6 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> int:
         if hub.embedded:
             data = given.hub_data or HUB_DATA
             print_out(f"\n`potstill hub --hub-data {data}` serves it at that address")
-    return 0
 
 
 def _destination(given: argparse.Namespace, hub: Hub, repository: str, seen: str | None) -> str:

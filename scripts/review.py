@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from builders.errors import UsageError
+from builders.set_names import parse_set
 from scripts.command_line import Parser, add_hub_data, add_json, count, path, print_out, text
 from scripts.main import the_hub
 
@@ -56,16 +58,19 @@ def run(given: argparse.Namespace) -> int:
     from builders.review.pull_requests import fetch, merge, write_comment
     from builders.review.report import comment, facts, review
 
+    repository, revision = parse_set(given.set, expected="a set on a Hub such as org/set")
+    if revision not in (None, "main"):
+        raise UsageError(f"{given.set!r}: a pull request has no version; type {repository}")
     reads = not (given.comment or given.merge)
     with (
         the_hub(given.hub_data, only_reads=reads) as hub,
         tempfile.TemporaryDirectory(prefix="potstill-") as made,
     ):
         main, pull = Path(made) / "main", Path(made) / "pull"
-        fetched = fetch(hub, given.set, given.number, main, pull)
+        fetched = fetch(hub, repository, given.number, main, pull)
         found = review(main, pull, evaluation=given.evaluation)
         found = replace(found, findings=(*fetched.findings(), *found.findings))
-        text = comment(found, repository=given.set, number=given.number, sha=fetched.sha)
+        text = comment(found, repository=repository, number=given.number, sha=fetched.sha)
         if given.comment:
             write_comment(hub, fetched, text)
         merged = None
@@ -75,5 +80,5 @@ def run(given: argparse.Namespace) -> int:
         json.dumps({**facts(found), "sha": fetched.sha, "merged": merged}) if given.json else text
     )
     if merged and not given.json:
-        print_out(f"\nmerged {fetched.sha[:12]}; main of {given.set} is now {merged[:12]}")
+        print_out(f"\nmerged {fetched.sha[:12]}; main of {repository} is now {merged[:12]}")
     return 0 if found.verdict != "refuse" else REFUSED

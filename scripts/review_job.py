@@ -57,7 +57,7 @@ def _review() -> int:
         raise InputError("WEBHOOK_PAYLOAD is not an object; expected what a Hub webhook sends")
     found = pull_requests(payload)
     for name, number in found:
-        if potstill(["review", name, str(number), "--comment"]) not in (0, 3):
+        if potstill(["review", f"{name}@main", str(number), "--comment"]) not in (0, 3):
             return 1
     if not found:
         print_out("this event needs no review")

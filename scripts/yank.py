@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 
 from builders.errors import UsageError
+from builders.set_names import parse_set
 from scripts.command_line import Parser, add_hub_data, add_json, print_out, text
 from scripts.main import the_hub
 
@@ -44,7 +45,6 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Withdraw it and print the commit."""
-    from builders.hub.fetch import parse_set
     from builders.hub.withdraw import yank
 
     repository, revision = parse_set(given.set)

@@ -30,7 +30,7 @@ MAY_IMPORT = {
 # The rooms of builders, from the start of the line to its end. A room imports from the tiers before
 # its own and from its own tier, and no imports go in a circle. A new room needs a place here.
 TIERS = (
-    ("durable", "entropy", "errors", "file_lock", "hub_vocabulary", "spool"),
+    ("durable", "entropy", "errors", "file_lock", "hub_vocabulary", "set_names", "spool"),
     ("schema",),
     ("recipe",),
     ("recipe_loading", "sets"),

@@ -70,5 +70,6 @@ def read_notes(home: Path) -> dict[str, Any]:
         return read_json(home / NOTES, "teachers", "order")
     except FileNotFoundError:
         raise InputError(
-            f"{home} holds no build; build with a teacher first, or name the right folder"
+            f"{home} {'holds no build' if home.is_dir() else 'is not there'}; build with a teacher "
+            "first, or name the right folder"
         ) from None

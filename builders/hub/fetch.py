@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from builders.errors import HubError, InputError
+from builders.errors import HubError
 from builders.hub.connection import Hub, client_errors
 from builders.release.snapshot import VERSION
 from builders.release.versions import version_key
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
-
-_SET = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?")
-
-
-def parse_set(text: str) -> tuple[str, str | None]:
-    """Split `org/set` or `org/set@revision` into repository and revision.
-
-    Raises:
-        InputError: The text has neither form.
-    """
-    found = _SET.fullmatch(text)
-    if not found:
-        raise InputError(f"{text!r} is not the name of a set; expected org/set or org/set@v1.0.0")
-    return found[1], found[2]
 
 
 def versions(hub: Hub, repository: str) -> list[tuple[str, str]]:

@@ -17,10 +17,11 @@ from builders.drafting.contributions import CONFIG, CONTRIBUTED, Action, contrib
 from builders.drafting.files import canonical_json, read_parquet, write_parquet
 from builders.errors import HubError
 from builders.hub.connection import Hub, client_errors, file_to_add
-from builders.hub.fetch import commit, download, parse_set, tree, unsafe_path
+from builders.hub.fetch import commit, download, tree, unsafe_path
 from builders.release.snapshot import MANIFEST
 from builders.review.findings import MARK, Finding, refused
 from builders.schema import Row
+from builders.set_names import parse_set
 
 MOST_FILE_BYTES = 200_000_000  # per changed file; a larger one is reported, not fetched
 CONTRIBUTIONS = f"data/{CONFIG}/train-00000-of-00001.parquet"
@@ -244,9 +245,10 @@ def fetch_contributions(hub: Hub, where: str, to: Path) -> None:
     """Fetch the files of the config `contributed` of `org/set` or `org/set@revision`.
 
     Raises:
+        InputError: It is a path, and nothing is there.
         HubError: There is no such set or revision.
     """
-    repository, revision = parse_set(where)
+    repository, revision = parse_set(where, expected="a file, a folder, or a set such as org/set")
     api = hub.api()
     at = {"repo_id": repository, "repo_type": "dataset"}
     (to / "data").mkdir()  # the folder of a set, even where nobody has contributed yet

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any, NamedTuple
 
 from builders.errors import InputError
 from builders.recipe import Raw
+from builders.set_names import set_name
 from builders.sources.folders import files_of, folder_records, hub_records
 from builders.sources.records import Records, file_records
 from builders.spool import Spool
-
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +111,12 @@ def source_records(source: Source) -> tuple[Records, str]:
         digests = "".join(f"{name} {_sha256(path / name)}\n" for name in files)
         revision = hashlib.sha256(digests.encode("utf-8", "surrogateescape")).hexdigest()
         return folder_records(path, files), f"sha256:{revision}"
-    if _HUB_ID.fullmatch(source.place) and not path.suffix:
+    if "@" not in source.place and set_name(source.place, source.revision):
         return hub_records(source.place, source.config, source.split, source.revision)
     raise InputError(
         f"there is no file {source.place!r}; give a .jsonl, .json, .csv, .tsv, .txt or .parquet "
-        "file, a folder of them, or a Hub dataset as org/name"
+        "file, a folder of them, or a Hub dataset as org/name, with --revision main if its name "
+        "looks like a path"
     )
 
 

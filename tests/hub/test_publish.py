@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from builders.drafting.files import write_parquet
 from builders.errors import HubError, InputError, PotstillError
 from builders.hub.connection import Hub as HubConnection
 from builders.hub.connection import client_errors, from_environment
-from builders.hub.fetch import download, parse_set
+from builders.hub.fetch import download
 from builders.hub.publish import Published, ReleasePlan, publish, remove_leftovers
 from builders.release.folder import release
 from builders.release.sharding import SHARD_BYTES
@@ -483,6 +484,19 @@ def test_a_new_repository_is_private_if_requested(
     assert hub.api().repo_info(name, repo_type="dataset").private is True
     with pytest.raises(HubError, match="no right to do this"):  # it does not reveal it
         publish(connected(hub, "ann"), make("0.1.0", repository=name))
+    assert publish(connected(hub), make("0.1.0", repository=name), private=True).changed is False
+
+
+@pytest.mark.parametrize("setting", [{}, {"gated": "manual"}])
+def test_a_repository_that_others_can_read_receives_nothing_that_is_to_be_private(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan], setting: dict[str, Any]
+) -> None:
+    if setting:
+        hub.api().update_repo_settings(repo, repo_type="dataset", **setting)
+    seen = "gated" if setting else "public"
+    with pytest.raises(InputError, match=f"{repo} exists and is {seen}, and only .*--private"):
+        publish(connected(hub), make("0.1.0"), private=True)
+    assert commits_of(hub, repo) == ["initial commit"]
 
 
 def test_a_dry_run_needs_no_right_and_sends_nothing(
@@ -546,6 +560,7 @@ def test_the_command_prints_what_was_published_and_how_to_load_it(
     assert main(words) == 0
     printed = capsys.readouterr().out
     commit = tags_of(hub, repo)["v0.1.0"]
+    assert printed.startswith(f"releasing to {hub.endpoint}: {repo} (public)\n")
     assert f"v0.1.0 of {repo}: first version" in printed
     assert "sent 5 of 5 files" in printed
     assert f"commit {commit[:12]}, read back and compared, tag v0.1.0" in printed
@@ -561,18 +576,11 @@ def test_a_dry_run_lists_the_files_and_names_the_version(
 ) -> None:
     assert main(["release", NAME, "--work", str(outside), "--to-hub", repo, "--dry-run"]) == 0
     printed = capsys.readouterr().out
+    assert printed.startswith(f"would release to {hub.endpoint}: {repo} (public)\n")
     assert "v0.1.0" in printed
     assert "would send 5 of 5 files" in printed
     assert "  + README.md" in printed
     assert tags_of(hub, repo) == {}
-
-
-def test_the_name_of_a_set_may_have_a_revision_and_nothing_else() -> None:
-    assert parse_set("org/set") == ("org/set", None)
-    assert parse_set("org/set@v1.0.0") == ("org/set", "v1.0.0")
-    for odd in ("set", "a/b/c", "org/set@", "org set", "../x@main extra"):
-        with pytest.raises(InputError, match="is not the name of a set"):
-            parse_set(odd)
 
 
 def test_leftovers_of_a_killed_release_are_removed_and_those_of_a_running_one_kept(
@@ -604,12 +612,23 @@ def test_without_a_token_the_set_goes_to_the_embedded_hub_where_anybody_can_read
     done = potstill("release", NAME, env=env)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"releasing to the embedded Hub on this machine \(http://127\.0\.0\.1:\d+\): "
+        rf"{OWNER}/{NAME} \(new, public\)",
+        lines[0],
+    )
     snippet = [line for line in lines if "load_dataset" in line or "HF_ENDPOINT" in line]
     assert len(snippet) == 3
     assert f'"{OWNER}/{NAME}", revision="v0.1.0"' in snippet[2]
     assert any("potstill hub" in line for line in lines)
     again = potstill("release", NAME, env=env)
     assert "nothing changed" in again.stdout
+    named = ("release", NAME, "--to-hub", "org/other", "--private")
+    refused = potstill(*named, env=env)  # although there is an embedded Hub
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "there is no token for https://huggingface.co; run `hf auth login`" in refused.stderr
+    asked_for = potstill(*named, "--hub-data", "work/hub", env=env)
+    assert asked_for.returncode == 0 and "org/other (new, private)\n" in asked_for.stdout
     serving = subprocess.Popen(
         [sys.executable, "-m", "scripts.main", "hub"],
         cwd=tmp_path,

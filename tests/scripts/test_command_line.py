@@ -79,6 +79,10 @@ WRONG = {
     "show one two": "'two' is one word too many; type `potstill show NAME`",
     # flags against each other
     "judge --on x --teacher judge=embedded": "--teacher: 'judge=embedded' names a role; leave out",
+    "release completions --to-hub set": "--to-hub: 'set' is not the name of a repository",
+    "release completions --to-hub ./a/b": "--to-hub: './a/b' is not the name of a repository",
+    "release completions --to-hub org/set@v1.0.0": "--to-hub: 'org/set@v1.0.0' is not the name of",
+    "review org/set@v1.0.0 7": "'org/set@v1.0.0': a pull request has no version; type org/set",
     "release completions --to-folder x --pr": "--pr is about a Hub; leave it out, or leave out",
 }
 

@@ -7,6 +7,7 @@ and any other value are written as JSON. Options get a letter each, or the label
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,12 +23,31 @@ _TITLES = ("title", "titles", "speaker", "role", "from")
 _LABELS = ("label", "labels", "key", "id", "letter")
 _OPTIONS = ("text", "texts", "choices", "options", "option", "choice", "value", "answer", "content")
 
+_BY_CHANCE = 100  # characters: a shorter text may be in another by chance
+_NO_TEXT = re.compile(r"\s*(?:\w+://\S+|#[0-9a-f]{3,8})\s*", re.IGNORECASE)  # a URL, a color
+
 
 def is_empty(value: Any) -> bool:
     """Whether there is nothing in a column: null, NaN as pandas writes null, no text, no items."""
     if isinstance(value, str):
         return not has_text(value)
     return value is None or value != value or (isinstance(value, list | dict) and not value)
+
+
+def is_label(value: Any) -> bool:
+    """Whether a value is an id, a date, a URL or a color rather than something to read."""
+    if isinstance(value, str):
+        return _NO_TEXT.fullmatch(value) is not None
+    return not isinstance(value, list | Mapping)
+
+
+def is_in(text: str, prompt: str) -> bool:
+    """Whether a prompt has a text; of a short one, set off by a colon, quotes or a line."""
+    text = text.strip()
+    if text not in prompt or len(text) > _BY_CHANCE:
+        return text in prompt
+    begin, end = r"(?:\A|[:\n\"'`“”„«»(\[])\s*", r"[.!?]?\s*(?:[\n\"'`“”«»)\]]|\Z)"
+    return re.search(f"{begin}{re.escape(text)}{end}", prompt) is not None
 
 
 def column_text(value: Any) -> str | None:

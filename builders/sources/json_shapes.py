@@ -56,9 +56,10 @@ def lists_in(
     inner = [one for name, one in value.items() if isinstance(one, dict) and name in _LISTS]
     if len(inner) == 1:
         return lists_in(inner[0], part)
-    if len(lists) > 1:
+    texts = any(isinstance(one, str) for one in value.values())
+    if len(lists) > 1 and not (of_lines and texts):
         return f"holds several lists of rows; {_offered(lists)}"
-    if lists and not any(isinstance(one, str) for one in value.values()):
+    if lists and not texts:
         return {"": next(iter(lists.values()))}
     return None
 

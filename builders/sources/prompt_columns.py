@@ -3,9 +3,11 @@
 Each row is read by the columns that it has, empty ones aside. What it asks is in the first of
 `PROMPT_COLUMNS`; the last ones count only in a row that has none of the others. The texts
 about which it asks, in `CONTEXT_COLUMNS`, and its options follow after blank lines, in a dialogue
-after its last turn; a text in one of `SYSTEM_COLUMNS` is a system turn before it, and
-`HISTORY_COLUMNS` hold earlier turns. A column that may hold the answer is used only beside one that
-does. Columns named by the user, A or A+B, are joined in that order, and no other is used.
+after its last turn, where the prompt does not have them yet; a text in one of `SYSTEM_COLUMNS` is a
+system turn before it, and `HISTORY_COLUMNS` hold earlier turns. A column that may hold the answer
+is used only beside one that does. `source` is mostly where a row is from: it is used only beside
+`target`, where nothing else asks, or an instruction alone does. Columns named by the user, A or
+A+B, are joined in that order, and no other is used.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any, NamedTuple
 
 from builders.errors import shortened
 from builders.recipe import Raw, row_id
-from builders.sources.column_texts import column_text, is_empty, option_lines
+from builders.sources.column_texts import column_text, is_empty, is_in, is_label, option_lines
 from builders.sources.conversations import (
     ROLES,
     Reason,
@@ -30,6 +32,7 @@ from builders.sources.conversations import (
     unpacked,
     unreadable,
 )
+from builders.sources.json_shapes import is_dialogue
 from builders.sources.records import Row
 
 _CLEAR = (
@@ -45,20 +48,22 @@ _DOCUMENTS = (
     *("context", "contexts", "ctxs", "passage", "passages", "article", "articles", "document"),
     *("documents", "docs", "paragraph", "paragraphs", "background", "evidence", "knowledge"),
 )
-_MAYBE_ANSWERS = ("text", "story", "code", "code_snippet", "references", "content", "source")
 CONTEXT_COLUMNS = (
     *("input", "inputs", *_DOCUMENTS, "facts", "premise", "hypothesis", "sentence", "email"),
-    *("reference_text", "source_text", "input_text", "user_input", "table", "schema"),
-    *("starter_code", *_MAYBE_ANSWERS),
+    *("source_text", "input_text", "user_input", "table", "schema", "starter_code", "text"),
+    *("story", "code", "code_snippet", "content", "source"),
     *("choices", "options", "endings", "answer_choices"),
 )
+_MAYBE_ANSWERS = {
+    *("text", "story", "code", "code_snippet", "content", "article", "articles", "email"),
+}
 SYSTEM_COLUMNS = (
     *("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
 )
 HISTORY_COLUMNS = ("history", "chat_history", "conversation_history", "context_messages")
 # What a row asks, where that is not in the first of the usual columns but before or beside it.
 _RATHER = {
-    **dict.fromkeys(("input", "inputs"), ("definition",)),
+    **dict.fromkeys(("input", "inputs"), ("definition", "instructions")),
     **dict.fromkeys(("body", "selftext"), ("title",)),
     **dict.fromkeys(("dialogue", "dialog"), ("question", "query", "instruction")),
 }
@@ -67,8 +72,10 @@ _FOLLOWING = {  # after what is asked, before the texts that it is about
     "title": ("body", "selftext"),
 }
 _ASKED_ABOUT = {  # of those that may be the answer, what is none to such a column
-    "instruction": ("text", "content", "source"),
-    **dict.fromkeys(("question", "query"), ("text", "content", "source", "story", "code_snippet")),
+    "instruction": ("text",),
+    **dict.fromkeys(
+        ("question", "query"), ("story", "article", "articles", "email", "code_snippet")
+    ),
 }
 _ANSWERS = {
     *("output", "outputs", "response", "responses", "answer", "answers", "completion", "target"),
@@ -76,9 +83,10 @@ _ANSWERS = {
 }
 _OPTIONS = {"choices", "options", "endings", "answer_choices"}
 _OPTION = re.compile(r"((?:option|choice|ending|sol|op)s?[_ ]?)?([a-h]|\d)")
+_SOURCE = ("source", "target")  # a text and its translation
+_AS_IT_IS = {"input", "inputs"}  # whatever is in them; the other columns may hold an id or a URL
 _DIALOGUES = {*_CLEAR[1:7]}
 _IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog"}  # lists of texts, as in LIMA
-_BY_CHANCE = 100  # characters: a longer text that a prompt holds already is not repeated
 _MOST_PLANS = 1000  # rows of a file differ in columns, mostly little
 
 
@@ -176,7 +184,8 @@ class PromptColumns:
             reason = text if isinstance(text, Reason) else fault_of(text)
             if reason:
                 return _in(names[0], reason)
-            if _adds(str(text), last):
+            before = (last, *(turn["content"] for turn in prompt))
+            if has_text(str(text)) and not any(is_in(str(text), one) for one in before):
                 last = f"{last.strip()}\n\n{str(text).strip()}"
                 used += names
         prompt[-1] = {**prompt[-1], "content": last}
@@ -188,15 +197,20 @@ class PromptColumns:
     ) -> Iterator[tuple[Sequence[str], str | Reason]]:
         """The texts that a prompt is about, with the columns that each is from."""
         for name in plan.about:
-            column = _plain(name)
-            if not isinstance(value, str) and not self.named and column not in _DOCUMENTS:
-                continue
-            text = (option_lines if column in _OPTIONS else column_text)(row[name])
+            column, about = _plain(name), row[name]
+            text: str | Reason | None
+            if column in _OPTIONS:
+                text = option_lines(about)
+            elif self.named or column in _AS_IT_IS:
+                text = column_text(about)
+            else:
+                text = None if is_label(about) else column_text(about)
             # A column `text` that holds the prompt has the whole row in it, with its answer.
-            if text is None or (column == "text" and value in str(text)):
-                continue
-            self._read.add(name)
-            yield [name], text
+            whole = column == "text" and isinstance(value, str) and value in str(text)
+            copied = not isinstance(value, str) and column in _AS_IT_IS and is_dialogue(about)
+            if text is not None and not whole and not copied:
+                self._read.add(name)
+                yield [name], text
         if plan.options:
             yield [*plan.options], option_lines({x: row[name] for name, x in plan.options.items()})
 
@@ -218,6 +232,8 @@ def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
     names = {_plain(name): name for name in row}
     have = {_plain(name): name for name in filled}
     usual = [one for one in _CLEAR if one in names] or [one for one in _VAGUE if one in names]
+    if not usual and {*_SOURCE} <= {*names}:
+        usual = [*_SOURCE[:1]]
     if not usual:
         return _missing("with prompts", row)
     asks = next((one for one in usual if one in have), None)
@@ -228,9 +244,12 @@ def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
     about = [one for one in (*_FOLLOWING.get(asks, ()), *CONTEXT_COLUMNS) if one in have]
     if asks in ("question", "query", "instruction"):
         about += [one for one in ("dialogue", "dialog") if one in have]
+    maybe: set[str] = set()
     if not _ANSWERS & {*names}:  # then one of these may be it
-        maybe = {*_MAYBE_ANSWERS} - {*_ASKED_ABOUT.get(asks, ())}
-        about = [one for one in about if one not in maybe]
+        maybe = _MAYBE_ANSWERS - {*_ASKED_ABOUT.get(asks, ())}
+    if about != ["source"] or asks != "instruction" or "target" not in names:
+        maybe.add("source")
+    about = [one for one in about if one not in maybe]
     return _Plan(
         asked=have[asks],
         about=[have[one] for one in dict.fromkeys(about) if one != asks],
@@ -284,11 +303,6 @@ def _is_plain(value: Any) -> bool:
     """Whether a value is text, or the texts of a conversation."""
     values = value if isinstance(value, list) else [value]
     return all(isinstance(one, str) for one in values)
-
-
-def _adds(text: str, to: str) -> bool:
-    """Whether a text is not in a prompt yet."""
-    return has_text(text) and text != to and (len(text) <= _BY_CHANCE or text not in to)
 
 
 def _is_text(value: Any) -> bool:

@@ -13,6 +13,7 @@ from tests.cases import each
 
 MESSAGES = [{"role": "user", "content": "m"}]
 WITH_SYSTEM = [{"role": "system", "content": "s"}, *user("ask")]
+LONG = "There are four seasons. " * 5
 JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
     "Alpaca": (
         {"instruction": "ask", "input": "on", "output": "x"},
@@ -75,9 +76,9 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
     ),
     "messages and a context": (
         {"messages": [*MESSAGES, *assistant("x")], "context": "on", "input": "m2"},
-        user("m\n\non"),
-        "messages context",
-        "input",
+        user("m\n\nm2\n\non"),
+        "messages input context",
+        "",
     ),
     "UltraChat": ({"prompt": "ask", "messages": MESSAGES}, user("ask"), "prompt", "messages"),
     "MATH": (
@@ -318,6 +319,115 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         WITH_SYSTEM,
         "body",
         "custom_id method",
+    ),
+    "where a row is from": (
+        {"instruction": "ask", "source": "evol", "models": ["m"], "output": "x"},
+        user("ask"),
+        "instruction",
+        "source models output",
+    ),
+    "a file that a row is from": (
+        {"question": "ask", "input": "on", "source": "data/a.json", "target": "x"},
+        user("ask\n\non"),
+        "question input",
+        "source target",
+    ),
+    "a text to translate": (
+        {"source_lang": "de", "source": "Guten Tag", "target": "Hello"},
+        user("Guten Tag"),
+        "source",
+        "source_lang target",
+    ),
+    "a text to translate as instructed": (
+        {"instruction": "ask", "source": "Guten Tag", "target": "Hello"},
+        user("ask\n\nGuten Tag"),
+        "instruction source",
+        "target",
+    ),
+    "a definition in a list": (
+        {"definition": ["ask"], "input": "on", "output": ["x"]},
+        user("ask\n\non"),
+        "definition input",
+        "output",
+    ),
+    "an instruction in a list": (
+        {"instruction": ["ask"], "text": "on", "options": ["x", "y"], "label": 0},
+        user("ask\n\non\n\nA. x\nB. y"),
+        "instruction text options",
+        "label",
+    ),
+    "a dialogue about a text": (
+        {"messages": [*WITH_SYSTEM, *assistant("x")], "text": "on", "choices": ["x"], "label": 0},
+        [*WITH_SYSTEM[:1], *user("ask\n\non\n\nA. x")],
+        "messages text choices",
+        "label",
+    ),
+    "a dialogue that has the text": (
+        {"messages": [{"role": "system", "content": LONG}, *user("ask")], "context": LONG},
+        [{"role": "system", "content": LONG}, *user("ask")],
+        "messages",
+        "",
+    ),
+    "a dialogue twice": (
+        {"messages": MESSAGES, "input": user("ask"), "output": "x"},
+        MESSAGES,
+        "messages",
+        "input output",
+    ),
+    "instructions with an input": (
+        {"instructions": "ask", "input": "on", "output": "x"},
+        user("ask\n\non"),
+        "instructions input",
+        "output",
+    ),
+    "a text after a colon": (
+        {"prompt": "Translate: on.", "input": "on", "output": "x"},
+        user("Translate: on."),
+        "prompt",
+        "output",
+    ),
+    "a text in quotes": (
+        {"prompt": 'Translate "on" for me.', "input": "on"},
+        user('Translate "on" for me.'),
+        "prompt",
+        "",
+    ),
+    "a word that is there by chance": (
+        {"instruction": "Is it a verb or a noun", "input": "noun"},
+        user("Is it a verb or a noun\n\nnoun"),
+        "instruction input",
+        "",
+    ),
+    "gold answers": (
+        {"question": "ask", "references": ["x"], "reference_text": "x", "answer": "y"},
+        user("ask"),
+        "question",
+        "references reference_text answer",
+    ),
+    "what an instruction may have written": (
+        {"instruction": "ask", "content": "x", "email": "x", "article": "x"},
+        user("ask"),
+        "instruction",
+        "content email article",
+    ),
+    "a text beside a question": ({"question": "ask", "text": "x"}, user("ask"), "question", "text"),
+    "a question on an article": (
+        {"question": "ask", "article": "on"},
+        user("ask\n\non"),
+        "question article",
+        "",
+    ),
+    "what an email answers": (
+        {"instruction": "ask", "email": "on", "response": "x"},
+        user("ask\n\non"),
+        "instruction email",
+        "response",
+    ),
+    "addresses, colors and numbers": (
+        {"prompt": "ask", "schema": "https://a.b/c", "background": "#fff", "paragraph": 3},
+        user("ask"),
+        "prompt",
+        "schema background paragraph",
     ),
     "by speaker": ({"user": "ask", "assistant": "x"}, user("ask"), "user", "assistant"),
 }

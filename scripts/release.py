@@ -21,12 +21,13 @@ from scripts.command_line import (
     path,
     print_err,
     print_out,
+    text,
 )
 from scripts.main import the_hub
 
 if TYPE_CHECKING:
     from builders.hub.connection import Hub
-    from builders.hub.publish import Published
+    from builders.hub.publish import Published, ReleasePlan
 
 
 EXAMPLES = """\
@@ -55,6 +56,13 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         "--pr", action="store_true", help="Publish as a pull request instead of on main."
     )
     parser.add_argument(
+        "--branch",
+        type=text,
+        metavar="NAME",
+        help="Publish to this branch, which is made from main if new: main stays as it is, and "
+        "there is no tag.",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="Print what would change, and send nothing."
     )
     parser.add_argument(
@@ -79,10 +87,12 @@ def _repository(word: str) -> str:
 def run(given: argparse.Namespace) -> int:
     """Make the folder, or publish, and print how the set is loaded."""
     for_a_hub = {"--to-hub": given.to_hub, "--pr": given.pr, "--dry-run": given.dry_run}
-    for_a_hub["--private"] = given.private
+    for_a_hub |= {"--private": given.private, "--branch": given.branch}
     wrong = [flag for flag, value in for_a_hub.items() if value]
     if given.to_folder and wrong:
         raise UsageError(f"{wrong[0]} is about a Hub; leave it out, or leave out --to-folder")
+    if given.pr and given.branch:
+        raise UsageError("--pr is about main; leave it out, or leave out --branch")
     draft = load_draft(given.name, given.work)
     (_to_folder if given.to_folder else _to_hub)(given, draft)
     if not draft.counts["kept"]:
@@ -124,6 +134,7 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
             schemas=draft.schemas,
             words=read_words(name, cards_of(draft.recipe)),
             repository=given.to_hub or f"{hub.user()}/{name}",
+            branch=given.branch,
         )
         seen = visibility(hub, what.repository)
         destination = _destination(given, hub, what.repository, seen)
@@ -144,9 +155,10 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
         facts = {"repository": what.repository, "endpoint": hub.endpoint, "visibility": seen}
         print_out(json.dumps({**facts, **vars(done)}))
         return
-    print_out(_outcome(what.repository, done, given.dry_run))
+    print_out(_outcome(what, done, given.dry_run))
     if not given.dry_run:
-        revision = f"refs/pr/{done.pull_request}" if done.pull_request else done.tag
+        of_pull = f"refs/pr/{done.pull_request}" if done.pull_request else None
+        revision = of_pull or given.branch or done.tag
         print_out("")
         if here:
             print_out(f'import os; os.environ["HF_ENDPOINT"] = "{hub.endpoint}"')
@@ -170,6 +182,8 @@ def _destination(given: argparse.Namespace, hub: Hub, repository: str, seen: str
             seen += f" unless {repository.partition('/')[0]} makes new repositories private"
     does = "would release" if given.dry_run else "releasing"
     how = " as a pull request" if given.pr else ""
+    if given.branch:
+        how = f" on the branch {given.branch}"
     return f"{does} to {hub.title}: {repository} ({seen}){how}"
 
 
@@ -178,8 +192,13 @@ def _streamed(draft: Draft) -> str:
     return "" if draft.counts["kept"] else ", streaming=True"
 
 
-def _outcome(repository: str, done: Published, dry_run: bool) -> str:
+def _outcome(what: ReleasePlan, done: Published, dry_run: bool) -> str:
+    repository = what.repository
     if not done.changed:
+        if what.branch and dry_run:
+            return f"{what.branch} of {repository} needs nothing sent to have {done.tag}"
+        if what.branch:
+            return f"{what.branch} of {repository} has {done.tag}; read back and compared"
         if done.pull_request is not None:
             return f"pull request {done.pull_request} of {repository} has it all; nothing changed"
         if done.tagged:
@@ -195,6 +214,11 @@ def _outcome(repository: str, done: Published, dry_run: bool) -> str:
         lines += [f"  + {name}" for name in done.sent] + [f"  - {name}" for name in done.removed]
     elif done.pull_request:
         lines.append(f"pull request {done.pull_request}, commit {str(done.commit)[:12]}")
+    elif what.branch:
+        lines.append(
+            f"commit {str(done.commit)[:12]} of the branch {what.branch}, read back and compared; "
+            "no tag, and main is as it was"
+        )
     else:
         lines.append(f"commit {str(done.commit)[:12]}, read back and compared, tag {done.tag}")
     return "\n".join(lines)

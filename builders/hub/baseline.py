@@ -13,7 +13,7 @@ from builders.drafting.draft import Draft
 from builders.drafting.files import read_parquet
 from builders.errors import InputError
 from builders.hub.connection import Hub, client_errors
-from builders.hub.fetch import commit, download, fetch_snapshot, tree, versions
+from builders.hub.fetch import branch_head, commit, download, fetch_snapshot, tree, versions
 from builders.release.card import words_on
 from builders.release.snapshot import (
     ADVISORIES,
@@ -36,19 +36,21 @@ OWN = (*_ABOUT, "data/", "figures/", "contributed/")
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A repository as a release finds it.
+    """A repository as a release finds it: main, or the branch that it goes to.
 
     Attributes:
-        head: Main's commit; empty if there is no such repository.
-        files: Main's files by path.
+        head: The branch's commit, or main's where a branch is new; empty without a repository.
+        is_new: Whether there is no such branch.
+        files: Its files by path.
         tags: The versions' tags with their commits, newest first.
         base: The newest version, with the advisories of main; None before the first.
-        version: The version in main's manifest, tagged or not.
-        words: What people wrote on main's card.
-        contributed: The ids of the contributions on main.
+        version: The version in its manifest, tagged or not.
+        words: What people wrote on its card.
+        contributed: The ids of the contributions on it.
     """
 
     head: str = ""
+    is_new: bool = True
     files: Mapping[str, RepoFile] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     base: Snapshot | None = None
@@ -57,13 +59,16 @@ class Baseline:
     contributed: frozenset[str] = frozenset()
 
 
-def read_baseline(hub: Hub, repository: str, draft: Draft, to: Path) -> Baseline:
+def read_baseline(
+    hub: Hub, repository: str, draft: Draft, to: Path, branch: str | None = None
+) -> Baseline:
     """Read a repository, and fetch into the folder `to` what a release is compared with.
 
     Data files that the draft has too are not fetched.
 
     Raises:
-        InputError: The repository holds something other than a set made by potstill.
+        InputError: The repository holds something other than a set made by potstill, or the branch
+            has the name of a tag, or a commit on top of its release.
         HubError: The Hub refused.
     """
     api, at = hub.api(), {"repo_id": repository, "repo_type": "dataset"}
@@ -71,7 +76,9 @@ def read_baseline(hub: Hub, repository: str, draft: Draft, to: Path) -> Baseline
         if not api.repo_exists(**at):
             return Baseline()
     tags = dict(versions(hub, repository))
-    head = commit(hub, repository, "main")
+    of_main = commit(hub, repository, "main")
+    of_branch = branch_head(hub, repository, branch) if branch else of_main
+    head = of_branch or of_main
     newest = next(iter(tags.values()), None)
     if newest is not None:
         fetch_snapshot(hub, repository, newest, to / "base", here=_by_sha256(draft.folder))
@@ -88,21 +95,41 @@ def read_baseline(hub: Hub, repository: str, draft: Draft, to: Path) -> Baseline
             for path in files:
                 if path in _ABOUT or path.startswith(f"data/{CONFIG}/"):
                     download(api, at, path, head, main)
+        advised = main
+        if head != of_main and ADVISORIES in tree(api, at, of_main):  # main is where they are true
+            advised = to / "advisories"
+            advised.mkdir()
+            download(api, at, ADVISORIES, of_main, advised)
     base = None
     if newest is not None:
-        base = replace(snapshot(to / "base"), advisories=read_advisories(main))
+        base = replace(snapshot(to / "base"), advisories=read_advisories(advised))
     card = main / CARD
+    version = read_manifest(main).get("version")
+    if branch and of_branch and version and f"v{version}" not in tags:
+        _check_top(hub, repository, branch, f"Release v{version}")
     return Baseline(
         head=head,
+        is_new=of_branch is None,
         files=files,
         tags=tags,
         base=base,
-        version=read_manifest(main).get("version"),
+        version=version,
         words=words_on(card.read_text(encoding="utf-8", errors="replace"))
         if card.is_file()
         else {},
         contributed=_ids(main),
     )
+
+
+def _check_top(hub: Hub, repository: str, branch: str, title: str) -> None:
+    """Refuse a branch that somebody changed after a release to it: the next would undo that."""
+    with client_errors(hub, repository):
+        commits = hub.api().list_repo_commits(repository, repo_type="dataset", revision=branch)
+    if commits[0].title != title:
+        raise InputError(
+            f"the branch {branch} of {repository} has {commits[0].title!r} on top of its release; "
+            "take over what it changes and delete the branch, or release to another one"
+        )
 
 
 def _strange(files: Mapping[str, RepoFile]) -> str | None:

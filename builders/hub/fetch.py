@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from builders.errors import HubError
+from builders.errors import HubError, InputError
 from builders.hub.connection import Hub, client_errors
 from builders.release.snapshot import VERSION
 from builders.release.versions import version_key
@@ -31,6 +31,20 @@ def versions(hub: Hub, repository: str) -> list[tuple[str, str]]:
         if tag.name.startswith("v") and VERSION.fullmatch(tag.name[1:])
     ]
     return sorted(found, key=lambda pair: version_key(pair[0][1:]), reverse=True)
+
+
+def branch_head(hub: Hub, repository: str, branch: str) -> str | None:
+    """The commit that a branch points to; None if there is no such branch.
+
+    Raises:
+        InputError: It is the name of a tag, so that as a revision it would name two commits.
+        HubError: There is no such repository, or the token may not read it.
+    """
+    with client_errors(hub, repository):
+        refs = hub.api().list_repo_refs(repository, repo_type="dataset")
+    if any(tag.name == branch for tag in refs.tags):
+        raise InputError(f"{branch!r} is a tag of {repository}; give another name for the branch")
+    return next((one.target_commit for one in refs.branches if one.name == branch), None)
 
 
 def commit(hub: Hub, repository: str, revision: str) -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Notify = Callable[[str], None]  # receives each step as one line
 
 _TRIES = 2  # main may move during a release; after a second time the release gives up
+# What is main, a version, a commit or a full reference cannot name a branch of a release too.
+_NO_BRANCH = re.compile(r"main|HEAD|v?\d+\.\d+\.\d+|refs/.*|[0-9a-f]{7,40}", re.DOTALL)
 _TITLE = re.compile(r"Release v\d+\.\d+\.\d+")
 _BYTES_PER_STEP = 256_000_000  # bytes sent between two lines of progress
 _TEMPORARY = ".releasing-"
@@ -42,12 +44,21 @@ _TEMPORARY = ".releasing-"
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasePlan:
-    """What to publish where: a draft, the schemas of its configs, the card's words."""
+    """What to publish where: a draft, the schemas of its configs, the card's words.
+
+    A `branch` (None: main) receives no tag, and main stays as it is: a version counts from its tag.
+    """
 
     draft: Draft
     schemas: Mapping[str, Schema]
     words: Words
     repository: str
+    branch: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The repository, with the branch where there is one."""
+        return f"{self.repository}@{self.branch}" if self.branch else self.repository
 
     @property
     def tag(self) -> str:
@@ -110,6 +121,12 @@ def publish(
 
     if not sys.stderr.isatty():
         disable_progress_bars()
+    if plan.branch and (pull_request or _NO_BRANCH.fullmatch(plan.branch)):
+        raise InputError(
+            f"{plan.branch!r} cannot be the branch of a release"
+            f"{' that is a pull request' if pull_request else ''}; give a name such as next, or "
+            "leave the branch out for main"
+        )
     if private and (seen := visibility(hub, plan.repository)) not in (None, "private"):
         raise InputError(
             f"{plan.repository} exists and is {seen}, and only a new repository is made private; "
@@ -120,7 +137,10 @@ def publish(
             try:
                 return _publish(hub, plan, made, pull_request, dry_run, private, notify)
             except MovedError:
-                notify(f"main of {plan.repository} moved in the meantime; comparing again")
+                notify(
+                    f"{plan.branch or 'main'} of {plan.repository} moved in the meantime; "
+                    "comparing again"
+                )
     raise HubError(
         f"{plan.repository} moved again while {plan.tag} was sent; it holds the commits of others "
         "and nothing of this release; look at those commits, then release again"
@@ -136,7 +156,7 @@ def _publish(
     private: bool | None,
     notify: Notify,
 ) -> Published:
-    baseline = read_baseline(hub, plan.repository, plan.draft, made / "baseline")
+    baseline = read_baseline(hub, plan.repository, plan.draft, made / "baseline", plan.branch)
     folder = made / "release"
     release(
         plan.draft, plan.schemas, folder, plan.words, base=baseline.base, repository=plan.repository
@@ -149,18 +169,21 @@ def _publish(
         files=len(ours),
         changes=str(read_manifest(folder)["history"][0]["changes"]),
     )
-    if plan.tag in baseline.tags:  # and so the same rows and words: the version rule holds
-        return done
+    if plan.tag in baseline.tags and not plan.branch:
+        return done  # it has the same rows and words, since the version rule holds
     sent, removed = _difference(baseline.files, ours)
     if sent or removed:
-        check_unfinished(baseline, plan.words.version, plan.repository)
-        check_contributions(baseline, folder, plan.repository, str(plan.draft.facts["recipe"]))
+        if not plan.branch:
+            check_unfinished(baseline, plan.words.version, plan.repository)
+        check_contributions(baseline, folder, plan.where, str(plan.draft.facts["recipe"]))
     api, at = hub.api(), {"repo_id": plan.repository, "repo_type": "dataset"}
     with client_errors(hub, plan.repository):
         if not baseline.head and not dry_run:
             api.create_repo(private=private, exist_ok=True, **at)
             baseline = replace(baseline, head=commit(hub, plan.repository, "main"))
             sent, removed = _difference(tree(api, at, baseline.head), ours)
+        if plan.branch and baseline.is_new and not dry_run:
+            api.create_branch(branch=plan.branch, revision=baseline.head, exist_ok=True, **at)
         onto, number = baseline.head, None
         if pull_request and baseline.head and (sent or removed):
             number = _open_pull_request(api, at, hub.user())
@@ -184,7 +207,7 @@ def _publish(
         return done
     notify(f"reading {plan.tag} back from {str(done.commit)[:12]}")
     read_back(hub, plan.repository, str(done.commit), folder)
-    if pull_request:
+    if pull_request or plan.branch:
         return done
     _tag(hub, plan, str(done.commit))
     return replace(done, tagged=True)
@@ -230,7 +253,7 @@ def _commit(
 
     api, at = hub.api(), {"repo_id": plan.repository, "repo_type": "dataset"}
     number = planned.pull_request
-    where = f"refs/pr/{number}" if number is not None else "main"
+    where = f"refs/pr/{number}" if number is not None else plan.branch or "main"
     added = [file_to_add(name, ours[name]) for name in planned.sent]
     removed = [
         CommitOperationDelete(path_in_repo=name, is_folder=False) for name in planned.removed

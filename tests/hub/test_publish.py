@@ -26,6 +26,7 @@ from builders.hub.connection import Hub as HubConnection
 from builders.hub.connection import client_errors, from_environment
 from builders.hub.fetch import download
 from builders.hub.publish import Published, ReleasePlan, publish, remove_leftovers
+from builders.hub.withdraw import yank
 from builders.release.folder import release
 from builders.release.sharding import SHARD_BYTES
 from builders.schema import assistant, user
@@ -462,6 +463,130 @@ def test_after_a_merge_the_same_release_sets_the_tag(
     assert tags_of(hub, repo)["v0.2.0"] == done.commit
 
 
+# --- branches
+
+
+def branches_of(hub: Any, repo: str) -> dict[str, str]:
+    refs = hub.api().list_repo_refs(repo, repo_type="dataset")
+    return {branch.name: branch.target_commit for branch in refs.branches}
+
+
+@pytest.mark.usefixtures("reading_back")
+def test_a_branch_holds_the_release_and_main_and_the_tags_stay_as_they_were(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), make("0.1.0"))
+    before = branches_of(hub, repo)["main"], tags_of(hub, repo)
+    second = replace(make("0.2.0"), branch="feat/next")
+    done = publish(connected(hub), second)
+    assert (done.changed, done.tagged) == (True, False)
+    assert branches_of(hub, repo) == {"main": before[0], "feat/next": done.commit}
+    assert tags_of(hub, repo) == before[1]
+    assert commits_of(hub, repo, "feat/next")[:2] == ["Release v0.2.0", "Release v0.1.0"]
+    again = publish(connected(hub), second)
+    assert (again.changed, again.tagged, again.commit) == (False, False, done.commit)
+
+
+def test_a_branch_takes_another_draft_of_a_version_that_is_not_out(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), make("0.1.0"))
+    first, second = (
+        publish(connected(hub), replace(make("0.2.0", **how), branch="next"))
+        for how in ({}, {"words": {"Limits": "Others."}})
+    )
+    assert first.commit != second.commit and second.changed
+    assert commits_of(hub, repo, "next")[:2] == ["Release v0.2.0", "Release v0.2.0"]
+
+
+def test_a_later_release_on_main_does_not_see_a_branch(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), make("0.1.0"))
+    publish(connected(hub), replace(make("0.3.0"), branch="next"))
+    done = publish(connected(hub), make("0.2.0"))
+    assert commits_of(hub, repo)[:2] == ["Release v0.2.0", "Release v0.1.0"]
+    assert list(tags_of(hub, repo)) == ["v0.1.0", "v0.2.0"]
+    assert done.changes == "default: 1 row changed (completion); words: Changes"
+    later = publish(connected(hub), make("0.3.0"))
+    assert tags_of(hub, repo)["v0.3.0"] == later.commit == branches_of(hub, repo)["main"]
+    assert without_attributes(tree_of(hub, repo)) != tree_of(hub, repo, "next")
+
+
+def test_a_new_repository_may_begin_with_a_branch(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    name = f"{repo}-begun"
+    plan = replace(make("0.1.0", repository=name), branch="next")
+    assert publish(connected(hub), plan, dry_run=True).files == 5
+    publish(connected(hub), plan)
+    assert commits_of(hub, name) == ["initial commit"] and tags_of(hub, name) == {}
+    assert commits_of(hub, name, "next") == ["Release v0.1.0", "initial commit"]
+    assert publish(connected(hub), make("0.1.0", repository=name)).tagged
+
+
+def test_a_version_that_is_out_can_be_put_on_a_branch_too(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), make("0.1.0"))
+    done = publish(connected(hub), replace(make("0.1.0"), branch="next"))
+    assert (done.changed, done.commit) == (False, branches_of(hub, repo)["next"])
+
+
+def test_a_branch_that_somebody_changed_after_its_release_is_not_overwritten(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), replace(make("0.1.0"), branch="next"))
+    hub.api().upload_file(
+        path_or_fileobj=b"---\nlicense: mit\n---\nOther words.\n",
+        path_in_repo="README.md",
+        repo_id=repo,
+        repo_type="dataset",
+        revision="next",
+        commit_message="Fix a word",
+    )
+    with pytest.raises(InputError, match=f"the branch next of {repo} has 'Fix a word' on top of"):
+        publish(connected(hub), replace(make("0.2.0"), branch="next"))
+
+
+def test_a_branch_that_cannot_be_told_from_main_a_version_or_a_commit_is_refused(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), make("0.1.0"))
+    hub.api().create_tag(repo, tag="gold", repo_type="dataset")
+    for name in ("main", "HEAD", "v0.2.0", "1.0.0", "refs/pr/1", "a" * 40, "0123abc"):
+        with pytest.raises(InputError, match=f"'{name}' cannot be the branch of a release; give"):
+            publish(connected(hub), replace(make("0.2.0"), branch=name))
+    with pytest.raises(InputError, match=f"'gold' is a tag of {repo}; give another name"):
+        publish(connected(hub), replace(make("0.2.0"), branch="gold"))
+    with pytest.raises(HubError, match="Invalid reference name"):
+        publish(connected(hub), replace(make("0.2.0"), branch="a..b"))
+    with pytest.raises(InputError, match="a release that is a pull request"):
+        publish(connected(hub), replace(make("0.2.0"), branch="next"), pull_request=True)
+    assert [*branches_of(hub, repo)] == ["main"]
+
+
+def test_a_dry_run_to_a_branch_makes_none(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), make("0.1.0"))
+    done = publish(connected(hub), replace(make("0.2.0"), branch="next"), dry_run=True)
+    assert (done.changed, len(done.sent)) == (True, 3)
+    assert [*branches_of(hub, repo)] == ["main"]
+
+
+def test_a_withdrawn_version_is_marked_on_the_card_of_a_branch_made_before(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), make("0.1.0"))
+    publish(connected(hub), replace(make("0.2.0"), branch="next"))
+    yank(connected(hub), repo, "v0.1.0", "two rows are wrong")
+    done = publish(connected(hub), replace(make("0.2.0"), branch="next"))
+    assert {"README.md", "advisories.json"} <= {*done.sent}
+    path = hub.api().hf_hub_download(repo, "README.md", repo_type="dataset", revision=done.commit)
+    assert "two rows are wrong" in Path(path).read_text()
+
+
 # --- rights and visibility
 
 
@@ -581,6 +706,24 @@ def test_a_dry_run_lists_the_files_and_names_the_version(
     assert "would send 5 of 5 files" in printed
     assert "  + README.md" in printed
     assert tags_of(hub, repo) == {}
+
+
+def test_a_release_to_a_branch_prints_the_branch_and_loads_it(
+    hub: Any, outside: Path, repo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["release", NAME, "--work", str(outside), "--to-hub", repo, "--branch", "next"]
+    assert main([*words, "--dry-run"]) == 0
+    first = f"releasing to {hub.endpoint}: {repo} (public) on the branch next\n"
+    assert capsys.readouterr().out.startswith(first.replace("releasing", "would release"))
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(first)
+    assert "of the branch next, read back and compared; no tag, and main is as it was" in printed
+    assert f'load_dataset("{repo}", revision="next", split="train")' in printed
+    assert main(words) == 0
+    assert f"next of {repo} has v0.1.0; read back and compared" in capsys.readouterr().out
+    assert main([*words, "--dry-run"]) == 0
+    assert f"next of {repo} needs nothing sent to have v0.1.0" in capsys.readouterr().out
 
 
 def test_leftovers_of_a_killed_release_are_removed_and_those_of_a_running_one_kept(

@@ -83,6 +83,8 @@ WRONG = {
     "release completions --to-hub ./a/b": "--to-hub: './a/b' is not the name of a repository",
     "release completions --to-hub org/set@v1.0.0": "--to-hub: 'org/set@v1.0.0' is not the name of",
     "review org/set@v1.0.0 7": "'org/set@v1.0.0': a pull request has no version; type org/set",
+    "release completions --pr --branch x": "--pr is about main; leave it out, or leave",
+    "release completions --to-folder x --branch y": "--branch is about a Hub; leave it out",
     "release completions --to-folder x --pr": "--pr is about a Hub; leave it out, or leave out",
 }
 

@@ -34,7 +34,7 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-@each("flags", ["", "--dry-run", "--pr", "--private", "--json"])
+@each("flags", ["", "--dry-run", "--pr", "--private", "--json", "--branch x"])
 def test_a_repository_named_without_a_token_is_refused_with_the_way_to_log_in(
     flags: str, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,15 @@ def is_in(text: str, prompt: str) -> bool:
     return re.search(f"{begin}{re.escape(text)}{end}", prompt) is not None
 
 
+def is_filled_in(template: str, asked: str, answer: Any) -> bool:
+    """Whether a text has another one and then its answer, at its end unless that is long."""
+    after = template.partition(asked.strip())[2]
+    if not after or not isinstance(answer, str) or not has_text(answer):
+        return False
+    answer = answer.strip()
+    return after.rstrip().endswith(answer) or (len(answer) > _BY_CHANCE and answer in after)
+
+
 def column_text(value: Any) -> str | None:
     """The text of any value; None where it holds something that is no text, such as an image."""
     if isinstance(value, str):

@@ -173,7 +173,7 @@ def _part(part: Any) -> str | Reason | None:
     if kind in _THOUGHTS or part.get("thought") is True:
         return None
     if kind in _TOOL_PARTS or any(part.get(name) for name in _CALLS):
-        return _tools(kind or "function call")
+        return of_tools(kind or "function call")
     text = part.get("text")
     text = text.get("value") if isinstance(text, Mapping) else text
     if kind in _TEXT_PARTS and isinstance(text, str):
@@ -181,7 +181,8 @@ def _part(part: Any) -> str | Reason | None:
     return unreadable(f"a part of kind {kind or next(iter(part), None)!r} is no text")
 
 
-def _tools(name: str) -> Reason:
+def of_tools(name: str) -> Reason:
+    """The reason of a dialogue with tools, by what shows them."""
     return Reason("tool turns", f"there is a turn of {name!r}, and rows have no role for tools")
 
 
@@ -191,7 +192,7 @@ def _turns(value: Any, in_pairs: bool) -> Iterator[tuple[str, Any] | Reason]:
         inner = next((value[name] for name in _INSIDE if value.get(name)), None)
         columns = {name: found for name, found in value.items() if isinstance(found, list)}
         if value.get("tools") or value.get("functions"):
-            yield _tools("tools")
+            yield of_tools("tools")
         if inner is not None:
             yield from (("system", value[name]) for name in _SYSTEM_BESIDE if value.get(name))
             value = inner
@@ -223,7 +224,8 @@ def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:
     if isinstance(speaker, Mapping):
         speaker = speaker.get("role")
     if speaker is None:
-        said = [(role, turn[name]) for name in turn if (role := ROLES.get(_plain(name)))]
+        names = [name for name in turn if _plain(name) != "model"]  # a setting, not a speaker
+        said = [(role, turn[name]) for name in names if (role := ROLES.get(_plain(name)))]
         if said:
             yield from said
         else:
@@ -233,7 +235,7 @@ def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:
     if role is None:
         yield unreadable(f"the speaker {shortened(speaker)} is not known")
     elif role == "tool" or any(turn.get(name) for name in _CALLS):
-        yield _tools(str(speaker) if role == "tool" else "tool calls")
+        yield of_tools(str(speaker) if role == "tool" else "tool calls")
     elif content := [name for name in _CONTENT if name in turn]:
         yield role, turn[content[0]]
     else:

@@ -6,8 +6,11 @@ about which it asks, in `CONTEXT_COLUMNS`, and its options follow after blank li
 after its last turn, where the prompt does not have them yet; a text in one of `SYSTEM_COLUMNS` is a
 system turn before it, and `HISTORY_COLUMNS` hold earlier turns. A column that may hold the answer
 is used only beside one that does. `source` is mostly where a row is from: it is used only beside
-`target`, where nothing else asks, or an instruction alone does. Columns named by the user, A or
-A+B, are joined in that order, and no other is used.
+`target`, where nothing else asks, or an instruction alone does. The request in a line of a batch
+file is read as a row of its own. A text does not ask where a dialogue of the row has it and more,
+nor where it is a template around what another column asks, with the answer. A row with an image or
+a sound is left out. Columns named by the user, A or A+B, are joined in that order, and no other is
+used.
 """
 
 from __future__ import annotations
@@ -20,13 +23,21 @@ from typing import Any, NamedTuple
 
 from builders.errors import shortened
 from builders.recipe import Raw, row_id
-from builders.sources.column_texts import column_text, is_empty, is_in, is_label, option_lines
+from builders.sources.column_texts import (
+    column_text,
+    is_empty,
+    is_filled_in,
+    is_in,
+    is_label,
+    option_lines,
+)
 from builders.sources.conversations import (
     ROLES,
     Reason,
     Turns,
     fault_of,
     has_text,
+    of_tools,
     prompt_of,
     text_of,
     unpacked,
@@ -41,7 +52,7 @@ _CLEAR = (
 )
 _VAGUE = (
     *("text", "user", "human", "task", "goal", "prompts", "instructions", "questions", "body"),
-    *("selftext", "params"),
+    *("selftext", "params", "modelinput"),
 )
 PROMPT_COLUMNS = (*_CLEAR, *_VAGUE)
 _DOCUMENTS = (
@@ -85,6 +96,12 @@ _OPTIONS = {"choices", "options", "endings", "answer_choices"}
 _OPTION = re.compile(r"((?:option|choice|ending|sol|op)s?[_ ]?)?([a-h]|\d)")
 _SOURCE = ("source", "target")  # a text and its translation
 _AS_IT_IS = {"input", "inputs"}  # whatever is in them; the other columns may hold an id or a URL
+_REQUESTS = ("body", "params", "request", "modelinput")  # in files for OpenAI, Anthropic, ...
+_IN_REQUEST = re.compile(rf"(?:{'|'.join(_REQUESTS)})\.")
+_MEDIA = {
+    *("image", "images", "img", "picture", "pictures", "photo", "image_path", "image_file"),
+    *("image_url", "image_urls", "audio", "audios", "speech", "video", "videos"),
+}
 _DIALOGUES = {*_CLEAR[1:7]}
 _IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog"}  # lists of texts, as in LIMA
 _MOST_PLANS = 1000  # rows of a file differ in columns, mostly little
@@ -98,6 +115,8 @@ class _Plan(NamedTuple):
     options: Mapping[str, str] = {}  # by column the letter
     system: str | None = None
     history: str | None = None
+    also: Sequence[str] = ()  # the other columns that may ask
+    answers: Sequence[str] = ()
 
 
 @dataclass
@@ -131,11 +150,13 @@ class PromptColumns:
 
     def prompt(self, row: Row) -> Raw | Reason:
         """The prompt of a row with its id, or why there is none."""
+        kept = {name: row[name] for name in self.keeps if _is_text(row.get(name))}
         plan = self._plan_of(row)
+        if isinstance(plan, _Plan):
+            row, plan = self._other_plan(row, plan)
         prompt = plan if isinstance(plan, Reason) else self._prompt(row, plan)
         if isinstance(prompt, Reason):
             return prompt
-        kept = {name: row[name] for name in self.keeps if _is_text(row.get(name))}
         return {"id": row_id(prompt), "prompt": prompt, **kept}
 
     def asked(self, row: Row) -> str | None:
@@ -143,7 +164,20 @@ class PromptColumns:
         plan = self._plan_of(row)
         return None if isinstance(plan, Reason) else plan.asked
 
-    def _plan_of(self, row: Row) -> _Plan | Reason:
+    def _other_plan(self, row: Row, plan: _Plan) -> tuple[Row, _Plan | Reason]:
+        """What to read where the column that seems to ask holds a request, or a copy of others."""
+        value, column = row[plan.asked], _plain(plan.asked)
+        if column in _REQUESTS and _is_request(value):
+            self._read.add(plan.asked)
+            others = {} if self.named else {x: row[x] for x in row if x != plan.asked}
+            row = others | {f"{plan.asked}.{name}": one for name, one in value.items()}
+            return row, self._plan_of(row, as_usual=True)
+        if plan.also and _is_copy(row, plan):
+            row = {name: one for name, one in row.items() if name != plan.asked}
+            return row, self._plan_of(row)
+        return row, plan
+
+    def _plan_of(self, row: Row, *, as_usual: bool = False) -> _Plan | Reason:
         filled = tuple(name for name, value in row.items() if not is_empty(value))
         columns = (filled, tuple(row))
         plan = self._plans.get(columns)
@@ -151,7 +185,8 @@ class PromptColumns:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
             self._seen |= dict.fromkeys(filled)
-            plan = self._named_plan(row, filled) if self.named else _plan(row, filled)
+            named = self.named and not as_usual
+            plan = self._named_plan(row, filled) if named else _plan(row, filled)
             self._plans[columns] = plan
         return plan
 
@@ -239,8 +274,12 @@ def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
     asks = next((one for one in usual if one in have), None)
     if asks is None:
         return _Plan(names[usual[0]])
-    if rather := next((one for one in _RATHER.get(asks, ()) if one in have), None):
+    in_request = _IN_REQUEST.match(have[asks].lower())
+    others = () if in_request else _RATHER.get(asks, ())
+    if rather := next((one for one in others if one in have), None):
         asks = rather if _is_plain(row[have[asks]]) else asks
+    if media := [have[one] for one in have if one in _MEDIA and _is_content(row[have[one]])]:
+        return _no_text(media[0])
     about = [one for one in (*_FOLLOWING.get(asks, ()), *CONTEXT_COLUMNS) if one in have]
     if asks in ("question", "query", "instruction"):
         about += [one for one in ("dialogue", "dialog") if one in have]
@@ -250,13 +289,48 @@ def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
     if about != ["source"] or asks != "instruction" or "target" not in names:
         maybe.add("source")
     about = [one for one in about if one not in maybe]
+    tools = [one for one in ("tools", "functions") if one in have]
+    if in_request and tools:
+        return of_tools(tools[0])
+    system = (*SYSTEM_COLUMNS, *(("instructions",) if in_request else ()))
     return _Plan(
         asked=have[asks],
         about=[have[one] for one in dict.fromkeys(about) if one != asks],
         options=_options(have),
-        system=next((have[one] for one in SYSTEM_COLUMNS if one in have), None),
+        system=next((have[one] for one in system if one in have and one != asks), None),
         history=next((have[one] for one in HISTORY_COLUMNS if one in have), None),
+        also=[have[one] for one in _CLEAR if one in have and one != asks],
+        answers=[have[one] for one in have if one in _ANSWERS],
     )
+
+
+def _is_request(value: Any) -> bool:
+    """Whether a value is what is sent to an endpoint, rather than one turn."""
+    if not isinstance(value, Mapping):
+        return False
+    names = {_plain(name) for name in value}
+    return bool({*PROMPT_COLUMNS} & names) and not {"role", "from"} & names
+
+
+def _is_copy(row: Row, plan: _Plan) -> bool:
+    """Whether what is asked is in another column that may ask, with more or without the answer."""
+    asked = row[plan.asked]
+    turns = prompt_of(unpacked(asked))
+    for name in plan.also:
+        value = unpacked(row[name], only=_plain(name) in _DIALOGUES)
+        if isinstance(value, str):
+            if isinstance(asked, str) and any(
+                is_filled_in(asked, value, row[answer]) for answer in plan.answers
+            ):
+                return True
+            continue
+        longer = prompt_of(value, in_pairs=_plain(name) in _IN_PAIRS)
+        if isinstance(turns, Reason) or isinstance(longer, Reason) or len(longer) <= len(turns):
+            continue
+        spoken = [(turn["role"], turn["content"].strip()) for turn in longer]
+        if all((turn["role"], turn["content"].strip()) in spoken for turn in turns):
+            return True
+    return False
 
 
 def _options(have: Mapping[str, str]) -> dict[str, str]:
@@ -269,6 +343,12 @@ def _options(have: Mapping[str, str]) -> dict[str, str]:
         if len(group) >= (2 if start else 3) and not _OPTIONS & {*have}:
             return group
     return {}
+
+
+def _no_text(column: str) -> Reason:
+    return unreadable(
+        f"column {column!r} holds something that is no text; name those to ask with --column"
+    )
 
 
 def _missing(what: str, row: Row) -> Reason:
@@ -296,7 +376,11 @@ def _history(value: Any) -> Any:
 
 
 def _plain(name: Any) -> str:
-    return str(name).strip().lower()
+    return _IN_REQUEST.sub("", str(name).strip().lower(), count=1)
+
+
+def _is_content(value: Any) -> bool:
+    return isinstance(value, str | bytes | list | Mapping)
 
 
 def _is_plain(value: Any) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 from builders.recipe import row_id
 from builders.schema import assistant, user
+from builders.sources.conversations import Reason
+from builders.sources.prompt_columns import PromptColumns
 from builders.sources.seed_forms import read_prompts
 from builders.sources.source import Source
 from tests.cases import each
@@ -317,8 +319,114 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
     "a batch of requests": (
         {"custom_id": "1", "method": "POST", "body": {"messages": WITH_SYSTEM}},
         WITH_SYSTEM,
-        "body",
+        "body.messages",
         "custom_id method",
+    ),
+    "a batch of responses": (
+        {"custom_id": "1", "body": {"model": "m", "input": "ask", "instructions": "s", "n": 0}},
+        WITH_SYSTEM,
+        "body.instructions body.input",
+        "custom_id body.model body.n",
+    ),
+    "a batch of responses to items": (
+        {
+            "body": {
+                "instructions": "s",
+                "tools": [],
+                "input": [
+                    {
+                        "type": "message",
+                        "role": "user",
+                        "content": [{"type": "input_text", "text": "ask"}],
+                    }
+                ],
+                "text": {"format": {"type": "text"}},
+            }
+        },
+        WITH_SYSTEM,
+        "body.instructions body.input",
+        "body.text",
+    ),
+    "a batch of completions": (
+        {"custom_id": "1", "body": {"model": "m", "prompt": "ask", "suffix": "x"}},
+        user("ask"),
+        "body.prompt",
+        "custom_id body.model body.suffix",
+    ),
+    "a batch for Anthropic": (
+        {"custom_id": "1", "params": {"model": "m", "system": "s", "messages": user("ask")}},
+        WITH_SYSTEM,
+        "params.system params.messages",
+        "custom_id params.model",
+    ),
+    "a batch for Gemini": (
+        {
+            "request": {
+                "systemInstruction": {"parts": [{"text": "s"}]},
+                "contents": [{"role": "user", "parts": [{"text": "ask"}]}],
+                "generationConfig": {"temperature": 1},
+            }
+        },
+        WITH_SYSTEM,
+        "request.systemInstruction request.contents",
+        "request.generationConfig",
+    ),
+    "a batch for Bedrock": (
+        {"recordId": "1", "modelInput": {"messages": user("ask"), "max_tokens": 5}},
+        user("ask"),
+        "modelInput.messages",
+        "recordId modelInput.max_tokens",
+    ),
+    "a prompt whose dialogue has a system turn": (
+        {"prompt": "ask", "messages": [*WITH_SYSTEM, *assistant("x")], "category": "c"},
+        WITH_SYSTEM,
+        "messages",
+        "prompt category",
+    ),
+    "a prompt whose dialogue goes on": (
+        {"prompt": " ask", "messages": [*user("ask"), *assistant("x"), *user("m")]},
+        [*user("ask"), *assistant("x"), *user("m")],
+        "messages",
+        "prompt",
+    ),
+    "a prompt that its dialogue only answers": (
+        {"prompt": "ask", "messages": [*user("ask"), *assistant("x")]},
+        user("ask"),
+        "prompt",
+        "messages",
+    ),
+    "a prompt of messages whose dialogue goes on": (
+        {"prompt": WITH_SYSTEM, "conversations": [*WITH_SYSTEM, *assistant("x"), *user("m")]},
+        [*WITH_SYSTEM, *assistant("x"), *user("m")],
+        "conversations",
+        "prompt",
+    ),
+    "a template with the answer": (
+        {
+            "instruction": "ask",
+            "input": "on",
+            "output": "def x():\n  y",
+            "prompt": "# Task:\nask\n# Input:\non\n# Output:\ndef x():\n  y\n",
+        },
+        user("ask\n\non"),
+        "instruction input",
+        "output prompt",
+    ),
+    "a template with a long answer and an end": (
+        {"prompt": f"[INST] ask [/INST] {LONG}</s>", "question": "ask", "answer": LONG},
+        user("ask"),
+        "question",
+        "prompt answer",
+    ),
+    "a template that is to be answered": (
+        {
+            "prompt": "### Task:\nask\n### Input:\non\n### Output:\n",
+            "instruction": "ask",
+            "input": "on",
+        },
+        user("### Task:\nask\n### Input:\non\n### Output:\n"),
+        "prompt",
+        "instruction",
     ),
     "where a row is from": (
         {"instruction": "ask", "source": "evol", "models": ["m"], "output": "x"},
@@ -442,3 +550,34 @@ def test_nothing_of_a_prompt_is_left_out_unless_it_is_named(
     loaded = read_prompts(Source(place=str(place)))
     assert loaded.rows == [{"id": row_id(prompt), "prompt": prompt}]
     assert " ".join(loaded.columns) == used and " ".join(loaded.unused) == unused
+
+
+LEFT_OUT: dict[str, tuple[dict[str, Any], str, str]] = {
+    "an image": ({"question": "ask", "image": "a.png"}, "unreadable", "column 'image' holds"),
+    "images": ({"messages": MESSAGES, "images": [{"bytes": None}]}, "unreadable", "'images' holds"),
+    "a sound": ({"instruction": "ask", "Audio": {"path": "a"}}, "unreadable", "'Audio' holds"),
+    "tools in a request": ({"body": {"input": "ask", "tools": [{}]}}, "tool turns", "'tools'"),
+    "a model in a turn": ({"messages": [{"model": "m"}]}, "unreadable", "has no 'role'"),
+    "a request without a text": ({"body": {"model": "m"}}, "unreadable", "has no 'role'"),
+}
+
+
+@each(("row", "word", "why"), LEFT_OUT)
+def test_a_row_with_what_is_no_text_is_left_out(row: dict[str, Any], word: str, why: str) -> None:
+    reason = PromptColumns().prompt(row)
+    assert isinstance(reason, Reason) and reason.word == word and why in reason.why
+
+
+def test_the_columns_that_the_user_names_are_asked_beside_an_image(tmp_path: Path) -> None:
+    place = tmp_path / "a.jsonl"
+    place.write_text(json.dumps({"question": "ask", "image": "a.png"}) + "\n")
+    loaded = read_prompts(Source(place=str(place), column="question"))
+    assert loaded.rows[0]["prompt"] == user("ask") and loaded.unused == ["image"]
+
+
+def test_a_request_that_the_user_names_is_read_as_such(tmp_path: Path) -> None:
+    place = tmp_path / "a.jsonl"
+    place.write_text(json.dumps({"prompt": "m", "body": {"model": "m", "prompt": "ask"}}) + "\n")
+    loaded = read_prompts(Source(place=str(place), column="body"))
+    assert loaded.rows[0]["prompt"] == user("ask")
+    assert loaded.columns == ["body.prompt"] and loaded.unused == ["prompt", "body.model"]

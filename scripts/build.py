@@ -38,6 +38,7 @@ from scripts.command_line import (
     add_name,
     add_parameters,
     add_parts,
+    add_trust,
     add_work,
     checked,
     count,
@@ -204,6 +205,7 @@ def _teacher_flags(parser: Parser) -> None:
         help="A request without an answer is sent a second time after this time.",
     )
     add_parameters(teacher)
+    add_trust(teacher)
     for what in ("requests", "tokens"):
         action = teacher.add_argument(
             f"--{what}-per-minute",

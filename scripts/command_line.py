@@ -291,8 +291,8 @@ def add_alias(parser: Parser, flag: str, of: argparse.Action) -> None:
     )
 
 
-def add_parameters(group: argparse._ArgumentGroup) -> None:
-    """The flags for what each request carries, and for how its answer is taken."""
+def add_parameters(group: argparse._ArgumentGroup | Parser) -> None:
+    """The flags for what each request carries."""
     group.add_argument(
         "--param",
         type=checked(read_param),
@@ -310,6 +310,10 @@ def add_parameters(group: argparse._ArgumentGroup) -> None:
         metavar="[ROLE:]NAME",
         help="Leave this parameter out of each request, such as seed. Repeat the flag for more.",
     )
+
+
+def add_trust(group: argparse._ArgumentGroup) -> None:
+    """The flag for how an answer is taken that reports no end."""
     group.add_argument(
         "--trust-missing-end",
         type=text,

@@ -25,6 +25,7 @@ from scripts.command_line import (
     add_json,
     add_parameters,
     add_parts,
+    add_trust,
     add_work,
     checked,
     count,
@@ -97,6 +98,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         help=f"Read the key of the endpoint from this variable (default: {KEY_ENV}).",
     )
     add_parameters(live)
+    add_trust(live)
     live.add_argument("--rows", type=count(), metavar="N", help="Only ask about the first N pairs.")
     live.add_argument(
         "--repeats",

@@ -37,6 +37,7 @@ VERBS = {
     "yank": "Withdraw a version; it stays readable.",
     "review": "Review a pull request on a set.",
     "judge": "Measure how far a judge can be trusted.",
+    "teacher": "Check what a teacher can do, by a few short questions.",
     "hub": "Run a Hub of your own on this machine.",
     "completion": "Print the script that completes commands in your shell.",
     "help": "Print the help of a verb.",

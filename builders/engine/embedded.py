@@ -132,7 +132,11 @@ class EmbeddedTeacher:
         )
 
     async def ask(self, call: Call) -> Answer:
-        """Send one request for a call, as to any endpoint.
+        """Send one request for a call, as to any endpoint."""
+        return (await self.answer_and_body(call))[0]
+
+    async def answer_and_body(self, call: Call) -> tuple[Answer, bytes]:
+        """The answer to a call, and the body that it was read from.
 
         Raises:
             Failure: As of any endpoint; or the call has messages, and the file no form for them.
@@ -145,7 +149,7 @@ class EmbeddedTeacher:
                 "no messages; give the file of a model that was tuned for chat",
                 fatal=True,
             )
-        return await self._endpoint.ask(call)
+        return await self._endpoint.answer_and_body(call)
 
     async def stop(self) -> None:
         """Close the session and the server."""

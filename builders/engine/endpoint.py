@@ -34,7 +34,7 @@ _MOST_BODY = 100_000_000  # bytes of a response, unpacked; log-probabilities tak
 _MOST_HEADER = 2**16 + 64  # bytes of one header of a response; gateways explain themselves there
 _CONNECT_S = 20.0
 # What an endpoint refuses that knows only chat, and what is sent instead, as it is learned.
-_TEXTS, _AS_CHAT = "texts to continue", "sent as messages"
+TEXTS, _AS_CHAT = "texts to continue", "sent as messages"
 _ECHOING = (
     *("text", "finish_reason", "reasoning", "model", "fingerprint", "revision"),
     *("tool_calls", "logprobs"),
@@ -71,7 +71,7 @@ class EndpointTeacher:
         self._session: aiohttp.ClientSession | None = None
         self._continues = False  # whether it has answered a text to continue
         self._heard = False  # whether there was any response yet
-        self._served: list[str] = []
+        self.served: list[str] = []
         self._learned = Learned(spec.chosen)
         self._learning = asyncio.Lock()
         self.learned = self._learned.changes
@@ -119,16 +119,15 @@ class EndpointTeacher:
             await self.stop()
             raise TeacherError(str(found)) from None
         if not self.model:
-            if len(self._served) != 1:
+            if len(self.served) != 1:
                 await self.stop()
-                offer = ", ".join(self._served[:20]) or f"(it lists none: {refusal or 'no model'})"
+                offer = ", ".join(self.served[:20]) or f"(it lists none: {refusal or 'no model'})"
                 raise TeacherError(
-                    f"{self._base} serves {len(self._served)} models; name one with --model: "
-                    f"{offer}"
+                    f"{self._base} serves {len(self.served)} models; name one with --model: {offer}"
                 )
-            self.model = self._served[0]
-        elif self.model not in self._served:
-            self.model, self.revision = model_and_revision(self.model, self._served)
+            self.model = self.served[0]
+        elif self.model not in self.served:
+            self.model, self.revision = model_and_revision(self.model, self.served)
 
     async def stop(self) -> None:
         """Close the session; safe to call twice."""
@@ -148,7 +147,7 @@ class EndpointTeacher:
             raise self._failure(status, headers, body)
         try:
             entries = json.loads(body)["data"]
-            self._served = [self._shown(str(entry["id"])) for entry in entries]
+            self.served = [self._shown(str(entry["id"])) for entry in entries]
         except (ValueError, KeyError, TypeError, RecursionError):
             return self._failure(status, headers, body)
         return None
@@ -159,8 +158,12 @@ class EndpointTeacher:
         Raises:
             Failure: With the cause, and whether another attempt can help.
         """
+        return (await self.answer_and_body(call))[0]
+
+    async def answer_and_body(self, call: Call) -> tuple[Answer, bytes]:
+        """The answer to a call, and the body that it was read from."""
         began = time.perf_counter()
-        as_completion = isinstance(call.prompt, str) and _TEXTS not in self._learned.changes
+        as_completion = isinstance(call.prompt, str) and TEXTS not in self._learned.changes
         status, headers, body = await self._post(call, as_completion)
         if as_completion:
             refused = reported(status, body)[0]
@@ -169,7 +172,7 @@ class EndpointTeacher:
                 status, headers, body = await self._as_chat(call, (status, headers, body))
         if not 200 <= status < 300:
             raise self._failure(status, headers, body)
-        return self._answer(body, headers, time.perf_counter() - began)
+        return self._answer(body, headers, time.perf_counter() - began), body
 
     async def _as_chat(self, call: Call, refusal: _Response) -> _Response:
         """What counts after the refusal of a text to continue: it is sent as a message, once.
@@ -180,7 +183,7 @@ class EndpointTeacher:
         response = await self._post(call, False)
         status = reported(response[0], response[2])[0]
         if status < 300 and not self._continues:
-            self._learned.changes[_TEXTS] = _AS_CHAT
+            self._learned.changes[TEXTS] = _AS_CHAT
             return response
         return response if status == 429 or status >= 500 else refusal
 
@@ -307,7 +310,7 @@ class EndpointTeacher:
             found = "the key in it was refused" if self._key else "it is not set"
             key = f"it is read from the environment variable {self._key_env}: {found}"
         return Target(
-            name=self._base, model=self.model, key=key, served=self._served, clean=self._shown
+            name=self._base, model=self.model, key=key, served=self.served, clean=self._shown
         )
 
     def _base_of(self, location: str) -> str:

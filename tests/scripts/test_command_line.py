@@ -77,6 +77,8 @@ WRONG = {
     "yank org/set@v1.0.0": "--why is missing; type `potstill yank ORG/SET@VERSION --why TEXT`",
     "yank org/set --why it": "'org/set' names no version; type org/set@v1.1.0",
     "show one two": "'two' is one word too many; type `potstill show NAME`",
+    "teacher": "check, WHO[#MODEL] is missing; type `potstill teacher check WHO[#MODEL]`",
+    "teacher chek embedded": "check: there is no 'chek'; there are check; did you mean 'check'?",
     # flags against each other
     "judge --on x --teacher judge=embedded": "--teacher: 'judge=embedded' names a role; leave out",
     "release completions --to-hub set": "--to-hub: 'set' is not the name of a repository",
@@ -225,6 +227,7 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[s
             "yank": ["yank", "org/set@v1.0.0", "--why", "it"],
             "review": ["review", "org/set", "7"],
             "judge": ["judge", "--on", "file"],
+            "teacher": ["teacher", "check", build[-1]],
             "hub": ["hub", "--add-user", "ann"],
             "completion": ["completion", "bash"],
             "help": ["help", "build", "completions"],

@@ -23,6 +23,8 @@ OFFERS = {
     "potstill help comple": ["completion"],
     "potstill help build inst": ["instructions"],
     "potstill completion f": ["fish"],
+    "potstill teacher c": ["check"],
+    "potstill teacher check embedded --key": ["--key-env"],
     "potstill yank org/set --u": ["--use"],
     "potstill build ./gr": ["./grain"],
 }

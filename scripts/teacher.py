@@ -1,0 +1,119 @@
+"""potstill teacher: what a teacher can do, asked before a build."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from builders.errors import UsageError
+from scripts.command_line import (
+    Parser,
+    above_0,
+    add_json,
+    add_parameters,
+    count,
+    one_of,
+    print_out,
+    text,
+)
+
+ACTIONS = ("check",)
+KEY_ENV = "POTSTILL_API_KEY"
+EXAMPLES = """\
+  potstill teacher check https://host/v1#MODEL
+  potstill teacher check embedded:model.gguf
+  potstill teacher check http://127.0.0.1:8000/v1 --without seed --json
+"""
+_TITLES = {
+    "json_schema": "JSON schema",
+    "log_probabilities": "log-probabilities",
+    "texts_to_continue": "texts to continue",
+    "end": "end of an answer",
+}
+
+
+def arguments(parser: Parser, _: Sequence[str]) -> None:
+    """The verb's words and flags."""
+    parser.add_argument(
+        "action",
+        type=one_of(ACTIONS),
+        choices=ACTIONS,
+        metavar="check",
+        help="Ask a few short questions, which no ledger records.",
+    )
+    parser.add_argument(
+        "who",
+        type=text,
+        metavar="WHO[#MODEL]",
+        help="The address of an endpoint, embedded, or embedded:FILE.gguf.",
+    )
+    parser.add_argument(
+        "--model", type=text, metavar="MODEL", help="Ask this model of the endpoint."
+    )
+    parser.add_argument(
+        "--key-env",
+        type=text,
+        default=KEY_ENV,
+        metavar="VARIABLE",
+        help="Read the key of the endpoint from this variable (default: %(default)s).",
+    )
+    add_parameters(parser)
+    parser.add_argument(
+        "--concurrency",
+        type=count(1, 1000),
+        default=32,
+        metavar="N",
+        help="Ask at most N questions at a time (default: %(default)s).",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=above_0,
+        default=60.0,
+        metavar="SECONDS",
+        help="Give up a request after this time (default: 60).",
+    )
+    add_json(parser)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Ask, and print what was found."""
+    from builders.engine.pool import pool_spec
+    from builders.engine.teacher import TeacherSpec
+    from builders.engine.teacher_check import check
+
+    choices = [*given.param, *given.without]
+    if named := next((one for one in choices if one.teacher), None):
+        raise UsageError(f"{named.teacher}:{named.name} names a role; leave out {named.teacher}:")
+    usual = TeacherSpec(
+        model=given.model,
+        key_env=given.key_env,
+        concurrency=given.concurrency,
+        timeout_s=given.timeout,
+    )
+    spec = pool_spec([given.who], usual, choices)
+    if spec.roles:
+        raise UsageError(f"{given.who!r} names a role; leave out the part before =")
+    found = asyncio.run(check(spec.every[0], choices, given.concurrency))
+    print_out(json.dumps(found) if given.json else table(found))
+    return 0
+
+
+def table(found: dict[str, Any]) -> str:
+    """What was found as people read it, one line for each question."""
+    models = found["models"]
+    listed = ", ".join(models[:10]) + (f" and {len(models) - 10} more" if models[10:] else "")
+    speed = f", {found['tokens_per_s']:g} tokens/s" if found["tokens_per_s"] else ""
+    rows = [
+        ("models", listed or "it lists none"),
+        ("latency", f"{found['latency_s']:g} s{speed}"),
+    ]
+    for name, one in found["findings"].items():
+        facts = [one["result"], *([one["note"]] if "note" in one else [])]
+        facts += [f"{what}: {became}" for what, became in one.get("refused", {}).items()]
+        rows.append((_TITLES.get(name, name.replace("_", " ")), "; ".join(facts)))
+    lines = [f"{found['teacher']}, model {found['model']}"]
+    lines += [f"  {name:<18} {value}" for name, value in rows]
+    return "\n".join([*lines, f"asked {found['requests']} times, {found['tokens']:,} tokens"])

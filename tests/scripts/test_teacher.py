@@ -1,0 +1,93 @@
+"""`potstill teacher check`: what it prints, and one line for a teacher that cannot be asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.main import main
+from tests.cases import each
+from tests.endpoint import Behaviour, Endpoint, Rule
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("POTSTILL_API_KEY", raising=False)
+
+
+def test_a_check_prints_a_line_for_each_question_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = [Rule("given", status=400, body="top_k is not supported", when=lambda b: "top_k" in b)]
+    with Endpoint(Behaviour(rules=rules, model="mine\x1b[2J")) as endpoint:
+        assert main(["teacher", "check", endpoint.url, "--concurrency", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{endpoint.url}, model mine [2J"
+    named = {line[2:20].strip(): line[20:].strip() for line in lines[1:-1]}
+    assert [*named] == [
+        *("models", "latency", "usage", "end of an answer", "thinking", "JSON schema"),
+        *("log-probabilities", "seeds", "texts to continue", "parameters", "concurrency"),
+    ]
+    assert named["parameters"] == "refused; top_k: left out"
+    assert named["concurrency"].startswith("2 at a time")
+    assert lines[-1].startswith("asked ") and lines[-1].endswith(" tokens")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_gets_the_same_facts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-planted-key-of-the-user")
+    with Endpoint() as endpoint:
+        words = ["teacher", "check", f"{endpoint.url}#wise", "--concurrency", "1", "--json"]
+        assert main([*words, "--key-env", "MY_KEY", "--param", "reasoning_effort=low"]) == 0
+        posts = [one for one in endpoint.requests if one.method == "POST"]
+    assert {one.headers["authorization"] for one in posts} == {"Bearer sk-planted-key-of-the-user"}
+    assert {(one.body["model"], one.body["reasoning_effort"]) for one in posts} == {("wise", "low")}
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["model"], facts["models"]) == ("wise", ["scripted-model"])
+    assert facts["requests"] == len(posts)
+    assert all(one["result"] for one in facts["findings"].values())
+
+
+@each(
+    ("words", "status", "why"),
+    [
+        (["http://127.0.0.1:9/v1"], 1, "nothing listens at http://127.0.0.1:9/v1"),
+        (["127.0.0.1:9/v1"], 1, "give http://127.0.0.1:9/v1"),
+        (["openai"], 1, "there is no teacher 'openai'; give 'embedded', 'embedded:FILE.gguf'"),
+        (["embedded:nosuch.gguf"], 1, "'nosuch.gguf' cannot be read (No such file"),
+        (["scripted:rules.py"], 1, "'scripted:rules.py' is a script, which has nothing to check"),
+        (["judge=http://h/v1"], 2, "names a role; leave out the part before ="),
+        (["http://h/v1", "--param", "judge:top_k=3"], 2, "judge:top_k names a role"),
+        (["http://h/v1", "--param", "seed=1", "--without", "seed"], 1, "both sent and left out"),
+        ([], 2, "is missing; type `potstill teacher check WHO[#MODEL]`"),
+    ],
+)
+def test_a_teacher_that_cannot_be_asked_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], status: int, why: str
+) -> None:
+    (tmp_path / "rules.py").write_text("def answer(call):\n    return 'x'\n", encoding="utf-8")
+    assert main(["teacher", "check", *words]) == status
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and why in err, err
+
+
+def test_an_endpoint_that_needs_a_key_names_the_variable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Endpoint(Behaviour(rules=[Rule("401")])) as endpoint:
+        assert main(["teacher", "check", endpoint.url]) == 1
+    assert "environment variable POTSTILL_API_KEY: it is not set" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_embedded_teacher_can_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["teacher", "check", "embedded", "--concurrency", "2", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    results = {name: one["result"] for name, one in facts["findings"].items()}
+    assert results["json_schema"] == "followed" and results["seeds"] == "honoured"
+    assert results["usage"] == "counted" and results["texts_to_continue"] == "continued"

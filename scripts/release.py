@@ -151,12 +151,17 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
             seen = visibility(hub, what.repository)
             print_err(f"{what.repository} is new and {seen}")
     here = is_on_this_machine(hub.endpoint)
+    url = None  # of a page that a browser, which sends no token, can read
+    if done.pull_request and not (here and seen == "private"):
+        url = f"{hub.endpoint}/datasets/{what.repository}/discussions/{done.pull_request}"
     if given.json:
         facts = {"repository": what.repository, "endpoint": hub.endpoint, "visibility": seen}
-        print_out(json.dumps({**facts, **vars(done)}))
+        print_out(json.dumps({**facts, **vars(done), "pull_request_url": url}))
         return
     print_out(_outcome(what, done, given.dry_run))
     if not given.dry_run:
+        if url:
+            print_out(url)
         of_pull = f"refs/pr/{done.pull_request}" if done.pull_request else None
         revision = of_pull or given.branch or done.tag
         print_out("")

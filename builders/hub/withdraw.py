@@ -102,7 +102,7 @@ def advisory(
     """
     tagged = versions(hub, repository)
     names = [name for name, _ in tagged]
-    if not tagged:
+    if not tagged and revision in (None, "main"):
         raise InputError(f"{repository} has no released version; give another set")
     if revision is None or revision == "main":
         version = names[0]

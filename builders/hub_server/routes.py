@@ -8,6 +8,7 @@ from __future__ import annotations
 from builders.hub_server import (
     access,
     commits,
+    discussion_page,
     discussion_routes,
     download,
     repos,
@@ -51,11 +52,13 @@ def _no_route() -> HttpError:
 
 
 def _pages(request: Request, type_: str, rest: list[str]) -> Response:
-    """Paths outside /api: files, git and LFS."""
+    """Paths outside /api: files, git, LFS and the page of a discussion."""
     namespace, name, what, *more = rest
     if what in ("resolve", "raw") and more and request.method in ("GET", "HEAD"):
         repo = request.repo(type_, namespace, name)
         return download.resolve(request, repo, *split_revision(more))
+    if what == "discussions" and len(more) == 1 and request.method in ("GET", "HEAD"):
+        return discussion_page.page(request, request.repo(type_, namespace, name), more[0])
     route = (request.method, what, *more)
     if route == ("POST", "ask-access"):
         return access.request_access(request, request.repo(type_, namespace, name))

@@ -708,6 +708,24 @@ def test_a_dry_run_lists_the_files_and_names_the_version(
     assert tags_of(hub, repo) == {}
 
 
+def test_a_release_as_a_pull_request_prints_a_link_that_opens_unless_the_set_is_private(
+    hub: Any, outside: Path, repo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["release", NAME, "--work", str(outside), "--to-hub", repo, "--pr"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"releasing to {hub.endpoint}: {repo} (public) as a pull request\n")
+    [url] = [line for line in printed.splitlines() if line.startswith("http")]
+    status, _, body = hub.raw("GET", url.removeprefix(hub.endpoint), by=None)
+    assert (status, b"Release v0.1.0" in body, b"manifest.json" in body) == (200, True, True)
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pull_request_url"] == url
+    hub.api().update_repo_settings(repo, repo_type="dataset", private=True)
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "(private) as a pull request" in printed and "/discussions/" not in printed
+
+
 def test_a_release_to_a_branch_prints_the_branch_and_loads_it(
     hub: Any, outside: Path, repo: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,7 @@ def row(raw: Raw) -> RowOrDrop:
     """An instance as prompt and completion, or why not, with the most similar instruction."""
     if raw["reject"]:
         text = ("input", "output") if "output" in raw else ("answer",)
-        shown = ("instruction", "most_similar", "similarity", *text)
+        shown = ("unsuitable_word", "instruction", "most_similar", "similarity", *text)
         evidence = {name: raw[name] for name in shown if name in raw}
         return Drop(reason=raw["reject"], evidence=evidence)
     instruction, given = raw["instruction"], raw["input"]

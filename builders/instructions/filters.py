@@ -30,7 +30,7 @@ def unsuitable(instruction: str, blacklist: Sequence[str] = BLACKLIST) -> str | 
         return "too short"
     if len(words) > 150:
         return "too long"
-    if any(re.search(rf"\b{word}\b", instruction, re.IGNORECASE) for word in blacklist):
+    if unsuitable_word(instruction, blacklist):
         return "unsuitable word"
     if instruction.lower().startswith("write a program"):
         return "program"
@@ -39,6 +39,12 @@ def unsuitable(instruction: str, blacklist: Sequence[str] = BLACKLIST) -> str | 
     if not instruction[0].isascii():
         return "not ascii"
     return None
+
+
+def unsuitable_word(instruction: str, blacklist: Sequence[str] = BLACKLIST) -> str | None:
+    """The first word of the list that an instruction holds, as it is written there."""
+    found = (re.search(rf"\b{word}\b", instruction, re.IGNORECASE) for word in blacklist)
+    return next((one[0] for one in found if one), None)
 
 
 def instances_of(raw: Raw, step: str, chance: random.Random) -> list[Raw]:

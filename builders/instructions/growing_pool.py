@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from builders.gates.novelty import InstructionIndex, novelty
-from builders.instructions.filters import unsuitable
+from builders.instructions.filters import unsuitable, unsuitable_word
 from builders.instructions.task_text import numbered_list, parse_list
 from builders.recipe import Raw
 
@@ -42,7 +42,8 @@ def grow(
 ) -> Iterator[Raw]:
     """Candidates for the pool, until so many were made: each with the reason `reject`, or None.
 
-    A candidate has its `instruction`, `most_similar` and `similarity`. A request without an answer
+    A candidate has its `instruction`, `most_similar` and `similarity`, and the `unsuitable_word`
+    for which it is rejected. A request without an answer
     to use is rejected whole and counts for none.
 
     Args:
@@ -75,6 +76,8 @@ def grow(
                 if reason is None:
                     pool.add(instruction)
                     texts.append(instruction)
+                elif reason == "unsuitable word":
+                    candidate["unsuitable_word"] = unsuitable_word(instruction)
                 yield candidate | {"reject": reason}
         empty_rounds = 0 if made > before else empty_rounds + 1
         report(made)

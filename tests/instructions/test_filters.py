@@ -16,6 +16,7 @@ from builders.instructions.filters import (
     BLACKLIST,
     instance_faults,
     unsuitable,
+    unsuitable_word,
 )
 from builders.instructions.task_text import parse_instances
 from builders.recipe import Raw
@@ -89,6 +90,16 @@ def test_of_several_faults_the_first_in_the_paper_s_order_is_given(
     instruction: str, reason: str
 ) -> None:
     assert unsuitable(instruction) == reason
+
+
+@each(
+    ("instruction", "word"),
+    [("Draw a MAP of it.", "MAP"), ("Then, go To it.", "go To"), ("Photograph a maple.", None)],
+)
+def test_the_unsuitable_word_is_given_as_the_instruction_has_it(
+    instruction: str, word: str | None
+) -> None:
+    assert unsuitable_word(instruction) == word
 
 
 @each("word", ["video", "Audio", "music", "flowchart", "DIAGRAM"])

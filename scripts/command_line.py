@@ -7,6 +7,8 @@ import contextlib
 import math
 import os
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -32,14 +34,16 @@ HUB_DATA = Path("work/hub")  # of the embedded Hub, unless another folder is nam
 _MISSING = re.compile(r"the following arguments are required: (.*)")
 
 
-def print_out(text: str) -> None:
-    """Print lines on stdout; a verb prints in no other way.
+def print_out(text: str, *, safe: bool = False) -> None:
+    """Print lines on stdout; a verb prints in no other way, and a long text with `print_paged`.
+
+    Lines that are `safe` hold nothing from outside that could control a terminal.
 
     Raises:
         FolderError: They cannot be written.
     """
     try:
-        print(_lines(text), flush=True)  # noqa: T201 - the only one
+        print(text if safe else _lines(text), flush=True)  # noqa: T201 - the only one
     except OSError as error:
         # The buffer still holds them: without this, the exit would fail on them again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,6 +52,40 @@ def print_out(text: str) -> None:
         raise FolderError(
             f"the output cannot be written ({error.strerror}); write it to another place"
         ) from None
+
+
+def terminal() -> tuple[int, bool]:
+    """How many columns a line on stdout may have, and whether it may have colour."""
+    columns = min(shutil.get_terminal_size((80, 24)).columns, 200)
+    colour = _is_terminal() and not os.environ.get("NO_COLOR")
+    return max(columns, 40) - 1, colour
+
+
+def print_paged(shown: str) -> None:
+    """Print what is safe for a terminal; there through $PAGER, or less, as git does.
+
+    Raises:
+        FolderError: It cannot be written.
+    """
+    pager = os.environ.get("PAGER", "less") if _is_terminal() else ""
+    if pager in ("", "cat"):
+        print_out(shown, safe=True)
+        return
+    content = f"{shown}\n".encode(sys.stdout.encoding, "backslashreplace")
+    # What fits on a screen is printed, colours are shown, and the text stays when less ends.
+    settings = {"LESS": "FRX", "LV": "-c", **os.environ}
+    with subprocess.Popen(["sh", "-c", pager], stdin=subprocess.PIPE, env=settings) as reading:
+        with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):  # the reader has seen enough
+            reading.communicate(content)
+        while reading.poll() is None:
+            with contextlib.suppress(KeyboardInterrupt):  # the pager's own
+                reading.wait()
+    if reading.returncode in (126, 127):  # there is no such pager
+        print_out(shown, safe=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def print_error(program: str, error: Exception) -> None:

@@ -44,7 +44,7 @@ def run(given: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory(prefix="potstill-") as made:
         folders = (
-            _folder(name, given, Path(made) / str(n))
+            named_folder(name, given, Path(made) / str(n))
             for n, name in enumerate((given.old, given.new))
         )
         found = diff(*map(snapshot, folders))
@@ -58,8 +58,11 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
-    """The folder that OLD or NEW names; of a set on a Hub, the one it is fetched to."""
+def named_folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
+    """The folder of a set by its path, its recipe or its name on a Hub, as it is fetched to one.
+
+    `given` has the flags --work and --hub-data.
+    """
     from builders.drafting.draft import load_draft
 
     if Path(name).is_dir():

@@ -30,7 +30,7 @@ VERBS = {
     "build": "Build a set: ask the teachers, check answers, write a draft.",
     "merge": "Join the shards of a build into one draft.",
     "ledger": "Show all calls of a set: tokens, cost and failures.",
-    "show": "Show the newest draft: what was kept and dropped, and why.",
+    "show": "Show a draft or a released set: its rows as chats, and why they are so.",
     "release": "Release the newest draft to a Hub, or to a folder.",
     "diff": "Compare two versions, drafts or folders, row by row.",
     "check": "Check that a version was not withdrawn and is not false.",

@@ -1,34 +1,154 @@
-"""potstill show: the newest draft, what was kept and dropped, and why."""
+"""potstill show: a draft or a released set: its counts, its rows as chats, and why they are so."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from builders.drafting.draft import last_draft, load_draft, set_folder
-from builders.drafting.summary import report, samples, table
-from scripts.command_line import Parser, add_json, add_name, add_work, print_out
+from builders.errors import UsageError
+from scripts.command_line import (
+    Parser,
+    add_hub_data,
+    add_json,
+    add_work,
+    count,
+    print_out,
+    print_paged,
+    terminal,
+    text,
+)
+from scripts.diff import named_folder
+
+if TYPE_CHECKING:
+    from builders.release.set_rows import SetRows
 
 EXAMPLES = """\
   potstill show instructions
-  potstill show instructions --json
+  potstill show instructions --dropped "too similar" --rows 20
+  potstill show out/my-set --config calls --full
+  potstill show org/set@v1.0.0 --why 46693095
 """
+_ROWS = 5
+_ONE_OF = ("config", "dropped", "id", "why")
 
 
 def arguments(parser: Parser, _: Sequence[str]) -> None:
     """The verb's words and flags."""
-    add_name(parser)
+    parser.add_argument(
+        "name",
+        type=text,
+        metavar="NAME",
+        help="A recipe (its newest draft is shown), the folder of a draft or a release, or a set "
+        "such as org/set@v1.0.0.",
+    )
+    parser.add_argument(
+        "--rows",
+        type=count(0),
+        default=_ROWS,
+        metavar="N",
+        help=f"Show N rows, kept and dropped each (default: {_ROWS}).",
+    )
+    parser.add_argument(
+        "--dropped",
+        type=text,
+        nargs="?",
+        const=True,
+        metavar="REASON",
+        help="Show only dropped rows; with a reason, those dropped for it.",
+    )
+    parser.add_argument("--config", type=text, metavar="CONFIG", help="Show rows of this config.")
+    parser.add_argument("--full", action="store_true", help="Show long texts whole.")
+    parser.add_argument(
+        "--id", type=text, metavar="ID", help="Show the row or call whose id begins with ID."
+    )
+    parser.add_argument(
+        "--why",
+        type=text,
+        metavar="ID",
+        help="Show the whole chain of a row or call: source, calls, judgements, gates, versions.",
+    )
     add_work(parser)
     add_json(parser)
+    add_hub_data(parser)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the table, then five kept and five dropped rows."""
-    home = set_folder(given.name, given.work)
-    draft = last_draft(home) if home else load_draft(given.name, given.work)
-    if given.json:
-        print_out(report(draft))
-        return 0
-    print_out(table(draft))
-    print_out(samples(draft, most=5))
+    """Print the table and some rows, or the rows that were asked for, or one row's chain."""
+    from builders.release.set_rows import set_rows
+
+    asked = [f"--{name}" for name in _ONE_OF if getattr(given, name) is not None]
+    if len(asked) > 1:
+        raise UsageError(f"{asked[0]} and {asked[1]} are both given; give one of them")
+    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
+        fetched = Path(made) / "set"
+        rows = set_rows(_folder(given, fetched))
+        place = given.name if rows.folder == fetched else str(rows.folder)
+        if given.json:
+            print_out(json.dumps(_chain(rows, given) or _data(rows, given, place), default=str))
+        else:
+            print_paged("\n\n".join(_texts(rows, given, place)))
     return 0
+
+
+def _folder(given: argparse.Namespace, fetched: Path) -> Path:
+    from builders.drafting.draft import last_draft, load_draft, set_folder
+
+    folder = Path(given.name)
+    home = set_folder(given.name, given.work)
+    if home is None and (folder / "drafts").is_dir():
+        home = folder
+    if home is not None:
+        return last_draft(home).folder
+    if given.name.isidentifier() and not folder.is_dir():
+        return load_draft(given.name, given.work).folder
+    return named_folder(given.name, given, fetched)
+
+
+def _chain(rows: SetRows, given: argparse.Namespace) -> dict[str, Any] | None:
+    from builders.release.row_chain import row_chain
+
+    return None if given.why is None else row_chain(rows, given.why)
+
+
+def _data(rows: SetRows, given: argparse.Namespace, place: str) -> dict[str, Any]:
+    kind = "draft" if "run" in rows.facts else "set"
+    return {**rows.facts, kind: place, "rows": _chosen(rows, given)}
+
+
+def _chosen(rows: SetRows, given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """The rows that were asked for, by config."""
+    if given.id is not None:
+        identity, configs = rows.whole_id(given.id)
+        return {config: [*rows.with_ids(config, [identity]).values()] for config in configs}
+    if given.dropped is not None:
+        reason = None if given.dropped is True else given.dropped
+        return {"dropped": [*islice(rows.dropped(reason), given.rows)]}
+    config = given.config or "default"
+    found = rows.dropped() if config == "dropped" else rows.rows(config)
+    chosen = {config: [*islice(found, given.rows)]}
+    if given.config is None:
+        chosen["dropped"] = [*islice(rows.dropped(), given.rows)]
+    return chosen
+
+
+def _texts(rows: SetRows, given: argparse.Namespace, place: str) -> Iterator[str]:
+    """What is printed, in paragraphs."""
+    from builders.drafting.row_view import inert, rendered, row_view
+    from builders.drafting.summary import facts_table
+    from builders.release.row_chain import chain_view
+
+    width, colour = terminal()
+    if chain := _chain(rows, given):
+        yield rendered(chain_view(chain), width=width, colour=colour, full=True)
+        return
+    if all(getattr(given, name) is None for name in _ONE_OF) and rows.facts:
+        yield inert(facts_table(rows.facts, place))
+    full = given.full or given.id is not None
+    for config, some in _chosen(rows, given).items():
+        for row in some:
+            yield rendered(row_view(row, config), width=width, colour=colour, full=full)

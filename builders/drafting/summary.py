@@ -1,16 +1,17 @@
-"""A draft as people and programs read it: a table, samples, one JSON object."""
+"""A draft as people and programs read it: a table, one JSON object."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 from builders.drafting.answer_counts import warnings
 from builders.drafting.draft import Draft
 from builders.drafting.spending import cost
-from builders.errors import printable
-from builders.schema import LEFT_OUT, Row
+from builders.errors import InputError
+from builders.schema import LEFT_OUT
 
 
 def report(draft: Draft) -> str:
@@ -21,7 +22,28 @@ def report(draft: Draft) -> str:
 
 def table(draft: Draft) -> str:
     """Made, kept and dropped with shares, left out, tokens, time and place; 80 columns."""
-    counts, run, spent = draft.counts, draft.run, draft.facts["spent"]
+    return "\n".join([*_counted(draft.facts), *_taken(draft.run), f"{'draft':<28}{draft.folder}"])
+
+
+def facts_table(facts: Mapping[str, Any], place: str) -> str:
+    """The same of a draft or a release, by what it reports of itself.
+
+    Raises:
+        InputError: It reports something else than a draft or a release of potstill does.
+    """
+    try:
+        lines = [*_counted(facts), *_taken(facts.get("run"))]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(
+            f"{place} has counts in another form than a release of potstill; "
+            "look at its rows with --config"
+        ) from None
+    version = facts.get("version")
+    return "\n".join([*lines, f"{f'version {version}' if version else 'draft':<28}{place}"])
+
+
+def _counted(facts: Mapping[str, Any]) -> list[str]:
+    counts, spent, lineage = facts["counts"], facts["spent"], facts["lineage"]
     made = max(counts["made"], 1)
     lines = [f"{'made':<28}{counts['made']:>8}", _share("kept", counts["kept"], made)]
     lines += [_share(f"dropped: {name}", rows, made) for name, rows in counts["dropped"].items()]
@@ -34,21 +56,25 @@ def table(draft: Draft) -> str:
         lines.append(f"{'tokens of the ' + role:<28}{tokens:>8,}  in {used['calls']:,} calls{but}")
     lines += [
         textwrap.fill(f"{name}: {_measure(value)}", width=79, subsequent_indent="    ")
-        for name, value in _measures(draft).items()
+        for name, value in _measures(facts).items()
     ]
-    lineage = draft.facts["lineage"]
     lines += [
         textwrap.fill(f"note: {one}", width=79, subsequent_indent="    ", break_on_hyphens=False)
         for one in warnings(lineage.get("answers", ()), lineage["teachers"])
     ]
-    lines += [
-        f"{'cost in USD':<28}{cost(spent):>8}  per kept row {cost(spent, '_a_kept_row')}",
+    price = f"{cost(spent):>8}  per kept row {cost(spent, '_a_kept_row')}"
+    return [*lines, f"{'cost in USD':<28}{price}"]
+
+
+def _taken(run: Mapping[str, Any] | None) -> list[str]:
+    """What making a draft took; nothing is known of it in a release."""
+    if run is None:
+        return []
+    return [
         f"{'time in seconds':<28}{run['seconds']:>8,.0f}  {run['calls']:,} calls, "
         f"{run['reused']:,} answers from the ledger, {run['failures']} failed",
         *_refused_before(run.get("refused_before", 0)),
-        f"{'draft':<28}{draft.folder}",
     ]
-    return "\n".join(lines)
 
 
 def _refused_before(calls: int) -> list[str]:
@@ -57,11 +83,11 @@ def _refused_before(calls: int) -> list[str]:
     return [f"{'refused before':<28}{calls:>8,}  calls, not sent again without --retry-refused"]
 
 
-def _measures(draft: Draft) -> dict[str, object]:
+def _measures(facts: Mapping[str, Any]) -> dict[str, object]:
     """The recipe's own measures, and how far each judge can be trusted."""
-    judges = draft.facts["lineage"].get("judges", [])
+    judges = facts["lineage"].get("judges", [])
     verdicts = {f"judge {one['judge']}": one["verdict"] for one in judges}
-    return {**draft.facts.get("measures", {}), **verdicts}
+    return {**facts.get("measures", {}), **verdicts}
 
 
 def _measure(value: object) -> str:
@@ -72,37 +98,3 @@ def _measure(value: object) -> str:
 
 def _share(name: str, rows: int, made: int) -> str:
     return f"{name:<28}{rows:>8}{rows / made:>9.1%}"
-
-
-def samples(draft: Draft, most: int) -> str:
-    """The first kept and the first dropped rows of each reason, in turn, in 80 columns."""
-    lines = []
-    for row in itertools.islice(draft.stream(), most):
-        lines.append(f"\nkept {row['id']}")
-        lines += [_shown(name, value) for name, value in row.items() if name != "id"]
-    by_reason: dict[str, list[Row]] = {}
-    for row in draft.stream("dropped"):
-        if len(first := by_reason.setdefault(row["reason"], [])) < most:
-            first.append(row)
-    turns = [row for group in itertools.zip_longest(*by_reason.values()) for row in group if row]
-    for row in turns[:most]:
-        lines.append(f"\ndropped {row['id']}: {row['reason']}")
-        lines += [_shown(name, value) for name, value in json.loads(row["evidence"]).items()]
-    return "\n".join(lines)
-
-
-def _shown(name: str, value: object) -> str:
-    """One column of a row, indented, in three lines at most."""
-    if isinstance(value, list):
-        value = " / ".join(
-            str(turn["content"]) if isinstance(turn, dict) else str(turn) for turn in value
-        )
-    text = " ".join(printable(str(value)).split())
-    return textwrap.fill(
-        f"{name}: {text}",
-        width=79,
-        initial_indent="  ",
-        subsequent_indent="    ",
-        max_lines=3,
-        placeholder=" ...",
-    )

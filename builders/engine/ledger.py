@@ -273,6 +273,13 @@ class Ledger:
                 call, answer, (_, cost_usd, *_) = self._read(rows[key])
                 yield call, answer, cost_usd
 
+    def cost_usd(self, call_id: str) -> float | None:
+        """What the call with this id cost in USD; None where that is unknown, or it is not here."""
+        key = bytes.fromhex(call_id)
+        asked = "SELECT cost_usd FROM answers WHERE key >= ? AND key <= ?"
+        rows = self._rows(asked, key, key.ljust(32, b"\xff"))
+        return rows[0][0] if len(rows) == 1 else None
+
     def used(self) -> list[tuple[dict[str, Any], Used, int]]:
         """What requests may have used, by teacher: `ledger_sums.used`."""
         return used(self._rows, self._teacher)

@@ -17,6 +17,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builders.drafting.contributions import CONTRIBUTED
 from builders.drafting.draft import FACTS, RUN, by_frequency
 from builders.drafting.files import read_json
 from builders.errors import InputError, nearest_name, shortened
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+_FACTS = ("version", "counts", "spent", "lineage", "measures")
 _JSON = {
     column.name
-    for schema in (CALLS, DROPPED, RATED_ANSWERS)
+    for schema in (CALLS, DROPPED, RATED_ANSWERS, CONTRIBUTED)
     for column in schema.columns
     if column.type == "json"
 }
@@ -90,12 +92,17 @@ class SetRows:
         if reason is not None:
             by_reason = [self._found("dropped", "reason", _equal(reason))]
         in_turn = (row for turn in zip_longest(*by_reason) for row in turn if row is not None)
-        while some := [*islice(in_turn, 20)]:
+        at_once = 20  # few for a look at some rows, then more: each time all ids are searched
+        while some := [*islice(in_turn, at_once)]:
             yield from self._with_twins(some)
+            at_once = min(10 * at_once, 20_000)
 
     def with_ids(self, config: str, ids: Iterable[str]) -> dict[str, Row]:
         """The rows of a config with these ids, by id; without those that are not there."""
-        return {row["id"]: row for row in self._found(config, "id", _among(ids))}
+        found = [*self._found(config, "id", _among(ids))]
+        return {
+            row["id"]: row for row in (self._with_twins(found) if config == "dropped" else found)
+        }
 
     def belonging_to(self, config: str, identity: str) -> list[Row]:
         """The rows of a further config that were made for a row: those with its id, or `row_id`."""
@@ -212,8 +219,9 @@ def set_rows(folder: Path) -> SetRows:
         InputError: There is no set, or its facts cannot be read.
     """
     found = snapshot(folder)
-    facts = read_manifest(folder)
-    if not facts and (folder / FACTS).is_file():
+    manifest = read_manifest(folder)
+    facts = {name: manifest[name] for name in _FACTS if name in manifest}
+    if not manifest and (folder / FACTS).is_file():
         facts = read_json(folder / FACTS)
         if (folder / RUN).is_file():
             facts["run"] = read_json(folder / RUN)

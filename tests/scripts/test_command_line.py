@@ -31,7 +31,7 @@ WRONG = {
     "build completions --row=3": "potstill build has no flag '--row'; did you mean '--rows'?",
     "build instructions --prompts x.txt": "potstill build has no flag '--prompts'",
     "show completions --dry-run": "no flag '--dry-run'; `potstill show --help` lists them",
-    "show --bogus": "potstill show has no flag '--bogus'; `potstill show --help` lists them",
+    "show --zzz": "potstill show has no flag '--zzz'; `potstill show --help` lists them",
     "show --bogus x": "potstill show has no flag '--bogus'",
     "build -- completions --rows 1": "'--rows' is one word too many",
     "list --jsn": "potstill list has no flag '--jsn'; did you mean '--json'?",

@@ -76,6 +76,7 @@ def test_a_flag_of_several_verbs_takes_the_same_value_in_each(
         "[ROLE=]WHO[#MODEL]",
         "WHO[#MODEL]",
     }  # `judge` has one role
+    assert metavars.pop("--why") == {"ID", "TEXT"}  # `show` asks why, `yank` is given it
     assert {flag: names for flag, names in metavars.items() if len(names) > 1} == {}
 
 

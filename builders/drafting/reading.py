@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from builders.drafting.draft import last_draft
 from builders.recipe import Raw, Recipe
-from builders.sources.seed_forms import REPEATED, counted, read_prompts, read_tasks
+from builders.sources.seed_forms import counted, read_prompts, read_tasks
 from builders.sources.source import LeftOut, LoadedSource, Origin, Source
 from builders.spool import Spool
 
@@ -91,11 +92,14 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
     )
     if loaded.unused:
         yield f"columns not used: {_listed(loaded.unused)}"
+    for name, asked in islice(loaded.doubtful.items(), _MOST_SHOWN):
+        yield f"{name} may hold the answer; if not, --column {asked}+{name} joins it"
+    if loaded.skipped:
+        files = "file" if len(loaded.skipped) == 1 else "files"
+        yield f"{len(loaded.skipped):,} {files} not read: {_listed(loaded.skipped)}"
     for reason in left_out:
         first = next(one for one in loaded.left_out if one.reason == reason)
-        # Rows may be the same only because of the columns that were not read.
-        unused = f"; columns not used: {_listed(loaded.unused)}" if loaded.unused else ""
-        yield f"first {reason}: {first.place}: {first.why}{unused if reason == REPEATED else ''}"
+        yield f"first {reason}: {first.place}: {first.why}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Codes, Numbers,
 from builders.sources.conversations import UNREADABLE
 from builders.sources.records import Unreadable
 from builders.sources.seed_forms import MOST_UNREADABLE, counted
-from builders.sources.source import LeftOut, Source, source_records
+from builders.sources.source import LeftOut, Source, skipped_files, source_records
 
 Row = Mapping[str, Any]
 _STEMS = ("", "model", "response", "output", "answer", "assistant", "text", "completion", "summary")
@@ -87,7 +87,12 @@ def reading_line(
         first = next(one for one in left_out if one.reason == reason)
         why = f": {first.why}" if reason in (UNREADABLE, NO_LABEL) else ""
         reasons.append(f"{number:,} {reason} ({first.place.rpartition(', ')[2]}{why})")
-    return f"{line}; {len(left_out):,} left out: {', '.join(reasons)}" if left_out else line
+    if left_out:
+        line += f"; {len(left_out):,} left out: {', '.join(reasons)}"
+    if skipped := skipped_files(source):
+        files = "file" if len(skipped) == 1 else "files"
+        line += f"; {len(skipped):,} {files} not read: {', '.join(skipped)}"
+    return line
 
 
 def verdicts(values: Iterable[Any], where: str, *, people: bool = False) -> Codes:

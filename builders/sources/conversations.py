@@ -150,6 +150,18 @@ def unpacked(value: Any, *, only: bool = False) -> Any:
     return found if {*_SPEAKER, *_INSIDE} & {*first} else value
 
 
+def history_of(value: Any) -> Any:
+    """Earlier turns, also as JSON text; None where there are none."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return unreadable(f"it is {shortened(value)}, expected a list of turns")
+    if isinstance(value, list | dict) or value is None or value != value:
+        return value if value and value == value else None
+    return unreadable(f"it is {shortened(value)}, expected a list of turns")
+
+
 def text_of(content: Any) -> str | Reason | None:
     """The text of a message; of parts, that of the text parts, one per line, without thoughts."""
     if content is None or isinstance(content, str):

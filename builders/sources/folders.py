@@ -28,6 +28,7 @@ _IN_FILE = re.compile(r"generating data using\s+(\S+)")
 _DIFFER = "its files differ in columns"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # What `datasets` writes beside the data.
+_ABOUT = {"README", "LICENSE", "LICENCE", "NOTICE", "CITATION", "CHANGELOG"}
 _NOT_ROWS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 
 
@@ -41,12 +42,7 @@ def files_of(folder: Path, config: str | None, split: str | None) -> list[str]:
         return _declared_files(folder, config, split)
     if (folder / "default.parquet").is_file():  # a draft, whose other configs are beside it
         return ["default.parquet"]
-    found = [
-        path.relative_to(folder)
-        for path in sorted(folder.rglob("*"))
-        if is_data_file(path) and path.is_file() and path.name not in _NOT_ROWS
-    ]
-    shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+    shown = [path for path in _visible(folder) if is_data_file(path)]
     data = [
         path for path in shown if path.suffix != ".txt"
     ] or shown  # texts beside it are about it
@@ -56,6 +52,27 @@ def files_of(folder: Path, config: str | None, split: str | None) -> list[str]:
             "another folder, or a file"
         )
     return [path.as_posix() for path in data]
+
+
+def files_not_read(folder: Path, config: str | None, split: str | None) -> list[str]:
+    """The other files of a folder, but for those about the set; none where configs are declared."""
+    if config or split or _declares_configs(folder / "README.md"):
+        return []
+    read = files_of(folder, None, None)
+    if read == ["default.parquet"]:
+        return []
+    names = {path.as_posix() for path in _visible(folder) if path.stem.upper() not in _ABOUT}
+    return sorted(names - {*read})
+
+
+def _visible(folder: Path) -> list[Path]:
+    """The files of a folder, by their path in it, without hidden ones and notes of `datasets`."""
+    found = [
+        path.relative_to(folder)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in _NOT_ROWS
+    ]
+    return [path for path in found if not any(part.startswith(".") for part in path.parts)]
 
 
 def folder_records(folder: Path, files: Iterable[str]) -> Records:

@@ -15,7 +15,6 @@ used.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ from builders.sources.conversations import (
     Turns,
     fault_of,
     has_text,
+    history_of,
     of_tools,
     prompt_of,
     text_of,
@@ -117,6 +117,7 @@ class _Plan(NamedTuple):
     history: str | None = None
     also: Sequence[str] = ()  # the other columns that may ask
     answers: Sequence[str] = ()
+    doubtful: Sequence[str] = ()  # not used as they may hold the answer
 
 
 @dataclass
@@ -133,6 +134,7 @@ class PromptColumns:
     named: str | None = None
     keeps: Sequence[str] = ()
     forms: dict[str, dict[str, None]] = field(default_factory=dict)
+    _doubtful: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)  # looked at in full, though it adds nothing
     _plans: dict[tuple[Sequence[str], Sequence[str]], _Plan | Reason] = field(default_factory=dict)
@@ -147,6 +149,11 @@ class PromptColumns:
         """The columns that hold something, and no prompt has anything of it, in their order."""
         known = {*self.used, *self.keeps, *self._read}
         return [str(name) or "''" for name in self._seen if name not in known]
+
+    @property
+    def doubtful(self) -> dict[str, str]:
+        """Those of them that may hold the answer, with the column that asks."""
+        return {name: self._doubtful[name] for name in self.unused if name in self._doubtful}
 
     def prompt(self, row: Row) -> Raw | Reason:
         """The prompt of a row with its id, or why there is none."""
@@ -187,6 +194,8 @@ class PromptColumns:
             self._seen |= dict.fromkeys(filled)
             named = self.named and not as_usual
             plan = self._named_plan(row, filled) if named else _plan(row, filled)
+            if isinstance(plan, _Plan):
+                self._doubtful |= dict.fromkeys(plan.doubtful, plan.asked)
             self._plans[columns] = plan
         return plan
 
@@ -206,7 +215,7 @@ class PromptColumns:
         system = text_of(row[plan.system]) if plan.system is not None else None
         if isinstance(system, Reason):
             return _in(plan.system, system)
-        history = _history(row[plan.history]) if plan.history is not None else None
+        history = history_of(row[plan.history]) if plan.history is not None else None
         if isinstance(history, Reason):
             return _in(plan.history, history)
         prompt = prompt_of(value, system=system, history=history, in_pairs=column in _IN_PAIRS)
@@ -285,9 +294,9 @@ def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
         about += [one for one in ("dialogue", "dialog") if one in have]
     maybe: set[str] = set()
     if not _ANSWERS & {*names}:  # then one of these may be it
-        maybe = _MAYBE_ANSWERS - {*_ASKED_ABOUT.get(asks, ())}
+        maybe = _MAYBE_ANSWERS - {asks, *_ASKED_ABOUT.get(asks, ())}
     if about != ["source"] or asks != "instruction" or "target" not in names:
-        maybe.add("source")
+        about = [one for one in about if one != "source"]
     about = [one for one in about if one not in maybe]
     tools = [one for one in ("tools", "functions") if one in have]
     if in_request and tools:
@@ -301,6 +310,7 @@ def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
         history=next((have[one] for one in HISTORY_COLUMNS if one in have), None),
         also=[have[one] for one in _CLEAR if one in have and one != asks],
         answers=[have[one] for one in have if one in _ANSWERS],
+        doubtful=[have[one] for one in have if one in maybe],
     )
 
 
@@ -359,20 +369,6 @@ def _missing(what: str, row: Row) -> Reason:
 
 def _in(column: str | None, reason: Reason) -> Reason:
     return Reason(reason.word, f"column {column!r}: {reason.why}")
-
-
-def _history(value: Any) -> Any:
-    """Earlier turns, also as JSON text."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return unreadable(f"it is {shortened(value)}, expected a list of turns")
-    if is_empty(value):
-        return None
-    if isinstance(value, list | dict):
-        return value
-    return unreadable(f"it is {shortened(value)}, expected a list of turns")
 
 
 def _plain(name: Any) -> str:

@@ -5,14 +5,16 @@ Source: Self-Instruct, Wang et al. 2022 (https://arxiv.org/abs/2212.10560), for 
 
 from __future__ import annotations
 
-from collections import Counter
+import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
 
 from builders.errors import InputError, shortened
-from builders.recipe import Raw, fingerprint, row_id
+from builders.recipe import Raw, fingerprint, row_id, short_hash
+from builders.sources.column_texts import is_empty
 from builders.sources.conversations import (
     EMPTY,
     UNREADABLE,
@@ -23,7 +25,7 @@ from builders.sources.conversations import (
 )
 from builders.sources.prompt_columns import PromptColumns
 from builders.sources.records import Records, Row, Unreadable
-from builders.sources.source import LeftOut, LoadedSource, Source, source_records
+from builders.sources.source import LeftOut, LoadedSource, Source, skipped_files, source_records
 from builders.spool import Spool
 
 REPEATED = "repeated"
@@ -38,7 +40,19 @@ def read_tasks(source: Source) -> LoadedSource:
         InputError: The source is missing, unreadable or empty, or more than half of its rows are
             not tasks.
     """
-    return _read(source, "seeds", _task, [])
+    seen: dict[str, set[str]] = defaultdict(set)  # by id the tasks that have it
+    return _read(source, "seeds", lambda row: _distinct(_task(row), seen), [])
+
+
+def _distinct(task: Raw | Reason, seen: dict[str, set[str]]) -> Raw | Reason:
+    """A task that did not come before, with an id of its own: two files may both count from 0."""
+    if isinstance(task, Reason):
+        return task
+    same, content = seen[task["id"]], short_hash(json.dumps(task))
+    if content in same:
+        return Reason(REPEATED, f"the same task came before, as {task['id']!r}")
+    same.add(content)
+    return {**task, "id": f"{task['id']}-{content}"} if len(same) > 1 else task
 
 
 def _task(row: Row) -> Raw | Reason:
@@ -55,14 +69,20 @@ def _task(row: Row) -> Raw | Reason:
                 f"an instance is {shortened(instance)}, expected an object with 'input' and "
                 "'output'"
             )
-        instances.append({"input": str(instance["input"]), "output": str(instance["output"])})
-    texts = [row["instruction"], *(text for one in instances for text in one.values())]
-    if fault := next(filter(None, map(fault_of, texts)), None):
+        texts = {name: instance[name] for name in ("input", "output")}
+        texts = {name: "" if is_empty(text) else text for name, text in texts.items()}
+        if odd := next((name for name, text in texts.items() if not isinstance(text, str)), None):
+            return unreadable(
+                f"the {odd} of an instance is {shortened(texts[odd])}, expected a text"
+            )
+        instances.append(texts)
+    all_texts = [row["instruction"], *(text for one in instances for text in one.values())]
+    if fault := next(filter(None, map(fault_of, all_texts)), None):
         return fault
     if not has_text(row["instruction"]):
         return EMPTY
     return {
-        "id": str(row.get("id") or row_id(row["instruction"])),
+        "id": row_id(row["instruction"]) if is_empty(row.get("id")) else str(row["id"]),
         "instruction": row["instruction"],
         "instances": instances,
         "is_classification": row["is_classification"],
@@ -91,7 +111,10 @@ def read_prompts(
     usual = partial(_of_the_usual_form, columns)
     loaded = _read(source, "prompts", columns.prompt, rows, most, usual)
     return loaded._replace(
-        columns=[*columns.used], forms=[*map(list, columns.forms.values())], unused=columns.unused
+        columns=[*columns.used],
+        forms=[*map(list, columns.forms.values())],
+        unused=columns.unused,
+        doubtful=columns.doubtful,
     )
 
 
@@ -124,7 +147,8 @@ def _read(
             ids.add(known)
             rows.append(one)
     _check_share(source, what, len(rows), left_out)
-    return LoadedSource(rows, revision, left_out, beyond, parts=[*parts])
+    skipped = skipped_files(source)
+    return LoadedSource(rows, revision, left_out, beyond, parts=[*parts], skipped=skipped)
 
 
 def _of_the_usual_form(columns: PromptColumns, records: Records) -> Records:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from builders.errors import InputError
 from builders.recipe import Raw
 from builders.set_names import set_name
-from builders.sources.folders import files_of, folder_records, hub_records
+from builders.sources.folders import files_not_read, files_of, folder_records, hub_records
 from builders.sources.records import Records, file_records
 from builders.spool import Spool
 
@@ -79,6 +79,8 @@ class LoadedSource(NamedTuple):
         columns: The columns that prompts are made of.
         forms: The same by the column that asks, where rows differ in that.
         unused: The other columns.
+        doubtful: Those of them that may hold the answer, with the column that asks.
+        skipped: The files of a folder that hold no rows.
     """
 
     rows: list[Raw] | Spool[Raw]
@@ -89,6 +91,8 @@ class LoadedSource(NamedTuple):
     columns: Sequence[str] = ()
     forms: Sequence[Sequence[str]] = ()
     unused: Sequence[str] = ()
+    doubtful: Mapping[str, str] = {}
+    skipped: Sequence[str] = ()
 
 
 def source_records(source: Source) -> tuple[Records, str]:
@@ -118,6 +122,12 @@ def source_records(source: Source) -> tuple[Records, str]:
         "file, a folder of them, or a Hub dataset as org/name, with --revision main if its name "
         "looks like a path"
     )
+
+
+def skipped_files(source: Source) -> list[str]:
+    """The files of a folder that are not read, as none of a form that holds rows."""
+    path = Path(source.place)
+    return files_not_read(path, source.config, source.split) if path.is_dir() else []
 
 
 def _sha256(path: Path) -> str:

@@ -48,8 +48,7 @@ def test_a_source_of_one_s_own_is_used_whole_and_what_was_read_is_printed_first(
         "1 unreadable left out",
         "columns not used: topic",
         "first empty: alpaca.json, row 12: column 'instruction': there is no text",
-        f"first repeated: alpaca.json, row 3: the id {draft.rows()[0]['id']!r} came before; "
-        "columns not used: topic",
+        f"first repeated: alpaca.json, row 3: the id {draft.rows()[0]['id']!r} came before",
         "first unreadable: alpaca.json, row 4: column 'instruction': it is 7, expected a text or "
         "a list of messages",
     ]
@@ -125,6 +124,22 @@ def test_a_false_count_of_what_was_left_out_is_found(
     assert main(["check", str(folder)]) == 1
     words = "counts: it is" if claim == "counts" else "left out: it is"
     assert f"manifest.json, {words}" in capsys.readouterr().err
+
+
+def test_what_may_be_the_answer_and_files_that_are_not_read_are_named(
+    alpaca: Sequence[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("set").mkdir()
+    Path("set/a.jsonl").write_text('{"prompt": "Name a fruit.", "content": "Pear."}\n')
+    Path("set/b.pdf").write_bytes(b"%PDF-1.7\n")
+    Path("set/c.txt").write_text("About it.\n")
+    lines, _, _ = built(capsys, "--prompts", "set")
+    assert lines == [
+        "prompts: 1 of 1 rows of set (prompt)",
+        "columns not used: content",
+        "content may hold the answer; if not, --column prompt+content joins it",
+        "2 files not read: b.pdf, c.txt",
+    ]
 
 
 def test_a_source_that_cannot_be_used_costs_no_call(

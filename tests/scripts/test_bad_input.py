@@ -93,7 +93,10 @@ def refusal(work: Path, capsys: pytest.CaptureFixture[str]) -> Refusal:
     return run
 
 
-WHAT_WAS_READ = re.compile(r"(prompts|seeds): [\d,]+ of [\d,]+ rows|columns not used: |first \w+: ")
+WHAT_WAS_READ = re.compile(
+    r"(prompts|seeds): [\d,]+ of [\d,]+ rows|columns not used: |first \w+: "
+    r"|[\d,]+ files? not read: |\S+ may hold the answer"
+)
 
 
 def drafts(work: Path) -> dict[str, bytes]:

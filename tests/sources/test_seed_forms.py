@@ -1,6 +1,7 @@
 """What records become: prompts from texts and dialogues, and the tasks of Self-Instruct."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -210,6 +211,25 @@ def test_seed_tasks_keep_their_instances_and_get_an_id_where_they_have_none(
     assert revision.startswith("sha256:")
 
 
+def test_null_in_an_instance_of_a_seed_task_is_no_text(tmp_path: Path) -> None:
+    rows = [task(instances=[{"input": None, "output": math.nan}], id=None)]
+    [read], *_ = read_tasks(Source(place=written(tmp_path, "a.jsonl", rows)))
+    assert read["instances"] == [{"input": "", "output": ""}]
+    assert read["id"] == row_id(TASK["instruction"])
+
+
+def test_other_seed_tasks_with_one_id_are_kept_under_ids_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    other = task(instances=[{"input": "green", "output": "Lime"}])
+    for name, one in (("a", task(id=0)), ("b", {**other, "id": 0}), ("c", {**other, "id": 0})):
+        written(tmp_path / "set", f"{name}.jsonl", [one, {**one, "is_classification": True}])
+    loaded = read_tasks(Source(place=str(tmp_path / "set")))
+    ids = [one["id"] for one in loaded.rows]
+    assert ids[0] == "0" and len({*ids}) == 4 and all(one.startswith("0") for one in ids)
+    assert [one.place for one in loaded.left_out] == ["c.jsonl, line 1", "c.jsonl, line 2"]
+    assert reasons(loaded) == {"line 1": "repeated", "line 2": "repeated"}
+
+
 def test_the_published_seed_tasks_are_read_whole(data: Path) -> None:
     tasks, *_ = read_tasks(Source(place=str(data / "seed_tasks_175.jsonl")))
     assert len(tasks) == len({one["id"] for one in tasks}) == 175
@@ -226,7 +246,17 @@ BAD_TASKS: dict[str, tuple[Any, str, str]] = {
     "an empty instruction": (task(instruction=" "), "empty", "no text"),
     "half a pair": (task(instruction="a \ud83d"), "unreadable", "half of a surrogate pair"),
     "an instance's keys": (task(instances=[{"input": "a"}]), "unreadable", "expected an object"),
-    "an id twice": (task(id="x"), "repeated", "the id 'x' came before"),
+    "a task twice": (task(id="x"), "repeated", "the same task came before, as 'x'"),
+    "a number": (
+        task(instances=[{"input": "a", "output": 5}]),
+        "unreadable",
+        "the output of an instance is 5, expected a text",
+    ),
+    "a list": (
+        task(instances=[{"input": ["l"], "output": "b"}]),
+        "unreadable",
+        "the input of an instance is ['l'], expected a text",
+    ),
     "no object": ([1], "unreadable", "[1] is not an object"),
 }
 
@@ -255,3 +285,13 @@ def test_a_source_without_seed_tasks_is_one_line_with_its_place(tmp_path: Path) 
         assert re.search(message, error), (message, error)
         assert "\n" not in error and len(error) < 300
         assert str(tmp_path) not in error
+
+
+def test_what_may_be_the_answer_is_not_asked_and_is_named(tmp_path: Path) -> None:
+    row = {"instruction": "q", "content": "c", "email": "e", "source": "s", "nr": 1}
+    loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", [row])))
+    assert loaded.unused == ["content", "email", "source", "nr"]
+    assert loaded.doubtful == {"content": "instruction", "email": "instruction"}
+    row["response"] = "r"
+    loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", [row])))
+    assert loaded.unused == ["source", "nr", "response"] and not loaded.doubtful

@@ -9,7 +9,7 @@ import pytest
 
 from builders.errors import InputError
 from builders.sources.records import readable
-from builders.sources.source import Source, source_records
+from builders.sources.source import Source, skipped_files, source_records
 
 
 def lines(*prompts: str) -> str:
@@ -49,6 +49,19 @@ def test_every_file_of_a_folder_is_read_with_its_own_columns(folder: Path) -> No
         (folder / name).write_text('{"prompt": "no"}\n')
     assert prompts(Source(place=str(folder))) == ["a", "b"]
     assert places(Source(place=str(folder))) == ["a.jsonl, line 1", "b/c.csv, line 2"]
+
+
+def test_the_files_of_a_folder_that_are_not_read_are_listed(folder: Path) -> None:
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "data" / "a.jsonl").write_text('{"prompt": "a"}\n')
+    names = ("data/b.zip", "c.pdf", "data/notes.txt", ".d.pdf", "README.pdf", "state.json")
+    for name in names:
+        (folder / name).write_bytes(b"{}")
+    place = str(folder)
+    assert skipped_files(Source(place=place)) == ["c.pdf", "data/b.zip", "data/notes.txt"]
+    assert not skipped_files(Source(place=f"{place}/data/a.jsonl"))
+    (folder / "default.parquet").write_bytes(b"")  # now it is a draft
+    assert not skipped_files(Source(place=place))
 
 
 def test_a_folder_of_texts_is_read(folder: Path) -> None:
@@ -117,7 +130,7 @@ def test_a_file_that_is_not_there_is_named_with_what_may_be_given() -> None:
 
 READ = """
     from builders.errors import InputError
-    from builders.sources.source import Source, source_records
+    from builders.sources.source import Source, skipped_files, source_records
     try:
         records, revision = source_records(Source(place={place!r}, revision={revision!r}))
         report([len(list(records)), revision])
@@ -182,7 +195,7 @@ def test_a_hub_dataset_is_read_whole_or_by_the_config_and_split_that_are_named(
         )
     code = """
         from builders.errors import InputError
-        from builders.sources.source import Source, source_records
+        from builders.sources.source import Source, skipped_files, source_records
         found = []
         for given in {given!r}:
             try:

@@ -147,6 +147,11 @@ def connected(path: Path) -> sqlite3.Connection:
     """
     # A read-only disk has no place for the files WAL needs, and no writer that they would guard.
     journal = _has_journal(path)
+    if journal:
+        from builders.engine.sqlite_journal import drops_transactions
+
+        if drops_transactions(path.with_name(path.name + "-wal")):
+            raise damaged(path, "its journal")
     immutable = not journal and not os.access(path.parent, os.W_OK)
     connection = sqlite3.connect(
         path.absolute().as_uri() + ("?immutable=1" if immutable else "?mode=rw"),

@@ -74,9 +74,6 @@ def repair(path: Path, known: Iterable[Names]) -> dict[str, Any] | None:
 
 
 def _is_whole(path: Path) -> bool:
-    journal = path.with_name(f"{path.name}-wal")
-    if journal.exists() and journal.stat().st_size:
-        return False  # SQLite would drop what follows a damaged part of it
     try:
         with contextlib.closing(connected(path)) as connection:
             [checked] = connection.execute("PRAGMA integrity_check(1)").fetchone()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,14 @@ class Pages:
     def _committed(self) -> Iterator[tuple[int, int]]:
         """Page numbers and the places of their content in the journal, up to its last commit."""
         frames: list[tuple[int, int]] = []
-        for at in range(32, len(self._journal) - PAGE - 23, PAGE + 24):
+        places = range(32, len(self._journal) - PAGE - 23, PAGE + 24)
+        # Those of earlier transactions, which are in the file, have other salts; so may the header.
+        known = [self._journal[16:24], *(self._journal[at + 8 : at + 16] for at in places[:2])]
+        own_salts = Counter(known).most_common(1)[0][0]
+        for at in places:
             page, pages_after, salts = _FRAME.unpack_from(self._journal, at)
-            if salts != self._journal[16:24]:
-                break
+            if salts != own_salts:
+                continue
             frames.append((page, at + 24))
             if pages_after:
                 yield from frames

@@ -155,9 +155,7 @@ def test_a_truncated_ledger_keeps_what_it_has(
     assert 0 < facts["lost"] <= COUNT + 1 - len(found)
 
 
-def test_what_a_kill_left_in_the_journal_is_saved_with_the_rest(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    code = """
+KILLED = """
 ledger = Ledger.open(Path(sys.argv[1]))
 
 async def main():
@@ -167,10 +165,57 @@ async def main():
 asyncio.run(main())
 __import__("os")._exit(9)
 """
-    process = start(code, path)
+
+
+def killed(path: Path) -> Path:
+    """The journal of a build that recorded 300 answers and was killed; it holds most of them."""
+    process = start(KILLED, path)
     process.communicate(timeout=30)
     journal = path.with_name("ledger.sqlite-wal")
     assert process.returncode == 9 and journal.stat().st_size > 300_000
+    return journal
+
+
+def test_a_damaged_journal_is_an_error_before_sqlite_drops_what_follows(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    journal = killed(path)
+    main, content, frame = path.read_bytes(), journal.read_bytes(), 4096 + 24
+    frames = range(32, len(content), frame)
+    [*_, last] = (at for at in frames if content[at + 8 : at + 16] == content[16:24])
+    places = {
+        "the magic number": 3, "the page size": 10, "the salts": 17, "the header's checksum": 25,
+        "a page's number": 32 + 3, "a frame's salts": 32 + 9, "a frame's checksum": 32 + 20,
+        "a page": 32 + 24 + 1000, "in the middle": 32 + 40 * frame + 2000,
+    }  # fmt: skip
+    for name, at in places.items():
+        path.write_bytes(main)
+        journal.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+        path.with_name("ledger.sqlite-shm").unlink(missing_ok=True)
+        for _ in range(2):  # looking at it must not change it
+            with pytest.raises(FolderError, match=r"damaged at its journal.* --repair"):
+                Ledger.open(path, read_only=True)
+        facts = repair(path, [TEACHER])
+        assert facts and facts["answers"] == 300, name
+        assert not journal.exists()
+    for end, answers in ((last + 1000, 299), (last + frame, 300), (last + frame + 1000, 300)):
+        # What was being written when the machine failed is no damage.
+        path.write_bytes(main)
+        journal.write_bytes(content[:end])
+        with opened(path) as ledger:
+            assert len(ledger) == answers
+
+
+def test_what_a_kill_leaves_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    killed(path)
+    assert repair(path, []) is None
+    with opened(path) as ledger:
+        assert len(ledger) == 300
+
+
+def test_what_a_kill_left_in_the_journal_is_saved_with_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    journal = killed(path)
     overwritten(path, 1)
     with journal.open("r+b") as file:
         file.seek(60_000)  # SQLite reads no further than to here

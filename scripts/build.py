@@ -229,8 +229,8 @@ def _money_flags(parser: Parser) -> None:
         metavar="USD",
         help="Stop before more USD are spent. Each budget counts all that the set's ledger in "
         "--work holds, of every build, with the most that requests without an answer may have "
-        "used, and those in flight when a build is killed; another --work has its own, and so has "
-        "each shard.",
+        "used, and those in flight when a build with a budget is killed; another --work has its "
+        "own, and so has each shard.",
     )
     money.add_argument(
         "--budget-tokens", type=count(), metavar="N", help="Stop before more tokens are used."

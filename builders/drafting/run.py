@@ -133,6 +133,8 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
         PotstillError: With what to do; no draft was written or lost, and every answer is kept.
     """
     recipe = spec.recipe
+    if spec.from_ledger and not (spec.home / LEDGER).exists():
+        raise InputError(f"there is no ledger in {spec.home}; build with the teacher first")
     with open_build(spec) as ledger:
         answered = answer_calls(spec, ledger, progress)
         spec, candidates = answered.spec, answered.candidates

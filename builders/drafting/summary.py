@@ -71,10 +71,19 @@ def _taken(run: Mapping[str, Any] | None) -> list[str]:
     if run is None:
         return []
     return [
+        *_beyond(run),
         f"{'time in seconds':<28}{run['seconds']:>8,.0f}  {run['calls']:,} calls, "
         f"{run['reused']:,} answers from the ledger, {run['failures']} failed",
         *_refused_before(run.get("refused_before", 0)),
     ]
+
+
+def _beyond(run: Mapping[str, Any]) -> list[str]:
+    """What this run may have cost with the requests that gave no answer, if that is more."""
+    most, known = run.get("at_most_usd"), run.get("cost_usd") or 0.0
+    if most is None or most <= known + 1e-6:
+        return []
+    return [f"{'cost of this run in USD':<28}at most {most:.6g}, with requests without an answer"]
 
 
 def _refused_before(calls: int) -> list[str]:

@@ -133,6 +133,8 @@ def read_address(place: str) -> Address:
         port = 0
     if port == 0 or bare.endswith(":"):
         raise _wrong(text, "has a port that is no number from 1 to 65535", "correct it")
+    if "@" in parts.netloc and "@" in parts.path:
+        raise _wrong(text, "has more than one @", "write / and @ in a password as %2F and %40")
     host = f"[{host}]" if ":" in host else host
     netloc = host if port is None else f"{host}:{port}"
     path = _ROUTES.sub("", parts.path)

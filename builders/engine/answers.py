@@ -287,7 +287,10 @@ def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
             arguments = _json_text(arguments)
-        call_of = {"name": _name(function.get("name")) or "", "arguments": _utf8(arguments)}
+        name = _name(function.get("name")) or ""
+        if not name and arguments.strip() in ("", "{}", "null"):  # some servers send it empty
+            continue
+        call_of = {"name": name, "arguments": _utf8(arguments)}
         found.append({"id": _name(call.get("id")) or "", "type": "function", "function": call_of})
     return found
 

@@ -8,10 +8,11 @@ import os
 import re
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 
@@ -63,7 +64,12 @@ class EndpointTeacher:
             )
         self._proxy = proxy_of(self._address)
         proxy_password = urlsplit(self._proxy).password if self._proxy else ""
-        of_all = [secret for secret in (self._key, proxy_password) if secret]
+        of_all = [
+            form
+            for secret in (self._key, proxy_password)
+            if secret
+            for form in (secret, quote(secret, safe=""), b64encode(secret.encode()).decode())
+        ]
         self._secrets = [*of_all, *self._address.secrets(query=False)]
         self._unshown = [*of_all, *self._address.secrets(query=True)]
         self.timeout_s = spec.timeout_s
@@ -227,7 +233,8 @@ class EndpointTeacher:
         except TimeoutError:
             raise Failure(
                 "time-out",
-                f"{self._base} gave no answer within {self.timeout_s:g} s; is it overloaded? "
+                f"{self._base}{path if payload is None else ''} gave no answer within "
+                f"{self.timeout_s:g} s; is it overloaded? "
                 "raise --timeout or lower --concurrency",
                 retryable=True,
             ) from None

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from builders.engine.budget import OverBudget
 from builders.engine.calls import Answer, Call, Failure
+from builders.engine.clients import teacher_clients
 from builders.engine.executor_import import imported_executor
 from builders.engine.giving_up import Standings
 from builders.engine.ledger import Ledger
@@ -29,7 +30,7 @@ from builders.engine.parameters import request_facts
 from builders.engine.pool import TeacherPool
 from builders.engine.progress import Progress
 from builders.engine.refusals import REASONS
-from builders.engine.requests import CallResult, TeacherClient, teacher_clients
+from builders.engine.requests import CallResult, TeacherClient
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Address, Teacher, address
 from builders.engine.teacher_kinds import RecordedTeacher
@@ -370,9 +371,8 @@ class Engine:
         self._stop = self._stop or self._signal
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
             self.loop.call_soon_threadsafe(self._stop_asked.set)
-        calls = self._unrecorded + sum(len(one.in_flight) for one in self._clients.values())
-        if calls:
-            notice = f"\n{name}: {calls} calls may finish; repeat it to stop now\n"
+        if sent := sum(len(one.in_flight) for one in self._clients.values()):
+            notice = f"\n{name}: {sent} requests in flight may finish; repeat it to stop now\n"
             with contextlib.suppress(OSError):
                 os.write(2, notice.encode())
 

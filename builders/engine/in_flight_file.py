@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class InFlightFile:
         try:
             given = json.loads(self._path.read_text(encoding="utf-8"))
             self.left = {name: max(0.0, float(given[name])) for name in UNITS}
+            self.left["calls"] = math.floor(self.left["calls"])
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, KeyError) as error:

@@ -21,7 +21,7 @@ def key_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
     """The one JSON text of a value from which keys, seeds and chance are made.
 
     The same on every Python and for all that JSON cannot tell apart: the order of keys, tuples
-    and lists, 1.0 and 1. `default` gives JSON for what has none.
+    and lists, 1.0 and 1 (below 1e16). `default` gives JSON for what has none.
     """
     with contextlib.suppress(TypeError):
         text = orjson.dumps(value, default, _SORTED)

@@ -85,6 +85,10 @@ INSERT INTO main.failures (teacher, {_FAILED}) SELECT {_MINE}, {_FAILED}
 FROM other.failures WHERE {_of_other(FAILURE_READABLE)} ORDER BY id ON CONFLICT DO NOTHING;
 COMMIT;
 """  # noqa: S608
+_UNREAD = (
+    f"SELECT count(*) FROM other.answers WHERE NOT ({_of_other(READABLE)}) "  # noqa: S608
+    "AND key NOT IN (SELECT key FROM main.answers)"
+)
 _FAILURE = (
     "SELECT cause, message, status FROM failures "  # noqa: S608
     f"WHERE key = ? AND cause <> ? AND {FAILURE_READABLE} ORDER BY id DESC LIMIT 1"
@@ -203,11 +207,9 @@ class Ledger:
     def absorb(self, other: Path) -> None:
         """Copy all answers and failures of another ledger that are not in this one yet.
 
-        Answers that are damaged are left out.
-
         Raises:
-            FolderError: The other is no ledger or is damaged, or the disk is full; nothing was
-                copied.
+            FolderError: The other is no ledger, or an answer in it is damaged, or the disk is full;
+                nothing was copied.
         """
         other = other.absolute()
         with (
@@ -217,6 +219,9 @@ class Ledger:
             try:
                 connected(source).close()
                 writer.execute("ATTACH ? AS other", (source.as_uri(),))
+                [unread] = writer.execute(_UNREAD).fetchone()
+                if unread:
+                    raise damaged(source, f"answers: {unread}")
                 writer.executescript(_ABSORB)
             except FolderError as error:
                 raise FolderError(str(error).replace(str(source), str(other))) from None
@@ -283,6 +288,10 @@ class Ledger:
     def used(self) -> list[tuple[dict[str, Any], Used, int]]:
         """What requests may have used, by teacher: `ledger_sums.used`."""
         return used(self._rows, self._teacher)
+
+    def has_answers_of(self, endpoint: str) -> bool:
+        """Whether an answer of an endpoint is recorded."""
+        return any(one["endpoint"] == endpoint for one in self.summary()["teachers"])
 
     def summary(self) -> dict[str, Any]:
         """Totals of the recorded answers: `ledger_sums.summary`."""

@@ -50,6 +50,7 @@ class Writer:
         except BaseException:
             self._connection.close()
             raise
+        self._bytes = 0
         self._files = self._identities()
         self._reserve = _reserve(path.parent)
         self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
@@ -131,8 +132,8 @@ class Writer:
             return problem(self._path, error)
         if self._identities() != self._files:
             return FolderError(
-                f"cannot use the ledger {self._path}: it was moved, replaced or deleted while it "
-                "was in use; put it back, or run again to ask what is missing"
+                f"cannot use the ledger {self._path}: it was moved, replaced, cut or deleted while "
+                "it was in use; put it back, or run again to ask what is missing"
             )
         return None
 
@@ -157,7 +158,8 @@ class Writer:
             files = [os.stat(f"{self._path}{suffix}") for suffix in ("", "-wal")]  # noqa: PTH116
         except OSError:
             return []
-        return [(file.st_dev, file.st_ino) for file in files]
+        before, self._bytes = self._bytes, files[0].st_size  # SQLite never makes it smaller
+        return [(file.st_dev, file.st_ino) for file in files] if self._bytes >= before else []
 
 
 def _reserve(folder: Path) -> IO[bytes] | None:

@@ -90,7 +90,34 @@ class Choice:
     value: Any = None
     teacher: str = ""
 
+    def __post_init__(self) -> None:
+        """Check the value.
 
+        Raises:
+            InputError: No request can hold it.
+        """
+        limits = self.name in _LIMITS and self.value is not None
+        if limits and (type(self.value) is not int or self.value < 1):
+            raise InputError(f"{self.name} is {shortened(self.value)}, expected a number from 1 on")
+        try:
+            json.dumps(self.value, allow_nan=False, ensure_ascii=False).encode()
+            fits = _fits(self.value, _DEEPEST)
+        except (ValueError, RecursionError):
+            fits = False
+        if not fits:
+            raise InputError(
+                f"the value of {self.name} is infinite, nested too deeply or not UTF-8; expected "
+                "JSON that a request can hold"
+            )
+
+
+def _fits(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested no deeper."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_fits(one, levels - 1) for one in inner)
+
+
+_DEEPEST = 50  # lists or objects in one another
 _RESERVED = ("model", "messages", "prompt", "stream", "n")
 _WORD = re.compile(r"(?:([a-z_]+(?:_\d+)?):)?([A-Za-z_][\w.-]*)")
 
@@ -337,8 +364,9 @@ def _changes(
             yield Change(SYSTEM, f"{_SENT_AS}{other}" if other else MERGED)
         elif _ALTERNATE.search(text):
             yield Change(SYSTEM, MERGED, sure=False)
-    if {"temperature", "top_p"} <= set(named) and _BOTH.search(text):
-        yield Change("top_p", LEFT_OUT)
+    both = [name for name in ("top_p", "temperature") if name in sent and names(words, name)]
+    if len(both) == 2 and _BOTH.search(text):
+        yield from (Change(name, LEFT_OUT) for name in both if name not in chosen)
     most = _MOST.search(text)
     for name in (*_LIMITS, "top_logprobs", "seed"):
         value = sent.get(name)

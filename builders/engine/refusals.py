@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from builders.engine.calls import Failure
+from builders.engine.response_bodies import choice_of
 from builders.errors import did_you_mean
 
 _RETRIED = frozenset({408, 409, 425, 429, 499})  # and from 500 on, unless words name a reason
@@ -224,11 +225,12 @@ def _errors(given: Any) -> Iterator[Any]:
         given = given[0] if given else None
     if not isinstance(given, dict):
         return
-    choices = given.get("choices")
+    choice = choice_of(given) if "choices" in given else None
     if _is_error(given.get("error")) or given.get("object") == "error":
         yield given
-    elif isinstance(choices, list) and choices:
-        yield from (one for one in choices if isinstance(one, dict) and _is_error(one.get("error")))
+    elif choice is not None:
+        if _is_error(choice.get("error")):
+            yield choice
     elif any(_is_list(one) or isinstance(one, str) for one in map(given.get, _ALONE)):
         yield given
     else:
@@ -242,7 +244,11 @@ _ALONE = ("detail", "errors", "message")  # the field with the words, in an erro
 
 def _is_error(value: object) -> bool:
     """Whether a field `error` holds one: some servers send it empty with each answer."""
-    return any(value.values()) if isinstance(value, dict) else bool(value)
+    parts = value.values() if isinstance(value, dict) else (value,)
+    return any(str(one).strip().lower() not in _NO_ERROR for one in parts)
+
+
+_NO_ERROR = ("", "none", "null", "false", "0", "200", "ok", "success", "[]", "{}")
 
 
 def _status(given: Any, words: Words) -> int:

@@ -6,26 +6,23 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from builders.engine.budget import Budget, BudgetLimits, OverBudget, plausible
+from builders.engine.budget import Budget, OverBudget, plausible
 from builders.engine.calls import Answer, Call, Failure, Used
-from builders.engine.in_flight_file import InFlightFile
-from builders.engine.ledger import STOPPED, Ledger
-from builders.engine.prices import identity_price
+from builders.engine.ledger import STOPPED
 from builders.engine.progress import Progress
 from builders.engine.rate_limiter import RateLimiter
-from builders.engine.run_limits import RunLimits
-from builders.engine.spent_before import used_before
-from builders.engine.teacher import Address, Teacher, address
+from builders.engine.teacher import Teacher
 from builders.errors import FolderError
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
 _MOST_FAULTS = 10  # failures of one call; with the waits between them at least 45 s
 _MOST_EMPTY = 3  # of them where a response says nothing at all
+_MOST_TIME_OUTS = 4  # of them without an answer within the deadline, each of which may be paid for
 _PATIENCE_S = 120.0  # with an endpoint that is unreachable or answers no call
 _FEW = 3  # calls that alone are refused: the endpoint may have something against each of them
 _SILENT_DEADLINES = 3  # requests of that length without any response: then the endpoint is given up
@@ -33,6 +30,7 @@ _LEAST_SILENCE_S = 30.0  # but not before
 _REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # not caused by the call
 _OVERLOADED = ("http 429", "http 503", "http 529", "time-out")
 _SAYS_NOTHING = ("empty", "no content")
+_LONG_PAUSE_S = 60.0  # whose reason is shown
 _GAVE_UP_WAITING = (408, 499, 504, 524)  # a proxy did, for an answer that may be paid for
 _UNREACHABLE_PAUSE_S = 1.0  # often enough to notice that an endpoint is back
 _NOTHING = Used(0.0, 0.0)
@@ -99,6 +97,7 @@ class TeacherClient:
         hedge_s: After how many seconds without an answer a call is sent a second time; the first
             answer is used and the other request cancelled. None: never.
         stopping: Returns whether the build is stopping, so that no request may be sent.
+        answered_before: Returns whether the ledger has an answer of this endpoint.
     """
 
     def __init__(
@@ -110,6 +109,7 @@ class TeacherClient:
         *,
         hedge_s: float | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        answered_before: Callable[[], bool] = lambda: False,
     ) -> None:
         self.teacher = teacher
         self._limiter = limiter
@@ -117,11 +117,14 @@ class TeacherClient:
         self._progress = progress
         self._hedge_s = hedge_s
         self._stopping = stopping
+        self._answered_before = answered_before
+        self._has_answered = False
         self._silent_since: float | None = None  # since then only refusals, no answer
         self._refused: set[bytes] = set()  # the keys of the calls refused since then
         self._calls_refused = 0  # in all, each once
         self._heard_at: float | None = None  # the last response of any kind, or the first request
         self._time_outs = 0  # since then
+        self._timed_out: set[bytes] = set()  # the keys of the calls concerned
         self._limited_by_time = False  # the last refusal was about requests or tokens in a time
         self.in_flight: set[SentRequest] = set()
         self.unsent: set[bytes] = set()  # keys of calls without a request in flight
@@ -163,6 +166,7 @@ class TeacherClient:
                     all_are = len(self._refused) > _FEW or failure.cause == "no connection"
                     failure.fatal = failure.fatal or (down and all_are)
                     most = _MOST_EMPTY if failure.cause in _SAYS_NOTHING else _MOST_FAULTS
+                    most = _MOST_TIME_OUTS if failure.cause == "time-out" else most
                     if not failure.retryable or down or faults >= most or self._stopping():
                         raise
                     self.unsent.add(call.key)
@@ -243,7 +247,8 @@ class TeacherClient:
         try:
             answer = plausible(call, await self.teacher.ask(call))
             lost, pause_s = False, answer.pause_s
-            self._silent_since, self._heard_at, self._time_outs = None, time.monotonic(), 0
+            self._silent_since, self._has_answered = None, True
+            self._heard()
             self._refused.clear()
             self._progress.moved()
         except Failure as failure:
@@ -256,10 +261,12 @@ class TeacherClient:
             refused = failure.cause in _OVERLOADED
             self._limited_by_time = refused and bool(_BY_TIME.search(str(failure)))
             pause_s = _pause_s(failure)
+            if pause_s >= _LONG_PAUSE_S:
+                self._progress.announce(f"waiting, as the endpoint asks: {failure}")
             if failure.cause == "time-out":
-                self._check_silence(entered)
+                self._check_silence(call, entered)
             else:
-                self._heard_at, self._time_outs = time.monotonic(), 0
+                self._heard()
             raise
         finally:
             self.in_flight.discard(request)
@@ -270,13 +277,25 @@ class TeacherClient:
             result.most = plus(result.most, used)
         return answer, used
 
-    def _check_silence(self, entered: float) -> None:
-        """Raise a fatal Failure if no request has had any response for several deadlines."""
+    def _heard(self) -> None:
+        """Note a response of any kind."""
+        self._heard_at, self._time_outs = time.monotonic(), 0
+        self._timed_out.clear()
+
+    def _check_silence(self, call: Call, entered: float) -> None:
+        """Raise a fatal Failure if no request has had any response for several deadlines.
+
+        Where the endpoint has answered others, and the time-outs are those of a few calls, they may
+        be due to these.
+        """
         now = time.monotonic()
         self._time_outs += 1
+        self._timed_out.add(call.key)
         deadline_s = getattr(self.teacher, "timeout_s", now - entered)
         silent_s = now - (self._heard_at or entered)
-        if silent_s >= max(_LEAST_SILENCE_S, _SILENT_DEADLINES * deadline_s):
+        silent = silent_s >= max(_LEAST_SILENCE_S, _SILENT_DEADLINES * deadline_s)
+        few = len(self._timed_out) <= _FEW
+        if silent and not (few and (self._has_answered or self._answered_before())):
             raise Failure(
                 "time-out",
                 f"{self.teacher.name} accepts requests and answers none: in {silent_s:.0f} s "
@@ -330,47 +349,6 @@ class TeacherClient:
             f"{self.teacher.name} seems to hold {held} request{'s' if held > 1 else ''} at a time; "
             f"use --concurrency {held}"
         )
-
-
-def teacher_clients(
-    teachers: Iterable[Teacher],
-    run_limits: RunLimits,
-    ledger: Ledger,
-    progress: Progress,
-    *,
-    stopping: Callable[[], bool],
-) -> dict[Address, TeacherClient]:
-    """One client per teacher; those at one endpoint share its limiter, all share the budget.
-
-    Raises:
-        InputError: There is a budget in USD, and the price of a model is unknown.
-    """
-    teachers = list(teachers)
-    prices = {
-        (one.name, one.model): identity_price(one.identity(), run_limits.price, run_limits.prices)
-        for one in teachers
-    }
-    before, in_flight = used_before(run_limits, ledger, prices), None
-    if run_limits.budget != BudgetLimits():
-        in_flight = InFlightFile(ledger.path)
-        before = {name: amount + in_flight.left[name] for name, amount in before.items()}
-        if calls := in_flight.left["calls"]:
-            progress.announce(
-                f"a build was killed here with up to {calls:.0f} requests in flight; the budget "
-                "counts the most that they may have used"
-            )
-    budget = Budget(run_limits.budget, prices=prices, before=before, in_flight=in_flight)
-    limiters: dict[str, RateLimiter] = {}
-    found: dict[Address, TeacherClient] = {}
-    for one in teachers:
-        limiter = RateLimiter(
-            one.concurrency, run_limits.requests_per_minute, run_limits.tokens_per_minute
-        )
-        limiter = limiters.setdefault(one.name, limiter)
-        found[address(one)] = TeacherClient(
-            one, limiter, budget, progress, hedge_s=run_limits.hedge_s, stopping=stopping
-        )
-    return found
 
 
 def plus(one: Used, other: Used) -> Used:

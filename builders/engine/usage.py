@@ -39,6 +39,10 @@ def token_counts(given: Mapping[str, Any], has_text: bool) -> dict[str, Any]:
             if value is not None and (found := _count(value)) is not None:
                 counts[name] = found
                 break
+    if "prompt_tokens" not in usage:  # Anthropic counts what its cache holds beside the input
+        beside = [_count(usage.get(f"cache_{what}_input_tokens")) for what in ("creation", "read")]
+        if any(beside):
+            counts["input_tokens"] = (counts["input_tokens"] or 0) + sum(one or 0 for one in beside)
     counts["input_tokens"] = counts["input_tokens"] or None
     if has_text:
         counts["output_tokens"] = counts["output_tokens"] or None
@@ -54,6 +58,8 @@ def _complete(counts: dict[str, Any], total: int | None) -> None:
     beside = (prompt or 0) + (answer or 0) + (thinking or 0) == total
     if answer is not None and thinking and (beside or thinking > answer):
         counts["output_tokens"] = answer + thinking
+    elif None not in (prompt, answer, total) and total > prompt + answer:
+        counts["output_tokens"] = total - prompt  # thinking, as Gemini counts it
     elif answer is None and None not in (prompt, total) and total > prompt:
         counts["output_tokens"] = total - prompt
     elif prompt is None and None not in (answer, total) and total > answer:

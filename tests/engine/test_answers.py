@@ -276,6 +276,12 @@ def test_the_choice_is_the_one_with_index_0(choices: Any) -> None:
         [chat()],
         {**chat(), "error": None},
         {**chat(), "error": {"code": 0, "message": ""}},
+        {**chat(), "error": {"code": 0, "message": "success"}},
+        {**chat(), "error": "null"},
+        {**chat(), "choices": [*chat()["choices"], {"index": 1, "error": {"code": 502}}]},
+        chat(message={"content": NILE, "function_call": {"name": "", "arguments": ""}}),
+        chat(message={"content": NILE, "function_call": {}}),
+        chat(message={"content": NILE, "tool_calls": [{"id": "", "function": {"name": ""}}]}),
     ],
 )
 def test_an_answer_is_read_in_the_forms_that_servers_have_for_it(body: Any) -> None:

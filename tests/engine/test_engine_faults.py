@@ -140,7 +140,7 @@ def test_a_signal_lets_calls_in_flight_answer_and_the_next_build_asks_for_the_ot
         run.until(lambda: len(asks(endpoint)) >= 20)
         run.send(number)
         assert run.wait(5) == status
-        notice = "SIG[A-Z]+: (.|1[0-6]) calls may finish; repeat it to stop now"
+        notice = "SIG[A-Z]+: (.|1[0-6]) requests in flight may finish; repeat it to stop now"
         assert re.search(notice, run.stderr)
         assert "run the command again to go on" in complaint(run)
         assert 20 <= len(builds.recorded()) < 80
@@ -172,7 +172,7 @@ def test_the_command_as_a_person_starts_it_stops_in_the_same_way(tmp_path: Path)
             time.sleep(0.05)
         child.send_signal(signal.SIGINT)
         _, printed = child.communicate(timeout=20)
-        assert child.returncode == 130 and "SIGINT: 2 calls may finish" in printed
+        assert child.returncode == 130 and "SIGINT: 2 requests in flight may finish" in printed
         assert sum(endpoint.paid().values()) == 2
     assert processes_of(child.pid) == set()
 

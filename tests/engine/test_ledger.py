@@ -441,6 +441,27 @@ def test_a_ledger_takes_over_what_another_has_and_it_has_not(tmp_path: Path) -> 
             assert len(ledger) == 3
 
 
+def test_a_ledger_with_a_damaged_answer_is_taken_over_once_that_is_recorded(tmp_path: Path) -> None:
+    other = filled(tmp_path / "other.sqlite", 20)
+    with closing(sqlite3.connect(other)) as connection, connection:
+        connection.execute("UPDATE answers SET texts = x'00' WHERE id = 6")
+    with opened(tmp_path / "ledger.sqlite") as ledger:
+        with pytest.raises(FolderError, match="damaged at answers: 1; "):
+            ledger.absorb(other)
+        assert len(ledger) == 0
+        record(ledger, (call(5), answer(5)))
+        ledger.absorb(other)
+        assert len(ledger) == 20
+
+
+def test_a_ledger_that_is_cut_while_it_is_used_is_noticed(tmp_path: Path) -> None:
+    path = filled(tmp_path / "ledger.sqlite", 200)
+    with opened(path) as ledger:
+        os.truncate(path, path.stat().st_size // 2)
+        with pytest.raises(FolderError, match=r"was moved, replaced, cut or deleted|is damaged"):
+            record(ledger, (call(1000), answer(1)))
+
+
 def test_a_damaged_ledger_is_not_taken_over(tmp_path: Path) -> None:
     torn = filled(tmp_path / "torn.sqlite", 200)
     os.truncate(torn, torn.stat().st_size // 2)

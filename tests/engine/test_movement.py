@@ -157,6 +157,19 @@ def test_time_outs_beside_answers_are_the_calls_own(
         assert lost(in_process(tmp_path, who, rows=20)) == ["time-out"]
 
 
+def test_a_call_that_never_has_an_answer_costs_its_row_also_where_it_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, "_LEAST_SILENCE_S", 0.1)
+    for kind in ("hang", "trickle"):
+        hangs = [Rule(kind, contains="say 7", seconds=60), Rule("ok", contains="say")]
+        with Endpoint(Behaviour(rules=hangs)) as endpoint:
+            who = teacher(TeacherSpec(place=endpoint.url, concurrency=8, timeout_s=0.4))
+            for _ in range(2):  # again when the ledger holds all the others
+                assert lost(in_process(tmp_path / kind, who, rows=20)) == ["time-out"]
+            assert sum("say 7" in json.dumps(one.body) for one in asks(endpoint)) == 8
+
+
 def test_an_answer_that_drips_for_ever_ends_at_the_deadline(tmp_path: Path) -> None:
     with Endpoint(Behaviour(rules=[Rule("trickle", first_n=1, seconds=60)])) as endpoint:
         who = teacher(TeacherSpec(place=endpoint.url, concurrency=8, timeout_s=0.5))

@@ -399,6 +399,35 @@ def test_a_word_that_chooses_no_parameter_is_refused(word: str) -> None:
         read_param(word)
 
 
+@each(
+    "word",
+    {
+        "infinite": "top_k=1e400",
+        "half a character": 'x="\\ud800"',
+        "bytes": "x=\udcff",
+        "deep": f"x={'[' * 900}{']' * 900}",
+        "no limit": "max_tokens=abc",
+        "no whole limit": "max_completion_tokens=0.5",
+        "no limit at all": "max_tokens=0",
+    },
+)
+def test_a_value_that_no_request_can_hold_is_refused(word: str) -> None:
+    name = word.partition("=")[0]
+    with pytest.raises(InputError, match=f"^(the value of )?{name} is "):
+        read_param(word)
+
+
+@each(("chosen", "left_out"), [("temperature", "top_p"), ("top_p", "temperature")])
+def test_of_two_that_exclude_each_other_the_one_that_was_not_chosen_is_left_out(
+    chosen: str, left_out: str
+) -> None:
+    both = "`temperature` and `top_p` cannot both be specified for this model"
+    rule = refusing(has("temperature", "top_p"), both)
+    with Endpoint(Behaviour(rules=[rule])) as endpoint:
+        found, failures = asked(endpoint, 3, chosen=frozenset({chosen}))
+        assert (found, failures) == ({left_out: "left out"}, [])
+
+
 def test_what_was_chosen_replaces_what_the_recipe_asks_for() -> None:
     choices = [read_param("top_k=1"), read_param("top_k=2"), read_without("seed")]
     assert with_choices({"seed": 1, "top_p": 0.5}, choices) == {"top_p": 0.5, "top_k": 2}

@@ -63,6 +63,7 @@ WRONG = {
     "htps://joe:sesame@host/v1": "is it http://host/v1?",
     "httpss://host/v1": "is it https://host/v1?",
     "ws://host/v1?token=sesame": "unknown scheme 'ws'",
+    "http://joe:se@me/sesame@host/v1": "more than one @; write / and @ in a password as %2F",
     "http:/host/v1": "is it http://host/v1?",
     "http:host/v1": "is it http://host/v1?",
     "https://": "no // and host",

@@ -175,7 +175,7 @@ def test_requests_in_flight_when_a_build_is_killed_count_until_the_budget_is_lar
             time.sleep(0.05)
         run.kill()
         run.wait()
-    assert json.loads(file.read_text())["calls"] in (2, 3)
+    assert 2 <= json.loads(file.read_text())["calls"] < 3
     with Endpoint() as endpoint:
         for sent in (3, 3):
             assert main(["build", *words, "--teacher", endpoint.url]) == 3

@@ -75,7 +75,7 @@ class Address:
         values = [value for name, value in self.query if query or _SECRET.search(name)]
         forms = set[str]()
         for value in (self.password, *values):
-            forms |= {value, quote(value, safe=""), quote_plus(value)}
+            forms |= forms_of(value)
         if self.user:
             forms.add(self.login)
         found = [one for one in forms if len(one) >= _LEAST_HIDDEN]
@@ -163,6 +163,14 @@ def _is_near(text: str) -> bool:
     """Whether a host without a scheme is one that seldom speaks https: local, or with a port."""
     host = text.partition("/")[0]
     return bool(re.search(r":\d+$", host)) or host.startswith(("localhost", "127.", "10.", "192."))
+
+
+def forms_of(secret: str) -> set[str]:
+    """The forms in which a secret could be echoed; none of an empty one."""
+    if not secret:
+        return set()
+    encoded = base64.b64encode(secret.encode()).decode()
+    return {secret, quote(secret, safe=""), quote_plus(secret), encoded}
 
 
 def header_key(key: str, source: str) -> str:

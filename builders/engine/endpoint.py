@@ -8,15 +8,15 @@ import os
 import re
 import ssl
 import time
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
 from builders.engine.addresses import (
+    forms_of,
     header_key,
     proxy_of,
     read_address,
@@ -64,12 +64,7 @@ class EndpointTeacher:
             )
         self._proxy = proxy_of(self._address)
         proxy_password = urlsplit(self._proxy).password if self._proxy else ""
-        of_all = [
-            form
-            for secret in (self._key, proxy_password)
-            if secret
-            for form in (secret, quote(secret, safe=""), b64encode(secret.encode()).decode())
-        ]
+        of_all = [*forms_of(self._key), *forms_of(proxy_password or "")]
         self._secrets = [*of_all, *self._address.secrets(query=False)]
         self._unshown = [*of_all, *self._address.secrets(query=True)]
         self.timeout_s = spec.timeout_s

@@ -25,7 +25,16 @@ from builders.judging.label_values import LabelReader, Written
 from builders.judging.labelled_sets import own_shape
 from builders.judging.pair_forms import one_row_each, plain_row
 from builders.judging.pair_texts import end_of, said_in, shared_turns, turns_of
-from builders.judging.tables import NO_LABEL, REPEATED, Row, check_share, is_missing, reading_line
+from builders.judging.tables import (
+    EQUAL,
+    NO_LABEL,
+    REPEATED,
+    UNLABELLED,
+    Row,
+    check_share,
+    is_missing,
+    reading_line,
+)
 from builders.judging.verdicts import Judged
 from builders.recipe import short_hash
 from builders.sources.conversations import (
@@ -103,8 +112,9 @@ def read_pairs(
 ) -> tuple[list[Pair], Judged]:
     """The pairs to ask a judge about, and their labels; any verdicts in the source are ignored.
 
-    A pair that several people labelled in rows of their own is one pair. A row without both texts,
-    with a label of no known meaning, or with an id and a pair that came before is left out.
+    A pair that several people labelled in rows of their own is one pair. A row without two texts
+    that differ, without a label of a known meaning, or with an id and a pair that came before is
+    left out.
 
     Args:
         source: A file, a folder or a Hub dataset.
@@ -131,6 +141,9 @@ def read_pairs(
         if unknown := next((word for word in words if isinstance(word, Written)), None):
             why = f"{unknown.column!r} is {shortened(unknown.value)}, expected a, b or tie"
             left_out.append(LeftOut(one.place, NO_LABEL, f"{why}; give its meaning with --labels"))
+            continue
+        if not any(words):
+            left_out.append(LeftOut(one.place, UNLABELLED, "nobody labelled the pair"))
             continue
         own_id = str(one.facts.get("id", ""))
         key = short_hash(own_id, json.dumps(one.pair.prompt), one.pair.a, one.pair.b)
@@ -206,6 +219,8 @@ class _Columns:
             return prompt
         self.used |= dict.fromkeys((*texts, *(one.column for one in labels)))
         own_texts = [said_in(turns[shared:]) for turns in dialogues]
+        if own_texts[0].strip() == own_texts[1].strip():
+            return Reason(EQUAL, "both texts are the same")
         writers = self._writers(row, names)
         if not labels:  # the first column is the better text
             label = Written(value="a", column="a", texts=("a", "b"))
@@ -277,7 +292,7 @@ class _Columns:
                 shown=(texts[0], texts[1]),
             )
             for name in found
-            for value in (row[name] if isinstance(row[name], list) else [row[name]])
+            for value in ((row[name] or [None]) if isinstance(row[name], list) else [row[name]])
         ]
 
     def _writers(self, row: Row, names: Mapping[str, str]) -> tuple[Any, Any]:

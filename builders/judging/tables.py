@@ -31,6 +31,7 @@ _WORDS = {  # without spaces, brackets and strokes
 _NUMBERS = {"1": A, "2": B, "0": TIE}
 LABELS = "a or 1, b or 2, tie or 0"
 REPEATED, NO_LABEL = "repeated", "without a known label"
+UNLABELLED, EQUAL = "without a label", "equal texts"
 
 
 def read_rows(source: Source) -> tuple[list[tuple[str, Row]], list[LeftOut]]:
@@ -60,12 +61,13 @@ def check_share(source: Source, what: str, rows: int, left_out: Sequence[LeftOut
     name, read = Path(source.place).name, rows + len(left_out)
     if not read:
         raise InputError(f"{name} holds no row; expected one per judged pair")
-    broken = [one for one in left_out if one.reason != REPEATED]
-    if broken and (not rows or len(broken) > MOST_UNREADABLE * read):
+    broken = [one for one in left_out if one.reason not in (REPEATED, UNLABELLED, EQUAL)]
+    if not rows or len(broken) > MOST_UNREADABLE * read:
+        first = (broken or left_out)[0]
         share = "more than half" if rows else f"0 {what} left"
         raise InputError(
-            f"{name}: {len(broken):,} of {read:,} rows cannot be used, {share}; the first is "
-            f"{broken[0].place}: {broken[0].why}"
+            f"{name}: {len(broken or left_out):,} of {read:,} rows cannot be used, {share}; the "
+            f"first is {first.place}: {first.why}"
         )
 
 

@@ -265,6 +265,12 @@ GOOD = [{**OAK, "text_a": f"Oak {n}.", "label": "a"} for n in range(12)]
         ({"prompt": " "}, "empty"),
         ({"prompt": 3}, "unreadable"),
         ({"label": "the second one?"}, "without a known label"),
+        ({"label": None}, "without a label"),
+        ({"label": float("nan")}, "without a label"),
+        ({"label": [None, None]}, "without a label"),
+        ({"label": []}, "without a label"),
+        ({"text_a": "Oak.", "text_b": " Oak.\n"}, "equal texts"),
+        ({"text_b": [{"role": "assistant", "content": OAK["text_a"]}]}, "equal texts"),
     ],
 )
 def test_a_pair_that_cannot_be_judged_is_left_out_and_counted(
@@ -293,6 +299,14 @@ def test_a_file_of_which_most_cannot_be_judged_is_refused(tmp_path: Path, bad: J
         read(tmp_path, [*GOOD[:2], *({**row, **bad, "id": n} for n in range(3))])
 
 
+def test_pairs_that_nobody_labelled_leave_a_file_readable_unless_all_are(tmp_path: Path) -> None:
+    unlabelled = [{**one, "label": None} for one in GOOD[2:]]
+    pairs, _, lines = read(tmp_path, [*GOOD[:2], *unlabelled])
+    assert len(pairs) == 2 and "10 left out: 10 without a label (line 3)" in lines[0]
+    with pytest.raises(InputError, match=r"10 of 10 rows cannot be used, 0 pairs left; .*line 1"):
+        read(tmp_path, unlabelled)
+
+
 def test_repeated_pairs_are_asked_about_once_and_rows_are_limited(tmp_path: Path) -> None:
     rows = [*GOOD, GOOD[0], {**GOOD[1], "text_a": None}]
     pairs, labels, lines = read(tmp_path, rows, most=5)
@@ -312,7 +326,7 @@ def test_repeated_pairs_are_asked_about_once_and_rows_are_limited(tmp_path: Path
         (["1", "2.0", 0.0], "text", "", [A, B, TIE]),
         ([1, -1, 0], "text", "", [A, B, TIE]),
         ([0, 1, 1], "response", "", [A, B, B]),
-        (["first", "second", None], "text", "", [A, B, ABSENT]),
+        (["first", "second", None], "text", "", [A, B]),
         ([0, 1, 0], "text", "0=b,1=a", [B, A, B]),
         (["left text", "x", "?"], "text", "left text=a,x=b,?=tie", [A, B, TIE]),
     ],

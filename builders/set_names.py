@@ -57,5 +57,6 @@ def parse_set(
         what = f"{shortened(text)} is not the name of a set"
     elif Path(text).exists():
         what = f"{shortened(text)} is on this machine"
-    hint = f"; for a set of this name give {text}@main" if _SET.fullmatch(text) else ""
-    raise InputError(f"{what}; expected {expected}{hint}")
+    if _SET.fullmatch(text):
+        expected += f"; for a set of this name add its revision, as in {text}@main"
+    raise InputError(f"{what}; expected {expected}")

@@ -59,7 +59,7 @@ def test_a_revision_given_apart_makes_a_set_too() -> None:
         "diff": ("diff {} completions", "there is no folder '{}'; expected the folder of a draft"),
         "review": ("review {} 3", "there is no folder '{}'; expected a set on a Hub"),
         "yank": ("yank {} v1.0.0 --why it", "there is no folder '{}'; expected a set on a Hub"),
-        "show": ("show {}", "there is no file or folder '{}'"),
+        "show": ("show {}", "there is no folder '{}'; expected the folder of a draft"),
         "release": ("release {} --to-hub org/set", "there is no file or folder '{}'"),
         "ledger": ("ledger {}", "there is no file or folder '{}'"),
         "merge": ("merge completions {}", "{} is not there"),

@@ -52,10 +52,11 @@ def page(request: Request, repo: Repo, num: str) -> Response:
     discussion = Discussion.load(request, repo, num)
     row = discussion.row
     kind = "Pull request" if row["pull"] else "Discussion"
+    opened = f"by {_text(row['author'])}, {_time(row['created'])}"
     parts = [
         f"<h1>{_text(row['title'])}</h1>",
         f"<p>{kind} {discussion.num} of the {repo.kind} {_text(repo.name)}: "
-        f"<strong>{_text(row['status'])}</strong>, by {_text(row['author'])}, {row['created']}</p>",
+        f"<strong>{_text(row['status'])}</strong>, {opened}</p>",
     ]
     events = request.hub.store.rows(
         "select * from event where repo = ? and num = ? order by rowid", repo.id, discussion.num
@@ -73,7 +74,7 @@ def page(request: Request, repo: Repo, num: str) -> Response:
 
 
 def _event(event: Any) -> str:
-    data, by = json.loads(event["data"]), f"{_text(event['author'])}, {event['created']}"
+    data, by = json.loads(event["data"]), f"{_text(event['author'])}, {_time(event['created'])}"
     if event["type"] == "comment":
         text = "(hidden)" if data["hidden"] else _text(data["latest"]["raw"])
         edited = ", edited" if data["edited"] else ""
@@ -109,7 +110,8 @@ def _changes(request: Request, discussion: Discussion) -> Iterator[str]:
 
 def _commit(commit: Any) -> str:
     title, by = commit.message.partition("\n")[0], _text(commit.author.name)
-    return f"<li>{str(commit.id)[:12]} {_text(title)} ({by}, {timestamp(commit.commit_time)})</li>"
+    time = _time(timestamp(commit.commit_time))
+    return f"<li>{str(commit.id)[:12]} {_text(title)} ({by}, {time})</li>"
 
 
 def _file(repo: Any, delta: Any) -> str:
@@ -126,6 +128,11 @@ def _some(entries: Iterator[str]) -> Iterator[str]:
     yield from itertools.islice(entries, MOST_ENTRIES)
     if next(entries, None) is not None:
         yield f"<p>Only the first {MOST_ENTRIES} are shown.</p>"
+
+
+def _time(stamp: str) -> str:
+    """A time of the API as people read it, to the minute."""
+    return f"{stamp[:10]} {stamp[11:16]} UTC"
 
 
 def _text(text: str) -> str:

@@ -144,8 +144,10 @@ class Parser(argparse.ArgumentParser):
         """The flags with their values, and the other words, in whatever order they come.
 
         After `--` come no flags. A flag that is not known takes a value, as a recipe's options do.
+        The value of a flag that needs none is a word where there is no other: `--dropped NAME`.
         """
         flags: list[str] = []
+        spare: int | None = None
         plain: list[str] = []
         left = list(words)
         while left:
@@ -159,8 +161,9 @@ class Parser(argparse.ArgumentParser):
             action = self._option_string_actions.get(word)
             takes_value = "=" not in word and (action is None or action.nargs != 0)
             if takes_value and left and not _is_flag(left[0]):
+                spare = len(flags) if action and action.nargs == "?" else spare
                 flags.append(left.pop(0))
-        return flags, plain
+        return flags, plain or ([] if spare is None else [flags.pop(spare)])
 
     def error(self, message: str) -> NoReturn:
         """Raise, where argparse prints its usage and exits."""

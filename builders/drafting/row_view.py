@@ -22,7 +22,7 @@ _MOST_LINES, _MOST_CHARACTERS = 8, 600  # of a text that is not shown in full
 _BETWEEN = " │ "
 _JOINERS = "\u200c\u200d"  # within words and emoji; they move nothing
 _STYLES = {"user": "cyan", "assistant": "green", "system": "magenta", "chosen": "green"}
-_STYLES |= {"rejected": "red", "reasoning": "italic bright_black", "twin": "green"}
+_STYLES |= {"rejected": "red", "reasoning": "dim italic", "twin": "green"}
 
 
 class Part(NamedTuple):
@@ -115,7 +115,7 @@ def _side(name: str, values: dict[str, Any], indent: int) -> tuple[Part, ...]:
 
 
 def _value(name: str, value: Any, indent: int, style: str = "") -> Iterator[Part]:
-    style = style or _STYLES.get(name, "bright_black")
+    style = style or _STYLES.get(name, "dim")
     if value is None:
         return
     if _is_chat(value):
@@ -228,7 +228,7 @@ def _columns(
     for one, other in zip_longest(*sides, fillvalue=Text("")):
         line = Text(" " * indent) + one
         line.pad_right(indent + each - line.cell_len)
-        line.append(_BETWEEN, "bright_black")
+        line.append(_BETWEEN, "dim")
         yield line + other
 
 
@@ -242,7 +242,7 @@ def _part_lines(part: Part, console: Any, width: int, full: bool) -> Iterator[Te
     if label and "\n" in text:
         yield from _indented(own_line.wrap(console, width - indent), indent, indent)
         indent, label = indent + 2, ""
-    body = Text("", "italic" if part.label == "reasoning" else "")
+    body = Text("", "dim italic" if part.label == "reasoning" else "")
     if label:
         body.append(f"{label}: " if text else label, part.style)
     body.append(text)

@@ -260,7 +260,7 @@ def _twin_id(dropped: Row) -> str | None:
     if not isinstance(evidence, dict):
         return None
     twin, prompt = evidence.get("of"), evidence.get("prompt")
-    if twin is None and dropped.get("reason") == "not chosen" and prompt:
+    if twin is None and dropped.get("reason") in ("not chosen", "replaced") and prompt:
         with contextlib.suppress(TypeError, KeyError, AttributeError):
             twin = row_id(prompt)
     return twin if isinstance(twin, str) else None

@@ -83,8 +83,9 @@ def test_a_released_set_on_a_hub_is_shown_at_a_revision(
 def test_rows_are_chosen_by_reason_config_and_id(show: Show) -> None:
     refusals = json.loads(show("out", "--dropped", "refusal", "--json"))["rows"]
     assert {*refusals} == {"dropped"}
+    assert json.loads(show("--dropped", "refusal", "out", "--json"))["rows"] == refusals
     assert [row["reason"] for row in refusals["dropped"]] == ["refusal"] * 2
-    every = json.loads(show("--dropped", "--rows", "99", "--json", "--", "out"))["rows"]["dropped"]
+    every = json.loads(show("--dropped", "out", "--rows", "99", "--json"))["rows"]["dropped"]
     assert {row["reason"] for row in every} == {"refusal", "not chosen", "unprintable"}
     assert show("out", "--config", "calls", "--rows", "3").count("\ncall ") == 2
     identity = every[0]["id"]

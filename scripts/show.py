@@ -17,6 +17,7 @@ from scripts.command_line import (
     add_json,
     add_work,
     count,
+    path,
     print_out,
     print_paged,
     terminal,
@@ -32,9 +33,10 @@ EXAMPLES = """\
   potstill show instructions --dropped "too similar" --rows 20
   potstill show out/my-set --config calls --full
   potstill show org/set@v1.0.0 --why 46693095
+  potstill show instructions --page instructions.html
 """
 _ROWS = 5
-_ONE_OF = ("config", "dropped", "id", "why")
+_ONE_OF = ("config", "dropped", "id", "why", "page")
 
 
 def arguments(parser: Parser, _: Sequence[str]) -> None:
@@ -72,6 +74,12 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         metavar="ID",
         help="Show the whole chain of a row or call: source, calls, judgements, gates, versions.",
     )
+    parser.add_argument(
+        "--page",
+        type=path,
+        metavar="FILE",
+        help="Write everything to this .html file: one page, which loads nothing from a network.",
+    )
     add_work(parser)
     add_json(parser)
     add_hub_data(parser)
@@ -85,14 +93,25 @@ def run(given: argparse.Namespace) -> int:
     if len(asked) > 1:
         raise UsageError(f"{asked[0]} and {asked[1]} are both given; give one of them")
     with tempfile.TemporaryDirectory(prefix="potstill-") as made:
-        fetched = Path(made) / "set"
+        fetched = Path(made) / Path(given.name).name
         rows = set_rows(_folder(given, fetched))
         place = given.name if rows.folder == fetched else str(rows.folder)
-        if given.json:
+        if given.page is not None:
+            print_out(_page(rows, given))
+        elif given.json:
             print_out(json.dumps(_chain(rows, given) or _data(rows, given, place), default=str))
         else:
             print_paged("\n\n".join(_texts(rows, given, place)))
     return 0
+
+
+def _page(rows: SetRows, given: argparse.Namespace) -> str:
+    from builders.page.page import write_page
+
+    size = write_page(rows, given.page)
+    if given.json:
+        return json.dumps({"page": str(given.page), "bytes": size})
+    return f"wrote {given.page} ({size / 1e6:,.1f} MB); open it in a browser"
 
 
 def _folder(given: argparse.Namespace, fetched: Path) -> Path:

@@ -39,7 +39,7 @@ TIERS = (
     ("instructions", "preferences", "judging", "gates", "verifiers", "measures"),
     ("drafting",),
     ("release",),
-    ("hub", "review", "feedback"),
+    ("hub", "review", "feedback", "page"),
 )
 TIER = {room: tier for tier, rooms in enumerate(TIERS) for room in rooms}
 # The Hub in a box is a program of its own: it shares only the rules for cards.

@@ -67,6 +67,14 @@ def test_a_set_is_shown_wherever_it_is(place: str, show: Show) -> None:
     assert len(re.findall(r"^kept \w{16}", show(place, "--rows", "1"), re.M)) == 1
 
 
+@each("place", PLACES)
+def test_a_page_is_written_of_a_set_wherever_it_is(place: str, show: Show, home: Path) -> None:
+    out = show(place, "--page", "set.html")
+    html = (home / "set.html").read_text(encoding="utf-8")
+    assert out == f"wrote set.html ({len(html.encode()) / 1e6:,.1f} MB); open it in a browser\n"
+    assert f"<title>completions {'v' if 'out' in place else 'draft 0001'}" in html
+
+
 def test_a_released_set_on_a_hub_is_shown_at_a_revision(
     hub: Hub, repo: str, home: Path, show: Show, monkeypatch: pytest.MonkeyPatch
 ) -> None:

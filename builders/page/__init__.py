@@ -1,0 +1,1 @@
+"""A set as one HTML page that a person looks at, with no network."""

@@ -43,6 +43,7 @@ _TABLES = {".parquet", ".arrow", ".feather"}
 _TEXTS = {".json", *_LINES, ".csv", ".tsv", ".tab", ".txt"}
 _PACKED = {".gz", ".bz2", ".xz", ".zst"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"(\xb5/\xfd": "zstd"}
+_JSON_BEGINS = ("{", "[", '"')  # a row: an object, a dialogue, a text
 _SPACE = re.compile(r"\s*")
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # how bytes that are no text come out of the decoder
 
@@ -182,6 +183,11 @@ def _json(path: Path, part: str | None) -> Records:
     if not (begin := [*islice(lines, 2)]):
         return
     first = _value(begin[0][1])
+    if _suffix(path) not in _TEXTS and begin[0][1].lstrip()[:1] not in _JSON_BEGINS:
+        raise InputError(
+            f"{path.name} is in a form that is not read; give a .jsonl, .json, .csv, .tsv, .txt or "
+            ".parquet file"
+        )
     if isinstance(first, Unreadable) and not _not_utf_8(
         begin[0][1]
     ):  # not a line of JSON: a document over several lines?
@@ -353,7 +359,8 @@ def _table(path: Path) -> Records:
     """The rows of a Parquet or Arrow file."""
     number = 0
     for batch in _batches(path):
-        for row in batch.to_pylist():
+        names = _distinct(batch.schema.names)
+        for row in batch.rename_columns(names).to_pylist():
             number += 1
             yield f"{path.name}, row {number}", row
 

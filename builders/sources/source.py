@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,9 +108,11 @@ def source_records(source: Source) -> tuple[Records, str]:
             in the iteration.
     """
     path = Path(source.place)
-    if path.is_file():
+    if path.is_file() or path.is_fifo():
         if source.config:
             raise InputError(f"{path.name} is a file, which has no configs; leave out --config")
+        if path.is_fifo():
+            return _pipe_records(path, source.split)
         return file_records(path, source.split), f"sha256:{_sha256(path)}"
     if path.is_dir():
         files = files_of(path, source.config, source.split)
@@ -117,11 +121,29 @@ def source_records(source: Source) -> tuple[Records, str]:
         return folder_records(path, files), f"sha256:{revision}"
     if "@" not in source.place and set_name(source.place, source.revision):
         return hub_records(source.place, source.config, source.split, source.revision)
+    if path.exists():
+        raise InputError(
+            f"{source.place!r} is a terminal, a device or a socket; give a file, a folder or a pipe"
+        )
     raise InputError(
         f"there is no file {source.place!r}; give a .jsonl, .json, .csv, .tsv, .txt or .parquet "
         "file, a folder of them, or a Hub dataset as org/name, with --revision main if its name "
         "looks like a path"
     )
+
+
+def _pipe_records(path: Path, split: str | None) -> tuple[Records, str]:
+    """The rows of a pipe, such as `/dev/stdin`, from a copy: it can be read only once."""
+    folder = tempfile.TemporaryDirectory(prefix="potstill-")
+    copy = Path(folder.name) / path.name
+    with path.open("rb") as pipe, copy.open("wb") as file:
+        shutil.copyfileobj(pipe, file)
+
+    def records() -> Records:
+        with folder:
+            yield from file_records(copy, split)
+
+    return records(), f"sha256:{_sha256(copy)}"
 
 
 def skipped_files(source: Source) -> list[str]:

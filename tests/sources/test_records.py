@@ -236,6 +236,13 @@ def test_the_tables_of_arrow_are_read_in_both_of_its_forms(tmp_path: Path) -> No
         ]
 
 
+def test_columns_of_one_name_in_a_table_are_told_apart(tmp_path: Path) -> None:
+    table = pa.table([["a"], ["b"], ["c"]], names=["x", "x", "y"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    [(_, row)] = file_records(tmp_path / "a.parquet")
+    assert row == {"x": "a", "x (2)": "b", "y": "c"}
+
+
 def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
     content = lines(*({"x": "a" * 1000} for _ in range(20_000)))
     for name, data in (("a.jsonl", content), ("a.csv", content), ("a.txt", content)):
@@ -287,6 +294,12 @@ BROKEN = [
     ("a.csv", b"PK\x03\x04abc", r"a\.csv is a zip archive or a spreadsheet; unpack it, or"),
     ("a.jsonl", '{"x": 1}'.encode("utf-16") + b"\x00", r"a\.jsonl: not UTF-16.*save .* UTF-8"),
     ("a.parquet", b"PAR1 not enough", r"a\.parquet is not a parquet file \(.+\); give another"),
+    ("a.md", b"# Prompts\n\n- one\n", r"a\.md is in a form that is not read; give a \.jsonl"),
+    ("a.yaml", b"- prompt: one\n", r"a\.yaml is in a form that is not read"),
+    ("a.pdf", b"%PDF-1.7\n\xb3\xff\n", r"a\.pdf is in a form that is not read"),
+    ("a.tar.gz", gzip.compress(b"a.jsonl" + bytes(600)), r"a\.tar\.gz is in a form that is not"),
+    ("a.sqlite", b"SQLite format 3\x00", r"a\.sqlite is in a form that is not read"),
+    ("a", b"prompt,x\nq,1\n", r"^a is in a form that is not read"),
     ("a.arrow", b"no arrow at all", r"a\.arrow is not a arrow file \(.+\); give another"),
 ]  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,23 @@ def test_a_folder_without_data_is_named(folder: Path) -> None:
     (folder / "README.md").write_text("Nothing here.")
     with pytest.raises(InputError, match=r"set holds no \.jsonl, .* name another folder"):
         source_records(Source(place=str(folder)))
+
+
+def test_a_pipe_is_read_once_and_recorded_like_a_file(tmp_path: Path) -> None:
+    content = b'{"prompt": "a"}\n{"prompt": "b"}\n'
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    records, revision = source_records(Source(place=str(pipe)))
+    writer.join()
+    assert [*records] == [("pipe, line 1", {"prompt": "a"}), ("pipe, line 2", {"prompt": "b"})]
+    assert revision == f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def test_a_device_is_no_source() -> None:
+    with pytest.raises(InputError, match=r"'/dev/null' is a terminal, a device or a socket"):
+        source_records(Source(place="/dev/null"))
 
 
 def test_a_file_that_is_not_there_is_named_with_what_may_be_given() -> None:

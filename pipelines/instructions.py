@@ -9,9 +9,10 @@ rest is divided into classification and other tasks, given instances, filtered a
      "completion": [{"role": "assistant", "content": "late"}]}
 
 Departures from the published code: only the first letter of a candidate is raised (its
-`capitalize()` lowers all others, "NASA" too; ROUGE-L ignores case); small talk before a first
-numbered example is no instance; prompts are worded anew and their worked examples come from the
-seeds; top_p is left out where temperature is 0: the paper's value, 0, is refused by vLLM.
+`capitalize()` lowers all others, "NASA" too; ROUGE-L ignores case); candidates of the last round
+beyond `--rows` are dropped as surplus; small talk before a first numbered example is no instance;
+prompts are worded anew and their worked examples come from the seeds; top_p is left out where
+temperature is 0: the paper's value, 0, is refused by vLLM.
 
 Source: Self-Instruct, Wang et al. 2022, arXiv 2212.10560, and its code.
 """

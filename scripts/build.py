@@ -71,11 +71,12 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
     """The verb's words and flags, with the options of the recipe where one is named."""
     add_name(parser)
     add_work(parser)
-    parser.add_argument(
+    rows = parser.add_argument(
         "--rows",
         type=count(),
         metavar="N",
-        help="How many rows to make (default: all prompts of --prompts, else the recipe's number).",
+        help="How many prompts to ask, or candidates to make, whichever the recipe counts "
+        "(default: all prompts of --prompts, else the recipe's number).",
     )
     parser.add_argument(
         "--seed",
@@ -124,8 +125,15 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
     parser.set_defaults(recipe=named)
     _source_flags(parser, named.seeds.flag if named else "seeds")
     if named:
+        rows.help = _rows_help(named)
         _options(parser, named)
         parser.epilog = _examples(str(name), named)
+
+
+def _rows_help(named: Recipe) -> str:
+    unit = named.rows_of.replace("%", "%%")
+    every = "" if named.candidates else f"all of --{named.seeds.flag}, else "
+    return f"How many {unit} to ask for at most (default: {every}{named.rows})."
 
 
 def _source_flags(parser: Parser, flag: str) -> None:

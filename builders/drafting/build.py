@@ -74,8 +74,8 @@ def build(
             split.
         seeds: The same for a recipe that starts from seed tasks.
         license: The license of that source, by its id on the Hub.
-        rows: How many rows to make, in the recipe's unit; None takes the recipe's own number, and
-            of prompts from elsewhere all.
+        rows: How many rows to ask for at most, in the recipe's unit, its `rows_of`, such as prompts
+            or candidates; None takes the recipe's own number, and of prompts from elsewhere all.
         seed: The random seed.
         teacher: Who answers: `embedded`, `embedded:FILE.gguf`, `scripted:FILE`, or the
             address of an OpenAI-compatible endpoint such as `https://host/v1#model`; several

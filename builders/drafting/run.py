@@ -81,15 +81,18 @@ class BuildSpec:
         return home / "shards" / "{:03d}-of-{:03d}".format(*self.shard) if self.shard else home
 
     @property
-    def most_seeds(self) -> int | None:
-        """How many rows of the source are used; None for all.
-
-        A recipe that makes its candidates itself draws from all of them.
-        """
+    def most_rows(self) -> int | None:
+        """How many rows are asked for at most, in the recipe's unit; None for all of the source."""
         own = self.source is not None and self.source.place != self.recipe.seeds.source
-        if self.recipe.candidates or (own and self.default_rows):
+        if own and self.default_rows and not self.recipe.candidates:
             return None
         return self.settings.rows
+
+    def rows_line(self) -> str:
+        """What `rows` counts, and how many are asked for."""
+        most, unit = self.most_rows, self.recipe.rows_of
+        whose = ", the recipe's default" if most and self.default_rows else ""
+        return f"--rows counts {unit}: {f'{most:,} at most' if most else 'all'}{whose}"
 
 
 @dataclass(frozen=True)
@@ -243,15 +246,14 @@ def answer_calls(
     if caution := recipe.caution(spec.settings):
         progress.announce(caution)
     progress.begin("reading the source")
+    most = None if recipe.candidates else spec.most_rows  # a pool draws from all of them
     seeds, origin, left_out, lines = read_seeds(
-        recipe, spec.source, spec.licence, spec.work, spec.most_seeds, folder=spec.home
+        recipe, spec.source, spec.licence, spec.work, most, folder=spec.home
     )
-    if origin.beyond:
-        whose = " is the recipe's default" if spec.default_rows else ""
-        lines[0] += f" (--rows {spec.settings.rows}{whose})"
-    for line in lines:
+    for line in (f"{lines[0]}; {spec.rows_line()}", *lines[1:]):
         progress.announce(line)
-    if spec.most_seeds is None and recipe.candidates is None:
+    facts = _spec_facts(spec, origin)
+    if recipe.candidates is None:
         spec = replace(spec, settings=replace(spec.settings, rows=len(seeds)))
     if spec.shard:
         part, parts = spec.shard
@@ -277,7 +279,6 @@ def answer_calls(
         engine = stack.enter_context(asking)
         if not all(one.identity()["kind"] in FREE_KINDS for one in teachers):
             prices = prices or prices_used(limits.price, limits.prices)
-        facts = _spec_facts(spec, origin)
         notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
         stack.enter_context(what_was_learned(spec.home, teachers, notes))
         progress.begin(f"building {recipe.name}")

@@ -21,7 +21,7 @@ def report(draft: Draft) -> str:
 
 
 def table(draft: Draft) -> str:
-    """Made, kept and dropped with shares, left out, tokens, time and place; 80 columns."""
+    """Asked, made, kept and dropped with shares, left out, tokens, time, place; 80 columns."""
     return "\n".join([*_counted(draft.facts), *_taken(draft.run), f"{'draft':<28}{draft.folder}"])
 
 
@@ -45,7 +45,12 @@ def facts_table(facts: Mapping[str, Any], place: str) -> str:
 def _counted(facts: Mapping[str, Any]) -> list[str]:
     counts, spent, lineage = facts["counts"], facts["spent"], facts["lineage"]
     made = max(counts["made"], 1)
-    lines = [f"{'made':<28}{counts['made']:>8}", _share("kept", counts["kept"], made)]
+    asked = lineage["settings"]
+    lines = [
+        f"{'rows: ' + asked['rows_of']:<28}{asked['rows']:>8}",
+        f"{'made':<28}{counts['made']:>8}",
+        _share("kept", counts["kept"], made),
+    ]
     lines += [_share(f"dropped: {name}", rows, made) for name, rows in counts["dropped"].items()]
     left_out = counts.get("left_out", {})
     lines += [f"{LEFT_OUT + name:<28}{rows:>8}" for name, rows in left_out.items()]

@@ -43,8 +43,8 @@ def grow(
     """Candidates for the pool, until so many were made: each with the reason `reject`, or None.
 
     A candidate has its `instruction`, `most_similar` and `similarity`, and the `unsuitable_word`
-    for which it is rejected. A request without an answer
-    to use is rejected whole and counts for none.
+    for which it is rejected. A request without an answer to use is rejected whole and counts for
+    none. What the last round gives beyond `rows` is rejected as surplus: no more is asked about it.
 
     Args:
         known: The instructions that the pool starts with.
@@ -64,6 +64,10 @@ def grow(
                 yield raw | {"reject": raw["failed"]}
                 continue
             for instruction in parse_list(raw["answer"]):
+                call = {f"llm_{step}_call": raw[f"llm_{step}_call"]}
+                if made == rows:
+                    yield {"instruction": instruction, **call, "reject": "surplus"}
+                    continue
                 made += 1
                 similarity, nearest = pool.most_similar(instruction)
                 reason = unsuitable(instruction) or novelty(similarity)
@@ -71,7 +75,7 @@ def grow(
                     "instruction": instruction,
                     "most_similar": None if nearest is None else texts[nearest],
                     "similarity": similarity,
-                    f"llm_{step}_call": raw[f"llm_{step}_call"],
+                    **call,
                 }
                 if reason is None:
                     pool.add(instruction)

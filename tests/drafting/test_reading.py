@@ -45,14 +45,14 @@ def test_a_source_of_one_s_own_is_used_whole_and_what_was_read_is_printed_first(
     lines, table, draft = built(capsys)
     assert lines == [
         "prompts: 8 of 13 rows of alpaca.json (instruction + input); 1 empty, 3 repeated, "
-        "1 unreadable left out",
+        "1 unreadable left out; --rows counts prompts: all",
         "columns not used: topic",
         "first empty: alpaca.json, row 12: column 'instruction': there is no text",
         f"first repeated: alpaca.json, row 3: the id {draft.rows()[0]['id']!r} came before",
         "first unreadable: alpaca.json, row 4: column 'instruction': it is 7, expected a text or "
         "a list of messages",
     ]
-    assert re.search(r"^made +8\nkept +8 .*\nleft out: repeated +3\n", table)
+    assert re.search(r"^rows: prompts +8\nmade +8\nkept +8 .*\nleft out: repeated +3\n", table)
     assert draft.facts["lineage"]["settings"]["rows"] == 8
 
 
@@ -62,7 +62,7 @@ def test_given_rows_are_the_first_that_can_be_used_and_the_rest_is_counted(
     lines, _, draft = built(capsys, "--rows", "3")
     assert lines[0] == (
         "prompts: 3 of 13 rows of alpaca.json (instruction + input); 2 repeated, 1 unreadable "
-        "left out (--rows 3)"
+        "left out; --rows counts prompts: 3 at most"
     )
     seeds = draft.facts["lineage"]["seeds"]
     left_out = {"repeated": 2, "unreadable": 1}
@@ -79,7 +79,8 @@ def test_the_recipe_s_number_of_rows_is_for_its_own_source(
     assert main(["build", "ultrafeedback", *words]) != 0
     first = capsys.readouterr().err.splitlines()[0]
     assert first == (
-        "prompts: 40 of 60 rows of prompts.jsonl (prompt) (--rows 40 is the recipe's default)"
+        "prompts: 40 of 60 rows of prompts.jsonl (prompt); --rows counts prompts: 40 at most, the "
+        "recipe's default"
     )
 
 

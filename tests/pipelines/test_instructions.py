@@ -295,10 +295,16 @@ def test_the_pool_grows_with_what_was_accepted() -> None:
     assert shown and shown <= {instruction.rstrip(":") for instruction in accepted}
 
 
-def test_enough_candidates_end_the_rounds_and_the_count_is_reported_after_each() -> None:
+def test_enough_candidates_end_the_rounds_and_none_beyond_their_number_is_asked_about() -> None:
     teacher = Teacher(Inventor())
-    list(candidates(teacher, SEEDS, asked_for(31)))
-    assert teacher.reported == [15, 30, 45]
+    raws = list(candidates(teacher, SEEDS, asked_for(31)))
+    assert teacher.reported == [15, 30, 31]
+    surplus = [raw for raw in raws if raw.get("reject") == "surplus"]
+    assert len(surplus) == 14
+    accepted = {raw["instruction"] for raw in raws if "output" in raw}
+    assert len(teacher.texts("classify")) == len(accepted) > 5
+    drops = [*map(row, surplus)]
+    assert all(isinstance(drop, Drop) and drop.evidence["instruction"] for drop in drops)
 
 
 def test_a_later_duplicate_is_rejected_with_the_instruction_it_resembles() -> None:
@@ -314,8 +320,8 @@ def test_a_candidate_like_a_seed_is_rejected_with_that_seed() -> None:
     task = SEEDS[17]["instruction"]
     teacher = Teacher(lambda stage, _: f" {task}")
     raws = list(candidates(teacher, SEEDS, asked_for(1)))
-    assert {(raw["reject"], raw["most_similar"]) for raw in raws} == {("too similar", task)}
-    assert len(raws) == 5
+    assert [raw["reject"] for raw in raws] == ["too similar", *["surplus"] * 4]
+    assert raws[0]["most_similar"] == task
 
 
 def test_every_candidate_is_given_once_as_a_row_or_with_its_reason() -> None:

@@ -116,14 +116,14 @@ def answer(call):
 
 IDS = {
     "instructions": {
-        "default": "6 e412ba1815f78096",
-        "calls": "17 9ca5e3bceb97992d",
-        "dropped": "4 db72bf00a68a40ba",
+        "default": "5 a4ddccb13d095c06",
+        "calls": "15 2f08a7e7b6df00bd",
+        "dropped": "5 6c013c516ffee553",
     },
     "completions": {
-        "default": "6 a3cfc2fa7bb314e8",
-        "calls": "48 f7197344a857745b",
-        "dropped": "18 91c3d9d1cc11e6f6",
+        "default": "5 aa00b5d7a2998711",
+        "calls": "40 0cf463c1561f69bd",
+        "dropped": "15 7401ecc529ea8bd3",
     },
     "constitution": {
         "default": "5 365bc1350a65744d",

@@ -19,10 +19,9 @@ from builders.drafting.run import BuildSpec, ask_shard, build_draft
 from builders.drafting.summary import report, table
 from builders.engine.budget import BudgetLimits
 from builders.engine.pool import pool_spec
-from builders.engine.prices import read_price, read_prices
 from builders.engine.progress import Progress, Ticker
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import MOST_IN_FLIGHT, TeacherSpec
+from builders.engine.teacher import TeacherSpec
 from builders.errors import RecipeError, shortened
 from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
@@ -32,13 +31,10 @@ from builders.schema import Row
 from builders.sources.source import Source
 from scripts.command_line import (
     Parser,
-    above_0,
     add_alias,
     add_json,
     add_name,
-    add_parameters,
     add_parts,
-    add_trust,
     add_work,
     checked,
     count,
@@ -46,6 +42,7 @@ from scripts.command_line import (
     print_out,
     text,
 )
+from scripts.teacher_flags import add_cost, add_teachers
 
 EXAMPLES = """\
   potstill build instructions --rows 20
@@ -99,8 +96,8 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
         "file of such rows.",
     )
     add_json(parser)
-    _teacher_flags(parser)
-    _money_flags(parser)
+    add_teachers(parser)
+    add_cost(parser)
     again = parser.add_argument_group("shards and repeats")
     again.add_argument(
         "--shard",
@@ -161,108 +158,6 @@ def _source_flags(parser: Parser, flag: str) -> None:
         help="Which license the source has, by its id on the Hub, such as cc-by-4.0.",
     )
     add_alias(parser, "--licence", license_flag)
-
-
-def _teacher_flags(parser: Parser) -> None:
-    teacher = parser.add_argument_group("teachers")
-    teacher.add_argument(
-        "--teacher",
-        type=text,
-        action="append",
-        default=[],
-        metavar="[ROLE=]WHO[#MODEL]",
-        help="Who answers: embedded (the default), embedded:FILE.gguf, scripted:FILE, or "
-        "the address of an OpenAI-compatible endpoint. It takes all roles, or the one ROLE. Give "
-        "the flag again for the teacher of another role, or for a further one in a role that "
-        "several may share.",
-    )
-    teacher.add_argument(
-        "--model",
-        type=text,
-        metavar="MODEL",
-        help="Call this model, or MODEL@REVISION, for each teacher without #MODEL.",
-    )
-    teacher.add_argument(
-        "--key-env",
-        type=text,
-        default="POTSTILL_API_KEY",
-        metavar="VARIABLE",
-        help="Read the key of the first endpoint from this environment variable (default: "
-        "%(default)s). The key of another one is in VARIABLE_HOST, such as "
-        "POTSTILL_API_KEY_API_EXAMPLE_ORG.",
-    )
-    teacher.add_argument(
-        "--concurrency",
-        type=count(most=MOST_IN_FLIGHT),
-        metavar="N",
-        help="How many requests may be in flight per endpoint (default: depends on the teacher).",
-    )
-    teacher.add_argument(
-        "--timeout",
-        type=above_0,
-        default=600.0,
-        metavar="SECONDS",
-        help="A request without an answer fails after this time (default: %(default)g). An "
-        "endpoint that gives no response at all for three times as long, and 30 s at least, is "
-        "given up.",
-    )
-    teacher.add_argument(
-        "--hedge",
-        type=above_0,
-        metavar="SECONDS",
-        help="A request without an answer is sent a second time after this time.",
-    )
-    add_parameters(teacher)
-    add_trust(teacher)
-    for what in ("requests", "tokens"):
-        action = teacher.add_argument(
-            f"--{what}-per-minute",
-            type=above_0,
-            metavar="N",
-            help=f"Send no more {what} than this to an endpoint per minute.",
-        )
-        add_alias(parser, f"--{what}-a-minute", action)
-
-
-def _money_flags(parser: Parser) -> None:
-    money = parser.add_argument_group("cost")
-    money.add_argument(
-        "--estimate",
-        action="store_true",
-        help="Make a small sample only, and print what the whole build will take.",
-    )
-    money.add_argument(
-        "--budget-usd",
-        type=above_0,
-        metavar="USD",
-        help="Stop before more USD are spent. Each budget counts all that the set's ledger in "
-        "--work holds, of every build, with the most that requests without an answer may have "
-        "used, and those in flight when a build with a budget is killed; another --work has its "
-        "own, and so has each shard.",
-    )
-    money.add_argument(
-        "--budget-tokens", type=count(), metavar="N", help="Stop before more tokens are used."
-    )
-    money.add_argument(
-        "--budget-calls",
-        type=count(),
-        metavar="N",
-        help="Stop before more requests are sent, repeated and failed ones included; the calls of "
-        "`potstill ledger` are those that got an answer.",
-    )
-    money.add_argument(
-        "--price",
-        type=checked(read_price),
-        metavar="IN/OUT",
-        help="What a million tokens cost in USD, input and output, with each model that --prices "
-        "does not list; IN/OUT/CACHED also gives the price of input that the endpoint has cached.",
-    )
-    money.add_argument(
-        "--prices",
-        type=checked(lambda word: read_prices(path(word))),
-        metavar="FILE",
-        help="Read prices from this table, in the form of builders/engine/prices.toml.",
-    )
 
 
 def _options(parser: Parser, named: Recipe) -> None:

@@ -243,8 +243,6 @@ def answer_calls(
     `sample` makes the calls of so many rows only.
     """
     recipe = spec.recipe
-    if caution := recipe.caution(spec.settings):
-        progress.announce(caution)
     progress.begin("reading the source")
     most = None if recipe.candidates else spec.most_rows  # a pool draws from all of them
     seeds, origin, left_out, lines = read_seeds(
@@ -252,6 +250,8 @@ def answer_calls(
     )
     for line in (f"{lines[0]}; {spec.rows_line()}", *lines[1:]):
         progress.announce(line)
+    if caution := recipe.caution(spec.settings):
+        progress.announce(caution)
     facts = _spec_facts(spec, origin)
     if recipe.candidates is None:
         spec = replace(spec, settings=replace(spec.settings, rows=len(seeds)))

@@ -70,9 +70,7 @@ def test_each_release_lists_all_earlier_ones(versions: list[Path]) -> None:
     last = snapshot(versions[-1])
     assert [one["version"] for one in last.history] == ["0.2.1", "0.2.0", "0.1.0"]
     assert last.history[0]["changes"] == "words: Changes"
-    assert re.match(
-        r"calls: \d+ rows removed; dropped: \d+ rows removed", last.history[1]["changes"]
-    )
+    assert re.search(r"calls: .+ removed.*; dropped: .+ removed", last.history[1]["changes"])
     card = (versions[-1] / "README.md").read_text(encoding="utf-8")
     for version in ("0.1.0", "0.2.0", "0.2.1"):
         assert f'`load_dataset("org/set", revision="v{version}", split="train")`' in card

@@ -60,7 +60,9 @@ PLACES = ["completions", "work/completions", "work/completions/drafts/0001", "./
 @each("place", PLACES)
 def test_a_set_is_shown_wherever_it_is(place: str, show: Show) -> None:
     out = show(place)
-    assert out.startswith("made  ") and re.search(r"^dropped: refusal +2 +16\.7%$", out, re.M)
+    assert out.startswith("rows: prompts  ") and re.search(
+        r"^dropped: refusal +2 +16\.7%$", out, re.M
+    )
     assert re.search(r"^kept [0-9a-f]{16}\n  user: What is 0 plus 0\?\n  assistant: ", out, re.M)
     assert "matched: I'm sorry, but I can't help" in out
     assert re.search(r"kept instead: [0-9a-f]{16}\n    user: What is", out)

@@ -100,7 +100,7 @@ def caution(settings: Settings) -> str | None:
 def draft_gates(settings: Settings) -> tuple[DraftGate, ...]:
     """Answers given to many prompts are dropped, then one of the others is kept for each prompt."""
     rule = str(settings.options["choose"])
-    return same_text(), one_per_prompt(RANKS[rule], rule)
+    return same_text(), one_per_prompt(RANKS[rule], rule, scored=rule == "judged")
 
 
 RECIPE = Recipe(

@@ -128,9 +128,18 @@ def kept(rule: str, raws: list[Raw], *, prompts: list[str] | None = None) -> lis
         verdict = row(one)
         assert isinstance(verdict, dict)
         rows.append({"id": short_hash(prompts[place] if prompts else "p"), **verdict})
-    drops = one_per_prompt(RANKS[rule], rule)(zip(raws, rows, strict=True))
+    drops = one_per_prompt(RANKS[rule], rule, scored=rule == "judged")(zip(raws, rows, strict=True))
     assert {drop.reason for drop in drops.values()} <= {"not chosen"}
-    assert all(drop.evidence == {"rule": rule} for drop in drops.values())
+    for place, drop in drops.items():
+        assert drop.evidence["rule"] == rule
+        if rule == "judged":
+            of_prompt = [
+                one["score"]
+                for one, it in zip(raws, rows, strict=True)
+                if it["id"] == rows[place]["id"]
+            ]
+            scores = (drop.evidence["score"], drop.evidence["score_of_chosen"])
+            assert scores == (raws[place]["score"], max(of_prompt))
     return [one["answer"] for place, one in enumerate(raws) if place not in drops]
 
 

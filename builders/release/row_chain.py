@@ -22,9 +22,10 @@ _OWN = ("default", "dropped", "calls")  # the configs that every set has
 def row_chain(rows: SetRows, start: str) -> dict[str, Any]:
     """The whole chain of the row or the call whose id begins so, as JSON values.
 
-    `outcome` is `kept`, `dropped`, `call`, or the name of a further config. `judgements` are the
-    rows of further configs about the same prompt, with the verdicts as they were parsed. `calls`
-    have a `cost_usd`, None where it is not recorded. Of a call, `rows` are what was made from it.
+    `source` has the row's `prompt` where prompts were read from there. `outcome` is `kept`,
+    `dropped`, `call`, or the name of a further config. `judgements` are the rows of further configs
+    about the same prompt, with the verdicts as they were parsed. `calls` have a `cost_usd`, None
+    where it is not recorded. Of a call, `rows` are what was made from it.
 
     Raises:
         InputError: No id begins so, or several do.
@@ -37,7 +38,7 @@ def row_chain(rows: SetRows, start: str) -> dict[str, Any]:
         "id": identity,
         "outcome": {"default": "kept", "calls": "call"}.get(config, config),
         "row": row,
-        "source": _object(lineage.get("seeds")),
+        "source": _source(row, _object(lineage.get("seeds"))),
     }
     if config == "calls":
         made = row.get("row_ids") or []
@@ -80,6 +81,12 @@ def chain_view(chain: Mapping[str, Any]) -> list[Part]:
     for name in ("gates", "made by"):
         parts += [BLANK, *named_parts(name, chain[name])]
     return parts
+
+
+def _source(row: Row, seeds: Mapping[str, Any]) -> dict[str, Any]:
+    about = row.get("evidence", row)
+    prompt = about.get("prompt") if isinstance(about, Mapping) else None
+    return {**seeds, "prompt": prompt} if seeds.get("columns") and prompt else {**seeds}
 
 
 def _prompt_id(row: Row) -> str | None:

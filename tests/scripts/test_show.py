@@ -139,6 +139,7 @@ def test_the_chain_of_a_row_is_whole_for_kept_and_dropped_rows_and_calls(show: S
             chain = json.loads(show("completions", "--why", row["id"][:14], "--json"))
             assert (chain["outcome"], chain["row"]) == (outcome, row)
             assert chain["source"]["name"] == "prompts.txt"
+            assert chain["source"]["prompt"] == row.get("evidence", row)["prompt"]
             assert {call["role"] for call in chain["calls"]} == {"writer"}
             assert all(call["cost_usd"] == 0 and call["asked"] for call in chain["calls"])
             assert all(row["id"] in call["row_ids"] for call in chain["calls"])

@@ -87,12 +87,7 @@ def run(given: argparse.Namespace) -> int:
     choices = [*given.param, *given.without]
     if named := next((one for one in choices if one.teacher), None):
         raise UsageError(f"{named.teacher}:{named.name} names a role; leave out {named.teacher}:")
-    usual = TeacherSpec(
-        model=given.model,
-        key_env=given.key_env,
-        concurrency=given.concurrency,
-        timeout_s=given.timeout,
-    )
+    usual = TeacherSpec(model=given.model, key_env=given.key_env, timeout_s=given.timeout)
     spec = pool_spec([given.who], usual, choices)
     if spec.roles:
         raise UsageError(f"{given.who!r} names a role; leave out the part before =")

@@ -58,6 +58,11 @@ class _Check:
     choices: Sequence[Choice]
     answers: list[Answer] = field(default_factory=list)
     requests: int = 0
+    refused: Failure | None = None  # what messages were refused with: it only continues texts
+
+    def question(self, text: str) -> Any:
+        """A prompt with this question, in the form that the teacher takes."""
+        return f"Question: {text}\nAnswer:" if self.refused else [_user(text)]
 
     def call(self, prompt: Any, schema: Any = None, **sampling: Any) -> Call:
         """A call to the teacher, whose answer is short."""
@@ -114,12 +119,14 @@ async def check(spec: TeacherSpec, choices: Sequence[Choice] = (), most: int = 3
 
 
 async def _facts(on: _Check, most: int) -> Finding:
-    messages = [
-        {"role": "system", "content": "You answer with one word."},
-        _user("What is the capital of France?"),
-    ]
-    plain, body = await on.asked(on.call(messages, temperature=0, max_tokens=_THINKING_TOKENS))
-    findings = {"usage": _usage(plain), "end": _end(plain), "thinking": _thinking(plain, body)}
+    plain, body = await _plain(on)
+    messages = {"result": "refused", "note": str(on.refused)} if on.refused else None
+    findings = {
+        "messages": messages or {"result": "answered"},
+        "usage": _usage(plain),
+        "end": _end(plain),
+        "thinking": _thinking(plain, body),
+    }
     asked: Mapping[str, Callable[[_Check], Awaitable[Finding]]] = {
         "json_schema": _json_schema,
         "log_probabilities": _log_probabilities,
@@ -155,6 +162,23 @@ async def _facts(on: _Check, most: int) -> Finding:
         "requests": on.requests,
         "tokens": sum((one.input_tokens or 0) + (one.output_tokens or 0) for one in on.answers),
     }
+
+
+async def _plain(on: _Check) -> tuple[Answer, bytes]:
+    """The answer to messages, or to a text of a teacher that refuses them; raises Failure."""
+    question = "What is the capital of France?"
+    system = {"role": "system", "content": "You answer with one word."}
+    messages = [system, _user(question)]
+    try:
+        return await on.asked(on.call(messages, temperature=0, max_tokens=_THINKING_TOKENS))
+    except Failure as failure:
+        if failure.retryable or failure.status == 401:
+            raise
+        on.refused = failure
+    try:
+        return await on.asked(on.call(on.question(question), temperature=0))
+    except Failure:
+        raise on.refused from None
 
 
 def _user(text: str) -> dict[str, str]:
@@ -201,7 +225,7 @@ def _thinking(answer: Answer, body: bytes) -> Finding:
 
 async def _json_schema(on: _Check) -> Finding:
     """Asked twice: a schema that breaks the server is learned from the second time."""
-    prompt = [_user("Describe the sky on a clear day in a sentence.")]
+    prompt = on.question("How does the sky look on a clear day? Describe it in a sentence.")
     call = on.call(prompt, _SCHEMA, temperature=0, max_tokens=_THINKING_TOKENS)
     for _ in range(2):
         answer, _body = await on.asked(call)
@@ -219,7 +243,7 @@ async def _json_schema(on: _Check) -> Finding:
 
 
 async def _log_probabilities(on: _Check) -> Finding:
-    call = on.call([_user("Name a river.")], temperature=0, logprobs=True, top_logprobs=3)
+    call = on.call(on.question("Name a river."), temperature=0, logprobs=True, top_logprobs=3)
     answer, _ = await on.asked(call)
     if on.teacher.learned.get("logprobs") == LEFT_OUT:
         return {"result": "refused"}
@@ -228,12 +252,12 @@ async def _log_probabilities(on: _Check) -> Finding:
     alternatives = max(len(one.get("top_logprobs") or ()) for one in answer.logprobs)
     if not alternatives:
         return {"result": "given", "note": "without alternatives"}
-    return {"result": "given", "note": f"with {alternatives} alternatives of 3"}
+    return {"result": "given", "note": f"alternatives: {alternatives} of 3"}
 
 
 async def _seeds(on: _Check) -> Finding:
     """The same seed twice and another: only one text for the same shows that it counts."""
-    prompt = [_user("Write a sentence about anything, as surprising as you can.")]
+    prompt = on.question("Write a sentence about anything, as surprising as you can.")
     texts = []
     for seed in (7, 7, 8):
         answer, _ = await on.asked(on.call(prompt, temperature=1, seed=seed))
@@ -256,7 +280,7 @@ async def _texts(on: _Check) -> Finding:
 
 async def _parameters(on: _Check) -> Finding:
     """What is refused: by one request with all parameters, or by one for each if it fails."""
-    prompt = [_user("Name a flower.")]
+    prompt = on.question("Name a flower.")
     refused: dict[str, str] = {}
     try:
         await on.asked(on.call(prompt, **_PARAMETERS))
@@ -279,7 +303,9 @@ async def _concurrency(on: _Check, most: int) -> Finding:
     fastest, useless = 0.0, 0
     for at_once in [*steps, most]:
         began = time.perf_counter()
-        calls = [on.call([_user(f"Name the number {at_once + one}.")]) for one in range(at_once)]
+        calls = [
+            on.call(on.question(f"Name the number {at_once + one}.")) for one in range(at_once)
+        ]
         outcomes = await asyncio.gather(*map(on.once, calls), return_exceptions=True)
         failures = [one for one in outcomes if isinstance(one, BaseException)]
         if other := next((one for one in failures if not isinstance(one, Failure)), None):

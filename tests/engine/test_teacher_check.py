@@ -59,6 +59,7 @@ def test_a_good_endpoint_does_everything() -> None:
     facts = found(Behaviour(answer=follows_schemas), most=4)
     results = {name: one["result"] for name, one in facts["findings"].items()}
     assert results == {
+        "messages": "answered",
         "usage": "counted",
         "end": "reported",
         "thinking": "none seen",
@@ -168,7 +169,7 @@ CASES: dict[str, tuple[Behaviour, str, str, str]] = {
         ),
         "log_probabilities",
         "given",
-        "with 2 alternatives of 3",
+        "alternatives: 2 of 3",
     ),
     "seeds are ignored": (Behaviour(answer=counter()), "seeds", "ignored", ""),
     "one answer to all": (Behaviour(answer=lambda _: "Yes."), "seeds", "unclear", "every seed"),
@@ -243,6 +244,17 @@ def test_what_the_user_chose_is_sent_and_what_was_left_out_is_not_asked() -> Non
     assert findings["seeds"]["result"] == findings["json_schema"]["result"] == "not asked"
     assert {body["top_k"] for body in bodies} == {3}
     assert not any("seed" in body or "response_format" in body for body in bodies)
+
+
+def test_a_base_model_is_asked_by_texts() -> None:
+    words = "default chat template is no longer allowed, so you must provide a chat template"
+    rules = [refuses("messages", words)]
+    facts = found(Behaviour(rules=rules))
+    findings = facts["findings"]
+    assert findings["messages"]["result"] == "refused" and words in findings["messages"]["note"]
+    assert findings["texts_to_continue"]["result"] == "continued"
+    assert findings["seeds"]["result"] == "honoured"
+    assert findings["concurrency"]["result"] == "2 at a time"
 
 
 def test_the_concurrency_is_what_is_answered_before_others_are_refused() -> None:

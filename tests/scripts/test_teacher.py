@@ -28,7 +28,7 @@ def test_a_check_prints_a_line_for_each_question_and_writes_nothing(
     assert lines[0] == f"{endpoint.url}, model mine [2J"
     named = {line[2:20].strip(): line[20:].strip() for line in lines[1:-1]}
     assert [*named] == [
-        *("models", "latency", "usage", "end of an answer", "thinking", "JSON schema"),
+        *("models", "latency", "messages", "usage", "end of an answer", "thinking", "JSON schema"),
         *("log-probabilities", "seeds", "texts to continue", "parameters", "concurrency"),
     ]
     assert named["parameters"] == "refused; top_k: left out"

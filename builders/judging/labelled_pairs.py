@@ -78,7 +78,8 @@ _WRITERS = (
     *(("writer_a", "writer_b"), ("model_a", "model_b"), ("model_1", "model_2")),
     *(("generator_1", "generator_2"), ("chosen_model", "rejected_model")),
 )
-_PROMPTS = (*HISTORY_COLUMNS, *CONTEXT_COLUMNS, "post", "prefix")  # where no other column is one
+# Where no other column is one. `source` mostly says where a row is from.
+_PROMPTS = (*HISTORY_COLUMNS, *(x for x in CONTEXT_COLUMNS if x != "source"), "post", "prefix")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +308,7 @@ class _Columns:
 
     def _prompt(self, file: str, row: dict[str, Any], names: Mapping[str, str]) -> Turns | Reason:
         if file not in self._prompts:
-            plain = PromptColumns(self.named.get("prompt"))
+            plain = PromptColumns(self.named.get("prompt"), answered=True)
             other = next((names[one] for one in _PROMPTS if one in names), None)
             if not plain.named and not {*PROMPT_COLUMNS} & {*names}:
                 plain = PromptColumns(other)

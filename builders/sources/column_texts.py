@@ -24,6 +24,8 @@ _LABELS = ("label", "labels", "key", "id", "letter")
 _OPTIONS = ("text", "texts", "choices", "options", "option", "choice", "value", "answer", "content")
 
 _BY_CHANCE = 100  # characters: a shorter text may be in another by chance
+_BEFORE = r"(?:\A|[:\n\"'`“”„«»(\[]|[.)]\s)\s*"
+_AFTER = r"[.!?]?\s*(?:[\n\"'`“”«»)\]]|\Z)"
 _NO_TEXT = re.compile(r"\s*(?:\w+://\S+|#[0-9a-f]{3,8})\s*", re.IGNORECASE)  # a URL, a color
 
 
@@ -42,21 +44,30 @@ def is_label(value: Any) -> bool:
 
 
 def is_in(text: str, prompt: str) -> bool:
-    """Whether a prompt has a text; of a short one, set off by a colon, quotes or a line."""
+    """Whether a prompt has a text: of a single short word, set off by a colon, quotes or a line."""
     text = text.strip()
     if text not in prompt or len(text) > _BY_CHANCE:
         return text in prompt
-    begin, end = r"(?:\A|[:\n\"'`“”„«»(\[])\s*", r"[.!?]?\s*(?:[\n\"'`“”«»)\]]|\Z)"
-    return re.search(f"{begin}{re.escape(text)}{end}", prompt) is not None
+    exactly = re.escape(text)
+    if re.search(r"\s", text):
+        return re.search(rf"(?<!\w){exactly}(?!\w)", prompt) is not None
+    return re.search(f"{_BEFORE}{exactly}{_AFTER}", prompt) is not None
+
+
+def are_in(options: str, prompt: str) -> bool:
+    """Whether a prompt has all of some options, whatever their labels are in it."""
+    return all(is_in(line.partition(". ")[2], prompt) for line in options.splitlines())
 
 
 def is_filled_in(template: str, asked: str, answer: Any) -> bool:
-    """Whether a text has another one and then its answer, at its end unless that is long."""
+    """Whether a text has another one and then its answer, as its last part unless that is long."""
     after = template.partition(asked.strip())[2]
     if not after or not isinstance(answer, str) or not has_text(answer):
         return False
     answer = answer.strip()
-    return after.rstrip().endswith(answer) or (len(answer) > _BY_CHANCE and answer in after)
+    if len(answer) > _BY_CHANCE and answer in after:
+        return True
+    return re.search(rf"[:\n\])>]\s*{re.escape(answer)}\s*\Z", after) is not None
 
 
 def column_text(value: Any) -> str | None:

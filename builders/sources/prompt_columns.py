@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from builders.errors import shortened
 from builders.recipe import Raw, row_id
 from builders.sources.column_texts import (
+    are_in,
     column_text,
     is_empty,
     is_filled_in,
@@ -127,12 +128,14 @@ class PromptColumns:
     Attributes:
         named: The column that the user names, or A+B; None finds the usual ones.
         keeps: Columns whose texts a prompt keeps beside it.
+        answered: Whether the answers are elsewhere, so that no column may hold them.
         forms: By the column that asks, the columns that prompts are made from, in the order of
             their first use.
     """
 
     named: str | None = None
     keeps: Sequence[str] = ()
+    answered: bool = False
     forms: dict[str, dict[str, None]] = field(default_factory=dict)
     _doubtful: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
@@ -193,7 +196,7 @@ class PromptColumns:
                 self._plans.clear()
             self._seen |= dict.fromkeys(filled)
             named = self.named and not as_usual
-            plan = self._named_plan(row, filled) if named else _plan(row, filled)
+            plan = self._named_plan(row, filled) if named else _plan(row, filled, self.answered)
             if isinstance(plan, _Plan):
                 self._doubtful |= dict.fromkeys(plan.doubtful, plan.asked)
             self._plans[columns] = plan
@@ -229,7 +232,8 @@ class PromptColumns:
             if reason:
                 return _in(names[0], reason)
             before = (last, *(turn["content"] for turn in prompt))
-            if has_text(str(text)) and not any(is_in(str(text), one) for one in before):
+            held = are_in if _plain(names[0]) in _OPTIONS or len(names) > 1 else is_in
+            if has_text(str(text)) and not any(held(str(text), one) for one in before):
                 last = f"{last.strip()}\n\n{str(text).strip()}"
                 used += names
         prompt[-1] = {**prompt[-1], "content": last}
@@ -272,7 +276,7 @@ class PromptColumns:
         return Reason("other turn", f"it follows the turn {shortened(parent)} of a thread")
 
 
-def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
+def _plan(row: Row, filled: Sequence[str], answered: bool) -> _Plan | Reason:
     names = {_plain(name): name for name in row}
     have = {_plain(name): name for name in filled}
     usual = [one for one in _CLEAR if one in names] or [one for one in _VAGUE if one in names]
@@ -293,7 +297,7 @@ def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
     if asks in ("question", "query", "instruction"):
         about += [one for one in ("dialogue", "dialog") if one in have]
     maybe: set[str] = set()
-    if not _ANSWERS & {*names}:  # then one of these may be it
+    if not answered and not _ANSWERS & {*names}:  # then one of these may be it
         maybe = _MAYBE_ANSWERS - {asks, *_ASKED_ABOUT.get(asks, ())}
     if about != ["source"] or asks != "instruction" or "target" not in names:
         about = [one for one in about if one != "source"]
@@ -308,7 +312,7 @@ def _plan(row: Row, filled: Sequence[str]) -> _Plan | Reason:
         options=_options(have),
         system=next((have[one] for one in system if one in have and one != asks), None),
         history=next((have[one] for one in HISTORY_COLUMNS if one in have), None),
-        also=[have[one] for one in _CLEAR if one in have and one != asks],
+        also=[have[one] for one in _CLEAR if one in have and one not in (asks, *_AS_IT_IS)],
         answers=[have[one] for one in have if one in _ANSWERS],
         doubtful=[have[one] for one in have if one in maybe],
     )
@@ -324,8 +328,7 @@ def _is_request(value: Any) -> bool:
 
 def _is_copy(row: Row, plan: _Plan) -> bool:
     """Whether what is asked is in another column that may ask, with more or without the answer."""
-    asked = row[plan.asked]
-    turns = prompt_of(unpacked(asked))
+    asked, turns = row[plan.asked], None
     for name in plan.also:
         value = unpacked(row[name], only=_plain(name) in _DIALOGUES)
         if isinstance(value, str):
@@ -334,6 +337,7 @@ def _is_copy(row: Row, plan: _Plan) -> bool:
             ):
                 return True
             continue
+        turns = turns or prompt_of(unpacked(asked))
         longer = prompt_of(value, in_pairs=_plain(name) in _IN_PAIRS)
         if isinstance(turns, Reason) or isinstance(longer, Reason) or len(longer) <= len(turns):
             continue

@@ -307,6 +307,15 @@ def test_pairs_that_nobody_labelled_leave_a_file_readable_unless_all_are(tmp_pat
         read(tmp_path, unlabelled)
 
 
+def test_a_prompt_has_the_text_that_it_is_about_and_not_where_it_is_from(tmp_path: Path) -> None:
+    row = {"instruction": "Sum up.", "article": "Oaks grow.", "source": "web", "label": "a"}
+    texts = {"text_a": "Oak.", "text_b": "Elm."}
+    [pair], _, _ = read(tmp_path, [{**row, **texts}])
+    assert pair.prompt == "Sum up.\n\nOaks grow."
+    with pytest.raises(InputError, match=r"no column with prompts; there are source, label"):
+        read(tmp_path, [{"source": "web", "label": "a", **texts}])
+
+
 def test_repeated_pairs_are_asked_about_once_and_rows_are_limited(tmp_path: Path) -> None:
     rows = [*GOOD, GOOD[0], {**GOOD[1], "text_a": None}]
     pairs, labels, lines = read(tmp_path, rows, most=5)

@@ -500,6 +500,30 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "prompt",
         "",
     ),
+    "a text within the prompt": (
+        {"prompt": "Say good morning in French", "input": "good morning"},
+        user("Say good morning in French"),
+        "prompt",
+        "",
+    ),
+    "options within the prompt": (
+        {"question": "ask\n(1) x\n(2) y z", "choices": ["x", "y z"], "answer": 0},
+        user("ask\n(1) x\n(2) y z"),
+        "question",
+        "answer",
+    ),
+    "options of which one is in the prompt": (
+        {"question": "ask: x", "choices": ["x", "y"], "answer": 0},
+        user("ask: x\n\nA. x\nB. y"),
+        "question choices",
+        "answer",
+    ),
+    "an instruction that repeats its input": (
+        {"instruction": "Say hello:\nhello", "input": "hello", "output": "hello"},
+        user("Say hello:\nhello"),
+        "instruction",
+        "output",
+    ),
     "a word that is there by chance": (
         {"instruction": "Is it a verb or a noun", "input": "noun"},
         user("Is it a verb or a noun\n\nnoun"),

@@ -133,7 +133,7 @@ class Run(Protocol):
         ...
 
     def made(self, rows: int) -> None:
-        """Report how many of the requested rows there are by now, for the line of progress."""
+        """Report how many of the requested rows there are by now, for the progress."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,6 +65,7 @@ def pipeline(
             build=lambda raw: [Question(prompt=raw["prompt"], sample=sample) for sample in (0, 1)],
             answer="answers",
             also={"rounds": rounds},
+            questions=2,
         )
         last = critique_and_revise(
             last, teach, lambda raw: drawn(raw)[0], rounds=rounds, sampling=sampling

@@ -68,8 +68,15 @@ def pipeline(
         return writing_questions(raw, pool.members, writers, **draw)
 
     with Pipeline(name="ultrafeedback") as line:
-        write = AskAll(name="write", llm=pool, build=questions, answer="completions", also=choices)
-        rate, criticise = judge_steps(teach, judge_tokens=judge_tokens, form=form)
+        write = AskAll(
+            name="write",
+            llm=pool,
+            build=questions,
+            answer="completions",
+            also=choices,
+            questions=writers,
+        )
+        rate, criticise = judge_steps(teach, writers=writers, judge_tokens=judge_tokens, form=form)
         write >> rate >> criticise
     return line
 

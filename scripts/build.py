@@ -19,9 +19,10 @@ from builders.drafting.run import BuildSpec, ask_shard, build_draft
 from builders.drafting.summary import report, table
 from builders.engine.budget import BudgetLimits
 from builders.engine.pool import pool_spec
-from builders.engine.progress import Progress, Ticker
+from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
+from builders.engine.ticker import Ticker
 from builders.errors import RecipeError, shortened
 from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
@@ -190,21 +191,21 @@ def _metavar(option: Option) -> str:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Build, with a line of progress, and print the table."""
+    """Build, showing the progress, and print the table."""
     spec = _build_spec(given)
     progress = Progress()
     with Ticker(progress, sys.stderr):
         if given.estimate:
             facts = estimate(spec, progress)
-            print_out(json.dumps(facts) if given.json else _estimate_text(facts))
-            return 0
-        if spec.shard:
+            shown = json.dumps(facts) if given.json else _estimate_text(facts)
+        elif spec.shard:
             facts = {"shard": "{}/{}".format(*spec.shard), "rows": ask_shard(spec, progress)}
             shown = f"shard {facts['shard']}: the answers to {facts['rows']} rows are recorded"
-            print_out(json.dumps(facts) if given.json else shown)
-            return 0
-        draft = build_draft(spec, progress)
-    print_out(report(draft) if given.json else table(draft))
+            shown = json.dumps(facts) if given.json else shown
+        else:
+            draft = build_draft(spec, progress)
+            shown = report(draft) if given.json else table(draft)
+    print_out(shown)
     return 0
 
 

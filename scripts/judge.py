@@ -153,7 +153,8 @@ def _source(given: argparse.Namespace) -> Iterator[Source]:
 def _asked(
     given: argparse.Namespace, spec: TeacherSpec, source: Source, columns: dict[str, str] | None
 ) -> Judged:
-    from builders.engine.progress import Progress, Ticker
+    from builders.engine.progress import Progress
+    from builders.engine.ticker import Ticker
     from builders.judging.labelled_pairs import read_pairs
     from builders.judging.measuring import asked_judge
 

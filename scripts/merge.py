@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from builders.drafting.merge import merge
 from builders.drafting.summary import report, table
-from builders.engine.progress import Progress, Ticker
+from builders.engine.progress import Progress
+from builders.engine.ticker import Ticker
 from builders.recipe_loading import load_recipe
 from scripts.command_line import Parser, add_json, add_name, add_work, path, print_out
 

@@ -18,9 +18,10 @@ from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, read_without
 from builders.engine.pool import TeacherPoolSpec, check_role, pool_spec
 from builders.engine.prices import read_price, read_prices
-from builders.engine.progress import Progress, Ticker
+from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import EMBEDDED, MOST_IN_FLIGHT, TeacherSpec
+from builders.engine.ticker import Ticker
 from builders.errors import InputError, file_errors_in_one_line, shortened
 from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
@@ -106,7 +107,7 @@ def build(
         retry_refused: Send the calls again that an endpoint refused in an earlier build.
         from_ledger: Ask no teacher: every answer is in the ledger already.
         work: The folder of all drafts and ledgers.
-        progress: Whether to print a line of progress on stderr.
+        progress: Whether to show the progress on stderr.
         options: The options of the recipe by name; the others take their defaults.
 
     Raises:

@@ -34,6 +34,7 @@ from builders.engine.ledger import Ledger
 from builders.engine.pool import TeacherPoolSpec, pool, recorded_pool
 from builders.engine.prices import FREE_KINDS, price_of, prices_used
 from builders.engine.progress import Progress
+from builders.engine.row_order import one_of_several
 from builders.engine.run_limits import RunLimits
 from builders.errors import InputError, RecipeError, TeacherError, folder_error
 from builders.file_lock import folder_lock
@@ -146,6 +147,7 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
         take_in(candidates, spec.contributed)
         dropped, row_ids = outcomes(candidates)
         kept = len(candidates) - len(dropped)
+        progress.kept, progress.dropped = kept, len(dropped)
         for row in left_out_rows(answered.left_out):
             dropped.append(row)
         spending, schemas = Spending(), recipe.schemas
@@ -262,7 +264,7 @@ def answer_calls(
     settings = spec.settings
     if sample is not None:
         settings = replace(settings, rows=min(settings.rows, sample))
-    progress.rows_wanted = settings.rows
+    progress.rows_wanted, progress.rows_of = settings.rows, recipe.rows_of
     if recipe.candidates is None:
         progress.rows_wanted = min(settings.rows, len(seeds))
     limits, prices = spec.run_limits, None
@@ -281,13 +283,14 @@ def answer_calls(
             prices = prices or prices_used(limits.price, limits.prices)
         notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
         stack.enter_context(what_was_learned(spec.home, teachers, notes))
-        progress.begin(f"building {recipe.name}")
         candidates, order = Spool[CandidateRow](spec.home), list[bytes]()
         with ExitStack() as failing:
             failing.callback(candidates.close)  # at once: its room is what a full disk lacks
             for at, raw in _raw_rows(recipe, engine, seeds, settings, spec.shard):
                 order.append(at)
-                candidates.append(candidate_row(recipe, raw))
+                candidates.append(one := candidate_row(recipe, raw))
+                kept_id = str(one.row["id"]) if one.row else None
+                progress.count_row(kept_id, one_of_several=one_of_several(at))
             failing.pop_all()
         candidates.reorder(sorted(range(len(order)), key=order.__getitem__))
         identities = engine.identities()

@@ -32,6 +32,7 @@ from builders.engine.progress import Progress
 from builders.engine.refusals import REASONS
 from builders.engine.requests import CallResult, TeacherClient
 from builders.engine.run_limits import RunLimits
+from builders.engine.run_state import expected_calls
 from builders.engine.teacher import Address, Teacher, address
 from builders.engine.teacher_kinds import RecordedTeacher
 from builders.engine.watchdog import Watchdog, items_of, result_of
@@ -168,12 +169,10 @@ class Engine:
         """Run a pipeline; give its raw rows as they are made, with bytes that sort them."""
         execution_of = imported_executor()
         line = pipeline(self.teach, **wiring)
-        if self._recipe.candidates:
-            self._progress.begin(line.name, len(rows) if isinstance(rows, Sized) else None)
         made: queue.SimpleQueue[tuple[bytes, Raw] | None] = queue.SimpleQueue()
 
         def on_row(order: bytes, raw: Raw) -> None:
-            self._row_made()
+            self._progress.moved()
             made.put((order, raw))
 
         execution = execution_of(
@@ -183,6 +182,12 @@ class Engine:
             seed=(self.seed, self._runs),
         )
         self._runs += 1
+        progress, many = self._progress, len(rows) if isinstance(rows, Sized) else None
+        if self._recipe.candidates:
+            progress.begin_round(line.name, lambda: expected_calls(execution.nodes, many))
+        else:
+            many = progress.rows_wanted if many is None else many
+            progress.begin(self._recipe.name, lambda: expected_calls(execution.nodes, many))
         work = self._unless(self._watch(execution), execution.run(rows))
         running = self._thread.submit(self._runner.run, work)
         running.add_done_callback(lambda _: made.put(None))
@@ -202,14 +207,7 @@ class Engine:
 
     def made(self, rows: int) -> None:
         """Set the number of rows that a recipe with rounds has made so far."""
-        self._progress.rows = rows
-        self._progress.moved()
-
-    def _row_made(self) -> None:
-        self._progress.moved()
-        self._progress.stage_done += 1
-        if self._recipe.candidates is None:
-            self._progress.rows += 1
+        self._progress.report_made(rows)
 
     async def _unless(
         self, watch: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Result]
@@ -256,6 +254,7 @@ class Engine:
             PotstillError: The build stops: no call will get one.
         """
         key = call.key
+        self._progress.calls_begun += 1
         task = self._pending.get(key)
         recorded = not task and (key in self.used or self._began_with)
         answer = self._ledger.get(key) if recorded else None
@@ -266,9 +265,13 @@ class Engine:
                 task = self._pending[key] = self.loop.create_task(self._obtain(call))
                 task.add_done_callback(lambda done: self._finished(key, done))
             # Shielded: an answer in flight is paid for and is recorded, even if its row is lost.
-            answer = await asyncio.shield(task)
-        elif key not in self.used:
-            self._progress.reused += 1
+            try:
+                answer = await asyncio.shield(task)
+            finally:
+                self._progress.calls_done += 1
+        else:
+            self._progress.calls_done += 1
+            self._progress.reused += key not in self.used
         # If two roles make the same call, the same one is named whichever came first.
         self.used[key] = min(call.role, self.used.get(key, call.role))
         return answer
@@ -372,9 +375,8 @@ class Engine:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
             self.loop.call_soon_threadsafe(self._stop_asked.set)
         if sent := sum(len(one.in_flight) for one in self._clients.values()):
-            notice = f"\n{name}: {sent} requests in flight may finish; repeat it to stop now\n"
-            with contextlib.suppress(OSError):
-                os.write(2, notice.encode())
+            notice = f"{name}: {sent} requests in flight may finish; repeat it to stop now"
+            self._progress.announce(notice, unseen_too=True)
 
     async def _drain(self) -> None:
         """Let requests in flight be answered and recorded for `_DRAIN_S`; let no other start."""

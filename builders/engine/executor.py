@@ -24,6 +24,7 @@ from typing import Any
 from builders.engine.graph import Item, Key, Node, graph, identity, routed
 from builders.engine.greenlets import drive
 from builders.engine.llm import row_call_ids
+from builders.engine.row_order import order
 from builders.engine.workers import (
     BROKEN,
     DREW,
@@ -60,27 +61,13 @@ class Execution:
         self._window = window
         self._on_row = on_row
         self._seed = seed
-        self._nodes = graph(pipeline)
+        self.nodes = graph(pipeline)
         # Where rows branch, two steps can lose one row: the earlier one counts, once all are known.
-        nodes = self._nodes.values()
+        nodes = self.nodes.values()
         first = [node for node in nodes if not node.before]
         self._branches = len(first) > 1 or any(len(node.after) > 1 for node in nodes)
         self._lost: dict[Key, tuple[int, Raw]] = {}
         self._drawing = asyncio.Lock()  # held by the row to which the global generators belong
-
-    @property
-    def working(self) -> bool:
-        """Whether a step is computing right now, so that waiting makes sense."""
-        return any(node.working and not node.asks for node in self._nodes.values())
-
-    def status(self) -> str:
-        """Which steps work on rows or have rows queued, for the user to read."""
-        parts = [
-            f"step {node.name} (rows in progress: {node.working}, queued: {node.ready.qsize()})"
-            for node in self._nodes.values()
-            if node.working or node.ready.qsize()
-        ]
-        return ", ".join(parts) or "no step has a row"
 
     async def run(self, rows: Iterable[Raw]) -> None:
         """Run all rows.
@@ -91,11 +78,11 @@ class Execution:
         loaded: list[Node] = []
         failure: PotstillError | None = None
         try:
-            for node in self._nodes.values():
+            for node in self.nodes.values():
                 self._load(node)
                 loaded.append(node)
             async with asyncio.TaskGroup() as group:
-                for node in self._nodes.values():
+                for node in self.nodes.values():
                     group.create_task(self._arrive(node, rows))
                     group.create_task(self._work(node))
         except* PotstillError as errors:
@@ -110,7 +97,7 @@ class Execution:
             raise failure from None
         for key, (place, row) in self._lost.items():
             if self._whole(key):
-                self._on_row(_order(key, place), row)
+                self._on_row(order(key, place), row)
 
     def _whole(self, key: Key) -> bool:
         """Whether this row was lost itself, rather than as part of one that another branch lost."""
@@ -203,6 +190,7 @@ class Execution:
             await self._give(node, items, rows)
         else:  # new rows, such as a count per group
             seen = Counter[str]()
+            node.taken += len(items)
             for place, row in enumerate(rows):
                 row.pop(_TAG, None)
                 await self._emit(node, Item((place,), [row], identity(row, seen)))
@@ -242,6 +230,7 @@ class Execution:
             outcome = Raised.by(error)
         # A task with several calls reports none of them, one that fails not even those answered.
         column = f"llm_{node.name}_call"
+        node.calls += len(calls)
         if isinstance(outcome, Raised):
             item = replace(item, rows=[*item.rows, {column: calls}])
         else:
@@ -303,6 +292,7 @@ class Execution:
             await self._settle(node, item, group)
 
     async def _settle(self, node: Node, item: Item, outcome: list[Raw] | Raised) -> None:
+        node.taken += 1
         if isinstance(outcome, Raised):
             self._fail(node, item, outcome)
         elif not outcome:
@@ -354,18 +344,19 @@ class Execution:
         if answer:
             row["failed_answer"] = dict(answer)
         if not self._branches:
-            self._on_row(_order(item.key, node.place), row)
+            self._on_row(order(item.key, node.place), row)
         elif item.key not in self._lost or node.place < self._lost[item.key][0]:
             self._lost[item.key] = (node.place, row)
 
     async def _emit(self, node: Node, item: Item) -> None:
+        node.given += 1
         if not node.after:
-            self._on_row(_order(item.key, node.place), item.rows[0])
+            self._on_row(order(item.key, node.place), item.rows[0])
             return
         targets = node.after
         if node.route:
             async with self._drawing:
-                targets = routed(self._nodes, node, item, self._seed)
+                targets = routed(self.nodes, node, item, self._seed)
         for target in targets:
             rows = copy.deepcopy(item.rows) if len(targets) > 1 else item.rows
             await node.send(target, replace(item, rows=rows))
@@ -383,12 +374,6 @@ class Execution:
                 f"step {node.name!r} needs the column {missing[0]!r}, but gets "
                 f"{', '.join(sorted(there - {_TAG}))}; fix the pipeline or the input_mappings"
             )
-
-
-def _order(key: Key, place: int) -> bytes:
-    """Bytes that sort as (key, place) does: a short form, as a build holds one per row."""
-    numbers = b"".join(b"\1" + number.to_bytes(7, "big") for number in key)
-    return numbers + b"\0" + place.to_bytes(4, "big")
 
 
 def _first(errors: BaseExceptionGroup[PotstillError]) -> PotstillError:

@@ -53,6 +53,10 @@ class Node:
     seen: bool = False
     working: int = 0
     done: int = 0
+    taken: int = 0  # rows that it has finished, `given` the rows made of them, `calls` for them
+    given: int = 0
+    calls: int = 0
+    sent: Counter[str] = field(default_factory=Counter)  # rows by successor
     failed: Counter[str] = field(default_factory=Counter)
     inbox: asyncio.Queue[tuple[str, Item | None]] = field(
         default_factory=asyncio.Queue
@@ -65,6 +69,17 @@ class Node:
         """The step's name in the pipeline."""
         return str(self.step.name)
 
+    @property
+    def usual_samples(self) -> int:
+        """How many rows it makes of one, as far as the step itself declares that."""
+        grouped = getattr(self.step, "group_generations", False)
+        return 1 if grouped else getattr(self.step, "num_generations", 1)
+
+    @property
+    def usual_calls(self) -> int:
+        """How many calls it makes for a row, as far as the step itself declares that."""
+        return int(getattr(self.step, "questions", getattr(self.step, "num_generations", 1)))
+
     def wanted(self, key: Key) -> list[str]:
         """The predecessors from which a row with this key comes."""
         keys = (key[:length] for length in range(len(key), 0, -1))
@@ -72,6 +87,7 @@ class Node:
 
     async def send(self, target: Node, item: Item | None) -> None:
         """Pass a row to a successor; None means that there are no more."""
+        self.sent[target.name] += item is not None
         if len(target.before) > 1:
             await target.inbox.put((self.name, item))
         else:

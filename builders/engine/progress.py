@@ -1,32 +1,39 @@
-"""The progress of a build: counts that steps and calls add to, and the line that shows them."""
+"""The progress of a build: counts that steps and calls add to, and what they show so far."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
-import threading
+import os
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from builders.engine.calls import Answer, Used
-from builders.errors import printable
+
+_PACE_S = 60.0  # the pace is that of the last minute
+_PACE_CALLS = 20  # or of that many calls, where they took longer
+_LEAST_CALLS = 3  # fewer show no pace
 
 
 @dataclass(kw_only=True)
 class Progress:
-    """Counts of a running build; `rows_wanted` is None where it cannot be known.
+    """Counts of a running build.
 
-    `stage` names what is running; rows are counted in the recipe's unit.
+    A stage is what is running; a recipe that runs its pipeline in rounds has several, each with
+    calls of its own. `rows_wanted` is how many rows are to be made (None: unknown); `made` is how
+    many a recipe with rounds reports.
     """
 
     rows_wanted: int | None = None
+    rows_of: str = "rows"
     stage: str = "starting"
-    stage_rows: int | None = None
-    stage_done: int = 0
-    rows: int = 0
+    made: int = 0
+    kept: int = 0
+    dropped: int = 0
+    calls_begun: int = 0  # those from the ledger included, as in the next one
+    calls_done: int = 0  # with or without an answer
     calls: int = 0
     reused: int = 0
     failures: int = 0
@@ -41,20 +48,44 @@ class Progress:
     unpriced: int = 0
     note: str = ""
     notices: list[str] = field(default_factory=list)
-    on_notice: Callable[[], None] = field(default=lambda: None)
+    on_notice: Callable[[str], None] | None = None
+    # Calls that failed and are sent again: the cause, and how often they still are (None: no limit)
+    trying: dict[bytes, tuple[str, int | None]] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     moved_at: float = field(default_factory=time.monotonic)
-    stage_began: float = field(default_factory=time.monotonic)
+    _expected: Callable[[], float | None] | None = None
+    _growing: bool = False  # the stage ends with the round in which enough rows were made
+    _stage_began: int = 0  # with so many calls done, as the next two
+    _round_began: int = 0
+    _made_with: int = 0
+    _kept_ids: set[str] = field(default_factory=set)
+    _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
     @property
     def seconds(self) -> float:
         """Seconds since the build began."""
         return time.monotonic() - self.began
 
-    def begin(self, stage: str, rows: int | None = None) -> None:
-        """Begin another stage, such as a further pipeline; `rows` go through it (None: unknown)."""
-        self.stage, self.stage_rows, self.stage_done = stage, rows, 0
-        self.stage_began = time.monotonic()
+    def begin(self, stage: str, expected: Callable[[], float | None] | None = None) -> None:
+        """Begin another stage, or another round of the same one.
+
+        `expected` returns how many calls it will have made at its end, as far as is known.
+        """
+        if stage != self.stage:
+            self.stage, self._stage_began, self._growing = stage, self.calls_done, False
+            self._pace = deque([(time.monotonic(), self._sent)])
+        self._round_began, self._expected = self.calls_done, expected
+        self.moved()
+
+    def begin_round(self, stage: str, expected: Callable[[], float | None]) -> None:
+        """Begin a stage of a recipe whose rounds end when it has made enough, or another round."""
+        growing = not self.calls_done or (self._growing and stage == self.stage)
+        self.begin(stage, expected)
+        self._growing = growing
+
+    def report_made(self, rows: int) -> None:
+        """Set the number of rows that a recipe with rounds has made so far."""
+        self.made, self._made_with = rows, self.calls_done
         self.moved()
 
     def moved(self) -> None:
@@ -62,11 +93,31 @@ class Progress:
         self.moved_at = time.monotonic()
         self.note = ""
 
-    def announce(self, notice: str) -> None:
-        """Show a line of its own, once: what the user needs to know before the build is over."""
-        if notice not in self.notices:
-            self.notices.append(notice)
-            self.on_notice()
+    def count_row(self, row_id: str | None, *, one_of_several: bool) -> None:
+        """Count a row by its id, or one that is dropped (None).
+
+        Of several that were made of one source row, those with the same id become one row.
+        """
+        if row_id is None:
+            self.dropped += 1
+        elif not one_of_several or row_id not in self._kept_ids:
+            self.kept += 1
+            if one_of_several:
+                self._kept_ids.add(row_id)
+
+    def announce(self, notice: str, *, unseen_too: bool = False) -> None:
+        """Show a line of its own, once: what the user needs to know before the build is over.
+
+        `unseen_too` prints it where the progress is not shown; a signal's handler may call it.
+        """
+        if notice in self.notices:
+            return
+        self.notices.append(notice)
+        if self.on_notice:
+            self.on_notice(notice)
+        elif unseen_too:
+            with contextlib.suppress(OSError):
+                os.write(2, f"\n{notice}\n".encode())
 
     def spend(self, answer: Answer | None, used: Used, most: Used) -> None:
         """Count what a call used: the tokens of its answer, if any, and `most` in all requests."""
@@ -84,38 +135,90 @@ class Progress:
         else:
             self.cost_unknown += 1
 
-    def line(self) -> str:
-        """The stage, rows, rows/s, tokens, calls and time left on one line; or the note, if any."""
-        seconds = max(self.seconds, 1e-9)
-        wanted = f"/{self.rows_wanted}" if self.rows_wanted else ""
-        stage = self.stage
-        if self.stage_rows:
-            stage += f" {self.stage_done}/{self.stage_rows}"
-        parts = [
-            stage,
-            f"{self.rows}{wanted} rows",
-            f"{self.rows / seconds:.2f} rows/s",
-            f"{self.input_tokens + self.output_tokens:,} tokens",
-            f"{self.calls} calls",
-        ]
-        if self.note:
-            return f"{stage} | {self.note}"
+    @property
+    def stage_calls(self) -> int:
+        """How many calls of this stage are done."""
+        return self.calls_done - self._stage_began
+
+    @property
+    def stage_total(self) -> int | None:
+        """How many calls this stage will have made at its end; None: nothing shows it yet."""
+        run = self._expected() if self._expected else None
+        if run is None or (self._growing and not self.made):
+            return None
+        total = self._round_began - self._stage_began + run
+        if self._growing and self.rows_wanted and self.made < self.rows_wanted:
+            total = max(total, (self._made_with - self._stage_began) * self.rows_wanted / self.made)
+        return max(round(total), self.calls_begun - self._stage_began)
+
+    @property
+    def _sent(self) -> int:
+        """How many calls of this run are done that were not answered from the ledger."""
+        return self.calls + self.failures - self.refused_before
+
+    def calls_per_s(self) -> float | None:
+        """The pace of the calls lately; None: too few in this stage, or all from the ledger."""
+        now, sent, pace = time.monotonic(), self._sent, self._pace
+        if not pace or sent > pace[-1][1]:
+            pace.append((now, sent))
+        while len(pace) > 1 and now - pace[1][0] > _PACE_S and sent - pace[1][1] > _PACE_CALLS:
+            pace.popleft()
+        began, before = pace[0]
+        return (sent - before) / (now - began) if sent - before >= _LEAST_CALLS else None
+
+    def calls_shown(self) -> str:
+        """The calls done, of those expected; empty for a stage that makes none."""
+        total = self.stage_total
+        of = "" if total is None else f"/{total:,}"
+        return f"{self.stage_calls:,}{of} calls" if self._expected else ""
+
+    def parts(self) -> list[str]:
+        """What the rows, the costs and the pace are so far, each as a few words."""
+        total, parts = self.stage_total, []
+        if self._growing and self.rows_wanted and self.made < self.rows_wanted:
+            parts.append(f"{self.made:,} of {self.rows_wanted:,} {self.rows_of}")
+        if self.kept or self.dropped:
+            parts.append(f"{self.kept:,} kept, {self.dropped:,} dropped")
+        if cost := self._cost():
+            parts.append(cost)
+        pace = self.calls_per_s() if self._expected else None
+        if pace:
+            parts.append(f"{pace:.1f} calls/s" if pace >= 1 else f"{60 * pace:.1f} calls/min")
+            if total is not None and total > self.stage_calls:
+                parts.append(f"{duration((total - self.stage_calls) / pace)} left")
+        if tokens := self.input_tokens + self.output_tokens:
+            parts.append(f"{tokens:,} tokens")
         if self.reused:
-            parts.append(f"{self.reused} from the ledger")
-        if self.at_most_usd > self.cost_usd + 1e-9:
-            parts.append(f"at most {self.at_most_usd:.4f} USD")
-        elif self.cost_usd:
-            parts.append(f"{self.cost_usd:.4f} USD")
+            parts.append(f"{self.reused:,} from the ledger")
         if self.failures:
-            parts.append(f"{self.failures} failed")
-        if self.stage_rows and self.stage_done:
-            stage_s = time.monotonic() - self.stage_began
-            left = (self.stage_rows - self.stage_done) * stage_s / self.stage_done
-            parts.append(f"{duration(left)} left in this stage")
-        elif self.rows_wanted and self.rows and not self.stage_rows:
-            left = max(0, self.rows_wanted - self.rows) * seconds / self.rows
-            parts.append(f"{duration(left)} left")
-        return " | ".join(parts)
+            parts.append(f"{self.failures:,} failed")
+        return parts + self._tried_again()
+
+    def _cost(self) -> str:
+        if self.at_most_usd > self.cost_usd + 1e-9:
+            cost = f"at most {self.at_most_usd:.4f} USD"
+        else:
+            cost = f"{self.cost_usd:.4f} USD" if self.cost_usd else ""
+        if not self.unpriced:
+            return cost
+        return f"{cost}, and {self.unpriced:,} calls of unknown cost" if cost else "cost unknown"
+
+    def _tried_again(self) -> list[str]:
+        """The calls that failed and are sent again, by cause."""
+        left: dict[str, list[int | None]] = {}
+        for cause, times in list(self.trying.values()):
+            left.setdefault(cause, []).append(times)
+        return [
+            f"{len(of_each):,} tried again after {cause}"
+            + ("" if most is None else f" (up to {most} more time{'s' if most > 1 else ''})")
+            for cause, of_each in left.items()
+            for most in [max(of_each, key=lambda times: times or 0)]
+        ]
+
+    def line(self) -> str:
+        """All of it on one line, with what the build waits for, if nothing moves."""
+        parts = [self.stage, self.calls_shown(), *self.parts(), self.note]
+        return " | ".join(part for part in parts if part)
 
     def facts(self) -> dict[str, Any]:
         """What this run did, as numbers; calls answered from the ledger count as `reused` only.
@@ -147,51 +250,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-class Ticker:
-    """Writes the line while a build runs: in place on a terminal, every 10 s on a pipe.
-
-    Each notice is written once, at once, on a line of its own.
-    """
-
-    def __init__(self, progress: Progress, stream: TextIO) -> None:
-        self._progress = progress
-        self._stream = stream
-        self._live = stream.isatty()
-        self._every_s = 0.5 if self._live else 10.0
-        self._over = threading.Event()
-        self._noticed = 0
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
-
-    def __enter__(self) -> None:
-        self._progress.on_notice = self._write
-        self._thread.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-        self._write()
-
-    def _tick(self) -> None:
-        while not self._over.wait(self._every_s):
-            line = printable(self._progress.line())
-            if self._live:
-                self._write(line[: shutil.get_terminal_size().columns - 1])
-            else:
-                self._write(line + "\n")
-
-    def _write(self, text: str = "") -> None:
-        """Write the new notices, then a text in the place of the line that is there."""
-        with self._lock, contextlib.suppress(OSError):  # a pipe's reader may have gone
-            new = self._progress.notices[self._noticed :]
-            self._noticed += len(new)
-            notices = "".join(printable(notice) + "\n" for notice in new)
-            self._stream.write(("\r\x1b[K" if self._live else "") + notices + text)
-            self._stream.flush()

@@ -171,11 +171,14 @@ class TeacherClient:
                         raise
                     self.unsent.add(call.key)
                     self._progress.retries += 1
+                    left = None if refused else most - faults
+                    self._progress.trying[call.key] = (failure.cause, left)
                     times = refusals if refused else faults
                     if not at_once:
                         await self._rest(1 if _pause_s(failure) else times)
         finally:
             self.unsent.discard(call.key)
+            self._progress.trying.pop(call.key, None)
             self.asking -= 1
 
     def _is_down(self, call: Call, refusals: int) -> bool:
@@ -330,8 +333,6 @@ class TeacherClient:
             text += f", {self.teacher.name} asked for a pause of {self._limiter.paused_s:.0f} s"
         if hint := self.hint():
             text += f", {hint}"
-        if self.resting:
-            text += f", calls that wait to be sent again: {self.resting}"
         return text
 
     def end(self) -> None:

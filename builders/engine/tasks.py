@@ -55,12 +55,14 @@ class AskAll(Ask):
         answer: The column for the list of replies (`builders.engine.calls.Reply`).
         parse: Parses an answer once; the value stays with the reply as `parsed`.
         tries: The most calls per question, made until an answer can be parsed.
+        questions: How many a row usually has: all that the progress knows before the first row.
         also: Columns added to every row: what `row` needs to know about the build's options.
     """
 
     build: Callable[[dict[str, Any]], Sequence[Question]]
     parse: Parse = lambda _question, _answer: None
     tries: int = 1
+    questions: int = 1
     also: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
 
     def process(self, inputs: StepInput) -> Iterator[list[dict[str, Any]]]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from builders.engine.progress import Progress
 from builders.engine.requests import TeacherClient
+from builders.engine.run_state import is_working, status
+from builders.engine.teacher import EMBEDDED
 from builders.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -47,18 +49,22 @@ class Watchdog:
         if still_s <= _STILL_S:
             return
         busy = [client for client in self._clients if client.can_move()]
-        parts = [self._execution.status()]
+        nodes = self._execution.nodes.values()
+        parts = [status(nodes)]
         parts += [client.status() for client in busy or list(self._clients)[:1]]
         if unrecorded:
             parts.append(
                 f"calls on their way to the ledger: {unrecorded} (is its disk slow, or does "
                 "another program write to it?)"
             )
-        self._progress.note = f"nothing has moved for {still_s:.0f} s: {'; '.join(parts)}"
-        moves = busy or unrecorded or self._execution.working
+        waits = f"for {still_s:.0f} s: {'; '.join(parts)}"
+        if busy and all(client.teacher.name == EMBEDDED for client in busy):
+            waits = f"for the embedded teacher's next answer; {parts[-1]}"  # long, but it comes
+        self._progress.note = f"waiting {waits}"
+        moves = busy or unrecorded or is_working(nodes)
         self._stuck = still_s > _STUCK_S and not moves
         if self._stuck and was_stuck:  # once may be the moment between a pause and its request
-            raise RecipeError(f"{self._progress.note}; nothing can move any more")
+            raise RecipeError(f"nothing has moved {waits}; nothing can move any more")
 
 
 def items_of(items: queue.SimpleQueue[Result | None]) -> Iterator[Result]:

@@ -97,9 +97,9 @@ def asked_judge(
         with folder_lock(home), closing(Ledger.open(home / LEDGER)) as ledger:
             progress.begin("starting the judge")
             with Engine(_ROLE, who, ledger, progress, seed=0, run_limits=run_limits) as engine:
-                progress.rows_wanted = len(pairs) * (2 + repeats)
-                progress.begin(f"judging with {who.model}")
-                asking = _verdicts(engine, who, pairs, repeats, choices, progress)
+                calls = len(pairs) * (2 + repeats)
+                progress.begin(f"judging with {who.model}", lambda: calls)
+                asking = _verdicts(engine, who, pairs, repeats, choices)
                 verdicts = engine.loop.run_until_complete(asking)
     except OSError as error:
         raise folder_error(error, home) from None
@@ -131,7 +131,6 @@ async def _verdicts(
     pairs: Sequence[Pair],
     repeats: int,
     choices: Sequence[Choice],
-    progress: Progress,
 ) -> list[_Verdict]:
     """First every pair as it is, then every pair swapped, then each repetition."""
     sampling = with_choices(_SAMPLING, choices)
@@ -153,8 +152,6 @@ async def _verdicts(
                 answer = await engine.answer(call)
             except Failure as failure:
                 return _Verdict("absent", lost=f"{failure.cause} ({failure})")
-            finally:
-                progress.rows += 1
         if fault := answer.fault(*missing_end(who)):
             why = f"{fault} (finish_reason {answer.finish_reason!r})"
             return _Verdict("absent", answer.text, lost=why)

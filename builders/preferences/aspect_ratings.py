@@ -58,14 +58,21 @@ def answers(raw: Raw) -> list[Reply]:
     return found
 
 
-def judge_steps(teach: Callable[..., Any], *, judge_tokens: int, form: str) -> tuple[Any, Any]:
-    """The steps after `completions`: ratings of all answers by aspect, then a critique of each."""
+def judge_steps(
+    teach: Callable[..., Any], *, writers: int, judge_tokens: int, form: str
+) -> tuple[Any, Any]:
+    """The steps after `completions`: ratings of all answers by aspect, then a critique of each.
+
+    `writers` answers are usually there.
+    """
     from builders.engine.tasks import AskAll
 
     most = teach("judge").max_tokens(judge_tokens, 1024, 400)
     longest = teach("judge").max_tokens(0, LONGEST, 60)
 
-    def step(name: str, build: Callable[..., list[Question]], column: str, **more: Any) -> Any:
+    def step(
+        name: str, build: Callable[..., list[Question]], column: str, usual: int, **more: Any
+    ) -> Any:
         return AskAll(
             name=name,
             llm=teach("judge", temperature=0.0, max_tokens=most),
@@ -73,10 +80,12 @@ def judge_steps(teach: Callable[..., Any], *, judge_tokens: int, form: str) -> t
             answer=column,
             parse=parse,
             tries=TRIES,
+            questions=usual,
         )
 
-    rate = step("rate", rating_questions, "ratings", seed=teach("judge").seed)
-    return rate, step("criticise", critique_questions, "critiques")
+    seed = teach("judge").seed
+    rate = step("rate", rating_questions, "ratings", len(ASPECTS), seed=seed)
+    return rate, step("criticise", critique_questions, "critiques", writers)
 
 
 def rating_questions(raw: Raw, *, form: str, seed: int, longest: int = LONGEST) -> list[Question]:

@@ -77,6 +77,7 @@ def compare_in_both_orders(
             build=lambda raw: comparison_questions(principle(raw), raw, reasons=False),
             answer="sure",
             parse=parse_probability,
+            questions=2,
         )
         last >> sure
         last = sure
@@ -89,6 +90,7 @@ def compare_in_both_orders(
             answer="reasoned",
             parse=parse_reasons,
             tries=TRIES,
+            questions=0 if verdict == "either" else 2,
         )
 
 

@@ -82,7 +82,7 @@ def test_a_work_folder_may_be_at_home_or_hold_what_pyarrow_reads_otherwise(
 def test_a_build_shows_how_far_it_is_unless_told_not_to(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("builders.engine.progress.Ticker._tick", lambda self: print("tick"))
+    monkeypatch.setattr("builders.engine.ticker.Ticker._tick", lambda *_: print("tick"))
     small()
     assert "tick" not in capsys.readouterr().out
     small(progress=True, rows=4)

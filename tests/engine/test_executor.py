@@ -106,16 +106,13 @@ def run(tmp_path: Path) -> Iterator[Callable[..., list[Raw]]]:
         rows: Sequence[Raw],
         teacher: Scripted | None = None,
         anew: bool = False,
-        progress: Progress | None = None,
     ) -> list[Raw]:
         nonlocal ledger
         if anew:
             ledger.close()
             (tmp_path / "ledger.sqlite").unlink()
             ledger = Ledger.open(tmp_path / "ledger.sqlite")
-        with Engine(
-            RECIPE, teacher or Scripted(), ledger, progress or Progress(), seed=1
-        ) as engine:
+        with Engine(RECIPE, teacher or Scripted(), ledger, Progress(), seed=1) as engine:
             return engine(wiring, rows)
 
     yield run
@@ -801,9 +798,7 @@ def test_where_two_branches_lose_a_row_the_earlier_step_is_named(run: Any) -> No
             answer=answer,
             latency_s=lambda call, slow=slow: 0.02 if call.sampling["temperature"] == slow else 0,  # type: ignore[misc]
         )
-        progress = Progress()
-        [row] = run(judged, seeds(1), teacher, progress=progress)
-        assert progress.rows == 1
+        [row] = run(judged, seeds(1), teacher)
         assert (row["failed"], row["failed_step"], row["failed_why"]) == (
             *("http 400", "writer_a"),
             "0.1",

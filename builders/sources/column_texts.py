@@ -44,14 +44,11 @@ def is_label(value: Any) -> bool:
 
 
 def is_in(text: str, prompt: str) -> bool:
-    """Whether a prompt has a text: of a single short word, set off by a colon, quotes or a line."""
+    """Whether a prompt has a text: of a short one, set off by a colon, quotes or a line."""
     text = text.strip()
     if text not in prompt or len(text) > _BY_CHANCE:
         return text in prompt
-    exactly = re.escape(text)
-    if re.search(r"\s", text):
-        return re.search(rf"(?<!\w){exactly}(?!\w)", prompt) is not None
-    return re.search(f"{_BEFORE}{exactly}{_AFTER}", prompt) is not None
+    return re.search(f"{_BEFORE}{re.escape(text)}{_AFTER}", prompt) is not None
 
 
 def are_in(options: str, prompt: str) -> bool:

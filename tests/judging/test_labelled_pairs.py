@@ -316,6 +316,14 @@ def test_a_prompt_has_the_text_that_it_is_about_and_not_where_it_is_from(tmp_pat
         read(tmp_path, [{"source": "web", "label": "a", **texts}])
 
 
+def test_the_files_of_a_folder_that_are_not_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({**OAK, "label": "a"}))
+    (tmp_path / "b.zip").write_bytes(b"PK")
+    lines: list[str] = []
+    read_pairs(Source(place=str(tmp_path)), report=lines.append)
+    assert lines[0].endswith("(prompt, text_a, text_b, label); 1 file not read: b.zip")
+
+
 def test_repeated_pairs_are_asked_about_once_and_rows_are_limited(tmp_path: Path) -> None:
     rows = [*GOOD, GOOD[0], {**GOOD[1], "text_a": None}]
     pairs, labels, lines = read(tmp_path, rows, most=5)

@@ -500,11 +500,11 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "prompt",
         "",
     ),
-    "a text within the prompt": (
-        {"prompt": "Say good morning in French", "input": "good morning"},
-        user("Say good morning in French"),
-        "prompt",
-        "",
+    "a text whose words are in the prompt by chance": (
+        {"prompt": "Sum up the text", "text": "the text", "output": "x"},
+        user("Sum up the text\n\nthe text"),
+        "prompt text",
+        "output",
     ),
     "options within the prompt": (
         {"question": "ask\n(1) x\n(2) y z", "choices": ["x", "y z"], "answer": 0},

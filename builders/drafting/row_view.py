@@ -12,12 +12,12 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builders.engine.thinking import parted
-from builders.schema import Row
+from builders.schema import Row, assistant
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-SIDE_BY_SIDE = 100  # columns from which on two answers are side by side
+SIDE_BY_SIDE = 90  # columns from which on two answers are side by side
 _MOST_LINES, _MOST_CHARACTERS = 8, 600  # of a text that is not shown in full
 _BETWEEN = " │ "
 _JOINERS = "\u200c\u200d"  # within words and emoji; they move nothing
@@ -89,8 +89,8 @@ def _call(row: Row) -> list[Part]:
 def _fields(values: Mapping[str, Any], indent: int) -> Iterator[Part]:
     """The parts of named values: chats first, then what is short enough for a line, as it comes."""
     left = {str(name): value for name, value in values.items()}
-    chats = [name for name, value in left.items() if _is_chat(value)]
-    if {"chosen", "rejected"} <= {*chats}:
+    chats = [name for name, value in left.items() if _is_chat(value) or name == "prompt"]
+    if all(name in chats or isinstance(left.get(name), str) for name in ("chosen", "rejected")):
         chats = [name for name in chats if name not in ("chosen", "rejected")]
         pair = [_side(name, left, indent) for name in ("chosen", "rejected")]
         yield from (part for name in chats for part in _value(name, left.pop(name), indent))
@@ -104,7 +104,8 @@ def _side(name: str, values: dict[str, Any], indent: int) -> tuple[Part, ...]:
     score, model = (values.pop(one, None) for one in (f"score_{name}", f"{name}_model"))
     heading = name if score is None else f"{name}, score {_plain(score)}"
     heading += "" if model is None else f", by {model}"
-    turns = values.pop(name)
+    answer = values.pop(name)
+    turns = assistant(answer) if isinstance(answer, str) else answer
     texts = [*_turns(turns, indent)]
     if len(turns) == 1:
         texts = [

@@ -69,15 +69,15 @@ def chain_view(chain: Mapping[str, Any]) -> list[Part]:
     """The parts of a chain, in the order in which a row is made."""
     config = {"kept": "default", "call": "calls"}.get(chain["outcome"], chain["outcome"])
     parts = row_view(chain["row"], config) if config != "calls" else []
-    parts += named_parts("source", chain["source"])
+    parts += [*([BLANK] if parts else []), *named_parts("source", chain["source"])]
     calls = sorted(chain["calls"], key=lambda call: str(call.get("role")).startswith("judge"))
     sections: dict[str, list[tuple[str, Row]]] = {"calls": [("calls", call) for call in calls]}
     for name in ("judgements", "rows"):
         sections[name] = [(one, row) for one, some in chain.get(name, {}).items() for row in some]
     for name, rows in sections.items():
         if rows:
-            parts += [BLANK, Part(f"{name}: {len(rows)}", style="bold"), BLANK]
-            parts += [part for one, row in rows for part in row_view(row, one)]
+            parts += [BLANK, Part(f"{name}: {len(rows)}", style="bold")]
+            parts += [part for one, row in rows for part in (BLANK, *row_view(row, one))]
     for name in ("gates", "made by"):
         parts += [BLANK, *named_parts(name, chain[name])]
     return parts

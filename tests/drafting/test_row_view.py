@@ -33,12 +33,22 @@ def pair(chosen: str, rejected: str, prompt: str = "Which?") -> Row:
 
 def test_chosen_is_beside_rejected_where_there_is_room_else_above_it() -> None:
     row = pair("The Nile. " * 20, "The Amazon. " * 10)
-    wide = shown(row, width=100).splitlines()
+    wide = shown(row, width=90).splitlines()
     assert re.fullmatch(r"  chosen, score 4\.75, by large +│ rejected, score 1\.5", wide[2])
     assert re.fullmatch(r"  The Nile\. .* │ The Amazon\. .*", wide[3])
-    narrow = shown(row, width=99)
+    narrow = shown(row, width=89)
     assert "│" not in narrow
     assert narrow.index("chosen, score") < narrow.index("The Nile") < narrow.index("rejected, sc")
+
+
+def test_a_pair_may_be_of_texts_or_of_whole_dialogues() -> None:
+    texts = shown({"id": "a", "prompt": "Which?", "chosen": "The Nile.", "rejected": "The Amazon."})
+    assert texts.splitlines()[1] == "  prompt: Which?"
+    assert re.search(r"^  The Nile\. +│ The Amazon\.$", texts, re.M)
+    whole = shown(
+        {name: [*user("Which?"), *assistant(name.upper())] for name in ("chosen", "rejected")}
+    )
+    assert re.search(r"^  assistant: CHOSEN +│ assistant: REJECTED$", whole, re.M)
 
 
 ONE_COLUMN_EACH = {
@@ -53,7 +63,7 @@ ONE_COLUMN_EACH = {
 
 @each(("chosen", "rejected"), ONE_COLUMN_EACH)
 def test_the_bound_of_two_columns_is_straight(chosen: str, rejected: str) -> None:
-    for width in (100, 131):
+    for width in (90, 131):
         lines = shown(pair(chosen, rejected), width=width).splitlines()[2:]
         bounds = {cell_len(line[: line.index("│")]) for line in lines}
         assert len(bounds) == 1 and max(map(cell_len, lines)) <= width

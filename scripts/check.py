@@ -14,7 +14,7 @@ from builders.recipe import Recipe
 from builders.recipe_loading import load_recipe, recipe_names
 from builders.set_names import parse_set
 from scripts.command_line import Parser, add_hub_data, add_json, print_err, print_out, text
-from scripts.main import the_hub
+from scripts.main import no_folder_either, the_hub
 
 if TYPE_CHECKING:
     from builders.release.verification import Verification
@@ -60,6 +60,7 @@ def run(given: argparse.Namespace) -> int:
             from builders.hub.fetch import fetch_snapshot
 
             repository, revision = parse_set(given.set, expected=_EXPECTED)
+            resources.enter_context(no_folder_either(given.set))
             hub = resources.enter_context(the_hub(given.hub_data, only_reads=True))
             version, withdrawn = advisory(hub, repository, revision)
             if not given.only_withdrawn:

@@ -12,7 +12,7 @@ from builders.errors import InputError, nearest_name
 from builders.recipe_loading import recipe_names
 from builders.set_names import parse_set
 from scripts.command_line import Parser, add_hub_data, add_json, add_work, print_out, text
-from scripts.main import the_hub
+from scripts.main import no_folder_either, the_hub
 
 EXAMPLES = """\
   potstill diff org/set@v1.0.0 org/set@v1.1.0
@@ -80,6 +80,6 @@ def named_folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
     repository, revision = parse_set(
         name, expected="the folder of a draft or a release, or a set such as org/set@v1.0.0"
     )
-    with the_hub(given.hub_data, only_reads=True) as hub:
+    with no_folder_either(name), the_hub(given.hub_data, only_reads=True) as hub:
         fetch_snapshot(hub, repository, revision or "main", fetched)
     return fetched

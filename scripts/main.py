@@ -164,5 +164,20 @@ def the_hub(
         yield replace(hub, endpoint=local.endpoint, token=local.token, embedded=True)
 
 
+@contextlib.contextmanager
+def no_folder_either(name: str) -> Iterator[None]:
+    """Where a Hub has no set of a name that may be a folder's: say that both are missing.
+
+    Raises:
+        HubError: In place of the Hub's error.
+    """
+    from builders.hub.connection import NoRepositoryError
+
+    try:
+        yield
+    except NoRepositoryError as error:
+        raise HubError(f"there is no folder {shortened(name)}, and {error}") from None
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,3 +80,13 @@ def test_every_verb_reports_a_missing_folder_and_asks_no_hub(
         assert main(words.format(place).split()) == 1
         out, err = capsys.readouterr()
         assert wrong.format(place) in err and err.count("\n") == 1 and not out
+
+
+def test_a_name_that_no_hub_has_is_reported_as_a_missing_folder_too(
+    hub: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    for words in ("check mine/nosuch", "diff mine/nosuch mine/other", "show mine/nosuch"):
+        assert main(words.split()) == 1
+        missing = f"there is no folder 'mine/nosuch', and {hub.endpoint} has no repository"
+        assert capsys.readouterr().err.startswith(f"potstill: {missing} 'mine/nosuch', or")

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
 
 
+class NoRepositoryError(HubError):
+    """There is no repository of this name, or the token may not see it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hub:
     """A Hub's address, the token to use (None: anonymous), and whether it is the embedded one."""
@@ -103,7 +107,7 @@ def client_errors(hub: Hub, about: str) -> Iterator[None]:
             f"{about} on {hub.endpoint} is gated; ask its owners for access, then try again"
         ) from None
     except errors.RepositoryNotFoundError:
-        raise HubError(
+        raise NoRepositoryError(
             f"{hub.endpoint} has no repository {about!r}, or this token may not see it; check the "
             "name and the token"
         ) from None

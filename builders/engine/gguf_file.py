@@ -154,12 +154,15 @@ def read_model(path: Path) -> ModelFile:
         if what := _NO_WRITERS.get(str(kind)):
             raise InputError(f"{str(path)!r} is {what}, which writes no text; give a model's file")
     model = ModelFile(path=parts[0], metadata=metadata, parts=parts)
-    missing = [name for name in ("context_length", "block_count") if not model._size(name)]
-    if missing:
-        raise InputError(
-            f"{str(path)!r} holds no whole model: its metadata has no "
-            f"{model.architecture}.{missing[0]}; download it again, or give another file"
-        )
+    for name in ("context_length", "block_count"):
+        if not model._size(name):
+            raise InputError(
+                f"{str(path)!r} holds no whole model: its metadata has no "
+                f"{f'{model.architecture}.{name}'!r}; download it again, or give another file"
+            )
+    for key, value in metadata.items():  # llama.cpp ends the process over one that is none
+        if key.endswith("_epsilon") and not (isinstance(value, float) and 0 <= value < 1):
+            raise InputError(f"{str(path)!r} is damaged: {key!r} is {value!r}; download it again")
     return model
 
 

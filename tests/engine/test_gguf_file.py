@@ -126,9 +126,13 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "no context": (
         content({**SMALL, "llama.context_length": 0}),
-        "its metadata has no llama.context_length",
+        "its metadata has no 'llama.context_length'",
     ),
-    "no layers": (content({**SMALL, "llama.block_count": "x"}), "has no llama.block_count"),
+    "no layers": (content({**SMALL, "llama.block_count": "x"}), "has no 'llama.block_count'"),
+    "a number that is none": (
+        content({**SMALL, "llama.attention.layer_norm_rms_epsilon": float("nan")}),
+        "is damaged: 'llama.attention.layer_norm_rms_epsilon' is nan",
+    ),
     "an adapter": (content({**SMALL, "general.type": "adapter"}), "is an adapter (LoRA), which"),
     "eyes": (content({"general.architecture": "clip"}), "is the projector of a vision model"),
     "an embedding model": (content({"general.architecture": "bert"}), "is an embedding model"),

@@ -87,7 +87,7 @@ def _call(row: Row) -> list[Part]:
 
 
 def _fields(values: Mapping[str, Any], indent: int) -> Iterator[Part]:
-    """The parts of named values: chats first, then what is short enough for a line, as it comes."""
+    """The parts of named values in their order; a pair of answers comes after the prompt."""
     left = {str(name): value for name, value in values.items()}
     chats = [name for name, value in left.items() if _is_chat(value) or name == "prompt"]
     if all(name in chats or isinstance(left.get(name), str) for name in ("chosen", "rejected")):

@@ -123,7 +123,7 @@ IDS = {
     "completions": {
         "default": "5 aa00b5d7a2998711",
         "calls": "40 0cf463c1561f69bd",
-        "dropped": "15 7401ecc529ea8bd3",
+        "dropped": "15 48b95e9d7dcf9cbc",
     },
     "constitution": {
         "default": "5 365bc1350a65744d",

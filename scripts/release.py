@@ -107,6 +107,7 @@ def _to_folder(given: argparse.Namespace, draft: Draft) -> None:
     from builders.release.folder import release
 
     folder = given.to_folder
+    print_err(f"making {folder} from {draft.folder}, and reading it back")
     changed = release(draft, draft.schemas, folder)
     if given.json:
         facts = {"folder": str(folder.absolute()), "draft": str(draft.folder), "changed": changed}

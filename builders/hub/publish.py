@@ -38,7 +38,10 @@ _TRIES = 2  # main may move during a release; after a second time the release gi
 # What is main, a version, a commit or a full reference cannot name a branch of a release too.
 _NO_BRANCH = re.compile(r"main|HEAD|v?\d+\.\d+\.\d+|refs/.*|[0-9a-f]{7,40}", re.DOTALL)
 _TITLE = re.compile(r"Release v\d+\.\d+\.\d+")
-_BYTES_PER_STEP = 256_000_000  # bytes sent between two lines of progress
+_BYTES_PER_STEP = 64_000_000  # bytes sent between two lines of progress
+_BYTES_WITH_A_BAR = (
+    64_000_000  # on a terminal the client draws a bar for each file of so large a set
+)
 _TEMPORARY = ".releasing-"
 
 
@@ -156,8 +159,10 @@ def _publish(
     private: bool | None,
     notify: Notify,
 ) -> Published:
+    notify(f"comparing with {plan.branch or 'main'} of {plan.repository}")
     baseline = read_baseline(hub, plan.repository, plan.draft, made / "baseline", plan.branch)
     folder = made / "release"
+    notify(f"making {plan.tag} from {plan.draft.folder}")
     release(
         plan.draft, plan.schemas, folder, plan.words, base=baseline.base, repository=plan.repository
     )
@@ -209,6 +214,7 @@ def _publish(
     read_back(hub, plan.repository, str(done.commit), folder)
     if pull_request or plan.branch:
         return done
+    notify(f"tagging {str(done.commit)[:12]} as {plan.tag}")
     _tag(hub, plan, str(done.commit))
     return replace(done, tagged=True)
 
@@ -250,6 +256,7 @@ def _commit(
 ) -> Published:
     """Send everything as one commit whose parent is the commit that was compared with."""
     from huggingface_hub import CommitOperationDelete
+    from huggingface_hub.utils import disable_progress_bars
 
     api, at = hub.api(), {"repo_id": plan.repository, "repo_type": "dataset"}
     number = planned.pull_request
@@ -258,9 +265,11 @@ def _commit(
     removed = [
         CommitOperationDelete(path_in_repo=name, is_folder=False) for name in planned.removed
     ]
-    with client_errors(hub, plan.repository), moved():
+    large = planned.sent_bytes >= _BYTES_WITH_A_BAR
+    bars = contextlib.nullcontext() if large else disable_progress_bars()
+    with client_errors(hub, plan.repository), moved(), bars:
         notify(f"sending {len(added)} files, {planned.sent_bytes:,} bytes")
-        count = 0
+        count = sent_bytes = 0
         for some in _parts(added):
             try:
                 api.preupload_lfs_files(additions=some, revision=where, create_pr=new or None, **at)
@@ -270,7 +279,11 @@ def _commit(
                     "release again: files that arrived are not sent again"
                 ) from None
             count += len(some)
-            notify(f"sent {count} of {len(added)} files")
+            sent_bytes += sum(one.upload_info.size for one in some)
+            notify(
+                f"sent {count} of {len(added)} files, "
+                f"{sent_bytes:,} of {planned.sent_bytes:,} bytes"
+            )
         info = api.create_commit(
             operations=[*added, *removed],
             commit_message=f"Release {plan.tag}",

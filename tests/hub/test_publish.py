@@ -304,6 +304,26 @@ def other_commit(hub: Any, repo: str, path: str = "notes.txt", text: str = "a") 
     )
 
 
+def test_a_release_shows_its_steps_and_the_bytes_sent(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builders.hub.publish._BYTES_PER_STEP", 1)
+    notes: list[str] = []
+    plan = make("0.1.0")
+    done = publish(connected(hub), plan, notify=notes.append)
+    sent = [note for note in notes if note.startswith("sent ")]
+    assert [note.split()[0] for note in notes if note not in sent] == [
+        *("comparing", "making", "sending", "reading", "tagging")
+    ]
+    assert notes[0] == f"comparing with main of {repo}" and len(sent) == len(done.sent)
+    so_far = [int(note.split()[-4].replace(",", "")) for note in sent]
+    assert so_far == sorted(so_far) and so_far[-1] == done.sent_bytes
+    assert sent[-1].endswith(f"of {done.sent_bytes:,} bytes")
+    notes.clear()
+    assert not publish(connected(hub), plan, dry_run=True, notify=notes.append).changed
+    assert [note.split()[0] for note in notes] == ["comparing", "making"]
+
+
 def test_a_main_that_moved_once_is_compared_again_and_released_on_top(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:
@@ -311,12 +331,12 @@ def test_a_main_that_moved_once_is_compared_again_and_released_on_top(
     notes: list[str] = []
 
     def note(line: str) -> None:
-        if line.startswith("sending") and not any("moved" in line for line in notes):
+        if line.startswith("sending") and not any("moved in" in line for line in notes):
             other_commit(hub, repo)
         notes.append(line)
 
     publish(connected(hub), make("0.2.0"), notify=note)
-    assert [line for line in notes if "moved" in line] == [
+    assert [line for line in notes if "moved in" in line] == [
         f"main of {repo} moved in the meantime; comparing again"
     ]
     assert commits_of(hub, repo)[0] == "Release v0.2.0"

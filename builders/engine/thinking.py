@@ -3,11 +3,11 @@ r"""Thinking in a teacher's text, separated from the answer in one place.
 A model thinks before it answers, in `<think>` blocks, in channels, or in other marks of its chat
 template; a server that does not know them leaves all of that in the text. An answer with thinking
 in it is worse than an answer lost: where a mark is neither what an answer is about (in code, in
-quotation marks, a word of a sentence) nor at a place where thinking surely ends, the answer cannot
-be used.
+quotation marks, a word of a sentence, an item) nor at a place where thinking surely begins or ends,
+the answer is left as it is and cannot be used. An element by a name that prompts ask for too, as
+`<reasoning>`, is thinking only where no other element of XML follows it.
 
-Source: the reasoning parsers of vLLM and SGLang, and the chat templates of the models they are for;
-https://cookbook.openai.com/articles/openai-harmony for channels.
+Source: the reasoning parsers of vLLM and SGLang, and the chat templates of the models they are for.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from builders.engine.cited_text import Spans, cited, inside
+from builders.engine.harmony_channels import after_space, without_channels
+from builders.engine.mark_signs import may_have_marks
 from builders.engine.template_marks import (
-    ROLES,
-    Spans,
+    NAMES,
     after_leading_marks,
-    cited,
     in_prose,
-    inside,
+    is_entry,
     tool_call,
     without_marks,
 )
@@ -29,13 +30,17 @@ from builders.engine.template_marks import (
 _PREFIX = r"(?:[\w-]{1,20}[:_])?"
 _SURE = rf"{_PREFIX}(?:think|thinking)"
 _TAG = rf"{_PREFIX}(?:think|thinking|thought|thoughts|reasoning)"
+_SOLAR = r"<\|(?:/{tag}|end_of_{tag})\|>|<\|end\|>\s*<\|begin\|>\s*assistant\s*<\|content\|>"
+_ASKED_FOR = r"(?:reflection|scratchpad|analysis)"
+_SOFT = rf"{_PREFIX}(?:thought|thoughts|reasoning)|{_ASKED_FOR}"  # names that prompts ask for too
 _BLOCKS = tuple(  # how thinking begins and ends; the group `tag` in the first is part of the second
     (re.compile(begin, re.IGNORECASE), end)
     for begin, end in (
-        (rf"<\s?(?P<tag>{_TAG}|reflection|scratchpad|analysis)\s?>", r"</\s?{tag}\s?>"),
+        (rf"<\s?(?P<tag>{_TAG}|{_ASKED_FOR})\s?>", r"</\s?{tag}\s?>"),
+        (r"<details\b[^<>\n]{0,200}\btype=[\"']reasoning[\"'][^<>\n]{0,200}>", r"</details\s?>"),
         (r"◁(?P<tag>think|thinking)▷", r"◁/{tag}▷"),
         (r"\[(?P<tag>THINK|THINKING)\]", r"\[/{tag}\]"),
-        (r"<\|(?P<tag>think|thinking)\|>", r"<\|(?:/{tag}|end_of_{tag})\|>"),
+        (r"<\|(?P<tag>think|thinking)\|>", _SOLAR),
         (r"<\|begin_of_(?P<tag>thought|thinking)\|>", r"<\|end_of_{tag}\|>"),
         (r"<\|START_(?P<tag>THINKING)\|>", r"<\|END_{tag}\|>"),
         (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
@@ -45,10 +50,20 @@ _BLOCKS = tuple(  # how thinking begins and ends; the group `tag` in the first i
 _MARK = re.compile(  # where thinking begins, or, with a group `close`, ends
     rf"<(?P<close>/)?\s?(?P<tag>{_TAG})\s?>|(?P<close2>◁/|\[/)think(?:ing)?[▷\]]"
     r"|[◁\[]think(?:ing)?[▷\]]|<\|begin_of_(?:thought|thinking)\|>"
+    r"|<details\b[^<>\n]{0,200}\btype=[\"']reasoning|\A\s*&lt;think(?:ing)?&gt;"
     r"|(?P<close3><\|end_of_(?:thought|thinking)\|>|<\|END_THINKING\|>|<\|/think(?:ing)?\|>)",
     re.IGNORECASE,
 )
 _ELEMENT = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w.:-]{0,40})(?:\s[^<>\n]{0,200})?>")
+# Elements that are the markup of an answer, or the end of one that a template marks too.
+_MARKUP = frozenset(
+    (
+        *("a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "div", "dl", "dt", "em", "hr"),
+        *("h1", "h2", "h3", "h4", "h5", "h6", "i", "img", "ins", "kbd", "li", "mark", "ol", "p"),
+        *("pre", "q", "s", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "th"),
+        *("thead", "tr", "u", "ul", "html", "svg", "math", "answer", "response"),
+    )
+)
 _GRANITE = re.compile(r"\s*here(?:'s| is) my thought process:", re.IGNORECASE)
 _GRANITE_ENDS = re.compile(r"here(?:'s| is) my response:", re.IGNORECASE)
 _WRAPPED = re.compile(  # the answer after thinking, where a template marks it too
@@ -58,50 +73,23 @@ _WRAPPED = re.compile(  # the answer after thinking, where a template marks it t
     re.IGNORECASE | re.DOTALL,
 )
 
-_CHANNEL = re.compile(
-    rf"(?:<\|start\|>\s*(?:{'|'.join(ROLES)})?[^<]{{0,60}})?(?:<\|channel\|>)?\s*"
-    r"(?P<channel>analysis|commentary|final)\b[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?"
-    r"<\|message\|>(?P<text>.*?)"
-    r"(?P<close><\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)|\Z)",
-    re.DOTALL,
-)
-# The same once the marks were removed, but not the words.
-_STRIPPED = re.compile(
-    r"\s*(?:assistant(?:analysis|commentary)|(?:analysis|commentary)(?=[A-Z\"'*(\[\d]|[a-z]+ ))"
-)
-_STRIPPED_UNCLOSED = re.compile(r"\s*(?:assistant)?analysis(?=[A-Z])|\s*assistantanalysis")
-_STRIPPED_NEXT = re.compile(r"assistant(?:analysis|commentary)")
-_STRIPPED_FINAL = "assistantfinal"
-_SPACE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]*")
 _ENDED = frozenset(".!?…;)]}*。！？")
-_NAMES = re.compile(r"\b(?:tag|mark|marker|token|element|delimiter|word|string)s?\b", re.IGNORECASE)
-
-# A text without any of these, in lower case, has neither thinking nor marks: most have none.
-_SIGNS = (
-    *("<|", "|>", "<｜", "｜>", "<s>", "</s>", "◁", "<<sys>", "<</sys>", "<start_of_", "<end_of_"),
-    *("<begin_of_", "os>", "pad>", "unk>", "sep>", "eot>", "eod>", "eop>", "eom>", "eoa>", "eoh>"),
-    *("_id>", "im_start>", "im_end>", "im_sep>", "<extra_id_", "<0x", "<special_", "<reserved_"),
-    *("<dummy", "<unused", "<_end>", "[e~[", "[pad]", "[unk]", "[sep]", "[eos]", "[bos]", "inst]"),
-    *("think]", "thinking]", "_prompt]", "_tools]", "_results]", "_calls]", "[unused_token_"),
-    *(f"{mark}{word}" for mark in ("<", "</", "< ", "</ ", ":", "_") for word in ("think",)),
-    *("<\n", "thought>", "thoughts>", "reasoning>", "thought >", "thoughts >", "reasoning >"),
-    *("<reflection", "<scratchpad", "<analysis", "analysis", "assistantfinal", "▁"),
-    *("tool_call", "toolcall", "function_call", "functioncall", "<function=", "<tool_use>"),
-    *(
-        "<invoke ",
-        "my thought process:",
-        "human:",
-        "user:",
-        "instruction:",
-        "assistant:",
-        "response:",
-    ),
-    *(f"{role}\n" for role in ROLES),
+_NAMES = re.compile(rf"\b{NAMES}\b", re.IGNORECASE)
+# How a text goes on after a mark at its begin that it is about.
+_IS_SUBJECT = re.compile(
+    rf"[,;:)](?=\s)|\.(?=\s|\Z)|[ \t]+(?:[-–—=]+>?\s|(?:{NAMES}|is|are|begins?|starts?|opens?"
+    r"|means?|precedes?|encloses?|wraps?|surrounds?)\b)",
+    re.IGNORECASE,
 )
-_RARE = "<>[]◁▁:_#\n"
-_SIGNS_WITH: dict[str, list[str]] = {}  # by their first character that few texts have, or alone
-for _sign in _SIGNS:
-    _SIGNS_WITH.setdefault(next((one for one in _sign if one in _RARE), _sign), []).append(_sign)
+_PAIR = r"[`*\"')]{0,3}\s?(?:and|or|to|und|et|y|,|/|&|\.{3}|…)\s?[`*\"'(]{0,3}"
+_NEXT_IN_PAIR = re.compile(rf"{_PAIR}(?:<|\[|◁)/", re.IGNORECASE)
+_LAST_IN_PAIR = re.compile(
+    rf"[<\[◁][^<>\[\]/\n]{{0,20}}(?:think|thought|reason)\w{{0,3}}[>\]▷]{_PAIR}\Z", re.IGNORECASE
+)
+_SPLIT_AT = re.compile(  # words before the mark of an end that end no thought
+    r"\b(?:at|on|by|after|before|until|between|from|the|the (?:first|last)|an?)[ (*_~]{1,3}\Z",
+    re.IGNORECASE,
+)
 
 
 class Parted(NamedTuple):
@@ -128,19 +116,17 @@ def parted(text: str) -> Parted:
 
     A text with neither is returned as it is, white space included.
     """
-    lower = text.lower()
-    likely = [signs for rare, signs in _SIGNS_WITH.items() if rare in lower]
-    if not any(sign in lower for signs in likely for sign in signs):
+    if not may_have_marks(text):
         return Parted(text)
     thought: list[str] = []
     rest, unfinished = _without_thinking(text, thought)
     reasoning = _unmarked("\n\n".join(one for one in (part.strip() for part in thought) if one))
     called = tool_call(text if unfinished else rest)
-    if called and (called == "<|call|>" or not unfinished):
+    if called and (called == "<|call|>" or "to=" in called or not unfinished):
         return Parted(rest or text, reasoning or None, leaked=called, calls=True)
     if unfinished:
         return Parted("", reasoning or None, unfinished=True)
-    if mark := _unplaced(rest):
+    if mark := _unplaced(rest) or (_half_wrapped(rest) if thought else None):
         return Parted(rest, reasoning or None, leaked=mark)
     answer, leaked = without_marks(rest)
     return Parted(answer, reasoning or None, leaked=leaked)
@@ -148,49 +134,110 @@ def parted(text: str) -> Parted:
 
 def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
     """The text after its thinking, which is added to `thought`, and whether it never ended."""
-    at = _after_space(text, 0)
-    if found := _CHANNEL.match(text, at):
-        return _of_channels(text, found, thought)
-    if (found := _STRIPPED.match(text)) and (ends := text.find(_STRIPPED_FINAL, found.end())) >= 0:
-        thought.extend(_STRIPPED_NEXT.split(text[found.end() : ends]))
-        return text[ends + len(_STRIPPED_FINAL) :], False
-    if _STRIPPED_UNCLOSED.match(text):
-        thought.append(text)
-        return "", True
-    if (found := _GRANITE.match(text)) and (close := _GRANITE_ENDS.search(text, found.end())):
-        thought.append(text[found.end() : close.start()])
-        return text[_after_space(text, close.end()) :], False
-    at, spans = 0, cited(text)
+    spans = cited(text)
+    if (found := without_channels(text, spans, thought)) is not None:
+        return found
+    if (begun := _GRANITE.match(text)) and (close := _GRANITE_ENDS.search(text, begun.end())):
+        thought.append(text[begun.end() : close.start()])
+        return text[after_space(text, close.end()) :], False
+    at, is_answer = 0, None
     if not _begin(text, 0) and (end := _unopened(text, spans)):
         thought.append(text[: end[0]])
-        at = _after_space(text, end[1])
+        at = _after_marks(text, end[1])
     while begin := _begin(text, at):
-        start, marks = begin
+        start, marks, name = begin
         end = _end(text, start, marks, spans)
+        if is_answer is None and end and re.fullmatch(_SOFT, name):
+            is_answer = _is_answer(text[end[1] :], name)
+        if is_answer or not _is_block(text, start, end):
+            break
         thought.append(text[start : end[0] if end else None])
         if not end:
             return "", True
-        at = _after_space(text, end[1])
-    rest = _without_blocks(text[at:], thought)
+        at = _after_marks(text, end[1])
+    rest = _without_blocks(text[at:], thought) if at else text
     if thought and (wrapped := _WRAPPED.fullmatch(rest)):
         rest = next(one for one in wrapped.group("a", "b", "c") if one is not None).strip()
     return rest, False
 
 
-def _after_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+def _after_marks(text: str, at: int) -> int:
+    """Where a text goes on after thinking, and after more marks that end it on their own lines."""
+    at = after_space(text, at)
+    while (again := _MARK.match(text, at)) and _closes(again) and _has_own_line(text, again):
+        at = after_space(text, again.end())
+    return at
 
 
-def _begin(text: str, at: int) -> tuple[int, re.Pattern[str]] | None:
-    """Where the inside of a block begins that begins at a place, and its marks: begin or end."""
+def _is_answer(rest: str, name: str) -> bool:
+    """Whether an element by a name that prompts ask for too is of the answer; the rest follows it.
+
+    It is where other elements of the answer follow, or where it is the whole answer.
+    """
+    whole = re.fullmatch(_ASKED_FOR, name) and not without_marks(rest)[0].strip()
+    return bool(whole) or _is_xml(rest)
+
+
+def _is_xml(text: str) -> bool:
+    """Whether a text begins with an element and has one that is neither thinking nor markup."""
+    if not text.lstrip().startswith("<"):
+        return False
+    spans = cited(text)
+    opened: set[str] = set()
+    for found in _ELEMENT.finditer(text):
+        name = found["name"].lower()
+        known = name in _MARKUP or re.fullmatch(rf"{_TAG}|{_ASKED_FOR}", name)
+        if known or inside(found.start(), spans):
+            continue
+        if found["close"] and name in opened:
+            return True
+        opened.add(name)
+    return False
+
+
+def _is_block(text: str, start: int, end: tuple[int, int] | None) -> bool:
+    """Whether what is between two marks is thinking, and not a part of a sentence about them."""
+    if end and _NEXT_IN_PAIR.match(text, start):
+        goes_on = text[end[1] : end[1] + 2]
+        elided = text[start : end[0]].strip() in ("...", "…")
+        return elided and not (goes_on[:1] == " " and goes_on[1:].islower())
+    subject = _IS_SUBJECT.match(text, start)
+    if end is None:
+        return not subject
+    if not subject and not (text[start : start + 1] == " " and text[start + 1].islower()):
+        return True
+    between = text[start : end[0]][-300:]
+    if "\n" in between or len(between) == 300:
+        return True
+    if in_prose(text, *end):
+        return False
+    return not subject or between.rstrip()[-1:] in _ENDED
+
+
+def _half_wrapped(text: str) -> str | None:
+    """The mark of an answer after thinking that has no other: of one that may be cut off."""
+    lower = text.lower()
+    for name in ("answer", "response"):
+        begin, end = f"<{name}>", f"</{name}>"
+        if lower.lstrip().startswith(begin) and end not in lower:
+            return begin
+        if lower.rstrip().endswith(end) and begin not in lower:
+            return end
+    return None
+
+
+def _begin(text: str, at: int) -> tuple[int, re.Pattern[str], str] | None:
+    """A block that begins at a place: where its inside begins, its marks, its element's name.
+
+    Of the marks, begin or end, that of the end is the group `close`. A name is in lower case.
+    """
     for place in dict.fromkeys((at, after_leading_marks(text, at))):
         for begins, ends in _BLOCKS:
-            if found := begins.match(text, _after_space(text, place)):
+            if found := begins.match(text, after_space(text, place)):
                 tag = re.escape(found["tag"]) if "tag" in begins.groupindex else ""
                 close = ends.replace("{tag}", tag)
-                again = re.escape(found[0])
-                return found.end(), re.compile(f"(?P<close>{close})|{again}", re.IGNORECASE)
+                marks = re.compile(f"(?P<close>{close})|{re.escape(found[0])}", re.IGNORECASE)
+                return found.end(), marks, found[0].strip("< >").lower()
     return None
 
 
@@ -233,11 +280,29 @@ def _closes(found: re.Match[str]) -> bool:
 
 
 def _is_named(text: str, start: int, end: int) -> bool:
-    """Whether a mark of thinking is a word of a sentence about it."""
+    """Whether a mark of thinking is a word of a sentence about it, an entry or a quoted line."""
+    before = text[max(0, start - 80) : start]
+    if _LAST_IN_PAIR.search(before) or _NEXT_IN_PAIR.match(text, end):
+        return True
+    if is_entry(text, start, end) or _is_quoted(text, start, end):
+        return True
+    opens = text[start + 1] != "/"
+    if opens and start < 40 and not text[:start].strip() and _IS_SUBJECT.match(text, end):
+        return True
+    splits = not opens and _SPLIT_AT.search(before)
+    if splits and end == len(text) and "\n" not in text:
+        return True
     if not in_prose(text, start, end):
         return False
-    line = text[text.rfind("\n", 0, start) + 1 : start][-80:] + text[end : end + 40]
-    return text[start + 1] not in "/" or bool(_NAMES.search(line) or _MARK.search(line))
+    line = before.rpartition("\n")[2] + text[end : end + 40]
+    return opens or bool(splits or _NAMES.search(line) or _MARK.search(line))
+
+
+def _is_quoted(text: str, start: int, end: int) -> bool:
+    """Whether a mark is alone on a line of a block quote."""
+    before = text[max(0, start - 40) : start].rpartition("\n")[2]
+    after = text[end : end + 40].partition("\n")[0]
+    return before.strip() == ">" and not after.strip()
 
 
 def _is_end(text: str, start: int, end: int) -> bool:
@@ -248,6 +313,8 @@ def _is_end(text: str, start: int, end: int) -> bool:
     before, after = text[max(0, start - 80) : start], text[end : end + 2]
     if not before.rpartition("\n")[2].strip():
         return before.rstrip()[-1:] != ":"
+    if after == "\\n":  # escaped, in code
+        return False
     glued = not before[-1:].isspace()
     return after[:1] in ("", "\n") or (glued and (not after[:1].isspace() or before[-1] in _ENDED))
 
@@ -260,15 +327,19 @@ def _without_blocks(text: str, thought: list[str]) -> str:
         if not found["tag"] or inside(found.start(), spans) or not _has_own_line(text, found):
             continue
         elements = _elements(text) if elements is None else elements
-        if inside(found.start(), elements):
+        if inside(found.start(), elements) or _follows_colon(text, found.start()):
             continue
         if not found["close"]:
             opened = opened or found
         elif opened and opened["tag"].lower() == found["tag"].lower():
             kept.append(text[at : opened.start()])
             thought.append(text[opened.end() : found.start()])
-            at, opened = _after_space(text, found.end()), None
+            at, opened = after_space(text, found.end()), None
     return "".join([*kept, text[at:]])
+
+
+def _follows_colon(text: str, at: int) -> bool:
+    return text[max(0, at - 40) : at].rstrip()[-1:] == ":"
 
 
 def _has_own_line(text: str, found: re.Match[str]) -> bool:
@@ -298,27 +369,17 @@ def _elements(text: str) -> Spans:
 def _unplaced(text: str) -> str | None:
     """The first mark of thinking that is still in an answer and is not what it is about."""
     spans: Spans | None = None
-    elements: Spans | None = None
+    elements: Spans = ()
+    is_xml = False
     for found in _MARK.finditer(text):
-        if spans is None or elements is None:
-            spans, elements = cited(text), _elements(text)
+        if spans is None:
+            spans, elements, is_xml = cited(text), _elements(text), _is_xml(text)
         if inside(found.start(), spans) or _is_named(text, *found.span()):
             continue
         sure = not found["tag"] or re.fullmatch(_SURE, found["tag"], re.IGNORECASE)
-        if sure or not inside(found.start(), elements):
+        if sure or not (inside(found.start(), elements) or is_xml):
             return found[0]
     return None
-
-
-def _of_channels(text: str, found: re.Match[str] | None, thought: list[str]) -> tuple[str, bool]:
-    """The text of the channel `final`, with all that is in no channel; the others are thinking."""
-    final: list[str] = []
-    at = 0
-    while found:
-        (final if found["channel"] == "final" else thought).append(found["text"])
-        at = found.end()
-        found = _CHANNEL.match(text, _after_space(text, at))
-    return ("".join(final) + text[at:], False) if final else ("", True)
 
 
 def _unmarked(reasoning: str) -> str:

@@ -58,6 +58,16 @@ NILE = "The Nile, 6,650 km."
         (f"<analysis>a</analysis>\n{NILE}", "a"),
         (f"<|thinking|>a<|/thinking|>{NILE}", "a"),
         (f"assistantanalysisa b.assistantfinal{NILE}", "a b."),
+        (f"assistantfinal{NILE}", None),
+        (f"<think> the river</think>{NILE}", "the river"),
+        (f"<think>: a\nb\n</think>\n{NILE}", ": a\nb"),
+        (f"<think>...</think>{NILE}", "..."),
+        (f"<think>a</think>\n</think>\n{NILE}", "a"),
+        (f"a</think>\n</think>\n\n{NILE}", "a"),
+        (f"<|think|>a<|end|><|begin|>assistant<|content|>{NILE}<|end|>", "a"),
+        (f"<|begin|>assistant<|think|>a<|end|><|begin|>assistant<|content|>{NILE}", "a"),
+        (f'<details type="reasoning" done="true" duration="2">\n> a\n</details>\n{NILE}', "> a"),
+        (f"<reasoning>a</reasoning>\n<answer>{NILE}</answer>", "a"),
     ],
 )
 def test_thinking_before_an_answer_is_its_reasoning(text: str, reasoning: str | None) -> None:
@@ -86,6 +96,17 @@ def test_a_block_on_lines_of_its_own_between_paragraphs_is_thinking_too() -> Non
         f"Okay, so </think> {NILE}",
         f"{NILE} [THINK]a[/THINK] {NILE}",
         "The closing tag is:\n\n</think>\n\nIt has a line of its own.",
+        f"It writes this:\n\n<think>\na\n</think>\n\n{NILE}",
+        f"<think>a</think>It writes this:\n\n<think>\na\n</think>\n\n{NILE}",
+        f"One.\n\n<think>\na\n</think>\n\n{NILE}",
+        f"<think> opens it and </think>{NILE}",
+        f"<think>a</think>\n<answer>\n{NILE}",
+        f"a</think>\n<response>\n{NILE}",
+        f"<think>a</think>\n{NILE}</answer>",
+        f"&lt;think&gt;a&lt;/think&gt;{NILE}",
+        f'{NILE}\n<details type="reasoning" done="true">\na\n</details>',
+        f'{{"answer": "<think>a</think>{NILE}"}}',
+        f"x = ['a</think>\\n', '{NILE}']",
     ],
 )
 def test_an_answer_with_thinking_at_no_sure_place_cannot_be_used(text: str) -> None:
@@ -127,6 +148,9 @@ def test_the_call_of_a_tool_written_as_text_is_found_and_kept(text: str) -> None
         "<|channel|>analysis<|message|>a<|end|><|start|>assistant",
         "<|channel>thought\na",
         "analysisWe need a river",
+        "<think> and on and on",
+        '<details type="reasoning" done="false">\n> a',
+        "<analysis>\nOn and on",
     ],
 )
 def test_thinking_that_never_ends_leaves_no_answer(text: str) -> None:
@@ -151,6 +175,7 @@ def test_thinking_that_never_ends_leaves_no_answer(text: str) -> None:
         ),
         (f"<|channel|>analysis<|message|>a<|channel|>final <|constrain|>x<|message|>{NILE}", "a"),
         (f"analysisA river it is.assistantfinal{NILE}", "A river it is."),
+        (f"A river. <|end|><|start|>assistant<|channel|>final<|message|>{NILE}", "A river."),
         (f"analysisWe think.assistantcommentaryb assistantfinal{NILE}", "We think.\n\nb"),
     ],
 )
@@ -220,7 +245,6 @@ def test_marks_that_begin_an_answer_are_no_part_of_it(text: str) -> None:
         f"{NILE}<extra_id_1>User\nAnd?",
         "▁The▁Nile",
         "[INST] is a mark of Mistral's.",
-        "The last token is </s>",
     ],
 )
 def test_another_turn_in_an_answer_is_found(text: str) -> None:
@@ -256,6 +280,22 @@ def test_another_turn_in_an_answer_is_found(text: str) -> None:
         "So:\n\n    <|im_start|>user\n    Hi<|im_end|>\n\nThat is a turn.",
         "The token <pad> fills up, <unk> is unknown, [SEP] separates.",
         "Models think between <think> and </think>, then answer.",
+        "<think> and </think> tags delimit what it thinks; strip them.",
+        "<think> and </think>",
+        "<think> tags are what it writes first.",
+        "<think> … </think> blocks hold what it thinks.",
+        "[THINK] and [/THINK] are Mistral's.",
+        "It puts **<think>** and **</think>** around it.",
+        "Tags:\n- <think>: begins\n- </think>: ends",
+        "| tag | use |\n|---|---|\n| <think> | begins |\n| </think> | ends |",
+        "To parse it, split at </think> and keep the second part.",
+        "Split the text at the last </think>",
+        "> <think>\n> a\n> </think>\n\nis the form.",
+        "<!-- <think> --> is a comment.",
+        "<analysis>It is sad.</analysis>\n<verdict>negative</verdict>",
+        "<reasoning>2+2=4</reasoning><result>4</result>",
+        "<verdict>no</verdict>\n<reasoning>\nIt is sad.\n</reasoning>",
+        "<analysis>\n<step>one</step>\n</analysis>",
         "`<tool_call>` begins a call; <tool_call> too.",
         "User: Hi.\n\nAssistant: Hello.\n\nUser: Bye.",
         "Here it is:\n\nUser: Hi.\n\nBye.",
@@ -265,6 +305,13 @@ def test_another_turn_in_an_answer_is_found(text: str) -> None:
 )
 def test_what_an_answer_is_about_stays_as_it_is(text: str) -> None:
     assert parted(text) == Parted(text)
+
+
+def test_xml_after_thinking_is_the_answer_as_it_is() -> None:
+    xml = "<reasoning>a</reasoning>\n<verdict>b</verdict>"
+    assert parted(f"<think>c</think>\n{xml}") == Parted(xml, "c")
+    html = f"{NILE} It is <b>long</b>."
+    assert parted(f"<thought>c</thought>\n{html}") == Parted(html, "c")
 
 
 def test_a_mark_after_code_is_cut_as_any_other() -> None:
@@ -303,6 +350,14 @@ def test_any_text_is_parted_and_nothing_is_added_to_it(text: str) -> None:
             "\nUser: ",
         ),
         *("\nUser: ", "\n<think>\n", "the <pad> is ", "a.user\n\nb", "<think>`", "x\n### "),
+        *(
+            "\n> <think>",
+            "at the </think> ",
+            '="<a',
+            "<s>a\n",
+            "x\n- <pad>: y",
+            "\nHuman: a\nRobot: b",
+        ),
     ],
 )
 def test_two_megabytes_of_one_sign_take_seconds_at_most(part: str) -> None:

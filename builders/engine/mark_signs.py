@@ -1,0 +1,32 @@
+"""Whether a text can have thinking or template marks at all: most have none, at little cost."""
+
+from __future__ import annotations
+
+from builders.engine.foreign_turns import ROLES
+
+# Each is in lower case.
+_SIGNS = (
+    *("<|", "|>", "<｜", "｜>", "<s>", "</s>", "◁", "<<sys>", "<</sys>", "<start_of_", "<end_of_"),
+    *("<begin_of_", "os>", "pad>", "unk>", "sep>", "eot>", "eod>", "eop>", "eom>", "eoa>", "eoh>"),
+    *("_id>", "im_start>", "im_end>", "im_sep>", "<extra_id_", "<0x", "<special_", "<reserved_"),
+    *("<dummy", "<unused", "<_end>", "[e~[", "[pad]", "[unk]", "[sep]", "[eos]", "[bos]", "inst]"),
+    *("think]", "thinking]", "_prompt]", "_tools]", "_results]", "_calls]", "[unused_token_"),
+    *(f"{mark}{word}" for mark in ("<", "</", "< ", "</ ", ":", "_") for word in ("think",)),
+    *("<\n", "thought>", "thoughts>", "reasoning>", "thought >", "thoughts >", "reasoning >"),
+    *("<reflection", "<scratchpad", "<analysis", "analysis", "assistantfinal", "▁"),
+    *("<details", "&lt;think", "commentary", "[|", "<invoke ", "my thought process:"),
+    *("tool_call", "toolcall", "function_call", "functioncall", "<function=", "<tool_use>"),
+    *("human:", "user:", "instruction:", "assistant:", "response:"),
+    *(f"{role}\n" for role in ROLES),
+)
+_RARE = "<>[]◁▁:_#&\n"
+_SIGNS_WITH: dict[str, list[str]] = {}  # by their first character that few texts have, or alone
+for _sign in _SIGNS:
+    _SIGNS_WITH.setdefault(next((one for one in _sign if one in _RARE), _sign), []).append(_sign)
+
+
+def may_have_marks(text: str) -> bool:
+    """Whether a text has one of the signs without which it has neither thinking nor marks."""
+    lower = text.lower()
+    likely = [signs for rare, signs in _SIGNS_WITH.items() if rare in lower]
+    return any(sign in lower for signs in likely for sign in signs)

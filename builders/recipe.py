@@ -116,9 +116,13 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of one build: how many rows, which random seed, which options."""
+    """The settings of one build: how many rows, which random seed, which options.
+
+    `keep` ends the build when so many rows are kept; `rows` is then the most that are asked for.
+    """
 
     rows: int
+    keep: int | None = None
     seed: int
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -216,6 +220,7 @@ class Recipe:
         self,
         *,
         rows: int | None = None,
+        keep: int | None = None,
         seed: int = SEED,
         options: Mapping[str, object] | None = None,
         beside: Iterable[str] = (),
@@ -239,9 +244,11 @@ class Recipe:
                 values[name] = option.value(given[name]) if name in given else option.default
         with named("rows"):
             rows = self.rows if rows is None else int(number(rows, int, least=1, most=MOST))
+        with named("keep"):
+            keep = None if keep is None else int(number(keep, int, least=1, most=MOST))
         with named("seed"):
             seed = int(number(seed, int, least=-SEEDS, most=SEEDS - 1))
-        return Settings(rows=rows, seed=seed, options=values)
+        return Settings(rows=rows, keep=keep, seed=seed, options=values)
 
 
 # Characters of Unicode 15 to 18 that a newer Python orders, composes or lowers, and 3.11 does not.

@@ -77,6 +77,14 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
         "(default: all prompts of --prompts, else the recipe's number).",
     )
     parser.add_argument(
+        "--keep",
+        type=count(),
+        metavar="N",
+        help="Go on until N rows are kept in the draft, after all gates and with the rows that "
+        "people gave: in the order of the source, each time for as many as are missing; --rows is "
+        "then the most to ask for (default: all of the source, or ten candidates per row to keep).",
+    )
+    parser.add_argument(
         "--seed",
         type=count(-SEEDS, SEEDS - 1),
         default=SEED,
@@ -214,7 +222,7 @@ def _build_spec(given: argparse.Namespace) -> BuildSpec:
     options = {option.name: getattr(given, f"option_{option.name}") for option in named.options}
     return BuildSpec(
         recipe=named,
-        settings=named.settings(rows=given.rows, seed=given.seed, options=options),
+        settings=named.settings(rows=given.rows, keep=given.keep, seed=given.seed, options=options),
         work=given.work,
         teachers=pool_spec(
             given.teacher,

@@ -41,6 +41,7 @@ def build(
     seeds: Place | None = None,
     license: str = "unknown",  # noqa: A002 - the Hub's word, and the flag's
     rows: int | None = None,
+    keep: int | None = None,
     seed: int = SEED,
     teacher: Teachers = EMBEDDED,
     model: str | None = None,
@@ -77,6 +78,10 @@ def build(
         license: The license of that source, by its id on the Hub.
         rows: How many rows to ask for at most, in the recipe's unit, its `rows_of`, such as prompts
             or candidates; None takes the recipe's own number, and of prompts from elsewhere all.
+        keep: Go on until so many rows are kept in the draft, after all gates and with the rows of
+            `contributed`: in the order of the source, each time for as many as are missing. `rows`
+            is then the most to ask for; None is all of the source, or ten candidates per row to
+            keep where the recipe makes them itself. `Draft.missing` explains what is missing.
         seed: The random seed.
         teacher: Who answers: `embedded`, `embedded:FILE.gguf`, `scripted:FILE`, or the
             address of an OpenAI-compatible endpoint such as `https://host/v1#model`; several
@@ -125,7 +130,9 @@ def build(
         )
         spec = BuildSpec(
             recipe=loaded,
-            settings=loaded.settings(rows=rows, seed=seed, options=options, beside=_PARAMETERS),
+            settings=loaded.settings(
+                rows=rows, keep=keep, seed=seed, options=options, beside=_PARAMETERS
+            ),
             work=_checked("work", work, path),
             teachers=_teachers(
                 teacher, usual, loaded, _choices(params or {}, without), trust_missing_end

@@ -54,6 +54,11 @@ class Draft:
         return counts
 
     @property
+    def missing(self) -> str | None:
+        """Why fewer rows are kept than `keep` asked for; None where none is missing."""
+        return missing_rows(self.facts)
+
+    @property
     def licence(self) -> str:
         """The strictest of the licences of its source and its teachers."""
         return licence_of(self.facts["lineage"])
@@ -144,6 +149,21 @@ def counts_of(kept: int, reasons: Mapping[str, int]) -> dict[str, Any]:
             name.removeprefix(LEFT_OUT): rows for name, rows in given.items() if name not in dropped
         }
     return found
+
+
+def missing_rows(facts: Mapping[str, Any]) -> str | None:
+    """As `Draft.missing`, from the facts of a draft or a release."""
+    counts, asked, seeds = facts["counts"], *map(facts["lineage"].get, ("settings", "seeds"))
+    keep = asked.get("keep", 0)
+    if counts["kept"] >= keep:
+        return None
+    lost = [f"{number:,} {reason}" for reason, number in counts["dropped"].items()]
+    lost += [f"{n:,} {LEFT_OUT}{reason}" for reason, n in counts.get("left_out", {}).items()]
+    return (
+        f"{keep - counts['kept']:,} of {keep:,} rows to keep are missing after {asked['rows']:,} "
+        f"{asked['rows_of']}: {', '.join(lost) or 'nothing was dropped'}; "
+        + ("raise --rows" if seeds["beyond"] or not seeds["columns"] else "give a larger source")
+    )
 
 
 def by_frequency(counted: Mapping[str, int]) -> dict[str, int]:

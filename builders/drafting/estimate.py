@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from builders.drafting.outcomes import decide
 from builders.drafting.run import BuildSpec, answer_calls, open_build
 from builders.engine.budget import most_tokens
 from builders.engine.progress import Progress
@@ -44,8 +45,9 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
 
     The answers of the sample are in the ledger, so the build does not pay for them again.
     """
+    keep = spec.settings.keep or _SAMPLE_ROWS
     with open_build(spec) as ledger:
-        answered = answer_calls(spec, ledger, progress, sample=_SAMPLE_ROWS)
+        answered = answer_calls(spec, ledger, progress, sample=min(_SAMPLE_ROWS, keep))
         answers = list(answered.calls(ledger))
     # By question: several answers to one have similar lengths, so they are one sample.
     tokens: dict[str, float] = defaultdict(float)
@@ -56,10 +58,12 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
         uncounted += not answer.counted
         costs[str(call.prompt)] += math.nan if cost_usd is None else cost_usd
     known = not any(map(math.isnan, costs.values()))
-    rows = spec.settings.rows
-    if spec.recipe.candidates is None:  # one row of the source gives one row
-        rows = answered.origin.rows
-    sampled = min(rows, _SAMPLE_ROWS)
+    rows = answered.spec.settings.rows
+    sampled = min(rows, _SAMPLE_ROWS, keep)
+    if spec.settings.keep:
+        decide(spec.recipe, answered.spec.settings, answered.candidates)
+        kept = sum(one.row is not None for one in answered.candidates)
+        rows = min(rows, max(sampled, math.ceil(keep * sampled / kept))) if kept else rows
     factor = rows / sampled
     return {
         "rows": rows,

@@ -32,6 +32,7 @@ def lineage(
         "settings": {
             "rows": settings.rows,
             "rows_of": recipe.rows_of,
+            **({"keep": settings.keep} if settings.keep else {}),
             "seed": settings.seed,
             **_choices(recipe, settings),
         },

@@ -80,6 +80,18 @@ def decide(recipe: Recipe, settings: Settings, candidates: Spool[CandidateRow]) 
         candidates[alive[repeated]] = rejected(candidate, drop)
 
 
+def drop_surplus(keep: int, candidates: Spool[CandidateRow]) -> None:
+    """Drop the last of the kept rows beyond `keep`; rows that people gave are not dropped."""
+    given = sum(one.row is not None and not one.raw for one in candidates)
+    room = max(0, keep - given)
+    for place, candidate in enumerate(candidates):
+        if candidate.row is not None and candidate.raw:
+            if not room:
+                drop = Drop(reason="surplus", evidence={"keep": keep})
+                candidates[place] = rejected(candidate, drop)
+            room = max(0, room - 1)
+
+
 def _kept(candidates: Spool[CandidateRow], places: array[int]) -> Iterator[tuple[Raw, Row]]:
     """The raw rows that are kept so far, each with its row; `places` gets the place of each."""
     for place, (raw, row, _) in enumerate(candidates):

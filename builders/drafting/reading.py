@@ -25,6 +25,13 @@ class Seeds(NamedTuple):
     left_out: list[LeftOut]
     lines: list[str]
 
+    def first(self, rows: int) -> tuple[Origin, list[LeftOut]]:
+        """The origin and what was left out, had only so many rows been read."""
+        left_out = [one for one in self.left_out if one.before < rows]
+        beyond = len(self.rows) - rows + len(self.left_out) - len(left_out) + self.origin.beyond
+        known = replace(self.origin, rows=rows, left_out=counted(left_out), beyond=beyond)
+        return known, left_out
+
 
 def read_seeds(
     recipe: Recipe,

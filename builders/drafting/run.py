@@ -21,6 +21,7 @@ from builders.drafting.outcomes import (
     call_rows,
     candidate_row,
     decide,
+    drop_surplus,
     left_out_rows,
     outcomes,
 )
@@ -29,7 +30,7 @@ from builders.drafting.spending import Spending
 from builders.engine.budget import most_tokens
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
-from builders.engine.executor_import import in_shard
+from builders.engine.executor_import import in_parts
 from builders.engine.ledger import Ledger
 from builders.engine.pool import TeacherPoolSpec, pool, recorded_pool
 from builders.engine.prices import FREE_KINDS, price_of, prices_used
@@ -46,6 +47,7 @@ from builders.sources.source import LeftOut, Origin, Source
 from builders.spool import Spool
 
 LEDGER = "ledger.sqlite"
+_MOST_PER_KEPT = 10  # candidates, where a pool could grow for ever
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +86,18 @@ class BuildSpec:
     @property
     def most_rows(self) -> int | None:
         """How many rows are asked for at most, in the recipe's unit; None for all of the source."""
-        own = self.source is not None and self.source.place != self.recipe.seeds.source
-        if own and self.default_rows and not self.recipe.candidates:
-            return None
-        return self.settings.rows
+        keep, recipe = self.settings.keep, self.recipe
+        if recipe.candidates:
+            return _MOST_PER_KEPT * keep if keep and self.default_rows else self.settings.rows
+        own = self.source is not None and self.source.place != recipe.seeds.source
+        return None if self.default_rows and (keep or own) else self.settings.rows
 
     def rows_line(self) -> str:
         """What `rows` counts, and how many are asked for."""
-        most, unit = self.most_rows, self.recipe.rows_of
-        whose = ", the recipe's default" if most and self.default_rows else ""
-        return f"--rows counts {unit}: {f'{most:,} at most' if most else 'all'}{whose}"
+        most, unit, keep = self.most_rows, self.recipe.rows_of, self.settings.keep
+        whose = ", the recipe's default" if most and self.default_rows and not keep else ""
+        until = f", until {keep:,} rows are kept" if keep else ""
+        return f"--rows counts {unit}: {f'{most:,} at most' if most else 'all'}{whose}{until}"
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,8 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
         progress.begin("checking rows")
         decide(recipe, spec.settings, candidates)
         take_in(candidates, spec.contributed)
+        if keep := spec.settings.keep:
+            drop_surplus(keep, candidates)
         dropped, row_ids = outcomes(candidates)
         kept = len(candidates) - len(dropped)
         progress.kept, progress.dropped = kept, len(dropped)
@@ -225,6 +231,8 @@ def ask_shard(spec: BuildSpec, progress: Progress) -> int:
 @contextmanager
 def open_build(spec: BuildSpec) -> Iterator[Ledger]:
     """The ledger of a build, whose folder is locked meanwhile and rid of unfinished drafts."""
+    if spec.shard and spec.settings.keep:
+        raise InputError("--keep with --shard: no shard knows what others keep; leave out one")
     with ExitStack() as held, errors_in_one_line(spec.recipe):
         try:
             held.enter_context(folder_lock(spec.home))
@@ -247,16 +255,15 @@ def answer_calls(
     recipe = spec.recipe
     progress.begin("reading the source")
     most = None if recipe.candidates else spec.most_rows  # a pool draws from all of them
-    seeds, origin, left_out, lines = read_seeds(
-        recipe, spec.source, spec.licence, spec.work, most, folder=spec.home
-    )
+    read = read_seeds(recipe, spec.source, spec.licence, spec.work, most, folder=spec.home)
+    seeds, origin, left_out, lines = read
     for line in (f"{lines[0]}; {spec.rows_line()}", *lines[1:]):
         progress.announce(line)
     if caution := recipe.caution(spec.settings):
         progress.announce(caution)
     facts = _spec_facts(spec, origin)
-    if recipe.candidates is None:
-        spec = replace(spec, settings=replace(spec.settings, rows=len(seeds)))
+    rows = spec.most_rows if recipe.candidates else None
+    spec = replace(spec, settings=replace(spec.settings, rows=rows or len(seeds)))
     if spec.shard:
         part, parts = spec.shard
         own = (row for row in seeds if int(short_hash(row["id"]), 16) % parts == part - 1)
@@ -283,16 +290,17 @@ def answer_calls(
             prices = prices or prices_used(limits.price, limits.prices)
         notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
         stack.enter_context(what_was_learned(spec.home, teachers, notes))
-        candidates, order = Spool[CandidateRow](spec.home), list[bytes]()
+        candidates = Spool[CandidateRow](spec.home)
         with ExitStack() as failing:
             failing.callback(candidates.close)  # at once: its room is what a full disk lacks
-            for at, raw in _raw_rows(recipe, engine, seeds, settings, spec.shard):
-                order.append(at)
-                candidates.append(one := candidate_row(recipe, raw))
-                kept_id = str(one.row["id"]) if one.row else None
-                progress.count_row(kept_id, one_of_several=one_of_several(at))
+            if settings.keep and sample is None:
+                settings = _ask_until_kept(spec, engine, seeds, candidates, progress)
+                spec = replace(spec, settings=settings)
+                if recipe.candidates is None:
+                    origin, left_out = read.first(settings.rows)
+            else:
+                _ask(spec, engine, seeds, settings, candidates, progress)
             failing.pop_all()
-        candidates.reorder(sorted(range(len(order)), key=order.__getitem__))
         identities = engine.identities()
     if ledger.damaged:
         progress.announce(
@@ -308,17 +316,65 @@ def answer_calls(
     return Answered(spec, candidates, engine.used, origin, left_out, identities, prices)
 
 
-def _raw_rows(
-    recipe: Recipe,
+def _ask_until_kept(
+    spec: BuildSpec,
+    engine: Engine,
+    seeds: Sequence[Raw] | Spool[Raw],
+    candidates: Spool[CandidateRow],
+    progress: Progress,
+) -> Settings:
+    """Ask for rows in order until enough are kept, each time for as many as are missing.
+
+    So what is asked follows from counts alone, and no row too many is asked for where each makes
+    one kept row at most. The settings are those of a build of the rows that were asked for.
+    """
+    recipe, settings = spec.recipe, spec.settings
+    rows = kept = 0
+    while kept < (settings.keep or 0) and rows < spec.settings.rows and (engine.used or not rows):
+        asked, rows = rows, min(spec.settings.rows, rows + (settings.keep or 0) - kept)
+        settings = replace(settings, rows=rows)
+        engine.begin_again()
+        if recipe.candidates:  # once more from the beginning, by the answers that are recorded
+            asked = progress.kept = progress.dropped = 0
+            candidates.reorder(())
+        progress.rows_wanted = rows - asked
+        some = (seeds[place] for place in range(asked, len(seeds)))
+        _ask(spec, engine, some, replace(settings, rows=rows - asked), candidates, progress)
+        tried = Spool(spec.home, candidates)
+        decide(recipe, settings, tried)
+        take_in(tried, spec.contributed)
+        progress.kept = kept = sum(one.row is not None for one in tried)
+    return settings
+
+
+def _ask(
+    spec: BuildSpec,
     engine: Engine,
     seeds: Iterable[Raw],
     settings: Settings,
-    shard: tuple[int, int] | None,
+    candidates: Spool[CandidateRow],
+    progress: Progress,
+) -> None:
+    """Add the candidates of the first rows of these, in their order."""
+    before, order = len(candidates), list[bytes]()
+    for at, raw in _raw_rows(spec, engine, seeds, settings):
+        order.append(at)
+        candidates.append(one := candidate_row(spec.recipe, raw))
+        kept_id = str(one.row["id"]) if one.row else None
+        progress.count_row(kept_id, one_of_several=one_of_several(at))
+    added = sorted(range(len(order)), key=order.__getitem__)
+    candidates.reorder([*range(before), *(before + place for place in added)])
+
+
+def _raw_rows(
+    spec: BuildSpec, engine: Engine, seeds: Iterable[Raw], settings: Settings
 ) -> Iterator[tuple[bytes, Raw]]:
     """Every raw row of a build, once, as it is made, with bytes that sort them."""
+    recipe = spec.recipe
     if recipe.candidates is None:
-        some = islice(seeds, settings.rows)
-        pipeline = in_shard(recipe.pipeline) if shard else recipe.pipeline
+        pipeline, some = recipe.pipeline, islice(seeds, settings.rows)
+        if spec.shard or settings.keep:
+            pipeline = in_parts(pipeline, rebuilt=not settings.keep)
         yield from engine.stream(pipeline, some, **settings.options)
     else:
         for place, raw in enumerate(recipe.candidates(engine, [*seeds], settings)):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from builders.drafting.answer_counts import warnings
-from builders.drafting.draft import Draft
+from builders.drafting.draft import Draft, missing_rows
 from builders.drafting.spending import cost
 from builders.errors import InputError
 from builders.schema import LEFT_OUT
@@ -16,7 +16,8 @@ from builders.schema import LEFT_OUT
 
 def report(draft: Draft) -> str:
     """The draft's facts, what its run took, and its folder, as one JSON object on one line."""
-    facts = {**draft.facts, "run": draft.run, "draft": str(draft.folder)}
+    missing = {"missing": draft.missing} if draft.missing else {}
+    facts = {**draft.facts, **missing, "run": draft.run, "draft": str(draft.folder)}
     return json.dumps(facts)
 
 
@@ -65,7 +66,10 @@ def _counted(facts: Mapping[str, Any]) -> list[str]:
     ]
     lines += [
         textwrap.fill(f"note: {one}", width=79, subsequent_indent="    ", break_on_hyphens=False)
-        for one in warnings(lineage.get("answers", ()), lineage["teachers"])
+        for one in (
+            *filter(None, [missing_rows(facts)]),
+            *warnings(lineage.get("answers", ()), lineage["teachers"]),
+        )
     ]
     price = f"{cost(spent):>8}  per kept row {cost(spent, '_a_kept_row')}"
     return [*lines, f"{'cost in USD':<28}{price}"]

@@ -200,6 +200,10 @@ class Engine:
         running.result()
         self._wait_for(self._settle_refused())
 
+    def begin_again(self) -> None:
+        """Draw random numbers anew in the next run: it continues the first, or repeats it."""
+        self._runs = 0
+
     @property
     def stopped(self) -> PotstillError | None:
         """Why no more requests are sent; None while the build goes on."""

@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from builders.engine.executor import Execution
 
 
-def in_shard(pipeline: Callable[..., Any]) -> Callable[..., Any]:
-    """A recipe's pipeline, which raises RecipeError where no shard can run it."""
+def in_parts(pipeline: Callable[..., Any], *, rebuilt: bool) -> Callable[..., Any]:
+    """A recipe's pipeline, which raises RecipeError where it cannot be run part by part.
+
+    `rebuilt` is as in `check_part`.
+    """
 
     @wraps(pipeline)
     def checked(*teach: Any, **options: Any) -> Any:
         from builders.engine.graph import check_part
 
         line = pipeline(*teach, **options)
-        check_part(line)
+        check_part(line, rebuilt=rebuilt)
         return line
 
     return checked

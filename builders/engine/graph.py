@@ -143,22 +143,26 @@ def graph(pipeline: Any) -> dict[str, Node]:
     return nodes
 
 
-def check_part(pipeline: Any) -> None:
+def check_part(pipeline: Any, *, rebuilt: bool) -> None:
     """Raise RecipeError where a pipeline over a part of the rows asks something else than over all.
 
-    That is so where teachers are asked about what a step made of all rows, or of none.
+    That is so where teachers are asked about what a step made of all rows, or of none. Unless the
+    rows are `rebuilt` from the answers in the end, no step may make anything of all rows.
     """
 
     def asks(node: Node) -> bool:
         return node.asks or any(map(asks, node.after))
 
     for node in graph(pipeline).values():
-        if (node.step.is_global or node.step.is_generator) and asks(node):
+        if (node.step.is_global or node.step.is_generator) and (asks(node) or not rebuilt):
             why = "makes its own rows" if node.step.is_generator else "works on all rows at once"
-            raise RecipeError(
-                f"step {node.name!r} {why}, and teachers are asked about what it makes, so that a "
-                "shard would not ask its part of that; build it whole, without --shard"
+            cannot = (
+                "and teachers are asked about what it makes, so that a shard would not ask its "
+                "part of that; build it whole, without --shard"
+                if rebuilt
+                else "so that --keep cannot ask row after row; give --rows alone"
             )
+            raise RecipeError(f"step {node.name!r} {why}, {cannot}")
 
 
 def identity(row: Raw, seen: Counter[str]) -> str:

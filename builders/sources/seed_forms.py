@@ -142,7 +142,7 @@ def _read(
         if not isinstance(one, Reason) and (known := fingerprint(one["id"])) in ids:
             one = Reason(REPEATED, f"the id {one['id']!r} came before")
         if isinstance(one, Reason):
-            left_out.append(LeftOut(place, *one))
+            left_out.append(LeftOut(place, *one, before=len(rows)))
         else:
             ids.add(known)
             rows.append(one)

@@ -62,11 +62,15 @@ class Source:
 
 
 class LeftOut(NamedTuple):
-    """A row of a source that is not used: its place, the reason in a word or two, and the cause."""
+    """A row of a source that is not used: its place, the reason in a word or two, and the cause.
+
+    `before` is the number of rows before it that are used.
+    """
 
     place: str
     reason: str
     why: str
+    before: int = 0
 
 
 class LoadedSource(NamedTuple):

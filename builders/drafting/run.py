@@ -333,7 +333,7 @@ def _ask_until_kept(
     while kept < (settings.keep or 0) and rows < spec.settings.rows and (engine.used or not rows):
         asked, rows = rows, min(spec.settings.rows, rows + (settings.keep or 0) - kept)
         settings = replace(settings, rows=rows)
-        engine.begin_again()
+        engine.runs = 0
         if recipe.candidates:  # once more from the beginning, by the answers that are recorded
             asked = progress.kept = progress.dropped = 0
             candidates.reorder(())

@@ -50,7 +50,8 @@ _DRAIN_S = 10.0  # for requests in flight to be answered when a build stops
 class Engine:
     """A recipe's started teachers and its ledger; a context manager that runs pipelines.
 
-    `used` has the keys of the calls that this build's rows were made from, with the role of each.
+    `used` has the keys of the calls that this build's rows were made from, with the role of each;
+    `runs` counts the pipelines that ran: where it is set to 0, the next draws as the first did.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Engine:
         self._stop: PotstillError | None = None
         self._signal: Stopped | None = None
         self._handlers: dict[int, Any] = {}
-        self._runs = 0
+        self.runs = 0
 
     def __enter__(self) -> Engine:
         self.loop = self._thread.submit(self._runner.get_loop).result()
@@ -179,9 +180,9 @@ class Engine:
             line,
             window=2 * max(one.concurrency for one in self._pool),
             on_row=on_row,
-            seed=(self.seed, self._runs),
+            seed=(self.seed, self.runs),
         )
-        self._runs += 1
+        self.runs += 1
         progress, many = self._progress, len(rows) if isinstance(rows, Sized) else None
         if self._recipe.candidates:
             progress.begin_round(line.name, lambda: expected_calls(execution.nodes, many))
@@ -199,10 +200,6 @@ class Engine:
                 self.loop.call_soon_threadsafe(self._stop_asked.set)
         running.result()
         self._wait_for(self._settle_refused())
-
-    def begin_again(self) -> None:
-        """Draw random numbers anew in the next run: it continues the first, or repeats it."""
-        self._runs = 0
 
     @property
     def stopped(self) -> PotstillError | None:

@@ -546,7 +546,8 @@ def test_a_ledger_that_is_taken_away_stops_the_build_with_one_line(
         began = time.monotonic()
         assert run.wait(20) == 1
         assert time.monotonic() - began < 10
-        assert f"{ledger}: it was moved, replaced or deleted while it was in use" in complaint(run)
+        why = f"{ledger}: it was moved, replaced, cut or deleted while it was in use"
+        assert why in complaint(run)
         assert len(asks(endpoint)) < before + 60
         if take is moved_folder:
             (builds.folder / "elsewhere").rename(ledger.parent)

@@ -641,7 +641,7 @@ def test_a_ledger_that_is_taken_away_is_noticed_at_the_next_commit(
             with pytest.raises(FolderError) as raised:
                 record(ledger, (call(number), answer(number)))
             message = str(raised.value)
-            assert f"the ledger {path}: it was moved, replaced or deleted" in message
+            assert f"the ledger {path}: it was moved, replaced, cut or deleted" in message
             assert "\n" not in message
         if take is folder_moved:
             path.parent.with_name("elsewhere").rename(path.parent)

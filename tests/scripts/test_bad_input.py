@@ -94,7 +94,8 @@ def refusal(work: Path, capsys: pytest.CaptureFixture[str]) -> Refusal:
 
 
 WHAT_WAS_READ = re.compile(
-    r"(prompts|seeds): [\d,]+ of [\d,]+ rows|columns not used: |first \w+: "
+    r"making .*, and reading it back$|(prompts|seeds): [\d,]+ of [\d,]+ rows|columns not used: "
+    r"|first \w+: "
     r"|[\d,]+ files? not read: |\S+ may hold the answer"
 )
 

@@ -145,11 +145,13 @@ def the_hub(
         HubError: A token is needed and there is none.
     """
     from builders.hub.connection import from_environment, is_on_this_machine, no_token
-    from builders.hub_server.serving import serving
+    from builders.hub_server.serving import serving, was_served_at
 
     hub = from_environment()
     named = bool(os.environ.get("HF_ENDPOINT"))
     here = named and is_on_this_machine(hub.endpoint)
+    if here and not hub.token and was_served_at(HUB_DATA, hub.endpoint):
+        data = data or HUB_DATA  # its token is beside its data
     was_embedded = not named and HUB_DATA.exists()
     allowed = outside is not False and (hub.token or (only_reads and not was_embedded))
     if data is None and (here or allowed):

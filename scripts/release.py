@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builders.drafting.draft import Draft, load_draft
-from builders.errors import UsageError, shortened
+from builders.errors import HubError, UsageError, shortened
 from builders.set_names import set_name
 from scripts.command_line import (
     HUB_DATA,
@@ -122,7 +122,7 @@ def _to_folder(given: argparse.Namespace, draft: Draft) -> None:
 
 
 def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
-    from builders.hub.connection import is_on_this_machine
+    from builders.hub.connection import is_on_this_machine, no_token
     from builders.hub.fetch import visibility
     from builders.hub.publish import ReleasePlan, publish, remove_leftovers
     from builders.release.card import cards_of, read_words
@@ -130,6 +130,8 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
     remove_leftovers(draft.folder.parent)
     name = str(draft.facts["recipe"])
     with the_hub(given.hub_data, outside=bool(given.to_hub)) as hub:
+        if not (hub.token or given.dry_run):
+            raise HubError(no_token(hub.endpoint))
         what = ReleasePlan(
             draft=draft,
             schemas=draft.schemas,

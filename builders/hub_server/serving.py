@@ -79,6 +79,15 @@ def serving(data: Path, port: int = 0) -> Iterator[Serving]:
         yield running
 
 
+def was_served_at(data: Path, endpoint: str) -> bool:
+    """Whether this address is that of the Hub with its data in this folder, running or not."""
+    try:
+        state = json.loads((data / "server.json").read_text())
+        return bool(state["endpoint"] == endpoint)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def add_user(data: Path, name: str) -> str:
     """A new token for a user, who is created if necessary; the Hub may be running.
 

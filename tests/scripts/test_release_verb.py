@@ -96,6 +96,21 @@ def test_the_hub_follows_from_the_flags_the_environment_and_the_token(
     assert found == where
 
 
+def test_the_address_of_the_embedded_hub_needs_no_token_whether_it_runs_or_not(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with the_hub(work / "hub") as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        with the_hub(outside=True) as same:
+            assert same == hub and same.embedded
+    with the_hub(outside=True) as again:
+        assert again == hub
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    capsys.readouterr()
+    assert main(["release", NAME, "--to-hub", "org/set"]) == 1
+    assert "no token for http://127.0.0.1:9; set HF_TOKEN" in capsys.readouterr().err
+
+
 def test_a_set_without_rows_is_released_with_a_warning_that_it_does_not_load(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ _MODELS = ("model", "chosen_model", "rejected_model")
 _SCORES = (("score_chosen", "score_rejected"), ("soft_label",), ("mean",), ("score",))
 _ANSWERS = ("chosen", "completion", "answer", "output", "texts")
 _ASKED = ("prompt", "instruction", "why", "problem")
+_INDEXED = ("id", "opening", "reason", "model", "length", "score")
 _OF_A_CALL = ("role", "model", "ended", "input_tokens", "output_tokens", "reasoning", "answer")
 _OF_A_RATING = ("id", "row_id", "prompt", "shown_at", "temperature", "ended")  # left out
 
@@ -51,12 +53,12 @@ class Entries:
         """The rows, each a line of JSON with its ratings and calls, as `packed` gives them."""
         for row in self._rows("rated"):
             rating = {name: value for name, value in row.items() if name not in _OF_A_RATING}
-            self._rated.add(rating, [row.get("row_id")])
+            self._rated.add(rating, _texts([row.get("row_id")]))
         for row in self._rows("calls"):
             self._count(row)
             self._calls.add(
                 {name: _clipped(row.get(name)) for name in _OF_A_CALL},
-                [*(row.get("row_ids") or ())][:_ROWS_OF_A_CALL],
+                _texts(row.get("row_ids"))[:_ROWS_OF_A_CALL],
             )
         lines: list[bytes] = []
         held = written = 0
@@ -75,7 +77,8 @@ class Entries:
     def index(self) -> dict[str, Any]:
         """Columns of all rows, to list and filter them; `starts` has each chunk's first row."""
         names = {"reasons": [*self._reason_places], "models": [*self._model_places]}
-        return {"starts": self._starts, **names, **self._columns}
+        columns = {name: self._columns[name] for name in _INDEXED}
+        return {"starts": self._starts, **names, **columns}
 
     def facts(self) -> dict[str, Any]:
         """Counts, calls by role and model, and how many rows each config has and shows."""
@@ -126,7 +129,7 @@ class Entries:
             "reason": _place(self._reason_places, row["reason"]) if "reason" in row else -1,
             "model": sorted({_place(self._model_places, one) for one in models}),
             "length": [len(text_of(one)) for one in (*answers, texts.get("rejected")) if one],
-            "score": [texts[one] for one in scores if isinstance(texts.get(one), int | float)],
+            "score": [texts[one] for one in scores if _is_number(texts.get(one))],
         }.items():
             self._columns[name].append(value)
         kept = texts.get("of") or prompt  # the row of `default` that was kept, if there is one
@@ -137,8 +140,8 @@ class Entries:
         used["calls"] += 1
         for name in ("input_tokens", "output_tokens"):
             tokens = call.get(name)
-            used[name] += tokens or 0
-            used["uncounted"] += tokens is None
+            used[name] += tokens if isinstance(tokens, int) else 0
+            used["uncounted"] += not isinstance(tokens, int)
 
 
 class _Attached:
@@ -148,10 +151,9 @@ class _Attached:
         self._values = Spool[Row](scratch)
         self._places: dict[str, list[int]] = defaultdict(list)
 
-    def add(self, value: Row, ids: Iterable[str | None]) -> None:
+    def add(self, value: Row, ids: Iterable[str]) -> None:
         for one in ids:
-            if one:
-                self._places[one].append(len(self._values))
+            self._places[one].append(len(self._values))
         self._values.append(value)
 
     def of(self, one: str | None) -> list[Row]:
@@ -199,6 +201,15 @@ def _is_message(value: object) -> bool:
     return isinstance(value, dict) and all(
         isinstance(value.get(name), str) for name in ("role", "content")
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _texts(values: object) -> list[str]:
+    """The texts of a list that may hold anything, or be none."""
+    return [one for one in values if isinstance(one, str)] if isinstance(values, list) else []
 
 
 def _place(places: dict[str, int], name: object) -> int:

@@ -211,6 +211,37 @@ def test_a_set_without_rows_has_a_page(tmp_path: Path) -> None:
     assert (lines, index["starts"], facts["counts"]["made"]) == ([], [], 0)
 
 
+# What a set from elsewhere may hold in the columns that ours has.
+FOREIGN: list[dict[str, list[Row]]] = [
+    {"default": [{"id": 1, "prompt": "a text", "chosen": 5, "score_chosen": float("nan")}]},
+    {
+        "default": [{"text": "no id"}],
+        "dropped": [{"why": "x"}],
+        "rated": [{"x": 1}],
+        "calls": [{"y": 1}],
+    },
+    {"default": [{"prompt": [{"role": None, "content": "x"}], "model": ["a", "b"], "b": b"\0"}]},
+    {"calls": [{"row_ids": 5, "role": None, "input_tokens": "many", "output_tokens": 2.5}]},
+    {"calls": [{"row_ids": [1, None], "answer": ["a"]}], "rated": [{"row_id": 7}]},
+    {"dropped": [{"reason": None, "evidence": '{"of": 5, "prompt": 7, "score": NaN}'}]},
+    {"dropped": [{"evidence": '{"prompt": [1], "of": [1], "mean": 1e999}'}, {"evidence": "[]"}]},
+]
+
+
+@each("rows", FOREIGN)
+def test_a_set_from_elsewhere_has_a_page(rows: dict[str, list[Row]], tmp_path: Path) -> None:
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    for config, some in rows.items():
+        (folder / "data" / config).mkdir(parents=True)
+        table = pa.Table.from_pylist(some or [{}])
+        pq.write_table(table, folder / "data" / config / "train-00000-of-00001.parquet")
+    lines, index, _ = data_of(made(folder, tmp_path / "set.html"))
+    assert (
+        len(lines) == len(index["id"]) == sum(map(len, rows.values())) - len(rows.get("calls", ()))
+    )
+    assert all(isinstance(one, int | float) for scores in index["score"] for one in scores)
+
+
 def test_chunks_start_where_the_index_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builders.page.entries.CHUNK_BYTES", 2_000)
     rows = rows_of("a" * 100)

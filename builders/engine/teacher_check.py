@@ -20,7 +20,7 @@ from builders.engine.teacher_kinds import teacher
 from builders.errors import InputError, TeacherError
 
 _FEW_TOKENS = 16  # some endpoints take no lower limit
-_THINKING_TOKENS = 256  # of which a model that does not think uses about five
+_THINKING_TOKENS = 256  # a model that does not think uses about five of them
 _ATTEMPTS = 3
 _LONGEST_WAIT_S = 10.0
 _NOT_AGAIN = ("time-out", "empty", "no content")  # it takes long, or would say nothing again

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from builders.engine.progress import Progress
@@ -42,12 +41,7 @@ class Ticker:
         self._progress.on_notice = self._notices.put
         self._thread.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.on_notice = None
         self._notices.put(None)
         self._thread.join()

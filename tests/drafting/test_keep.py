@@ -31,7 +31,7 @@ def answer(call):
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with 60 prompts, each seventh of them twice, of which each third is refused."""
+    """A folder with 60 prompts, each seventh of them twice; each third is refused."""
     monkeypatch.chdir(tmp_path)
     lines = [f"What is {n} plus {n}?" for n in range(60) for _ in range(2 if n % 7 == 0 else 1)]
     Path("prompts.txt").write_text("\n".join(lines), encoding="utf-8")

@@ -512,7 +512,7 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "question",
         "answer",
     ),
-    "options of which one is in the prompt": (
+    "options, one of them in the prompt": (
         {"question": "ask: x", "choices": ["x", "y"], "answer": 0},
         user("ask: x\n\nA. x\nB. y"),
         "question choices",

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import HubError, InputError
-from builders.hub.connection import Hub, client_errors
+from builders.hub.connection import Hub, NoRepositoryError, client_errors
 from builders.release.snapshot import VERSION
 from builders.release.versions import version_key
 
@@ -64,10 +64,11 @@ def visibility(hub: Hub, repository: str) -> str | None:
     Raises:
         HubError: The Hub refused, or does not answer.
     """
-    with client_errors(hub, repository):
-        if not hub.api().repo_exists(repository, repo_type="dataset"):
-            return None
-        info = hub.api().repo_info(repository, repo_type="dataset", expand=["private", "gated"])
+    try:
+        with client_errors(hub, repository):
+            info = hub.api().repo_info(repository, repo_type="dataset", expand=["private", "gated"])
+    except NoRepositoryError:
+        return None
     return "private" if info.private else "gated" if info.gated else "public"
 
 

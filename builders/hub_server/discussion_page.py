@@ -98,13 +98,11 @@ def _changes(request: Request, discussion: Discussion) -> Iterator[str]:
         return
     if not row["merged"] and (conflicts := git.merged_tree(repo, base.id, tip.id)[1]):
         yield f"<p><strong>Conflicts</strong> with main in {_text(', '.join(conflicts))}.</p>"
-    fork = repo.merge_base(base.id, tip.id)
-    commits = itertools.takewhile(lambda one: one.id != fork, git.ancestry(repo, tip.id))
     yield "<h2>Commits</h2><ul>"
-    yield from _some(_commit(one) for one in commits)
+    yield from _some(_commit(one) for one in git.own_commits(repo, base.id, tip.id))
     yield "</ul><h2>Files</h2><table><tr><th>Change</th><th>File</th><th>Bytes</th></tr>"
-    before = repo[fork].tree if fork else repo[git.Tree(repo).write()]
-    yield from _some(_file(repo, delta) for delta in repo.diff(before, tip.tree).deltas)
+    deltas = git.changes(repo, base.id, tip.id).deltas
+    yield from _some(_file(repo, delta) for delta in deltas)
     yield "</table>"
 
 

@@ -259,12 +259,10 @@ def merge(request: Request, repo: Repo, num: str) -> Response:
 
 def _message(git_repo: Any, discussion: Discussion, base: Any, tip: Any) -> str:
     """The commit message of a merge, as the Hub writes it: title, number, and merged commits."""
-    fork = git_repo.merge_base(base.id, tip.id)
-    lines = []
-    for commit in git.ancestry(git_repo, tip.id):
-        if commit.id == fork:
-            break
-        lines.append(f"- {commit.message.partition(chr(10))[0]} ({commit.id})")
+    lines = [
+        f"- {commit.message.partition(chr(10))[0]} ({commit.id})"
+        for commit in git.own_commits(git_repo, base.id, tip.id)
+    ]
     return "\n".join(
         [f"{discussion.row['title']} (#{discussion.num})", "", *reversed(lines[:100])]
     ).strip()

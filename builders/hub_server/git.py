@@ -6,6 +6,7 @@ old head or the new one, even if the server is killed in between.
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import threading
@@ -282,11 +283,22 @@ def merged_tree(repo: Any, ours: Any, theirs: Any) -> tuple[Any | None, list[str
     return None, sorted({side.path for side in sides})
 
 
-def diff(repo: Any, base: Any, tip: Any) -> str:
-    """The patch from where `tip` left `base` to `tip`; a long one is truncated, with a note."""
+def own_commits(repo: Any, base: Any, tip: Any) -> Iterator[Any]:
+    """The commits of `tip` since it left `base`, newest first."""
+    fork = repo.merge_base(base, tip)
+    return itertools.takewhile(lambda one: one.id != fork, ancestry(repo, tip))
+
+
+def changes(repo: Any, base: Any, tip: Any) -> Any:
+    """The differences in files from where `tip` left `base` to `tip`."""
     fork = repo.merge_base(base, tip)
     before = repo[fork].tree if fork else repo[Tree(repo).write()]
-    patch = repo.diff(before, repo[tip].tree)
+    return repo.diff(before, repo[tip].tree)
+
+
+def diff(repo: Any, base: Any, tip: Any) -> str:
+    """The patch of these changes; a long one is truncated, with a note."""
+    patch = changes(repo, base, tip)
     text: str = (patch.patch or "") if patch.stats.files_changed else ""
     if len(text) > MOST_DIFF:
         return text[:MOST_DIFF] + "\n... the rest of this diff is left out\n"

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.drafting.draft import counts_of
-from builders.recipe import row_id
-from builders.release.set_rows import SetRows
+from builders.release.set_rows import SetRows, prompt_id
 from builders.schema import Row
 from builders.spool import Spool
 
@@ -117,7 +116,7 @@ class Entries:
         evidence = row.get("evidence")
         texts = evidence if isinstance(evidence, dict) else row
         calls = self._calls.of(row.get("id"))
-        prompt = _prompt_id(texts.get("prompt"))
+        prompt = prompt_id(texts.get("prompt"))
         rated = [] if config == "rated" else self._rated.of(prompt)
         models = [texts[name] for name in _MODELS if texts.get(name)]
         models = models or [call["model"] for call in calls]
@@ -189,12 +188,6 @@ def _opening(texts: Mapping[str, Any]) -> str:
         next(iter(texts.values()), None)
     )
     return " ".join(text[: 4 * _OPENING].split())[:_OPENING]
-
-
-def _prompt_id(prompt: object) -> str | None:
-    """The id of the row with this prompt, as `default` has it."""
-    fit = isinstance(prompt, list) and prompt and all(map(_is_message, prompt))
-    return row_id(prompt) if fit or isinstance(prompt, str) else None  # type: ignore[arg-type]
 
 
 def _is_message(value: object) -> bool:

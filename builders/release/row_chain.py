@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -12,8 +11,7 @@ from builders.drafting.row_view import BLANK, Part, named_parts, row_view
 from builders.drafting.run import LEDGER
 from builders.engine.ledger import Ledger
 from builders.engine.prices import FREE_KINDS
-from builders.recipe import row_id
-from builders.release.set_rows import SetRows
+from builders.release.set_rows import SetRows, prompt_id
 from builders.schema import ID_PATTERN, Row
 
 _OWN = ("default", "dropped", "calls")  # the configs that every set has
@@ -46,7 +44,7 @@ def row_chain(rows: SetRows, start: str) -> dict[str, Any]:
         kept_and_dropped = {name: rows.with_ids(name, made) for name in ("default", "dropped")}
         chain["rows"] = {name: [*some.values()] for name, some in kept_and_dropped.items() if some}
     else:
-        prompt = _prompt_id(row)
+        prompt = _id_of_prompt(row)
         further = [name for name in rows.files if name not in _OWN and prompt]
         chain["judgements"] = {
             name: found for name in further if (found := rows.belonging_to(name, str(prompt)))
@@ -89,7 +87,7 @@ def _source(row: Row, seeds: Mapping[str, Any]) -> dict[str, Any]:
     return {**seeds, "prompt": prompt} if seeds.get("columns") and prompt else {**seeds}
 
 
-def _prompt_id(row: Row) -> str | None:
+def _id_of_prompt(row: Row) -> str | None:
     """The id of a row's prompt, by which the rows of further configs name it."""
     about = row.get("evidence", row)
     if not isinstance(about, Mapping):
@@ -98,9 +96,7 @@ def _prompt_id(row: Row) -> str | None:
         return str(about["row_id"])
     if about is row:
         return str(row.get("id"))
-    with contextlib.suppress(TypeError, KeyError, AttributeError):
-        return row_id(about["prompt"])
-    return None
+    return prompt_id(about.get("prompt"))
 
 
 def _object(value: object) -> Mapping[str, Any]:

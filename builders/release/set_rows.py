@@ -236,6 +236,14 @@ def set_rows(folder: Path) -> SetRows:
     )
 
 
+def prompt_id(prompt: Any) -> str | None:
+    """The id of the row with this prompt; None where it is no prompt, as in a stranger's file."""
+    if prompt:
+        with contextlib.suppress(TypeError, KeyError, AttributeError):
+            return row_id(prompt)
+    return None
+
+
 @contextlib.contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
     import pyarrow as pa
@@ -259,10 +267,9 @@ def _twin_id(dropped: Row) -> str | None:
     evidence = dropped.get("evidence")
     if not isinstance(evidence, dict):
         return None
-    twin, prompt = evidence.get("of"), evidence.get("prompt")
-    if twin is None and dropped.get("reason") in ("not chosen", "replaced") and prompt:
-        with contextlib.suppress(TypeError, KeyError, AttributeError):
-            twin = row_id(prompt)
+    twin = evidence.get("of")
+    if twin is None and dropped.get("reason") in ("not chosen", "replaced"):
+        twin = prompt_id(evidence.get("prompt"))
     return twin if isinstance(twin, str) else None
 
 

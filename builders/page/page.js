@@ -35,8 +35,10 @@ const REMEMBERED = 8;
 const remembered = new Map();
 let facts, index;
 
+const unpacked = (chunk) => remembered.get(chunk) ?? inflated(CHUNKS[chunk]).then((text) => text.split("\n"));
+
 function linesOf(chunk) {
-  const lines = remembered.get(chunk) ?? inflated(CHUNKS[chunk]).then((text) => text.split("\n"));
+  const lines = unpacked(chunk);
   remembered.delete(chunk);
   remembered.set(chunk, lines);
   if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value);
@@ -95,7 +97,7 @@ async function search(entries, text) {
     for (; place < entries.length && entries[place] < end; place++) if (!found.has(entries[place])) here.push(entries[place]);
     if (!here.length) continue;
     // Not linesOf: a search must not push out the rows that a person looks at.
-    const lines = (await (remembered.get(chunk) ?? inflated(CHUNKS[chunk]).then((all) => all.split("\n"))));
+    const lines = await unpacked(chunk);
     if (mine !== searching) return;
     for (const entry of here) {
       const line = lines[entry - index.starts[chunk]];
@@ -198,8 +200,8 @@ const textOf = (value) => (isChat(value) ? value.map((one) => one.content).join(
 function prose(text, marks) {
   const node = attributes(make("div", "text"), { dir: "auto" });
   text.split(/^```[^\n]*\n?/m).forEach((part, place) => {
-    const target = place % 2 ? node.appendChild(make("pre")) : node;
-    marked(target, place % 2 ? part.trimEnd() : part.replace(place ? /^\n+/ : /^$/, "").trimEnd() + (place ? "" : ""), marks);
+    if (place % 2) marked(node.appendChild(make("pre")), part.trimEnd(), marks);
+    else marked(node, (place ? part.replace(/^\n+/, "") : part).trimEnd(), marks);
   });
   return node;
 }

@@ -88,9 +88,8 @@ class SetRows:
             raise InputError(
                 f"no row was dropped for {reason!r}; the reasons are {nearest_name(reason, known)}"
             )
-        by_reason = [self._found("dropped", "reason", _equal(one)) for one in known]
-        if reason is not None:
-            by_reason = [self._found("dropped", "reason", _equal(reason))]
+        wanted = known if reason is None else [reason]
+        by_reason = [self._found("dropped", "reason", _equal(one)) for one in wanted]
         in_turn = (row for turn in zip_longest(*by_reason) for row in turn if row is not None)
         at_once = 20  # few for a look at some rows, then more: each time all ids are searched
         while some := [*islice(in_turn, at_once)]:

@@ -157,8 +157,10 @@ def history_of(value: Any) -> Any:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return unreadable(f"it is {shortened(value)}, expected a list of turns")
-    if isinstance(value, list | dict) or value is None or value != value:
-        return value if value and value == value else None
+    if isinstance(value, list | dict):
+        return value or None
+    if value is None or value != value:  # NaN, as pandas writes null
+        return None
     return unreadable(f"it is {shortened(value)}, expected a list of turns")
 
 

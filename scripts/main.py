@@ -168,7 +168,7 @@ def the_hub(
 
 @contextlib.contextmanager
 def no_folder_either(name: str) -> Iterator[None]:
-    """Where a Hub has no set of a name that may be a folder's: say that both are missing.
+    """Report that both are missing where a Hub has no set of a name that may be a folder's.
 
     Raises:
         HubError: In place of the Hub's error.

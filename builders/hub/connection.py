@@ -32,7 +32,7 @@ class Hub:
 
     @property
     def title(self) -> str:
-        """The Hub as a person is told of it before anything is sent there."""
+        """The Hub as it is printed before anything is sent there."""
         if self.embedded:
             return f"the embedded Hub on this machine ({self.endpoint})"
         return self.endpoint

@@ -39,9 +39,8 @@ _TRIES = 2  # main may move during a release; after a second time the release gi
 _NO_BRANCH = re.compile(r"main|HEAD|v?\d+\.\d+\.\d+|refs/.*|[0-9a-f]{7,40}", re.DOTALL)
 _TITLE = re.compile(r"Release v\d+\.\d+\.\d+")
 _BYTES_PER_STEP = 64_000_000  # bytes sent between two lines of progress
-_BYTES_WITH_A_BAR = (
-    64_000_000  # on a terminal the client draws a bar for each file of so large a set
-)
+# On a terminal the client draws a bar for each file of so large a set.
+_BYTES_WITH_A_BAR = 64_000_000
 _TEMPORARY = ".releasing-"
 
 

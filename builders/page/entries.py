@@ -182,7 +182,7 @@ def text_of(value: object) -> str:
 
 
 def _opening(texts: Mapping[str, Any]) -> str:
-    """The begin of what was asked: the last message of a prompt, else what else is known."""
+    """The beginning of what was asked: the last message of a prompt, else what else is known."""
     asked = next((texts[name] for name in _ASKED if texts.get(name)), None)
     text = text_of(asked[-1:] if isinstance(asked, list) else asked) or text_of(
         next(iter(texts.values()), None)

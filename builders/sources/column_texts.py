@@ -26,7 +26,7 @@ _OPTIONS = ("text", "texts", "choices", "options", "option", "choice", "value", 
 _BY_CHANCE = 100  # characters: a shorter text may be in another by chance
 _BEFORE = r"(?:\A|[:\n\"'`“”„«»(\[]|[.)]\s)\s*"
 _AFTER = r"[.!?]?\s*(?:[\n\"'`“”«»)\]]|\Z)"
-_NO_TEXT = re.compile(r"\s*(?:\w+://\S+|#[0-9a-f]{3,8})\s*", re.IGNORECASE)  # a URL, a color
+_NO_TEXT = re.compile(r"\s*(?:\w+://\S+|#[0-9a-f]{3,8})\s*", re.IGNORECASE)  # a URL, a colour
 
 
 def is_empty(value: Any) -> bool:
@@ -37,7 +37,7 @@ def is_empty(value: Any) -> bool:
 
 
 def is_label(value: Any) -> bool:
-    """Whether a value is an id, a date, a URL or a color rather than something to read."""
+    """Whether a value is an id, a date, a URL or a colour rather than something to read."""
     if isinstance(value, str):
         return _NO_TEXT.fullmatch(value) is not None
     return not isinstance(value, list | Mapping)

@@ -27,8 +27,8 @@ _OTHER_KIND = (
 _IN_FILE = re.compile(r"generating data using\s+(\S+)")
 _DIFFER = "its files differ in columns"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# What `datasets` writes beside the data.
 _ABOUT = {"README", "LICENSE", "LICENCE", "NOTICE", "CITATION", "CHANGELOG"}
+# What `datasets` writes beside the data.
 _NOT_ROWS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 
 
@@ -66,7 +66,7 @@ def files_not_read(folder: Path, config: str | None, split: str | None) -> list[
 
 
 def _visible(folder: Path) -> list[Path]:
-    """The files of a folder, by their path in it, without hidden ones and notes of `datasets`."""
+    """The files of a folder, by their path in it, without hidden ones and `_NOT_ROWS`."""
     found = [
         path.relative_to(folder)
         for path in sorted(folder.rglob("*"))

@@ -200,11 +200,11 @@ def embedded(_: str, rows: int, in_flight: int, __: str) -> None:
 
 def llama(_: str, rows: int, in_flight: int, __: str) -> None:
     """The bare loop at the llama-server of the embedded teacher, also in this process."""
-    from builders.engine.embedded import MODEL, EmbeddedTeacher
-    from builders.engine.teacher import TeacherSpec
+    from builders.engine.embedded import EmbeddedTeacher
+    from builders.engine.teacher import EMBEDDED_MODEL, TeacherSpec
 
     bodies = [
-        {"model": MODEL, "messages": [{"role": "user", "content": prompt}], **_GREEDY}
+        {"model": EMBEDDED_MODEL, "messages": [{"role": "user", "content": prompt}], **_GREEDY}
         for prompt in _prompts(rows)
     ]
 

@@ -24,7 +24,8 @@ from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from builders.engine.embedded import MODEL, model_file
+from builders.engine.embedded import model_file
+from builders.engine.teacher import EMBEDDED_MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
 NGINX, HAPROXY = (shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("nginx", "haproxy"))
@@ -127,7 +128,7 @@ def llama(*, slots: int, slot_tokens: int, key: str = "") -> Iterator[str]:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
-    params.model.path, params.model_alias = str(model_file()), {MODEL}
+    params.model.path, params.model_alias = str(model_file()), {EMBEDDED_MODEL}
     params.n_parallel, params.n_ctx = slots, slots * slot_tokens
     params.hostnames, params.port, params.verbosity, params.ui = ["127.0.0.1"], 0, -1, False
     for threads in (params.cpuparams, params.cpuparams_batch):

@@ -17,10 +17,9 @@ from builders.engine.calls import Answer, Call, Failure
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.free_memory import free_bytes
 from builders.engine.gguf_file import ModelFile, read_model
-from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE, TeacherSpec
+from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE, EMBEDDED_MODEL, TeacherSpec
 from builders.errors import TeacherError
 
-MODEL = "SmolLM2-135M-Instruct"  # of the file that ships
 # Each slot reads for itself what prompts have in common: ten calls of `instructions` (1,160 tokens
 # each, 77 answered) took 32 CPU s with two slots and 46 with four, on two cores. With one, a token
 # takes longer to write.
@@ -46,7 +45,7 @@ class EmbeddedTeacher:
         self._file = read_model(Path(named) if named is not None else model_file())
         self._own = named is None
         self.name = EMBEDDED
-        self.model = MODEL if self._own else spec.model or self._file.name
+        self.model = EMBEDDED_MODEL if self._own else spec.model or self._file.name
         self.revision: str | None = "sha256:" + self._file.sha256
         self.concurrency = min(spec.concurrency or _SLOTS, 64)
         self.learned: dict[str, str] = {}

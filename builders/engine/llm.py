@@ -20,12 +20,11 @@ from builders.engine.calls import (
     Unreadable,
     Unusable,
 )
-from builders.engine.embedded import MODEL
 from builders.engine.greenlets import wait
 from builders.engine.json_texts import key_json
 from builders.engine.parameters import Choice, no_schema, with_choices
 from builders.engine.refusals import REASONS
-from builders.engine.teacher import EMBEDDED, missing_end
+from builders.engine.teacher import EMBEDDED, EMBEDDED_MODEL, missing_end
 from builders.recipe import short_hash
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class EngineLLM(LLM):  # type: ignore[misc]
         The embedded model writes about 100 tokens per second, so its answers are kept short.
         """
         each = self._teachers.values()
-        small = all((one.name, one.model) == (EMBEDDED, MODEL) for one in each)
+        small = all((one.name, one.model) == (EMBEDDED, EMBEDDED_MODEL) for one in each)
         return requested or (embedded if small else usual)
 
     @property

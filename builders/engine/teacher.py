@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from builders.engine.calls import Answer, Call, Ended
 
 EMBEDDED = "embedded"
+EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # of the file that ships
 EMBEDDED_FILE = "embedded:"  # before the path of a GGUF file
 MOST_IN_FLIGHT = 100_000
 

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.engine.calls import Answer, Call
-from builders.engine.embedded import MODEL, EmbeddedTeacher, model_file
+from builders.engine.embedded import EmbeddedTeacher, model_file
 from builders.engine.endpoint import EndpointTeacher
-from builders.engine.teacher import TeacherSpec
+from builders.engine.teacher import EMBEDDED_MODEL, TeacherSpec
 from builders.instructions.task_text import classification_examples, worked_examples
 from builders.sources.seed_forms import read_tasks
 from builders.sources.source import Source
@@ -131,9 +131,9 @@ def test_a_build_by_the_real_model_ends_with_rows_that_add_up(run: Run) -> None:
 def test_the_lineage_names_the_very_file_of_the_model(run: Run) -> None:
     revision = "sha256:" + hashlib.sha256(model_file().read_bytes()).hexdigest()
     teacher = run.facts["lineage"]["teachers"]["writer"]
-    assert (teacher["kind"], teacher["model"]) == ("embedded", MODEL)
+    assert (teacher["kind"], teacher["model"]) == ("embedded", EMBEDDED_MODEL)
     assert teacher["revision"] == revision
-    assert {"model": {MODEL}, "revision": {revision}} == {
+    assert {"model": {EMBEDDED_MODEL}, "revision": {revision}} == {
         name: set(pq.read_table(run.draft / "calls.parquet")[name].to_pylist())
         for name in ("model", "revision")
     }
@@ -152,7 +152,7 @@ def test_what_the_real_model_wrote_is_released_and_loads(
         loaded = datasets.load_dataset(str(to), config, split="train", streaming=True)
         assert list(loaded) == wanted
     card = (to / "README.md").read_text(encoding="utf-8")
-    assert f"writer: {MODEL}" in card and "writer: apache-2.0" in card
+    assert f"writer: {EMBEDDED_MODEL}" in card and "writer: apache-2.0" in card
 
 
 def test_after_the_command_no_process_and_no_open_port_stays(run: Run) -> None:
@@ -189,7 +189,7 @@ def ask() -> Iterator[Ask]:
         spec = TeacherSpec(place=f"http://127.0.0.1:{port}/v1", key_env="NO_SUCH_KEY")
         endpoint = EndpointTeacher(spec)
         runner.run(endpoint.start())
-        assert endpoint.model == MODEL
+        assert endpoint.model == EMBEDDED_MODEL
         try:
             yield lambda call: runner.run(endpoint.ask(call))
         finally:
@@ -202,7 +202,7 @@ def call(asked: Any, schema: Mapping[str, Any] | None = None, **sampling: Any) -
     return Call(
         role="writer",
         endpoint="embedded",
-        model=MODEL,
+        model=EMBEDDED_MODEL,
         revision=None,
         prompt=asked,
         sampling={"max_tokens": 48, **sampling},

@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from builders.engine.embedded import MODEL
+from builders.engine.teacher import EMBEDDED_MODEL
 from tests.conftest import ROOT
 from tests.endpoint import Behaviour, Endpoint, Rule
 from tests.gateways import HAPROXY, NGINX, Gateway, haproxy, litellm, llama, nginx
@@ -395,7 +395,9 @@ def test_a_prompt_longer_than_llama_cpp_s_context_costs_its_row(tmp_path: Path) 
         llama(slots=2, slot_tokens=512) as url,
         nginx(tmp_path, url, PATIENT) as gateway,
     ):
-        found = seen("llama.cpp context", tmp_path, gateway, None, prompts, *words, model=MODEL)
+        found = seen(
+            "llama.cpp context", tmp_path, gateway, None, prompts, *words, model=EMBEDDED_MODEL
+        )
     assert found.run.code == 0, found.run.errors
     assert found.statuses[200] == 3 and found.statuses.total() == 4
     dropped = found.run.facts["counts"]["dropped"]
@@ -405,7 +407,7 @@ def test_a_prompt_longer_than_llama_cpp_s_context_costs_its_row(tmp_path: Path) 
 
 def test_llama_cpp_s_own_key_is_asked_for(tmp_path: Path) -> None:
     with llama(slots=1, slot_tokens=512, key="sk-right") as url:
-        run = build(tmp_path, url, PROMPTS[:2], model=MODEL, key="sk-wrong")
+        run = build(tmp_path, url, PROMPTS[:2], model=EMBEDDED_MODEL, key="sk-wrong")
     assert run.code == 1
     (line,) = run.messages
     assert "401" in line and "POTSTILL_API_KEY" in line and "sk-wrong" not in line
@@ -427,7 +429,7 @@ def test_llama_cpp_takes_a_schema_and_gives_log_probabilities(form: str, tmp_pat
         llama(slots=2, slot_tokens=4096) as url,
         nginx(tmp_path, url, PATIENT) as gateway,
     ):
-        command += ["--teacher", f"{gateway.url}#{MODEL}"]
+        command += ["--teacher", f"{gateway.url}#{EMBEDDED_MODEL}"]
         runs = [
             subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             for _ in range(2)

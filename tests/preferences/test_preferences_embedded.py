@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.drafting.draft import last_draft
-from builders.engine.embedded import MODEL, EmbeddedTeacher
+from builders.engine.embedded import EmbeddedTeacher
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
 from builders.engine.progress import Progress
 from builders.engine.tasks import AskAll
-from builders.engine.teacher import TeacherSpec
+from builders.engine.teacher import EMBEDDED_MODEL, TeacherSpec
 from builders.judging.reliability import report
 from builders.judging.verdicts import FAILED, A, B, Judged
 from builders.preferences.comparisons import comparison_questions, parse_probability, preferences
@@ -79,15 +79,15 @@ def test_what_one_small_model_rated_is_rated_for_every_aspect_and_the_card_says_
     rows = list(loaded(work, "ultrafeedback", "rated", tmp_path))
     read = [row for row in rows if row["helpfulness"] is not None]
     assert len(read) >= 0.8 * len(rows)  # held to a schema it can be read
-    assert {row["model"] for row in rows} == {MODEL}
+    assert {row["model"] for row in rows} == {EMBEDDED_MODEL}
     # It counts up from 1 along the places, whichever text is there: the card shows the figures.
     by_place = last_draft(work / "work" / "ultrafeedback").facts["measures"][
         "mean rating by place before the judge"
     ]
     assert by_place[max(by_place)] - by_place["1"] > 0.5
     card = (work / "ultrafeedback" / "README.md").read_text(encoding="utf-8")
-    assert f"one model, {MODEL}, under several principles and temperatures" in card
-    assert f"The judge {MODEL}: **never measured against people**" in card
+    assert f"one model, {EMBEDDED_MODEL}, under several principles and temperatures" in card
+    assert f"The judge {EMBEDDED_MODEL}: **never measured against people**" in card
 
 
 def test_the_chains_of_the_real_model_are_whole_or_name_why_and_its_verdicts_have_two_orders(
@@ -215,7 +215,7 @@ def test_the_report_of_the_small_judge_calls_it_unreliable_and_says_so_on_the_ca
     ]
     measured = report(
         Judged(
-            judge=MODEL,
+            judge=EMBEDDED_MODEL,
             ids=[str(number) for number in range(len(rows))],
             first=np.array([both[0] for both in orders], np.int8),
             second=np.array([both[1] for both in orders], np.int8),
@@ -232,5 +232,5 @@ def test_the_report_of_the_small_judge_calls_it_unreliable_and_says_so_on_the_ca
     assert main([*again, "--judge-report", str(file)]) == 0
     assert main(["release", "ultrafeedback", *place, "--to", str(tmp_path / "measured")]) == 0
     card = (tmp_path / "measured" / "README.md").read_text(encoding="utf-8")
-    assert f"The judge {MODEL}: **unreliable**." in card
+    assert f"The judge {EMBEDDED_MODEL}: **unreliable**." in card
     assert "| both\\_order\\_consistency |" in card

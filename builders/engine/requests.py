@@ -21,15 +21,14 @@ from builders.errors import FolderError
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
 _MOST_FAULTS = 10  # failures of one call; with the waits between them at least 45 s
-_MOST_EMPTY = 3  # of them where a response says nothing at all
-_MOST_TIME_OUTS = 4  # of them without an answer within the deadline; each may be paid for
+# Of them by cause: a response that says nothing at all, and a deadline, which may be paid for.
+_MOST_OF = {"empty": 3, "no content": 3, "time-out": 4}
 _PATIENCE_S = 120.0  # with an endpoint that is unreachable or answers no call
 _FEW = 3  # calls that alone are refused: the endpoint may have something against each of them
 _SILENT_DEADLINES = 3  # requests of that length without any response: then the endpoint is given up
 _LEAST_SILENCE_S = 30.0  # but not before
 _REFUSALS = ("http 429", "http 503", "http 529", "no connection")  # not caused by the call
 _OVERLOADED = ("http 429", "http 503", "http 529", "time-out")
-_SAYS_NOTHING = ("empty", "no content")
 _LONG_PAUSE_S = 60.0  # whose reason is shown
 _GAVE_UP_WAITING = (408, 499, 504, 524)  # a proxy did, for an answer that may be paid for
 _UNREACHABLE_PAUSE_S = 1.0  # often enough to notice that an endpoint is back
@@ -165,8 +164,7 @@ class TeacherClient:
                     down = refused and self._is_down(call, refusals)
                     all_are = len(self._refused) > _FEW or failure.cause == "no connection"
                     failure.fatal = failure.fatal or (down and all_are)
-                    most = _MOST_EMPTY if failure.cause in _SAYS_NOTHING else _MOST_FAULTS
-                    most = _MOST_TIME_OUTS if failure.cause == "time-out" else most
+                    most = _MOST_OF.get(failure.cause, _MOST_FAULTS)
                     if not failure.retryable or down or faults >= most or self._stopping():
                         raise
                     self.unsent.add(call.key)

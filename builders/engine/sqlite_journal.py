@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from builders.engine.sqlite_rows import PAGE
+
 Words = NDArray[np.uint32]
 
 _HEADER = 32  # bytes of the journal
@@ -39,8 +41,9 @@ def _drops(journal: Path) -> bool:
     words = "<u4" if content[3] == 0x82 else ">u4"  # of the checksums, by the magic number
     page_bytes = int.from_bytes(content[8:12], "big")
     if page_bytes not in {2**power for power in range(9, 17)}:
-        page_bytes = 4096
-    frames = range(_HEADER, len(content) - page_bytes - _OF_FRAME.size + 1, page_bytes + 24)
+        page_bytes = PAGE
+    frame_bytes = _OF_FRAME.size + page_bytes
+    frames = range(_HEADER, len(content) - frame_bytes + 1, frame_bytes)
     sums = _sums(np.frombuffer(content, words, 6), (0, 0))
     good = sums == struct.unpack_from(">II", content, 24)
     # Where the header is damaged, the first frame has its salts.
@@ -50,7 +53,7 @@ def _drops(journal: Path) -> bool:
         _, pages_after, own_salts, *wanted = _OF_FRAME.unpack_from(content, at)
         if good:
             sums = _sums(np.frombuffer(content, words, 2, at), sums)
-            sums = _sums(np.frombuffer(content, words, page_bytes // 4, at + 24), sums)
+            sums = _sums(np.frombuffer(content, words, page_bytes // 4, at + _OF_FRAME.size), sums)
             good = own_salts == salts and sums == tuple(wanted)
         if not good and own_salts == salts and pages_after:
             commits += 1
@@ -59,7 +62,8 @@ def _drops(journal: Path) -> bool:
 
 def _sums(words: Words, sums: tuple[int, int]) -> tuple[int, int]:
     """SQLite's checksum of an even number of words, after another: a += word + b; b += word + a."""
-    powers, at = _powers(len(words) // 2)
+    at = len(words) // 2
+    powers = _powers(at)
     odd, even = words[::2].astype(np.uint32), words[1::2].astype(np.uint32)
     added = odd, odd + even
     start = [np.uint32(one) for one in sums]
@@ -74,11 +78,11 @@ def _sums(words: Words, sums: tuple[int, int]) -> tuple[int, int]:
 
 
 @functools.cache
-def _powers(most: int) -> tuple[list[list[Words]], int]:
+def _powers(most: int) -> list[list[Words]]:
     """The powers 0 to `most` of [[1, 1], [1, 2]] modulo 2**32, by row and column."""
     fibonacci = [1, 0]  # of -1 and 0, from which all follow
     for _ in range(2 * most + 1):
         fibonacci.append((fibonacci[-1] + fibonacci[-2]) % 2**32)
     numbers = np.array(fibonacci, np.uint32)
     before, own, after = (numbers[first : first + 2 * most + 1 : 2] for first in (0, 1, 2))
-    return [[before, own], [own, after]], most
+    return [[before, own], [own, after]]

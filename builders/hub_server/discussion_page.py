@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
@@ -58,10 +57,7 @@ def page(request: Request, repo: Repo, num: str) -> Response:
         f"<p>{kind} {discussion.num} of the {repo.kind} {_text(repo.name)}: "
         f"<strong>{_text(row['status'])}</strong>, {opened}</p>",
     ]
-    events = request.hub.store.rows(
-        "select * from event where repo = ? and num = ? order by rowid", repo.id, discussion.num
-    )
-    parts += _some(_event(event) for event in events)
+    parts += _some(_event(event) for event in discussion.events(request))
     if row["pull"] and request.hub.store.can_read(request.user, repo):
         parts += _changes(request, discussion)
     title = f"{_text(row['title'])} · {_text(repo.name)}"
@@ -73,8 +69,8 @@ def page(request: Request, repo: Repo, num: str) -> Response:
     return Response(headers=_HEADERS, body=html.encode("utf-8", "replace"))
 
 
-def _event(event: Any) -> str:
-    data, by = json.loads(event["data"]), f"{_text(event['author'])}, {_time(event['created'])}"
+def _event(event: Mapping[str, Any]) -> str:
+    data, by = event["data"], f"{_text(event['author']['name'])}, {_time(event['createdAt'])}"
     if event["type"] == "comment":
         text = "(hidden)" if data["hidden"] else _text(data["latest"]["raw"])
         edited = ", edited" if data["edited"] else ""

@@ -78,12 +78,7 @@ def details(request: Request, repo: Repo, num: str) -> Response:
     """GET one discussion with all events; a pull request also with its conflicts and its diff."""
     discussion = Discussion.load(request, repo, num)
     result = discussion.summary()
-    result["events"] = [
-        event_data(e["id"], e["type"], e["created"], e["author"], json.loads(e["data"]))
-        for e in request.hub.store.rows(
-            "select * from event where repo = ? and num = ? order by rowid", repo.id, discussion.num
-        )
-    ]
+    result["events"] = [*discussion.events(request)]
     if discussion.row["pull"]:
         row = discussion.row
         git_repo = request.hub.git.open(repo.id)

@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,14 @@ class Discussion:
             *(event_id, self.repo.id, self.num, type_, created, user, json.dumps(data)),
         )
         return event_data(event_id, type_, created, user, data)
+
+    def events(self, request: Request) -> Iterator[dict[str, Any]]:
+        """All its events, the oldest first, as the API shows them."""
+        rows = request.hub.store.rows(
+            "select * from event where repo = ? and num = ? order by rowid", self.repo.id, self.num
+        )
+        for e in rows:
+            yield event_data(e["id"], e["type"], e["created"], e["author"], json.loads(e["data"]))
 
     def reload(self, request: Request) -> Discussion:
         """The same discussion with its current row."""

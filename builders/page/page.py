@@ -10,14 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from builders.durable import durably_rename
 from builders.errors import InputError, folder_error
 from builders.page.entries import Entries, encoded, packed
-from builders.release.set_rows import SetRows
+from builders.release.set_rows import SetRows, as_object
 
 _HERE = Path(__file__).parent
 
@@ -79,7 +79,7 @@ def _sha256(text: str) -> str:
 def _about(found: SetRows) -> dict[str, Any]:
     """What the set reports of itself, as far as it has the form of ours."""
     facts, name = found.facts, found.folder.resolve().name
-    lineage, spent = (_object(facts, one) for one in ("lineage", "spent"))
+    lineage, spent = (as_object(facts.get(one)) for one in ("lineage", "spent"))
     recipe = lineage.get("recipe") or facts.get("recipe")
     version = f"v{facts['version']}" if facts.get("version") else ""
     return {
@@ -88,10 +88,5 @@ def _about(found: SetRows) -> dict[str, Any]:
         "recipe": recipe,
         "follows": lineage.get("follows"),
         "spent": {one: spent.get(one) for one in ("usd", "at_most_usd")},
-        "measures": _object(facts, "measures"),
+        "measures": as_object(facts.get("measures")),
     }
-
-
-def _object(facts: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = facts.get(name)
-    return value if isinstance(value, dict) else {}

@@ -11,7 +11,7 @@ from builders.drafting.row_view import BLANK, Part, named_parts, row_view
 from builders.drafting.run import LEDGER
 from builders.engine.ledger import Ledger
 from builders.engine.prices import FREE_KINDS
-from builders.release.set_rows import SetRows, prompt_id
+from builders.release.set_rows import SetRows, as_object, prompt_id
 from builders.schema import ID_PATTERN, Row
 
 _OWN = ("default", "dropped", "calls")  # the configs that every set has
@@ -31,12 +31,12 @@ def row_chain(rows: SetRows, start: str) -> dict[str, Any]:
     identity, configs = rows.whole_id(start)
     config = configs[0]
     row = rows.with_ids(config, [identity])[identity]
-    lineage = _object(rows.facts.get("lineage"))
+    lineage = as_object(rows.facts.get("lineage"))
     chain: dict[str, Any] = {
         "id": identity,
         "outcome": {"default": "kept", "calls": "call"}.get(config, config),
         "row": row,
-        "source": _source(row, _object(lineage.get("seeds"))),
+        "source": _source(row, as_object(lineage.get("seeds"))),
     }
     if config == "calls":
         made = row.get("row_ids") or []
@@ -99,15 +99,10 @@ def _id_of_prompt(row: Row) -> str | None:
     return prompt_id(about.get("prompt"))
 
 
-def _object(value: object) -> Mapping[str, Any]:
-    """A value of a manifest, which may be a stranger's, where an object is expected."""
-    return value if isinstance(value, Mapping) else {}
-
-
 def _with_costs(rows: SetRows, calls: Sequence[Row]) -> list[Row]:
     """The calls with what each cost: by the ledger beside a draft, 0 of models on this machine."""
-    teachers = _object(_object(rows.facts.get("lineage")).get("teachers"))
-    identities = map(_object, teachers.values())
+    teachers = as_object(as_object(rows.facts.get("lineage")).get("teachers"))
+    identities = map(as_object, teachers.values())
     free = [one.get("model") for one in identities if one.get("kind") in FREE_KINDS]
     ledger = rows.folder.resolve().parent.parent / LEDGER
     if rows.folder.resolve().parent.name != "drafts" or not ledger.is_file():

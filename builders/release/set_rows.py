@@ -235,6 +235,11 @@ def set_rows(folder: Path) -> SetRows:
     )
 
 
+def as_object(value: object) -> Mapping[str, Any]:
+    """A value of a manifest, which may be a stranger's, where an object is expected."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def prompt_id(prompt: Any) -> str | None:
     """The id of the row with this prompt; None where it is no prompt, as in a stranger's file."""
     if prompt:

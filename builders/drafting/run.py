@@ -325,8 +325,8 @@ def _ask_until_kept(
 ) -> Settings:
     """Ask for rows in order until enough are kept, each time for as many as are missing.
 
-    So what is asked follows from counts alone, and no row too many is asked for where each makes
-    one kept row at most. The settings are those of a build of the rows that were asked for.
+    So what is asked depends on counts alone, and no surplus row is asked for where each makes one
+    kept row at most. The settings are those of a build of the rows that were asked for.
     """
     recipe, settings = spec.recipe, spec.settings
     rows = kept = 0
@@ -334,7 +334,7 @@ def _ask_until_kept(
         asked, rows = rows, min(spec.settings.rows, rows + (settings.keep or 0) - kept)
         settings = replace(settings, rows=rows)
         engine.runs = 0
-        if recipe.candidates:  # once more from the beginning, by the answers that are recorded
+        if recipe.candidates:  # again from the beginning, with the recorded answers
             asked = progress.kept = progress.dropped = 0
             candidates.reorder(())
         progress.rows_wanted = rows - asked

@@ -76,7 +76,7 @@ _SHORT = 200  # characters of a name
 
 
 def read_answer(body: bytes, target: Target, **measured: Any) -> Answer:
-    """The answer in the body of a 2xx, with what was `measured` of it beside.
+    """The answer in the body of a 2xx, with what was `measured`, such as its latency.
 
     Raises:
         Failure: The body reports an error, or it is no JSON, or nothing in it is an answer.

@@ -138,7 +138,7 @@ class EmbeddedTeacher:
         """The answer to a call, and the body that it was read from.
 
         Raises:
-            Failure: As of any endpoint; or the call has messages, and the file no form for them.
+            Failure: As for any endpoint; or the call has messages and the file no chat template.
         """
         assert self._endpoint is not None
         if not isinstance(call.prompt, str) and not self._file.has_chat_template:

@@ -51,7 +51,7 @@ class Engine:
     """A recipe's started teachers and its ledger; a context manager that runs pipelines.
 
     `used` has the keys of the calls that this build's rows were made from, with the role of each;
-    `runs` counts the pipelines that ran: where it is set to 0, the next draws as the first did.
+    `runs` counts the pipelines that ran: after it is set to 0, the next draws as the first did.
     """
 
     def __init__(

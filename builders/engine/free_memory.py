@@ -14,7 +14,7 @@ _CONTAINERS = (  # of cgroups 2 and 1: the limit, what is used, and the caches i
 
 
 def free_bytes(machine: Path = _MACHINE, containers: Path = Path("/sys/fs/cgroup")) -> float:
-    """The bytes that are free, caches included; infinite where nothing tells."""
+    """The bytes that are free, caches included; infinite where the system does not report them."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB$", _text(machine), re.MULTILINE)
     free = int(found[1]) * 1024 if found else math.inf
     for limit, used, cache in _CONTAINERS:

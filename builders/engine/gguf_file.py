@@ -160,7 +160,7 @@ def read_model(path: Path) -> ModelFile:
                 f"{str(path)!r} holds no whole model: its metadata has no "
                 f"{f'{model.architecture}.{name}'!r}; download it again, or give another file"
             )
-    for key, value in metadata.items():  # llama.cpp ends the process over one that is none
+    for key, value in metadata.items():  # llama.cpp aborts the process where one is wrong
         if key.endswith("_epsilon") and not (isinstance(value, float) and 0 <= value < 1):
             raise InputError(f"{str(path)!r} is damaged: {key!r} is {value!r}; download it again")
     return model
@@ -190,7 +190,7 @@ def _metadata(path: Path) -> dict[str, Any]:
     """
     given = repr(str(path))
     try:
-        if path.exists() and not path.is_file():  # to read a pipe would take for ever
+        if path.exists() and not path.is_file():  # reading a pipe could block forever
             raise InputError(f"{given} is no file; give a GGUF file as embedded:FILE.gguf")
         with path.open("rb") as stream:
             if stream.read(4) != b"GGUF":

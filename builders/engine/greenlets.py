@@ -17,7 +17,7 @@ from builders.entropy import of_row
 from builders.errors import PotstillError
 
 Result = TypeVar("Result")
-_FREE = asyncio.Lock()  # nobody ever has it
+_FREE = asyncio.Lock()  # never held
 
 
 class _Waiter(greenlet.greenlet):  # type: ignore[misc]
@@ -32,8 +32,8 @@ async def drive(
 ) -> Result:
     """Run a synchronous function on this thread; while it is in `wait`, other tasks run.
 
-    `before` is called each time that the function starts or continues, which it does while nobody
-    has `turn`, except to end.
+    `before` is called each time that the function starts or continues. It waits for that until
+    nobody holds `turn`, unless it continues to end.
     """
     waiter = _Waiter(function, greenlet.getcurrent())
     waiter.gr_context = greenlet.getcurrent().gr_context

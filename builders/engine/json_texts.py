@@ -1,6 +1,6 @@
-"""JSON of calls, by orjson where it can, else by Python's `json`, which takes more.
+"""JSON of calls, written by orjson where it can, else by Python's `json`, which takes more.
 
-orjson refuses lone surrogates, integers over 64 bits and names that are no texts.
+orjson refuses lone surrogates, integers over 64 bits and keys that are not strings.
 """
 
 from __future__ import annotations

@@ -49,13 +49,13 @@ class Progress:
     note: str = ""
     notices: list[str] = field(default_factory=list)
     on_notice: Callable[[str], None] | None = None
-    # Calls that failed and are sent again: the cause, and how often they still are (None: no limit)
+    # Calls that failed and are sent again: the cause, and how many more times (None: no limit)
     trying: dict[bytes, tuple[str, int | None]] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     moved_at: float = field(default_factory=time.monotonic)
     _expected: Callable[[], float | None] | None = None
     _growing: bool = False  # the stage ends with the round in which enough rows were made
-    _stage_began: int = 0  # with so many calls done, as the next two
+    _stage_began: int = 0  # the calls done by then, as in the next two
     _round_began: int = 0
     _made_with: int = 0
     _kept_ids: set[str] = field(default_factory=set)

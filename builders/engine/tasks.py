@@ -55,7 +55,7 @@ class AskAll(Ask):
         answer: The column for the list of replies (`builders.engine.calls.Reply`).
         parse: Parses an answer once; the value stays with the reply as `parsed`.
         tries: The most calls per question, made until an answer can be parsed.
-        questions: How many a row usually has: all that the progress knows before the first row.
+        questions: How many a row usually has, which the progress expects before the first row.
         also: Columns added to every row: what `row` needs to know about the build's options.
     """
 

@@ -63,8 +63,8 @@ class TeacherSpec:
     Attributes:
         place: `embedded`, `embedded:FILE.gguf`, `scripted:FILE`, or the base address of an
             OpenAI-compatible endpoint.
-        model: The model to call; None takes the only one that the endpoint serves. Of a file, the
-            name of its model; None takes the file's.
+        model: The model to call; None takes the only one that the endpoint serves. For a file,
+            the name to give its model; None takes the file's name.
         key_env: The environment variable with the key, if the endpoint needs one.
         concurrency: The most calls in flight; None uses the default of the kind of teacher.
         timeout_s: The deadline of one request, in seconds.

@@ -84,7 +84,7 @@ class _Check:
         return answer, body
 
     async def asked(self, call: Call) -> tuple[Answer, bytes]:
-        """The same, where the endpoint is busy by a second or third request."""
+        """The same; where the endpoint is busy, a second or third request is sent."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return await self.once(call)
@@ -224,7 +224,7 @@ def _thinking(answer: Answer, body: bytes) -> Finding:
 
 
 async def _json_schema(on: _Check) -> Finding:
-    """Asked twice: a schema that breaks the server is learned from the second time."""
+    """Asked twice: a schema that breaks the server is learned from the second failure."""
     prompt = on.question("How does the sky look on a clear day? Describe it in a sentence.")
     call = on.call(prompt, _SCHEMA, temperature=0, max_tokens=_THINKING_TOKENS)
     for _ in range(2):

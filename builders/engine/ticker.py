@@ -26,14 +26,14 @@ _BAR = 8, 40  # the least and most cells of a bar
 class Ticker:
     """Shows the progress while a build runs; each notice is written at once, on a line of its own.
 
-    All is written by one thread, so that notices may come from any other, a signal's handler
-    included.
+    One thread writes everything, so that notices may come from any other thread, and from a
+    signal's handler.
     """
 
     def __init__(self, progress: Progress, stream: TextIO) -> None:
         self._progress = progress
         self._stream = stream
-        # Its `put` alone of all that wakes a thread may be called anywhere by a signal's handler.
+        # Unlike a lock or an event, its `put` is reentrant: a signal's handler may call it.
         self._notices: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
 
@@ -91,7 +91,7 @@ def _terminal(stream: TextIO) -> Console | None:
 
 
 def _fitted(console: Console, stream: TextIO) -> Console:
-    """The console in the terminal's size of this moment, whatever other terminals there are."""
+    """The console in the current size of its terminal, whatever other terminals there are."""
     from rich.console import ConsoleDimensions
 
     columns, lines = os.get_terminal_size(stream.fileno())
@@ -102,9 +102,9 @@ def _fitted(console: Console, stream: TextIO) -> Console:
 
 @contextlib.contextmanager
 def _live(console: Console, stream: TextIO) -> Iterator[Callable[[RenderableType], None]]:
-    """What draws in place of what it drew before; nothing of it is left at the end.
+    """A function that draws in place of what it drew before, which is removed at the end.
 
-    What others print to the same terminal meanwhile comes above it.
+    What others print to the same terminal meanwhile appears above it.
     """
     from rich.live import Live
 

@@ -71,7 +71,7 @@ def items_of(items: queue.SimpleQueue[Result | None]) -> Iterator[Result]:
     """What another thread puts into a queue, up to None; signals are handled as in `result_of`."""
     several = False
     while True:
-        if several:  # waited for, each would switch threads
+        if several:  # to wait for each one would switch threads each time
             time.sleep(_GATHER_S)
         some: list[Result | None] = []
         with contextlib.suppress(queue.Empty):

@@ -118,8 +118,7 @@ class ModelFile:
         digest = hashlib.sha256()
         for part in self.parts:
             with part.open("rb") as stream:
-                while block := stream.read(2**20):
-                    digest.update(block)
+                hashlib.file_digest(stream, lambda: digest)
         return digest.hexdigest()
 
     def _size(self, name: str) -> int:

@@ -9,6 +9,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builders.engine.thinking import parted
@@ -78,8 +79,7 @@ def _call(row: Row) -> list[Part]:
     rest = {name: row.get(name) for name in ("sample", "answered_by", "fingerprint")}
     return [
         Part(f"call {row.get('id')}", ", ".join(facts), style="bold blue"),
-        *_fields({"sampling": sampling, **rest}, 2),
-        *_fields({"asked": row["asked"]}, 2),
+        *_fields({"sampling": sampling, **rest, "asked": row["asked"]}, 2),
         *_value("reasoning", row.get("reasoning"), 2),
         *_value("answer", row["answer"], 2, "green"),
         *_value("tool calls", row.get("tool_calls"), 2),
@@ -217,8 +217,6 @@ def _columns(
     indent: int,
     full: bool,
 ) -> Iterator[Text]:
-    from itertools import zip_longest
-
     from rich.text import Text
 
     each = (width - len(_BETWEEN)) // 2

@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from builders.engine.teacher import KEY_ENV, TeacherSpec
 from builders.errors import UsageError
 from builders.hub.connection import from_environment
 from builders.hub.fetch import fetch_snapshot
@@ -35,11 +36,6 @@ from scripts.command_line import (
 )
 from scripts.main import the_hub
 
-if TYPE_CHECKING:
-    from builders.engine.teacher import TeacherSpec
-
-
-KEY_ENV = "POTSTILL_API_KEY"
 _OF_TEACHER = (*("model", "key_env", "param", "without", "trust_missing_end", "rows", "repeats"),)
 EXAMPLES = """\
   potstill judge --on labelled.jsonl
@@ -179,7 +175,6 @@ def _spec(given: argparse.Namespace) -> TeacherSpec | None:
         UsageError: There is none, and a flag is about it; or it has a role.
     """
     from builders.engine.pool import pool_spec
-    from builders.engine.teacher import TeacherSpec
 
     if not given.teacher:
         flags = [f"--{name.replace('_', '-')}" for name in _OF_TEACHER if getattr(given, name)]

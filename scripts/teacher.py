@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from builders.engine.teacher import KEY_ENV, TeacherSpec
 from builders.errors import UsageError
 from scripts.command_line import (
     Parser,
@@ -21,7 +22,6 @@ from scripts.command_line import (
 )
 
 ACTIONS = ("check",)
-KEY_ENV = "POTSTILL_API_KEY"
 EXAMPLES = """\
   potstill teacher check https://host/v1#MODEL
   potstill teacher check embedded:model.gguf
@@ -73,7 +73,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         type=above_0,
         default=60.0,
         metavar="SECONDS",
-        help="Give up a request after this time (default: 60).",
+        help="Give up a request after this time (default: %(default)g).",
     )
     add_json(parser)
 
@@ -81,7 +81,6 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 def run(given: argparse.Namespace) -> int:
     """Ask, and print what was found."""
     from builders.engine.pool import pool_spec
-    from builders.engine.teacher import TeacherSpec
     from builders.engine.teacher_check import check
 
     choices = [*given.param, *given.without]

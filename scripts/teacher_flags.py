@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builders.engine.prices import read_price, read_prices
-from builders.engine.teacher import MOST_IN_FLIGHT
+from builders.engine.teacher import KEY_ENV, MOST_IN_FLIGHT
 from scripts.command_line import (
     Parser,
     above_0,
@@ -40,7 +40,7 @@ def add_teachers(parser: Parser) -> None:
     teacher.add_argument(
         "--key-env",
         type=text,
-        default="POTSTILL_API_KEY",
+        default=KEY_ENV,
         metavar="VARIABLE",
         help="Read the key of the first endpoint from this environment variable (default: "
         "%(default)s). The key of another one is in VARIABLE_HOST, such as "

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from builders.engine.calls import Answer, Call, Ended
 
+KEY_ENV = "POTSTILL_API_KEY"  # the variable with the key of an endpoint
 EMBEDDED = "embedded"
 EMBEDDED_MODEL = "SmolLM2-135M-Instruct"  # of the file that ships
 EMBEDDED_FILE = "embedded:"  # before the path of a GGUF file
@@ -74,7 +75,7 @@ class TeacherSpec:
 
     place: str = EMBEDDED
     model: str | None = None
-    key_env: str = "POTSTILL_API_KEY"
+    key_env: str = KEY_ENV
     concurrency: int | None = None
     timeout_s: float = 600.0
     chosen: frozenset[str] = frozenset()

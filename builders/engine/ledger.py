@@ -21,6 +21,7 @@ from typing import Any
 from builders.engine.calls import Answer, Call, Failure, Used
 from builders.engine.ledger_export import SELECT_CALLS, export
 from builders.engine.ledger_format import (
+    COUNTED,
     FAILURE_READABLE,
     READABLE,
     check_kind,
@@ -36,7 +37,7 @@ from builders.engine.ledger_format import (
     unpacked_names,
     utf8,
 )
-from builders.engine.ledger_sums import TEACHER_FIELDS, summary, used
+from builders.engine.ledger_sums import TEACHER, TEACHER_FIELDS, summary, used
 from builders.engine.ledger_writer import Entry, Writer
 from builders.errors import FolderError
 
@@ -89,6 +90,7 @@ _UNREAD = (
     f"SELECT count(*) FROM other.answers WHERE NOT ({_of_other(READABLE)}) "  # noqa: S608
     "AND key NOT IN (SELECT key FROM main.answers)"
 )
+_ANSWERED = f"SELECT DISTINCT {TEACHER} FROM answers WHERE {COUNTED}"  # noqa: S608
 _FAILURE = (
     "SELECT cause, message, status FROM failures "  # noqa: S608
     f"WHERE key = ? AND cause <> ? AND {FAILURE_READABLE} ORDER BY id DESC LIMIT 1"
@@ -291,7 +293,7 @@ class Ledger:
 
     def has_answers_of(self, endpoint: str) -> bool:
         """Whether an answer of an endpoint is recorded."""
-        return any(one["endpoint"] == endpoint for one in self.summary()["teachers"])
+        return any(self._teacher(who)["endpoint"] == endpoint for (who,) in self._rows(_ANSWERED))
 
     def summary(self) -> dict[str, Any]:
         """Totals of the recorded answers: `ledger_sums.summary`."""

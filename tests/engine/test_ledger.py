@@ -292,8 +292,10 @@ def test_a_failure_is_never_an_answer(tmp_path: Path) -> None:
         last = ledger.failure(call(1).key)
         assert last and (last.cause, str(last), last.status) == ("http 500", "broke \\udc80", 500)
         assert ledger.failure(call(2).key) is None
+        assert not ledger.has_answers_of(call(1).endpoint)
         record(ledger, (call(1), answer(1)))
         assert ledger.get(call(1).key) == answer(1)
+        assert ledger.has_answers_of(call(1).endpoint) and not ledger.has_answers_of("elsewhere")
         assert ledger.summary()["failures"] == {"http 500": 1}
     with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
         rows = connection.execute("SELECT key, cause, message, status, attempts FROM failures")

@@ -14,8 +14,8 @@ import re
 
 from builders.engine.cited_text import Spans, inside
 
-ROLE = r"(?:assistant|user|system|developer|model|human|tool|ai|bot)"
-ROLES = ROLE[3:-1].split("|")
+ROLES = ("assistant", "user", "system", "developer", "model", "human", "tool", "ai", "bot")
+ROLE = f"(?:{'|'.join(ROLES)})"
 # A header whose marks were removed leaves its role, glued to what was written before or on a line.
 _STRIPPED_ROLE = re.compile(
     rf"(?<=[.!?)\"'”’…。！？]){ROLE}\n(?:\n|(?=[^\sa-z]))(?=\S)"

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 
 from builders.engine.cited_text import Spans, inside
-from builders.engine.foreign_turns import ROLES
+from builders.engine.foreign_turns import ROLE
 
 _CHANNEL = re.compile(
-    rf"(?:<\|start\|>\s*(?:{'|'.join(ROLES)})?[^<]{{0,60}})?(?:<\|channel\|>)?\s*"
+    rf"(?:<\|start\|>\s*{ROLE}?[^<]{{0,60}})?(?:<\|channel\|>)?\s*"
     r"(?P<channel>analysis|commentary|final)\b[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?"
     r"<\|message\|>(?P<text>.*?)"
     r"(?P<close><\|(?:end|return|call)\|>|(?=<\|(?:start|channel)\|>)|\Z)",

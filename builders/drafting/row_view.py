@@ -201,10 +201,9 @@ def _lines(parts: Sequence[Part], console: Any, width: int, full: bool) -> Itera
             continue
         left, right = part.beside
         if width < SIDE_BY_SIDE or any(_right_to_left(one.text) for one in (*left, *right)):
-            under = (one._replace(indent=one.indent + 2) for one in left[1:])
-            under_right = (one._replace(indent=one.indent + 2) for one in right[1:])
-            stacked = [left[0], *under, right[0], *under_right]
-            yield from _lines(stacked, console, width, full)
+            for heading, *texts in part.beside:
+                under = (one._replace(indent=one.indent + 2) for one in texts)
+                yield from _lines([heading, *under], console, width, full)
         else:
             yield from _columns(left, right, console, width - part.indent, part.indent, full)
 

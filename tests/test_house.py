@@ -30,7 +30,8 @@ MAY_IMPORT = {
 # The rooms of builders, from the start of the line to its end. A room imports from the tiers before
 # its own and from its own tier, and no imports go in a circle. A new room needs a place here.
 TIERS = (
-    ("durable", "entropy", "errors", "file_lock", "hub_vocabulary", "set_names", "spool"),
+    ("durable", "entropy", "errors", "file_lock", "set_names", "spool"),
+    ("card_metadata", "hub_vocabulary"),
     ("schema",),
     ("recipe",),
     ("recipe_loading", "sets"),
@@ -44,6 +45,7 @@ TIERS = (
 TIER = {room: tier for tier, rooms in enumerate(TIERS) for room in rooms}
 # The Hub in a box is a program of its own: it shares only the rules for cards.
 HUB_SERVER_MAY_IMPORT = {
+    "builders.card_metadata",
     "builders.errors",
     "builders.file_lock",
     "builders.hub_vocabulary",

@@ -257,7 +257,7 @@ def card(commit: Any) -> dict[str, Any]:
     maxsize=64
 )  # a card with many features takes longer to parse than the rest of the request
 def _card(readme: str) -> dict[str, Any]:
-    from builders.release.card_lint import card_data
+    from builders.card_metadata import card_data
 
     try:
         data = card_data(readme)

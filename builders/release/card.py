@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from builders.card_metadata import card_data
 from builders.drafting.spending import cost
 from builders.errors import InputError
 from builders.recipe import Recipe
 from builders.recipe_loading import SHIPPED
-from builders.release.card_lint import card_data
 from builders.schema import Row, Schema
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from builders.card_metadata import card_data
 from builders.drafting.licence import strictness
 from builders.release.card import words_on
-from builders.release.card_lint import card_data, card_problems
+from builders.release.card_lint import card_problems
 from builders.review.findings import Finding, passed, refused
 from builders.review.review_limits import ReviewLimits
 

@@ -11,9 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders.card_metadata import card_data
 from builders.hub_vocabulary import vocabulary
 from builders.recipe_loading import recipe_names
-from builders.release.card_lint import NO_METADATA, card_data, card_problems
+from builders.release.card_lint import NO_METADATA, card_problems
 from tests.cases import each
 
 ROOT = Path(__file__).parents[2]

@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import re
-import shlex
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from builders.drafting.contributions import read_contributions
 from builders.drafting.estimate import estimate
-from builders.drafting.run import BuildSpec, ask_shard, build_draft
+from builders.drafting.run import ask_shard, build_draft
 from builders.drafting.summary import report, table
-from builders.engine.budget import BudgetLimits
-from builders.engine.pool import pool_spec
 from builders.engine.progress import Progress
-from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import TeacherSpec
 from builders.engine.ticker import Ticker
-from builders.errors import RecipeError, shortened
-from builders.hub_vocabulary import known_licence
-from builders.judging.reports import read_reports
-from builders.recipe import SEED, SEEDS, Option, Recipe
-from builders.recipe_loading import load_recipe
-from builders.schema import Row
-from builders.sources.source import Source
-from scripts.command_line import (
-    Parser,
-    add_alias,
-    add_json,
-    add_name,
-    add_parts,
-    add_work,
-    checked,
-    count,
-    path,
-    print_out,
-    text,
-)
-from scripts.teacher_flags import add_cost, add_teachers
+from builders.errors import shortened
+from builders.recipe import Recipe
+from scripts.build_flags import add_build, build_spec
+from scripts.command_line import Parser, count, print_out
 
 EXAMPLES = """\
   potstill build instructions --rows 20
@@ -52,23 +26,8 @@ EXAMPLES = """\
 """
 
 
-def _examples(name: str, recipe: Recipe) -> str:
-    """The examples of one recipe, under the name by which it was given."""
-    build = f"potstill build {shlex.quote(name)}"
-    source = "--seeds tasks.jsonl"
-    if recipe.seeds.flag == "prompts":
-        source = "--prompts questions.csv --column question"
-    return (
-        f"  {build} --rows 20\n"
-        f"  {build} {source}\n"
-        f"  {build} --teacher https://host/v1#MODEL --budget-usd 5\n"
-    )
-
-
 def arguments(parser: Parser, words: Sequence[str]) -> None:
     """The verb's words and flags, with the options of the recipe where one is named."""
-    add_name(parser)
-    add_work(parser)
     rows = parser.add_argument(
         "--rows",
         type=count(),
@@ -77,63 +36,18 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
         "(default: all prompts of --prompts, else the recipe's number).",
     )
     parser.add_argument(
-        "--keep",
-        type=count(),
-        metavar="N",
-        help="Go on until N rows are kept in the draft, after all gates and with the rows that "
-        "people gave: in the order of the source, each time for as many as are missing; --rows is "
-        "then the most to ask for (default: all of the source, or ten candidates per row to keep).",
+        "--estimate",
+        action="store_true",
+        help="Make a small sample only, and print what the whole build will take.",
     )
     parser.add_argument(
-        "--seed",
-        type=count(-SEEDS, SEEDS - 1),
-        default=SEED,
-        metavar="N",
-        help="Which seed all random choices start from (default: %(default)s).",
-    )
-    parser.add_argument(
-        "--judge-report",
-        type=path,
-        metavar="FILE",
-        help="Show this output of `potstill judge --json` about the judge on the card.",
-    )
-    parser.add_argument(
-        "--contributed",
-        type=text,
-        metavar="WHERE",
-        help="Take in the rows that people gave to the released set: org/set, its folder, or a "
-        "file of such rows.",
-    )
-    add_json(parser)
-    add_teachers(parser)
-    add_cost(parser)
-    again = parser.add_argument_group("shards and repeats")
-    again.add_argument(
         "--shard",
         type=_shard,
         metavar="I/N",
         help="Make only part I of N; `potstill merge` joins the parts.",
     )
-    again.add_argument(
-        "--retry-refused",
-        action="store_true",
-        help="Send the calls again that an endpoint refused in an earlier build, such as those "
-        "that its credit was too low for.",
-    )
-    again.add_argument(
-        "--from-ledger",
-        action="store_true",
-        help="Ask no teacher: build from the answers that the ledger has.",
-    )
-    # The recipe is needed before the words are parsed, since it has flags of its own.
-    name = next(iter(parser.split(words)[1]), None)
-    named = load_recipe(name) if name is not None else None
-    parser.set_defaults(recipe=named)
-    _source_flags(parser, named.seeds.flag if named else "seeds")
-    if named:
+    if named := add_build(parser, words):
         rows.help = _rows_help(named)
-        _options(parser, named)
-        parser.epilog = _examples(str(name), named)
 
 
 def _rows_help(named: Recipe) -> str:
@@ -142,65 +56,9 @@ def _rows_help(named: Recipe) -> str:
     return f"How many {unit} to ask for at most (default: {every}{named.rows})."
 
 
-def _source_flags(parser: Parser, flag: str) -> None:
-    source = parser.add_argument_group("source")
-    source.add_argument(
-        f"--{flag}",
-        dest="source",
-        type=text,
-        metavar="WHERE",
-        help=f"Start from other {flag}: a file, a folder, a Hub dataset such as org/name, or the "
-        "set of another recipe.",
-    )
-    source.add_argument(
-        "--column",
-        type=text,
-        metavar="COLUMN",
-        help="Read prompts from this column; A+B joins two.",
-    )
-    add_parts(source)
-    license_flag = source.add_argument(
-        "--license",
-        type=checked(known_licence),
-        default="unknown",
-        metavar="ID",
-        help="Which license the source has, by its id on the Hub, such as cc-by-4.0.",
-    )
-    add_alias(parser, "--licence", license_flag)
-
-
-def _options(parser: Parser, named: Recipe) -> None:
-    group = parser.add_argument_group(f"options of {named.name}")
-    for option in named.options:
-        meaning = f"{option.meaning[0].upper()}{option.meaning[1:]} (default: {option.default})."
-        flag = f"--{option.name.replace('_', '-')}"
-        if flag in {given for one in parser.shown() for given in one.option_strings}:
-            raise RecipeError(
-                f"{named.name} has an option {option.name!r}, and every build a flag {flag}; "
-                "rename the option"
-            )
-        group.add_argument(
-            flag,
-            dest=f"option_{option.name}",
-            type=_of_option(option),
-            default=option.default,
-            choices=option.choices or None,
-            metavar=_metavar(option),
-            help=meaning.replace("%", "%%"),
-        )
-
-
-def _metavar(option: Option) -> str:
-    if option.choices:
-        return "{" + ",".join(option.choices) + "}"
-    if isinstance(option.default, str):
-        return "FILE" if option.file else "WORD"
-    return "N" if isinstance(option.default, int) else "X"
-
-
 def run(given: argparse.Namespace) -> int:
     """Build, showing the progress, and print the table."""
-    spec = _build_spec(given)
+    spec = build_spec(given, rows=given.rows, shard=given.shard)
     progress = Progress()
     with Ticker(progress, sys.stderr):
         if given.estimate:
@@ -215,62 +73,6 @@ def run(given: argparse.Namespace) -> int:
             shown = report(draft) if given.json else table(draft)
     print_out(shown)
     return 0
-
-
-def _build_spec(given: argparse.Namespace) -> BuildSpec:
-    named = given.recipe
-    options = {option.name: getattr(given, f"option_{option.name}") for option in named.options}
-    return BuildSpec(
-        recipe=named,
-        settings=named.settings(rows=given.rows, keep=given.keep, seed=given.seed, options=options),
-        work=given.work,
-        teachers=pool_spec(
-            given.teacher,
-            TeacherSpec(
-                model=given.model,
-                key_env=given.key_env,
-                concurrency=given.concurrency,
-                timeout_s=given.timeout,
-            ),
-            [*given.param, *given.without],
-            given.trust_missing_end,
-        ),
-        source=Source(
-            place=given.source or named.seeds.source,
-            config=given.config,
-            split=given.split,
-            column=given.column,
-            revision=given.revision,
-        ),
-        licence=given.license,
-        run_limits=RunLimits(
-            budget=BudgetLimits(
-                usd=given.budget_usd, tokens=given.budget_tokens, calls=given.budget_calls
-            ),
-            price=given.price,
-            prices=given.prices,
-            hedge_s=given.hedge,
-            requests_per_minute=given.requests_per_minute,
-            tokens_per_minute=given.tokens_per_minute,
-            retry_refused=given.retry_refused,
-        ),
-        shard=given.shard,
-        from_ledger=given.from_ledger,
-        default_rows=given.rows is None,
-        judge_reports=read_reports(given.judge_report) if given.judge_report else (),
-        contributed=_contributed(given.contributed, named) if given.contributed else (),
-    )
-
-
-def _contributed(where: str, named: Recipe) -> list[Row]:
-    if Path(where).exists():
-        return read_contributions(Path(where), named.schema)
-    from builders.review.pull_requests import fetch_contributions
-    from scripts.main import the_hub
-
-    with tempfile.TemporaryDirectory(prefix="potstill-") as folder, the_hub(only_reads=True) as hub:
-        fetch_contributions(hub, where, Path(folder))
-        return read_contributions(Path(folder), named.schema)
 
 
 def _estimate_text(facts: dict[str, Any]) -> str:
@@ -295,16 +97,3 @@ def _shard(word: str) -> tuple[int, int]:
             f"{shortened(word)} is not I/N with I from 1 to N, such as 3/8"
         )
     return int(found[1]), int(found[2])
-
-
-def _of_option(option: Option) -> Callable[[str], int | float | str]:
-    """What reads the value of an option from a word; the library checks it."""
-
-    def value(word: str) -> int | float | str:
-        given: object = word
-        if not isinstance(option.default, str):
-            with contextlib.suppress(ValueError):
-                given = type(option.default)(word)
-        return option.value(given)
-
-    return checked(value)

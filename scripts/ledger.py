@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from builders.drafting.build_spec import LEDGER
 from builders.drafting.draft import set_folder
 from builders.drafting.repair import repair_ledgers
-from builders.drafting.run import LEDGER
 from builders.engine.ledger import Ledger
 from builders.errors import InputError
 from builders.recipe_loading import load_recipe

@@ -83,11 +83,6 @@ def add_cost(parser: Parser) -> None:
     """The flags about what a build may cost."""
     money = parser.add_argument_group("cost")
     money.add_argument(
-        "--estimate",
-        action="store_true",
-        help="Make a small sample only, and print what the whole build will take.",
-    )
-    money.add_argument(
         "--budget-usd",
         type=above_0,
         metavar="USD",

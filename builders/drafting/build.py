@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from builders.drafting.build_spec import BuildSpec
 from builders.drafting.contributions import read_contributions
 from builders.drafting.draft import Draft
-from builders.drafting.run import BuildSpec, build_draft
+from builders.drafting.run import build_draft
 from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, read_without
 from builders.engine.pool import TeacherPoolSpec, check_role, pool_spec

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from builders.drafting.build_spec import BuildSpec
 from builders.drafting.outcomes import decide
-from builders.drafting.run import BuildSpec, answer_calls, open_build
+from builders.drafting.run import answer_calls, open_build
 from builders.engine.budget import most_tokens
 from builders.engine.progress import Progress
 

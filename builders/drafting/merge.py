@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from builders.drafting.build_spec import LEDGER, BuildSpec
 from builders.drafting.draft import Draft
 from builders.drafting.notes import learned_before, read_notes, write_notes
-from builders.drafting.run import LEDGER, BuildSpec, build_draft, open_build
+from builders.drafting.run import build_draft, open_build
 from builders.engine.progress import Progress
 from builders.errors import InputError, shortened
 from builders.recipe import Recipe, Settings

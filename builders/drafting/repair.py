@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from builders.drafting.build_spec import LEDGER
 from builders.drafting.notes import read_notes
-from builders.drafting.run import LEDGER
 from builders.engine.ledger_repair import Names, repair
 from builders.errors import InputError, folder_error
 from builders.file_lock import folder_lock

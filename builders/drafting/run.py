@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from builders.drafting.answer_counts import AnswerCounts
+from builders.drafting.build_spec import LEDGER, BuildSpec
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.draft import Draft, counts, write_draft
 from builders.drafting.lineage import lineage
@@ -32,7 +32,7 @@ from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.executor_import import in_parts
 from builders.engine.ledger import Ledger
-from builders.engine.pool import TeacherPoolSpec, pool, recorded_pool
+from builders.engine.pool import pool, recorded_pool
 from builders.engine.prices import FREE_KINDS, price_of, prices_used
 from builders.engine.progress import Progress
 from builders.engine.row_order import one_of_several
@@ -40,64 +40,11 @@ from builders.engine.run_limits import RunLimits
 from builders.errors import InputError, RecipeError, TeacherError, folder_error
 from builders.file_lock import folder_lock
 from builders.judging.reports import judges_facts
-from builders.recipe import Raw, Recipe, Settings, short_hash
+from builders.recipe import Raw, Settings, short_hash
 from builders.recipe_loading import errors_in_one_line
 from builders.schema import Row
-from builders.sources.source import LeftOut, Origin, Source
+from builders.sources.source import LeftOut, Origin
 from builders.spool import Spool
-
-LEDGER = "ledger.sqlite"
-_MOST_PER_KEPT = 10  # candidates, where a pool could grow for ever
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildSpec:
-    """What one build makes, and where it runs.
-
-    Attributes:
-        source: None means the recipe's own; `licence` is that of another one.
-        shard: (i, n) takes only the i-th of n parts of the source, counted from 1.
-        from_ledger: No teacher is asked: every answer is recorded already.
-        judge_reports: How reliable the judges were measured to be (`builders.judging.reports`).
-        default_rows: Whether `settings.rows` is the recipe's own number, since none was given. Of
-            another source than the recipe's, all prompts are used then.
-        contributed: The rows that people gave to the set; they replace the build's own.
-    """
-
-    recipe: Recipe
-    settings: Settings
-    work: Path
-    teachers: TeacherPoolSpec = field(default_factory=TeacherPoolSpec)
-    source: Source | None = None
-    licence: str = "unknown"
-    run_limits: RunLimits = field(default_factory=RunLimits)
-    shard: tuple[int, int] | None = None
-    from_ledger: bool = False
-    default_rows: bool = False
-    judge_reports: Sequence[Mapping[str, Any]] = ()
-    contributed: Sequence[Row] = ()
-
-    @property
-    def home(self) -> Path:
-        """The build's folder: its ledger, its lock, its drafts."""
-        home = self.work / self.recipe.name
-        return home / "shards" / "{:03d}-of-{:03d}".format(*self.shard) if self.shard else home
-
-    @property
-    def most_rows(self) -> int | None:
-        """How many rows are asked for at most, in the recipe's unit; None for all of the source."""
-        keep, recipe = self.settings.keep, self.recipe
-        if recipe.candidates:
-            return _MOST_PER_KEPT * keep if keep and self.default_rows else self.settings.rows
-        own = self.source is not None and self.source.place != recipe.seeds.source
-        return None if self.default_rows and (keep or own) else self.settings.rows
-
-    def rows_line(self) -> str:
-        """What `rows` counts, and how many are asked for."""
-        most, unit, keep = self.most_rows, self.recipe.rows_of, self.settings.keep
-        whose = ", the recipe's default" if most and self.default_rows and not keep else ""
-        until = f", until {keep:,} rows are kept" if keep else ""
-        return f"--rows counts {unit}: {f'{most:,} at most' if most else 'all'}{whose}{until}"
 
 
 @dataclass(frozen=True)
@@ -261,7 +208,7 @@ def answer_calls(
         progress.announce(line)
     if caution := recipe.caution(spec.settings):
         progress.announce(caution)
-    facts = _spec_facts(spec, origin)
+    facts = spec.facts(origin)
     rows = spec.most_rows if recipe.candidates else None
     spec = replace(spec, settings=replace(spec.settings, rows=rows or len(seeds)))
     if spec.shard:
@@ -379,20 +326,3 @@ def _raw_rows(
     else:
         for place, raw in enumerate(recipe.candidates(engine, [*seeds], settings)):
             yield place.to_bytes(8, "big"), raw
-
-
-def _spec_facts(spec: BuildSpec, origin: Origin) -> dict[str, Any]:
-    """What the shards of one build have in common, but for `shard`."""
-    return {
-        "recipe": spec.recipe.name,
-        "rows": spec.settings.rows,
-        "default_rows": spec.default_rows,
-        "seed": spec.settings.seed,
-        "options": dict(spec.settings.options),
-        "source": asdict(spec.source or Source(place=spec.recipe.seeds.source)),
-        "licence": spec.licence,
-        "seeds": origin.facts(),
-        "shard": spec.shard,
-        "judge_reports": [dict(one) for one in spec.judge_reports],
-        "contributed": [dict(one) for one in spec.contributed],
-    }

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+from builders.drafting.build_spec import LEDGER
 from builders.drafting.row_view import BLANK, Part, named_parts, row_view
-from builders.drafting.run import LEDGER
 from builders.engine.ledger import Ledger
 from builders.engine.prices import FREE_KINDS
 from builders.release.set_rows import SetRows, as_object, prompt_id

@@ -1,0 +1,83 @@
+"""What one build makes, and where it runs: everything that is decided before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from builders.engine.pool import TeacherPoolSpec
+from builders.engine.run_limits import RunLimits
+from builders.recipe import Recipe, Settings
+from builders.schema import Row
+from builders.sources.source import Origin, Source
+
+LEDGER = "ledger.sqlite"
+_MOST_PER_KEPT = 10  # candidates, where a pool could grow for ever
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSpec:
+    """What one build makes, and where it runs.
+
+    Attributes:
+        source: None means the recipe's own; `licence` is that of another one.
+        shard: (i, n) takes only the i-th of n parts of the source, counted from 1.
+        from_ledger: No teacher is asked: every answer is recorded already.
+        judge_reports: How reliable the judges were measured to be (`builders.judging.reports`).
+        default_rows: Whether `settings.rows` is the recipe's own number, since none was given. Of
+            another source than the recipe's, all prompts are used then.
+        contributed: The rows that people gave to the set; they replace the build's own.
+    """
+
+    recipe: Recipe
+    settings: Settings
+    work: Path
+    teachers: TeacherPoolSpec = field(default_factory=TeacherPoolSpec)
+    source: Source | None = None
+    licence: str = "unknown"
+    run_limits: RunLimits = field(default_factory=RunLimits)
+    shard: tuple[int, int] | None = None
+    from_ledger: bool = False
+    default_rows: bool = False
+    judge_reports: Sequence[Mapping[str, Any]] = ()
+    contributed: Sequence[Row] = ()
+
+    @property
+    def home(self) -> Path:
+        """The build's folder: its ledger, its lock, its drafts."""
+        home = self.work / self.recipe.name
+        return home / "shards" / "{:03d}-of-{:03d}".format(*self.shard) if self.shard else home
+
+    @property
+    def most_rows(self) -> int | None:
+        """How many rows are asked for at most, in the recipe's unit; None for all of the source."""
+        keep, recipe = self.settings.keep, self.recipe
+        if recipe.candidates:
+            return _MOST_PER_KEPT * keep if keep and self.default_rows else self.settings.rows
+        own = self.source is not None and self.source.place != recipe.seeds.source
+        return None if self.default_rows and (keep or own) else self.settings.rows
+
+    def rows_line(self) -> str:
+        """What `rows` counts, and how many are asked for."""
+        most, unit, keep = self.most_rows, self.recipe.rows_of, self.settings.keep
+        whose = ", the recipe's default" if most and self.default_rows and not keep else ""
+        until = f", until {keep:,} rows are kept" if keep else ""
+        return f"--rows counts {unit}: {f'{most:,} at most' if most else 'all'}{whose}{until}"
+
+    def facts(self, origin: Origin) -> dict[str, Any]:
+        """What the shards of one build have in common, but for `shard`."""
+        return {
+            "recipe": self.recipe.name,
+            "rows": self.settings.rows,
+            "default_rows": self.default_rows,
+            "seed": self.settings.seed,
+            "options": dict(self.settings.options),
+            "source": asdict(self.source or Source(place=self.recipe.seeds.source)),
+            "licence": self.licence,
+            "seeds": origin.facts(),
+            "shard": self.shard,
+            "judge_reports": [dict(one) for one in self.judge_reports],
+            "contributed": [dict(one) for one in self.contributed],
+        }

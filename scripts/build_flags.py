@@ -200,6 +200,7 @@ def build_spec(
             ),
             [*given.param, *given.without],
             given.trust_missing_end,
+            given.teacher_license,
         ),
         source=Source(
             place=given.source or named.seeds.source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from builders.engine.pool import read_teacher_license
 from builders.engine.prices import read_price, read_prices
 from builders.engine.teacher import KEY_ENV, MOST_IN_FLIGHT
 from scripts.command_line import (
@@ -69,6 +70,17 @@ def add_teachers(parser: Parser) -> None:
     )
     add_parameters(teacher)
     add_trust(teacher)
+    license_flag = teacher.add_argument(
+        "--teacher-license",
+        type=checked(read_teacher_license),
+        action="append",
+        default=[],
+        metavar="[WHO=]ID",
+        help="Which license the teachers' models have, by its id on the Hub; WHO is one teacher, "
+        "by its address or its ROLE in --teacher (default: that in the model's "
+        "file, else unknown).",
+    )
+    add_alias(parser, "--teacher-licence", license_flag)
     for what in ("requests", "tokens"):
         action = teacher.add_argument(
             f"--{what}-per-minute",

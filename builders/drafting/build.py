@@ -17,7 +17,12 @@ from builders.drafting.draft import Draft
 from builders.drafting.run import build_draft
 from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, read_without
-from builders.engine.pool import TeacherPoolSpec, check_role, pool_spec
+from builders.engine.pool import (
+    TeacherPoolSpec,
+    check_role,
+    pool_spec,
+    read_teacher_license,
+)
 from builders.engine.prices import read_price, read_prices
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
@@ -52,6 +57,7 @@ def build(
     params: Mapping[str, object] | None = None,
     without: str | Sequence[str] = (),
     trust_missing_end: str | Sequence[str] = (),
+    teacher_license: str | Sequence[str] | Mapping[str, str] = (),
     hedge_s: float | None = None,
     requests_per_minute: float | None = None,
     tokens_per_minute: float | None = None,
@@ -98,6 +104,9 @@ def build(
         without: Parameters to leave out, named in the same way.
         trust_missing_end: The addresses of teachers whose answers are complete although they report
             no end.
+        teacher_license: The license of the teachers' models, by its id on the Hub; `WHO=ID`, or a
+            mapping, gives that of one teacher, by its address or the role it is given for. Without
+            it, that in a model's file counts.
         hedge_s: The time after which a request without an answer is sent a second time.
         requests_per_minute: The most per endpoint.
         tokens_per_minute: The most per endpoint.
@@ -136,7 +145,12 @@ def build(
             ),
             work=_checked("work", work, path),
             teachers=_teachers(
-                teacher, usual, loaded, _choices(params or {}, without), trust_missing_end
+                teacher,
+                usual,
+                loaded,
+                _choices(params or {}, without),
+                trust_missing_end,
+                teacher_license,
             ),
             source=source,
             licence=_checked("license", license, lambda given: known_licence(text(given))),
@@ -181,6 +195,7 @@ def _teachers(
     recipe: Recipe,
     choices: Sequence[Choice],
     trusted: str | Sequence[str],
+    licences: str | Sequence[str] | Mapping[str, str],
 ) -> TeacherPoolSpec:
     """The teachers, named as on the command line."""
     roles: Mapping[str, Any] = teacher if isinstance(teacher, Mapping) else {"": teacher}
@@ -191,7 +206,13 @@ def _teachers(
         words += [f"{role}={word}" if role else word for word in _texts("teacher", given)]
     if not words:
         raise InputError("teacher: none is given; give one, or leave it out")
-    return pool_spec(words, usual, choices, _texts("trust_missing_end", trusted))
+    if isinstance(licences, Mapping):
+        licences = [f"{who}={licence}" for who, licence in licences.items()]
+    read = [
+        _checked("teacher_license", one, read_teacher_license)
+        for one in _texts("teacher_license", licences)
+    ]
+    return pool_spec(words, usual, choices, _texts("trust_missing_end", trusted), read)
 
 
 def _texts(name: str, given: Any) -> list[str]:

@@ -223,8 +223,8 @@ def answer_calls(
         progress.rows_wanted = min(settings.rows, len(seeds))
     limits, prices = spec.run_limits, None
     if spec.from_ledger:
-        before, trusted = read_notes(spec.home), spec.teachers.trusted
-        teachers, prices = recorded_pool(before["teachers"], trusted), before.get("prices")
+        before = read_notes(spec.home)
+        teachers, prices = recorded_pool(before["teachers"], spec.teachers), before.get("prices")
     else:
         teachers = pool(spec.teachers, recipe)
     progress.begin("starting the teacher")

@@ -17,7 +17,13 @@ from builders.engine.calls import Answer, Call, Failure
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.free_memory import free_bytes
 from builders.engine.gguf_file import ModelFile, read_model
-from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE, EMBEDDED_MODEL, TeacherSpec
+from builders.engine.teacher import (
+    EMBEDDED,
+    EMBEDDED_FILE,
+    EMBEDDED_MODEL,
+    TeacherSpec,
+    licence_facts,
+)
 from builders.errors import TeacherError
 
 # Each slot reads for itself what prompts have in common: ten calls of `instructions` (1,160 tokens
@@ -57,7 +63,7 @@ class EmbeddedTeacher:
             "model": self.model,
             "revision": self.revision,
             "file": self._file.path.name,
-            "licence": self._file.licence,
+            **licence_facts(self._spec, self._file.licence),
         }
 
     async def start(self) -> None:

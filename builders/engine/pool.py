@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from builders.engine.addresses import is_address, read_address
 from builders.engine.parameters import Choice, chosen_names
-from builders.engine.teacher import EMBEDDED_FILE, Teacher, TeacherSpec
+from builders.engine.teacher import EMBEDDED_FILE, Teacher, TeacherSpec, licence_facts
 from builders.engine.teacher_kinds import RecordedTeacher, recorded, teacher
 from builders.errors import InputError, nearest_name
+from builders.hub_vocabulary import known_licence
 from builders.recipe import Recipe
+
+_Names = Mapping[tuple[str, str | None], set[str]]  # of each teacher, by its place and model
 
 _ROLE = re.compile(r"([a-z_]+)=(.+)", re.DOTALL)
 
@@ -57,14 +61,26 @@ class TeacherPool:
 class TeacherPoolSpec:
     """Which teachers to use, as given on the command line; none is started yet.
 
-    `trusted` are those whose answers are complete although they report no end: each by its place,
-    with `#MODEL` where one place has several.
+    `trusted` are those whose answers are complete although they report no end, `licences` are pairs
+    of a teacher and its licence. A teacher is named by its place, with `#MODEL` where one place has
+    several, or by the role that it was given for; an empty name is that of every other one.
     """
 
     every: tuple[TeacherSpec, ...] = (TeacherSpec(),)
     roles: Mapping[str, tuple[TeacherSpec, ...]] = field(default_factory=dict)
     choices: tuple[Choice, ...] = ()
     trusted: tuple[str, ...] = ()
+    licences: tuple[tuple[str, str], ...] = ()
+
+
+def read_teacher_license(word: str) -> tuple[str, str]:
+    """The teacher, empty for all of them, and the licence in a text of the form `[WHO=]ID`.
+
+    Raises:
+        InputError: The Hub knows no such licence.
+    """
+    who, _, licence = word.rpartition("=")
+    return who, known_licence(licence).lower()
 
 
 def pool_spec(
@@ -72,6 +88,7 @@ def pool_spec(
     usual: TeacherSpec,
     choices: Sequence[Choice] = (),
     trusted: Sequence[str] = (),
+    licences: Sequence[tuple[str, str]] = (),
 ) -> TeacherPoolSpec:
     """The teachers named by words of the form `[ROLE=]WHO[#MODEL]`, each otherwise as `usual`.
 
@@ -84,26 +101,38 @@ def pool_spec(
         InputError: A parameter is both sent and left out.
     """
     usual = replace(usual, chosen=chosen_names(choices))
-    every: list[TeacherSpec] = []
-    roles: dict[str, list[TeacherSpec]] = {}
+    found: list[tuple[str, TeacherSpec]] = []  # each with its role, empty for all
     first: str | None = None
     for word in words:
         named = _ROLE.fullmatch(word)
-        role, address = (named[1], named[2]) if named else (None, word)
+        role, address = (named[1], named[2]) if named else ("", word)
         place, _, model = address.rpartition("#") if "#" in address else (address, "", "")
         of_all = None if place.startswith(EMBEDDED_FILE) else usual.model  # a file is one model
         spec = replace(usual, place=place, model=model or of_all)
-        spec = replace(spec, trusts_missing_end=_trusts(trusted, spec.place, spec.model))
         if is_address(place):
             read_address(place)
             first = first or urlsplit(place).netloc
             spec = replace(spec, key_env=_key_env(usual.key_env, place, first))
-        (every if role is None else roles.setdefault(role, [])).append(spec)
+        found.append((role, spec))
+    if all(role for role, _ in found):
+        found.append(("", replace(usual, place=TeacherSpec.place)))
+
+    names = _names((role, _public(one.place), one.model) for role, one in found)
+
+    def decided(spec: TeacherSpec) -> TeacherSpec:
+        own = names[_public(spec.place), spec.model]
+        licence = _licence(licences, own) or spec.license
+        return replace(spec, trusts_missing_end=_named_in(trusted, own), license=licence)
+
+    by_role: dict[str, list[TeacherSpec]] = {}
+    for role, spec in found:
+        by_role.setdefault(role, []).append(decided(spec))
     return TeacherPoolSpec(
-        every=tuple(every) or (replace(usual, place=TeacherSpec.place),),
-        roles={role: tuple(many) for role, many in roles.items()},
+        every=tuple(by_role.pop("")),
+        roles={role: tuple(many) for role, many in by_role.items()},
         choices=tuple(choices),
         trusted=tuple(trusted),
+        licences=tuple(licences),
     )
 
 
@@ -143,8 +172,8 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
                 f"a teacher is named twice for {role or 'every role'}, but it is used only once; "
                 "remove one, or give it another #MODEL"
             )
-    every_spec = [one for many in (spec.every, *spec.roles.values()) for one in many]
-    _check_trusted(spec.trusted, {(one.place, one.model) for one in every_spec})
+    each = [(role, one) for role, many in {"": spec.every, **spec.roles}.items() for one in many]
+    _check_named(spec, _names((role, _public(one.place), one.model) for role, one in each))
     made: dict[TeacherSpec, Teacher] = {}
 
     def shared_teachers(specs: Sequence[TeacherSpec]) -> list[Teacher]:
@@ -166,38 +195,70 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
     return made_pool
 
 
-def recorded_pool(facts: Mapping[str, Any], trusted: Sequence[str] = ()) -> TeacherPool:
-    """The teachers that a build recorded; their answers come from the ledger alone."""
-    many = [*facts["every"], *(one for some in facts["roles"].values() for one in some)]
-    _check_trusted(trusted, {(one["name"], one["model"]) for one in many})
+def recorded_pool(facts: Mapping[str, Any], spec: TeacherPoolSpec) -> TeacherPool:
+    """The teachers that a build recorded; their answers come from the ledger alone.
+
+    Of `spec` only what it decides of them by their names is used.
+    """
+    by_role = {"": facts["every"], **facts["roles"]}
+    each = [(role, one) for role, many in by_role.items() for one in many]
+    names = _names((role, one["name"], one["model"]) for role, one in each)
+    _check_named(spec, names)
 
     def recorded_teacher(one: Mapping[str, Any]) -> RecordedTeacher:
-        trust = _trusts(trusted, one["name"], one["model"])
-        more = {"trusts_missing_end": True} if trust else {}
-        return RecordedTeacher({**one, "identity": {**one["identity"], **more}})
+        identity, own = dict(one["identity"]), names[one["name"], one["model"]]
+        if _named_in(spec.trusted, own):
+            identity["trusts_missing_end"] = True
+        if licence := _licence(spec.licences, own):
+            in_file = identity.get("licence_from") == "its file"
+            of_file = identity["licence"] if in_file else "unknown"
+            identity |= licence_facts(TeacherSpec(license=licence), of_file)
+        return RecordedTeacher({**one, "identity": identity})
 
-    roles = {role: [recorded_teacher(one) for one in some] for role, some in facts["roles"].items()}
-    every = [recorded_teacher(one) for one in facts["every"]]
+    made = {role: [*map(recorded_teacher, many)] for role, many in by_role.items()}
     choices = [Choice(**one) for one in facts.get("choices", ())]
-    return TeacherPool(every=every, roles=roles, choices=choices)
+    return TeacherPool(every=made.pop(""), roles=made, choices=choices)
 
 
-def _check_trusted(trusted: Sequence[str], known: set[tuple[str, str | None]]) -> None:
-    """Raise InputError where a teacher that is trusted is none of the build's."""
-    for one in trusted:
-        if not any(_trusts([one], *names) for names in known):
-            places = nearest_name(one, {_public(place) for place, _ in known})
-            raise InputError(
-                f"--trust-missing-end {one!r} is no teacher of this build; there are {places}"
-            )
+def _check_named(spec: TeacherPoolSpec, known: _Names) -> None:
+    """Raise InputError where something is decided of a teacher that the build does not have."""
+    flags = {
+        "--trust-missing-end": spec.trusted,
+        "--teacher-license": [who for who, _ in spec.licences if who],
+    }
+    for flag, words in flags.items():
+        for one in words:
+            if not any(_named_in([one], names) for names in known.values()):
+                offer = nearest_name(one, set[str]().union(*known.values()))
+                raise InputError(
+                    f"{flag} {_public(one)!r} is no teacher of this build; there are {offer}"
+                )
 
 
-def _trusts(trusted: Sequence[str], place: str, model: str | None) -> bool:
-    """Whether a teacher is among those whose missing ends are trusted."""
-    names = {_public(place), f"{_public(place)}#{model}"}
-    return any(_public(one) in names for one in trusted)
+def _names(teachers: Iterable[tuple[str, str, str | None]]) -> _Names:
+    """The names in what is decided of single teachers: place, `place#MODEL`, and its roles.
+
+    Each comes with its role, empty where it was given for all, its public place and its model.
+    """
+    names: defaultdict[tuple[str, str | None], set[str]] = defaultdict(set)
+    for role, place, model in teachers:
+        own = {place, *([f"{place}#{model}"] if model else ()), *([role] if role else ())}
+        names[place, model] |= own
+    return names
+
+
+def _named_in(words: Sequence[str], names: set[str]) -> bool:
+    return any(one in names or _public(one) in names for one in words)
+
+
+def _licence(licences: Sequence[tuple[str, str]], names: set[str]) -> str | None:
+    """The licence that is given for a teacher of these names, or else for every one."""
+    own = [licence for who, licence in licences if who and _named_in([who], names)]
+    of_all = [licence for who, licence in licences if not who]
+    return next(reversed([*of_all, *own]), None)
 
 
 def _public(place: str) -> str:
-    """A teacher's place without user and password, and without a slash at its end."""
-    return re.sub(r"//[^/@]*@", "//", place).rstrip("/")
+    """A teacher's place, with or without `#MODEL`, as the ledger has it: without what is secret."""
+    address, mark, model = place.partition("#")
+    return read_address(address).name + mark + model if is_address(address) else place

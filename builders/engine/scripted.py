@@ -13,7 +13,7 @@ from typing import Any
 
 from builders.engine.answers import answer_in
 from builders.engine.calls import Answer, Call, Failure
-from builders.engine.teacher import TeacherSpec
+from builders.engine.teacher import TeacherSpec, licence_facts
 from builders.errors import InputError
 
 _RULE_KEYS = {"when", "answer", "answers", "finish_reason"}
@@ -32,6 +32,7 @@ class ScriptedTeacher:
     def __init__(self, file: str, spec: TeacherSpec) -> None:
         self._path = Path(file)
         self.name = "scripted"
+        self._licence = licence_facts(spec)
         self.model = spec.model or "scripted"
         self.concurrency = spec.concurrency or 64
         self.learned: dict[str, str] = {}
@@ -52,7 +53,7 @@ class ScriptedTeacher:
             "model": self.model,
             "revision": self.revision,
             "file": self._path.name,
-            "licence": "unknown",
+            **self._licence,
         }
 
     async def start(self) -> None:

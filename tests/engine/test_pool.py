@@ -18,7 +18,13 @@ from builders.engine.calls import Answer, Call, Question, Unreadable
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
-from builders.engine.pool import TeacherPoolSpec, pool, pool_spec
+from builders.engine.pool import (
+    TeacherPoolSpec,
+    pool,
+    pool_spec,
+    read_teacher_license,
+    recorded_pool,
+)
 from builders.engine.prices import price_of, read_price, read_prices
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
@@ -423,3 +429,68 @@ def test_the_shards_of_a_pool_s_build_merge_to_the_bytes_of_the_whole(
 def test_a_recipe_shares_only_roles_that_it_has() -> None:
     recipes: list[Recipe] = [load_recipe(name) for name in recipe_names()]
     assert all(set(recipe.pools) <= set(recipe.roles) for recipe in recipes)
+
+
+# --- licences
+
+
+LICENCES: dict[str, tuple[list[str], list[str], dict[str, str | None]]] = {
+    "of all": ([f"{A}#a"], ["mit"], {"writer": "mit", "judge": "mit"}),
+    "in capitals": ([f"{A}#a"], ["Apache-2.0"], {"writer": "apache-2.0", "judge": "apache-2.0"}),
+    "by role": (
+        [f"writer={A}#a", f"judge={B}#b"],
+        ["writer=mit", "judge=llama3.1"],
+        {"writer": "mit", "judge": "llama3.1"},
+    ),
+    "by address": (
+        [f"writer={A}#a", f"judge={B}#b"],
+        [f"{B}=gemma", "mit"],
+        {"writer": "mit", "judge": "gemma"},
+    ),
+    "by model": (
+        [f"writer={A}#a", f"writer={A}#b", f"judge={A}#a"],
+        [f"{A}#b=gemma"],
+        {"writer_1": "unknown", "writer_2": "gemma", "judge": "unknown"},
+    ),
+    "one model in two roles": (
+        [f"writer={A}#a", f"judge={A}#a"],
+        ["judge=mit"],
+        {"writer": "mit", "judge": "mit"},
+    ),
+    "the last one": ([f"{A}#a"], ["gemma", "mit"], {"writer": "mit", "judge": "mit"}),
+    "an address with a query": (
+        [f"judge={A}?api-version=2#a"],
+        [f"{A}?api-version=2=mit", f"{A}?api-version=2#a=gemma"],
+        {"judge": "gemma", "writer": "apache-2.0"},
+    ),
+    "none": ([f"{A}#a"], [], {"writer": "unknown", "judge": "unknown"}),
+}
+
+
+@each("name", [*LICENCES])
+def test_a_licence_is_that_of_the_teacher_which_it_names(name: str) -> None:
+    words, licences, expected = LICENCES[name]
+    spec = pool_spec(words, TeacherSpec(), (), (), [*map(read_teacher_license, licences)])
+    before = pool(pool_spec(words, TeacherSpec()), RECIPE).recorded()
+    for who in (pool(spec, RECIPE), recorded_pool(before, spec)):
+        found = {one: named for role in RECIPE.roles for one, named in who.of(role, RECIPE).items()}
+        assert {one: named.identity()["licence"] for one, named in found.items()} == expected
+
+
+def test_a_given_licence_is_recorded_as_given_beside_that_of_the_model_s_file() -> None:
+    spec = pool_spec([], TeacherSpec(), (), (), [("", "mit")])
+    (embedded,) = pool(spec, RECIPE)
+    facts = {"licence": "mit", "licence_from": "given; its file has apache-2.0"}
+    assert embedded.identity().items() >= facts.items()
+
+
+@each("word", ["apache2", "judge=", "=", "writer=gpl4", "judge=mit=", ""])
+def test_a_licence_that_the_hub_does_not_know_is_refused(word: str) -> None:
+    with pytest.raises(InputError, match="is not known to the Hub"):
+        read_teacher_license(word)
+
+
+def test_the_licence_of_a_teacher_that_is_none_of_the_build_is_refused() -> None:
+    spec = pool_spec([f"judge={A}#a"], TeacherSpec(), (), (), [("juge", "mit")])
+    with pytest.raises(InputError, match=r"--teacher-license 'juge' .* did you mean 'judge'"):
+        pool(spec, RECIPE)

@@ -108,7 +108,7 @@ def _to_folder(given: argparse.Namespace, draft: Draft) -> None:
 
     folder = given.to_folder
     print_err(f"making {folder} from {draft.folder}, and reading it back")
-    changed = release(draft, draft.schemas, folder)
+    changed = release(draft, draft.schemas, folder, notify=print_err)
     if given.json:
         facts = {"folder": str(folder.absolute()), "draft": str(draft.folder), "changed": changed}
         print_out(json.dumps(facts))

@@ -163,7 +163,13 @@ def _publish(
     folder = made / "release"
     notify(f"making {plan.tag} from {plan.draft.folder}")
     release(
-        plan.draft, plan.schemas, folder, plan.words, base=baseline.base, repository=plan.repository
+        plan.draft,
+        plan.schemas,
+        folder,
+        plan.words,
+        base=baseline.base,
+        repository=plan.repository,
+        notify=notify,
     )
     ours = _files(folder)
     done = Published(

@@ -7,6 +7,7 @@ package's function is lost to a room of the same name as soon as the room is imp
 from __future__ import annotations
 
 import sys
+import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 class _Room(ModuleType):
     def __call__(self, draft: Draft, to: str | Path) -> Path:
         """Release a draft as a folder that `load_dataset` reads; nothing changes where it is one.
+
+        It warns where the texts are in other languages than the set declares.
 
         Raises:
             InputError: The card, a licence, a size or the version does not allow it, or the draft
@@ -35,7 +38,7 @@ class _Room(ModuleType):
         with named("to"):
             folder = path(to)
         with file_errors_in_one_line():
-            release(draft, draft.schemas, folder)
+            release(draft, draft.schemas, folder, notify=warnings.warn)
         return folder
 
 

@@ -162,6 +162,7 @@ def words_back(text: str) -> Words:
 
 def front_matter(
     words: Words,
+    languages: Sequence[str],
     schemas: Mapping[str, Schema],
     licence: str,
     size: str,
@@ -193,7 +194,7 @@ def front_matter(
         )
     given = {
         "license": licence,
-        "language": words.front.get("language", ["en"]),
+        **({"language": list(languages)} if languages else {}),
         "pretty_name": words.front["pretty_name"],
         "size_categories": [size],
         "task_categories": words.front.get("task_categories", ["text-generation"]),

@@ -12,6 +12,7 @@ from typing import Any
 
 from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.draft import by_frequency
+from builders.release.languages import LanguageCounts
 from builders.schema import Row
 
 _BATCH = 1000  # rows in memory at once
@@ -30,6 +31,7 @@ class CardFigures:
         rows: Rows per config.
         dropped: Dropped rows per reason, the most frequent first.
         words: Least, median and most words of each text column of `default`.
+        languages: The languages of the texts of `default`, in a sample of its rows.
         samplings: Role, model, revision and sampling (without the seed) of the calls, each once.
         spent: Calls, input and output tokens, and calls without a count of these, per role.
         answers: Who answered the calls, and how the answers ended.
@@ -43,6 +45,7 @@ class CardFigures:
     rows: Mapping[str, int]
     dropped: Mapping[str, int]
     words: Mapping[str, Mapping[str, float]]
+    languages: LanguageCounts
     samplings: Sequence[Mapping[str, str]]
     spent: Mapping[str, Sequence[int]]
     answers: Sequence[Mapping[str, Any]]
@@ -76,6 +79,7 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
     rows: Counter[str] = Counter(dict.fromkeys(files, 0))
     reasons: Counter[str] = Counter()
     words: dict[str, list[int]] = defaultdict(list)
+    languages = LanguageCounts(sum(pq.read_metadata(path).num_rows for path in files["default"]))
     samplings: set[tuple[str, str, str, str]] = set()
     spent: dict[str, Counter[str]] = defaultdict(Counter)
     answers = AnswerCounts()
@@ -108,6 +112,7 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
                             answers.add(row)
                         else:
                             example = example or row
+                            languages.add(row)
                             for column in _TEXTS:
                                 if column in row:
                                     words[column].append(_words(row[column]))
@@ -119,6 +124,7 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
             column: {"least": min(found), "median": median(found), "most": max(found)}
             for column, found in words.items()
         },
+        languages=languages,
         samplings=[dict(zip(names, one, strict=True)) for one in sorted(samplings)],
         spent={
             role: [used["calls"], used["input"], used["output"], used["uncounted"]]

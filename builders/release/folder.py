@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ def release(
     base: Snapshot | None = None,
     repository: str | None = None,
     shard_bytes: int = SHARD_BYTES,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Make the release folder of a draft; return False if it already exists, byte for byte.
 
@@ -53,6 +54,7 @@ def release(
         base: The newest released version, which may be this one; None if there is none.
         repository: The repository from which the card's snippets load the set; None: the folder.
         shard_bytes: A larger config is split into several files.
+        notify: Receives a warning as one line, where the texts are not in the declared languages.
 
     Raises:
         InputError: The version is too small for what changed since `base`; the Hub would refuse a
@@ -68,7 +70,7 @@ def release(
             "build again"
         )
     with whole_folder(to.absolute().parent) as made:
-        _write(made, draft, schemas, words, base, repository, shard_bytes)
+        _write(made, draft, schemas, words, base, repository, shard_bytes, notify)
         check_limits(made, repository)
         read_back(made, {config: [draft.file(config)] for config in schemas})
         if to.is_file() or (to.exists() and any(to.iterdir())):
@@ -90,12 +92,16 @@ def _write(
     base: Snapshot | None,
     repository: str | None,
     shard_bytes: int,
+    notify: Callable[[str], None],
 ) -> None:
     shards = {
         config: write_shards(draft.file(config), made / "data" / config, shard_bytes)
         for config in schemas
     }
     figures = read_figures({config: list(written) for config, written in shards.items()})
+    languages = figures.languages.compared(words.front.get("language"))
+    if languages.mismatch:
+        notify(f"warning: {languages.warning}")
     manifest: dict[str, Any] = {
         "version": words.version,
         "repository": repository,

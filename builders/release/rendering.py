@@ -30,6 +30,7 @@ def rendered(
     lineage, repository = manifest["lineage"], manifest["repository"]
     schemas = schemas_in(manifest["configs"])
     licence = licence_of(lineage)
+    languages = figures.languages.compared(words.front.get("language"))
     facts: dict[str, Any] = {
         "title": words.front["pretty_name"],
         "version": manifest["version"],
@@ -42,12 +43,15 @@ def rendered(
         "warnings": warnings(lineage.get("answers", ()), lineage["teachers"]),
         "measures": manifest.get("measures", {}),
         "figures": figures.on_card,
+        "languages": languages.line,
         "shapes": {config: shape.name for config, shape in schemas.items()},
         "schemas": {config: shape.columns for config, shape in schemas.items()},
         "example": figures.example,
         "versions": versions_section(manifest["history"], advisories, repository),
     }
-    front = front_matter(words, schemas, licence, figures.size_category, figures.sizes)
+    front = front_matter(
+        words, languages.codes, schemas, licence, figures.size_category, figures.sizes
+    )
     return card(front, words, facts)
 
 

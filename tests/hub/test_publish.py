@@ -324,6 +324,24 @@ def test_a_release_shows_its_steps_and_the_bytes_sent(
     assert [note.split()[0] for note in notes] == ["comparing", "making"]
 
 
+def test_texts_in_other_languages_than_declared_are_a_warning_wherever_a_release_goes(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), make("0.1.0"))
+    prompts = [f"Erkläre bitte den Unterschied zwischen Wetter und Klima in {n}." for n in "abc"]
+    rows = [
+        {"id": f"{n:016x}", "prompt": user(prompt), "completion": assistant("Gerne.")}
+        for n, prompt in enumerate(prompts)
+    ]
+    for how in ({"dry_run": True}, {"pull_request": True}, {"branch": "next"}, {}):
+        notes: list[str] = []
+        plan = replace(make("0.2.0", rows=rows), branch=how.pop("branch", None))
+        publish(connected(hub), plan, notify=notes.append, **how)
+        (warning,) = (note for note in notes if note.startswith("warning: "))
+        assert "the language is en, but the texts are de 50 %" in warning
+        assert not [n for n in notes[: notes.index(warning)] if n.startswith("sending")]
+
+
 def test_a_main_that_moved_once_is_compared_again_and_released_on_top(
     hub: Any, repo: str, make: Callable[..., ReleasePlan]
 ) -> None:

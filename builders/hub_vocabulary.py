@@ -7,9 +7,63 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from builders.errors import InputError, did_you_mean
+
+OTHER, UNKNOWN = "other", "unknown"  # licences; the terms of the first are described elsewhere
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
+
+
+class Licence(NamedTuple):
+    """A licence by its id on the Hub; `name` and `link` are those of the licence `other`."""
+
+    id: str
+    name: str | None = None
+    link: str | None = None
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Licence:
+        """The licence in the facts of a source or a teacher, as `facts` gives it."""
+        name, link = facts.get("licence_name"), facts.get("licence_link")
+        return cls(str(facts["licence"]).lower(), name, link)
+
+    @classmethod
+    def stated(cls, words: object, name: object = None) -> Licence:
+        """What somebody wrote as a licence: `other` for words that are no id on the Hub."""
+        if not isinstance(words, str) or not words.strip():
+            return cls(UNKNOWN)
+        known = words.strip().lower()
+        if known != OTHER and known in vocabulary()["license"]:
+            return cls(known)
+        names = (str(one).strip().lower() for one in (name, known) if one)
+        own = (one for one in names if one != OTHER and _NAME.fullmatch(one))
+        return cls(OTHER, next(own, None))
+
+    @property
+    def shown(self) -> str:
+        """Its own name, if it has one."""
+        return self.name or self.id
+
+    def facts(self) -> dict[str, str]:
+        """The same as a plain dict, as a lineage holds it."""
+        more = {"licence_name": self.name, "licence_link": self.link}
+        return {"licence": self.id, **{name: value for name, value in more.items() if value}}
+
+
+NOT_STATED = Licence(UNKNOWN)
+
+
+def licence_facts(given: str | None, stated: Licence = NOT_STATED, by: str = "") -> dict[str, str]:
+    """A licence in a lineage: the given one, else what `by`, such as a card, states of it."""
+    if given is None:
+        return stated.facts() | ({} if stated.id == UNKNOWN else {"licence_from": by})
+    differs = stated.id not in (UNKNOWN, given.lower())
+    but = f"; {by} states {stated.shown}" if differs else ""
+    return {"licence": given.lower(), "licence_from": f"given{but}"}
 
 
 @functools.cache

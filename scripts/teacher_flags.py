@@ -78,7 +78,7 @@ def add_teachers(parser: Parser) -> None:
         metavar="[WHO=]ID",
         help="Which license the teachers' models have, by its id on the Hub; WHO is one teacher, "
         "by its address or its ROLE in --teacher (default: that in the model's "
-        "file, else unknown).",
+        "file or in the table builders/engine/model_licences.toml, else unknown terms).",
     )
     add_alias(parser, "--teacher-licence", license_flag)
     for what in ("requests", "tokens"):

@@ -106,7 +106,7 @@ def build(
             no end.
         teacher_license: The license of the teachers' models, by its id on the Hub; `WHO=ID`, or a
             mapping, gives that of one teacher, by its address or the role it is given for. Without
-            it, that in a model's file counts.
+            it, that in a model's file or in a table of well-known models counts.
         hedge_s: The time after which a request without an answer is sent a second time.
         requests_per_minute: The most per endpoint.
         tokens_per_minute: The most per endpoint.

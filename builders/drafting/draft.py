@@ -60,8 +60,8 @@ class Draft:
 
     @property
     def licence(self) -> str:
-        """The strictest of the licences of its source and its teachers."""
-        return licence_of(self.facts["lineage"])
+        """The strictest of the licences of its source and its teachers, by its id on the Hub."""
+        return licence_of(self.facts["lineage"]).id
 
     @property
     def configs(self) -> list[str]:

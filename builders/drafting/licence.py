@@ -1,27 +1,60 @@
-"""The licence of a set: the strictest of those of its source and its teachers."""
+"""The licence of a set: the strictest of those of its source and of the teachers that answered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-# From the laxest to the strictest. A licence that is not here has terms that nobody has looked at
-# yet, so it counts as the strictest.
+from builders.drafting.answer_counts import is_another
+from builders.engine.model_licences import model_licence, table_name
+from builders.hub_vocabulary import NOT_STATED, OTHER, UNKNOWN, Licence
+
+# From the laxest to the strictest. A licence that is not here has conditions of its own.
 _LAXEST_FIRST = (
     "cc0-1.0",
+    "pddl",
     "unlicense",
     "mit",
+    "isc",
+    "zlib",
+    "bsd-2-clause",
     "bsd-3-clause",
     "apache-2.0",
+    "cdla-permissive-2.0",
     "odc-by",
+    "cc-by-2.0",
+    "cc-by-2.5",
     "cc-by-3.0",
     "cc-by-4.0",
     "cc-by-sa-3.0",
     "cc-by-sa-4.0",
+    "cc-by-nc-2.0",
     "cc-by-nc-3.0",
     "cc-by-nc-4.0",
+    "cc-by-nc-sa-2.0",
+    "cc-by-nc-sa-3.0",
     "cc-by-nc-sa-4.0",
 )
+_CONDITIONS = ("nc", "sa")  # of those here, each in an id that has it
+SEEDS = "seeds"
+# The name of a licence `other` whose terms are nowhere but in that section of the card.
+SEVERAL = Licence(OTHER, "see-the-licence-section")
+
+
+class Part(NamedTuple):
+    """What a set is made from: its source, or a teacher that answered.
+
+    Attributes:
+        owner: `seeds`, or the teacher's name in the recipe.
+        what: The source's name or the model's.
+        licence: Its licence.
+        known_from: Who or what states that; None where nothing does.
+    """
+
+    owner: str
+    what: str
+    licence: Licence
+    known_from: str | None
 
 
 def strictness(licence: str) -> int:
@@ -30,22 +63,81 @@ def strictness(licence: str) -> int:
     return _LAXEST_FIRST.index(known) if known in _LAXEST_FIRST else len(_LAXEST_FIRST)
 
 
-def rolled_up(licences: Iterable[str]) -> str:
-    """The strictest of some licences; `other` where several unlisted ones differ."""
-    given = sorted({licence.lower() for licence in licences})
-    most = max(map(strictness, given))
-    strictest = [licence for licence in given if strictness(licence) == most]
-    if len(strictest) == 1:
-        return strictest[0]
-    return "unknown" if "unknown" in strictest else "other"
+def rolled_up(licences: Iterable[Licence]) -> Licence:
+    """The strictest of some licences; an `other` one where none has the conditions of all."""
+    given = sorted(set(licences), key=lambda one: (strictness(one.id), one.shown))
+    conditions = set[object]().union(*map(_conditions, given))
+    return given[-1] if _conditions(given[-1]) == conditions else SEVERAL
 
 
-def licence_of(lineage: Mapping[str, Any]) -> str:
-    """The strictest of the licences of the source and the teachers."""
-    return rolled_up(licences_by_source(lineage).values())
+def _conditions(licence: Licence) -> set[object]:
+    if licence.id not in _LAXEST_FIRST:
+        return {licence}
+    return {one for one in _CONDITIONS if one in licence.id.split("-")}
 
 
-def licences_by_source(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """The licences of the source and of the teacher of each role, by owner."""
-    teachers = {f"teacher {role}": who["licence"] for role, who in lineage["teachers"].items()}
-    return {"seeds": lineage["seeds"]["licence"], **teachers}
+def licence_of(lineage: Mapping[str, Any]) -> Licence:
+    """The licence of a set, the strictest of its parts'; `unknown` only where its source's is.
+
+    What a teacher with unknown terms wrote has terms for which the Hub has no id.
+    """
+    seeds, *teachers = (part.licence for part in parts(lineage))
+    if seeds.id == UNKNOWN:
+        return seeds
+    terms = (SEVERAL if one in (NOT_STATED, Licence(OTHER)) else one for one in [seeds, *teachers])
+    return rolled_up(terms)
+
+
+def parts(lineage: Mapping[str, Any]) -> list[Part]:
+    """The source, then the teachers that answered, each with its licence."""
+    answers, teachers = lineage.get("answers"), lineage["teachers"]
+    asked = teachers if answers is None else {one["role"] for one in answers}
+    owners = {role: facts for role, facts in teachers.items() if role in asked}
+    return [
+        Part(
+            owner,
+            str(facts["name"] if owner == SEEDS else facts["model"]),
+            Licence.of(facts),
+            facts.get("licence_from"),
+        )
+        for owner, facts in {SEEDS: lineage["seeds"], **owners}.items()
+    ]
+
+
+def remarks(lineage: Mapping[str, Any]) -> Iterator[str]:
+    """What the ids of the licences leave open, a sentence each."""
+    seeds, *teachers = parts(lineage)
+    if seeds.licence.id == UNKNOWN:
+        yield f"No licence is stated for {seeds.what}, so none can be stated for the set"
+    for model in sorted({one.what for one in teachers if one.licence.id in (OTHER, UNKNOWN)}):
+        yield f"What {model} wrote may be used only as the terms of its maker and provider allow"
+    if licence_of(lineage) == SEVERAL:
+        yield "No licence with an id on the Hub has all these conditions: each of them applies"
+
+
+def with_model_licences(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """The lineage with the licences of the teachers that answered, where a table lists them.
+
+    What is given, or is in a model's file, counts before the table.
+    """
+    teachers = {
+        role: facts if "licence_from" in facts else {**facts, **_listed(role, lineage["answers"])}
+        for role, facts in lineage["teachers"].items()
+    }
+    return {**lineage, "teachers": teachers}
+
+
+def _listed(role: str, answers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What the table lists for the models that answered in a role, if it lists each of them."""
+    found = {_of_answer(one["model"], one["answered_by"]) for one in answers if one["role"] == role}
+    known = [one for one in found if one]
+    if not known or None in found:
+        return {}
+    return {**rolled_up(known).facts(), "licence_from": table_name()}
+
+
+def _of_answer(asked: str, answered: str | None) -> Licence | None:
+    """The licence of the model that answered, by its name or by the one that it was asked by."""
+    if answered and is_another(asked, answered):
+        return model_licence(answered)
+    return model_licence(asked) or (model_licence(answered) if answered else None)

@@ -14,6 +14,7 @@ from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.build_spec import LEDGER, BuildSpec
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.draft import Draft, counts, write_draft
+from builders.drafting.licence import with_model_licences
 from builders.drafting.lineage import lineage
 from builders.drafting.notes import read_notes, what_was_learned, write_notes
 from builders.drafting.outcomes import (
@@ -117,7 +118,9 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
             return {
                 "recipe": recipe.name,
                 "counts": counts(kept, dropped),
-                "lineage": _lineage(spec, answered) | {"answers": answers.facts()},
+                "lineage": with_model_licences(
+                    _lineage(spec, answered) | {"answers": answers.facts()}
+                ),
                 "spent": {**spending.facts(kept), "prices": answered.prices},
                 **({"measures": dict(measures)} if measures else {}),
             }

@@ -17,14 +17,9 @@ from builders.engine.calls import Answer, Call, Failure
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.free_memory import free_bytes
 from builders.engine.gguf_file import ModelFile, read_model
-from builders.engine.teacher import (
-    EMBEDDED,
-    EMBEDDED_FILE,
-    EMBEDDED_MODEL,
-    TeacherSpec,
-    licence_facts,
-)
+from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE, EMBEDDED_MODEL, TeacherSpec
 from builders.errors import TeacherError
+from builders.hub_vocabulary import licence_facts
 
 # Each slot reads for itself what prompts have in common: ten calls of `instructions` (1,160 tokens
 # each, 77 answered) took 32 CPU s with two slots and 46 with four, on two cores. With one, a token
@@ -63,7 +58,7 @@ class EmbeddedTeacher:
             "model": self.model,
             "revision": self.revision,
             "file": self._file.path.name,
-            **licence_facts(self._spec, self._file.licence),
+            **licence_facts(self._spec.license, self._file.licence, "its file"),
         }
 
     async def start(self) -> None:

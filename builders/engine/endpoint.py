@@ -28,8 +28,9 @@ from builders.engine.json_texts import body_json
 from builders.engine.parameters import Learned, Trial
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
 from builders.engine.refusals import Target, error_words, failure, reported
-from builders.engine.teacher import TeacherSpec, licence_facts
+from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
+from builders.hub_vocabulary import licence_facts
 
 _MOST_BODY = 100_000_000  # bytes of a response, unpacked; log-probabilities take megabytes
 _MOST_HEADER = 2**16 + 64  # bytes of one header of a response; gateways explain themselves there
@@ -69,7 +70,7 @@ class EndpointTeacher:
         self._unshown = [*of_all, *self._address.secrets(query=True)]
         self.timeout_s = spec.timeout_s
         self._trusts_missing_end = spec.trusts_missing_end
-        self._licence = licence_facts(spec)
+        self._licence = licence_facts(spec.license)
         self._session: aiohttp.ClientSession | None = None
         self._continues = False  # whether it has answered a text to continue
         self._heard = False  # whether there was any response yet

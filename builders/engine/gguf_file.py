@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.errors import InputError, printable
-from builders.hub_vocabulary import vocabulary
+from builders.hub_vocabulary import Licence
 
 _NUMBERS = {  # the types of values, by their numbers in a file, as `struct` names them
     0: "B",
@@ -67,13 +67,10 @@ class ModelFile:
         return printable(part[1] if part else self.path.name.removesuffix(".gguf")).strip()
 
     @property
-    def licence(self) -> str:
-        """The Hub's id of its licence: `other` for words that are none, `unknown` without any."""
-        found = self.metadata.get("general.license")
-        if not isinstance(found, str) or not found.strip():
-            return "unknown"
-        licence = found.strip().lower()
-        return licence if licence in vocabulary()["license"] else "other"
+    def licence(self) -> Licence:
+        """Its licence: `other` for words that are no id on the Hub, `unknown` without any."""
+        license_of, name = (self.metadata.get(f"general.license{end}") for end in ("", ".name"))
+        return Licence.stated(license_of, name)
 
     @property
     def has_chat_template(self) -> bool:

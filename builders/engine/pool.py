@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from builders.engine.addresses import is_address, read_address
 from builders.engine.parameters import Choice, chosen_names
-from builders.engine.teacher import EMBEDDED_FILE, Teacher, TeacherSpec, licence_facts
+from builders.engine.teacher import EMBEDDED_FILE, Teacher, TeacherSpec
 from builders.engine.teacher_kinds import RecordedTeacher, recorded, teacher
 from builders.errors import InputError, nearest_name
-from builders.hub_vocabulary import known_licence
+from builders.hub_vocabulary import NOT_STATED, Licence, known_licence, licence_facts
 from builders.recipe import Recipe
 
 _Names = Mapping[tuple[str, str | None], set[str]]  # of each teacher, by its place and model
@@ -211,8 +211,8 @@ def recorded_pool(facts: Mapping[str, Any], spec: TeacherPoolSpec) -> TeacherPoo
             identity["trusts_missing_end"] = True
         if licence := _licence(spec.licences, own):
             in_file = identity.get("licence_from") == "its file"
-            of_file = identity["licence"] if in_file else "unknown"
-            identity |= licence_facts(TeacherSpec(license=licence), of_file)
+            stated = Licence.of(identity) if in_file else NOT_STATED
+            identity |= licence_facts(licence, stated, "its file")
         return RecordedTeacher({**one, "identity": identity})
 
     made = {role: [*map(recorded_teacher, many)] for role, many in by_role.items()}

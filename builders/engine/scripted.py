@@ -13,8 +13,9 @@ from typing import Any
 
 from builders.engine.answers import answer_in
 from builders.engine.calls import Answer, Call, Failure
-from builders.engine.teacher import TeacherSpec, licence_facts
+from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError
+from builders.hub_vocabulary import licence_facts
 
 _RULE_KEYS = {"when", "answer", "answers", "finish_reason"}
 
@@ -32,7 +33,7 @@ class ScriptedTeacher:
     def __init__(self, file: str, spec: TeacherSpec) -> None:
         self._path = Path(file)
         self.name = "scripted"
-        self._licence = licence_facts(spec)
+        self._licence = licence_facts(spec.license)
         self.model = spec.model or "scripted"
         self.concurrency = spec.concurrency or 64
         self.learned: dict[str, str] = {}

@@ -44,14 +44,6 @@ def missing_end(teacher: Teacher) -> tuple[Ended, ...]:
     return ("unknown",) if teacher.identity().get("trusts_missing_end") else ()
 
 
-def licence_facts(spec: TeacherSpec, of_file: str = "unknown") -> dict[str, str]:
-    """A teacher's licence as far as it is given or in its file, and from where it is known."""
-    if spec.license is None:
-        return {"licence": of_file} | ({"licence_from": "its file"} if of_file != "unknown" else {})
-    but = f"; its file has {of_file}" if of_file not in ("unknown", spec.license) else ""
-    return {"licence": spec.license, "licence_from": f"given{but}"}
-
-
 class Address(NamedTuple):
     """The fields of a call that identify its teacher."""
 
@@ -79,7 +71,8 @@ class TeacherSpec:
         timeout_s: The deadline of one request, in seconds.
         chosen: Parameters that the user chose by name, so that they are sent even if refused.
         trusts_missing_end: An answer that reports no end is complete: the endpoint never does.
-        license: That of the model, by its id on the Hub; None leaves it to the model's file.
+        license: That of the model, by its id on the Hub; None leaves it to the model's file,
+            or to the table of well-known models.
     """
 
     place: str = EMBEDDED

@@ -18,6 +18,7 @@ import yaml
 from builders.card_metadata import card_data
 from builders.drafting.spending import cost
 from builders.errors import InputError
+from builders.hub_vocabulary import Licence
 from builders.recipe import Recipe
 from builders.recipe_loading import SHIPPED
 from builders.schema import Row, Schema
@@ -164,7 +165,7 @@ def front_matter(
     words: Words,
     languages: Sequence[str],
     schemas: Mapping[str, Schema],
-    licence: str,
+    licence: Licence,
     size: str,
     splits: Mapping[str, Mapping[str, int]],
 ) -> str:
@@ -193,7 +194,9 @@ def front_matter(
             }
         )
     given = {
-        "license": licence,
+        "license": licence.id,
+        **({"license_name": licence.name} if licence.name else {}),
+        **({"license_link": licence.link} if licence.link else {}),
         **({"language": list(languages)} if languages else {}),
         "pretty_name": words.front["pretty_name"],
         "size_categories": [size],

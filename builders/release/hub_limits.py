@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from builders.drafting.licence import licences_by_source
+from builders.drafting.licence import parts
 from builders.errors import InputError
 from builders.hub_vocabulary import known_licence
 from builders.release.snapshot import CARD, data_files, split_of
@@ -112,8 +112,8 @@ def check_licences(lineage: Mapping[str, Any]) -> None:
     Raises:
         InputError: With whose licence it is, and the nearest id.
     """
-    for owner, licence in licences_by_source(lineage).items():
+    for part in parts(lineage):
         try:
-            known_licence(licence)
+            known_licence(part.licence.id)
         except InputError as error:
-            raise InputError(f"{owner}: {error}, and build again") from None
+            raise InputError(f"{part.owner}: {error}, and build again") from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from builders.drafting.answer_counts import warnings
-from builders.drafting.licence import licence_of
+from builders.drafting.licence import licence_of, parts, remarks
 from builders.release.card import Words, card, front_matter
 from builders.release.card_figures import CardFigures
 from builders.release.versions import versions_section
@@ -37,6 +37,8 @@ def rendered(
         "repository": repository or "path/to/this/folder",
         "revision": f', revision="v{manifest["version"]}"' if repository else "",
         "licence": licence,
+        "parts": parts(lineage),
+        "remarks": [*remarks(lineage)],
         "counts": manifest["counts"],
         "spent": manifest["spent"],
         "lineage": lineage,

@@ -17,6 +17,7 @@ from builders.engine.gguf_file import ModelFile, read_model
 from builders.engine.pool import pool_spec
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
+from builders.hub_vocabulary import Licence
 from tests.cases import each
 
 SIZES = {  # of a model with 8 billion parameters
@@ -63,7 +64,11 @@ def made(folder: Path, name: str = "mine.gguf", **values: Any) -> ModelFile:
 
 def test_a_file_gives_its_name_digest_licence_and_sizes(tmp_path: Path) -> None:
     model = made(tmp_path, "Mine-8B.Q4_K_M.gguf", general__license="MIT", general__name="step_200")
-    assert (model.name, model.licence, model.has_chat_template) == ("Mine-8B.Q4_K_M", "mit", True)
+    assert (model.name, model.licence.id, model.has_chat_template) == (
+        "Mine-8B.Q4_K_M",
+        "mit",
+        True,
+    )
     assert model.sha256 == hashlib.sha256(model.path.read_bytes()).hexdigest()
     assert (model.context_tokens, model.key_size) == (131072, 128)
     assert model.bytes_per_token(1, 2) == 32 * 8 * 128 * 3
@@ -77,13 +82,20 @@ def test_a_file_gives_its_name_digest_licence_and_sizes(tmp_path: Path) -> None:
         ({"general__license": " "}, "unknown"),
         ({"general__license": "Llama3.1"}, "llama3.1"),
         ({"general__license": "our own terms"}, "other"),
+        ({"general__license": "Our-Own-1.0"}, "other/our-own-1.0"),
+        (
+            {"general__license": "other", "general__license__name": "Qwen-Research"},
+            "other/qwen-research",
+        ),
+        ({"general__license": "mit", "general__license__name": "MIT"}, "mit"),
+        ({"general__license": "other", "general__license__name": "[x](y)"}, "other"),
         ({"general__license": 7}, "unknown"),
     ],
 )
 def test_a_licence_is_an_id_that_the_hub_knows(
     tmp_path: Path, given: dict[str, Any], expected: str
 ) -> None:
-    assert made(tmp_path, **given).licence == expected
+    assert made(tmp_path, **given).licence == Licence(*expected.split("/"))
 
 
 @each(

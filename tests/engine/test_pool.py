@@ -480,7 +480,7 @@ def test_a_licence_is_that_of_the_teacher_which_it_names(name: str) -> None:
 def test_a_given_licence_is_recorded_as_given_beside_that_of_the_model_s_file() -> None:
     spec = pool_spec([], TeacherSpec(), (), (), [("", "mit")])
     (embedded,) = pool(spec, RECIPE)
-    facts = {"licence": "mit", "licence_from": "given; its file has apache-2.0"}
+    facts = {"licence": "mit", "licence_from": "given; its file states apache-2.0"}
     assert embedded.identity().items() >= facts.items()
 
 

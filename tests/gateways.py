@@ -24,7 +24,7 @@ from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from builders.engine.embedded import model_file
+from builders.engine.embedded import model_file, thread_count
 from builders.engine.teacher import EMBEDDED_MODEL
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,15 +124,15 @@ def haproxy(folder: Path, upstream: str, rules: str) -> Iterator[Gateway]:
 @contextlib.contextmanager
 def llama(*, slots: int, slot_tokens: int, key: str = "") -> Iterator[str]:
     """The address of llama.cpp's server, in this process, with the embedded model."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin slow all others down
+    threads = thread_count()  # before OpenMP is loaded
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path, params.model_alias = str(model_file()), {EMBEDDED_MODEL}
     params.n_parallel, params.n_ctx = slots, slots * slot_tokens
     params.hostnames, params.port, params.verbosity, params.ui = ["127.0.0.1"], 0, -1, False
-    for threads in (params.cpuparams, params.cpuparams_batch):
-        threads.n_threads, threads.poll = len(os.sched_getaffinity(0)), 0
+    for cpu in (params.cpuparams, params.cpuparams_batch):
+        cpu.n_threads, cpu.poll = threads, 0
     params.api_keys = [key] if key else []
     server = xllamacpp.Server(params)
     yield f"{server.listening_address}/v1"

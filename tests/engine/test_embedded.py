@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.engine.calls import Answer, Call
-from builders.engine.embedded import EmbeddedTeacher, model_file
+from builders.engine.embedded import EmbeddedTeacher, model_file, thread_count
 from builders.engine.endpoint import EndpointTeacher
 from builders.engine.teacher import EMBEDDED_MODEL, TeacherSpec
 from builders.instructions.task_text import classification_examples, worked_examples
@@ -29,6 +30,7 @@ from builders.sources.seed_forms import read_tasks
 from builders.sources.source import Source
 from pipelines import instructions
 from scripts.main import main
+from tests.cases import each
 from tests.drafting.test_run import FILES, write_seeds
 
 pytestmark = [
@@ -251,7 +253,9 @@ def answers_of(calls: Sequence[Call], concurrency: int) -> list[Answer]:
     return asyncio.run(answers())
 
 
-def test_an_answer_does_not_depend_on_the_calls_before_and_beside_it() -> None:
+def test_an_answer_does_not_depend_on_the_calls_before_and_beside_it_or_on_the_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Compared by the log-probabilities: the text changes only where two tokens are close."""
     tasks = [seed["instruction"] for seed in SEEDS]
     long = prompt_of("classify", tasks[0])
@@ -263,9 +267,47 @@ def test_an_answer_does_not_depend_on_the_calls_before_and_beside_it() -> None:
         for place, asked in enumerate([long, long, long[:-200], *short, *short[:3], *chats])
     ]
     alone = answers_of(calls, concurrency=1)
+    monkeypatch.setattr("builders.engine.embedded.thread_count", lambda: thread_count() + 1)
     beside = answers_of(calls[::-1], concurrency=4)[::-1]
     for one, other in zip(alone, beside, strict=True):
         assert one.logprobs and (one.text, one.logprobs) == (other.text, other.logprobs)
+
+
+LOAD_OPENMP = "import ctypes; ctypes.CDLL('libgomp.so.1')"  # as `import torch` does
+
+
+@each(
+    ("policy", "before", "more"),
+    {
+        "OpenMP is loaded with xllamacpp": ("", "", 0),
+        "it was loaded before": ("", LOAD_OPENMP, 1),
+        "before, and its threads sleep": ("PASSIVE", LOAD_OPENMP, 0),
+        "its threads are to spin": ("active", "", 1),
+    },
+)
+def test_where_waiting_threads_would_spin_there_is_one_more_than_cores(
+    policy: str, before: str, more: int
+) -> None:
+    """Threads of OpenMP spin only briefly where they are more than the cores."""
+    code = """
+        import os
+        from builders.engine.embedded import thread_count
+        first = thread_count()
+        import xllamacpp
+        print(first, thread_count(), len(os.sched_getaffinity(0)))
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    if policy:
+        environment["OMP_WAIT_POLICY"] = policy
+    done = subprocess.run(
+        [sys.executable, "-c", f"{before}\n{textwrap.dedent(code)}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, again, cores = map(int, done.stdout.split())
+    assert first == again == cores + more
 
 
 def test_an_answer_keeps_to_the_json_schema_it_was_asked_for(ask: Ask) -> None:

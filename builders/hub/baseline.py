@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builders.drafting.contributions import CONFIG, files_of
 from builders.drafting.draft import Draft
 from builders.drafting.files import read_parquet
-from builders.errors import InputError
+from builders.errors import InputError, shortened
 from builders.hub.connection import Hub, client_errors
 from builders.hub.fetch import branch_head, commit, download, fetch_snapshot, tree, versions
-from builders.release.card import words_on
+from builders.release.card_changes import undone
 from builders.release.snapshot import (
     ADVISORIES,
     CARD,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 _ABOUT = (CARD, MANIFEST, ADVISORIES)
+_SHOWN = 4  # added lines, and as many removed ones, that a refusal shows
 # What a release owns in its repository; it never touches other files, such as LICENSE.
 OWN = (*_ABOUT, "data/", "figures/", "contributed/")
 
@@ -45,7 +47,6 @@ class Baseline:
         tags: The versions' tags with their commits, newest first.
         base: The newest version, with the advisories of main; None before the first.
         version: The version in its manifest, tagged or not.
-        words: What people wrote on its card.
         contributed: The ids of the contributions on it.
     """
 
@@ -55,7 +56,6 @@ class Baseline:
     tags: Mapping[str, str] = field(default_factory=dict)
     base: Snapshot | None = None
     version: str | None = None
-    words: Mapping[str, str] = field(default_factory=dict)
     contributed: frozenset[str] = frozenset()
 
 
@@ -68,7 +68,7 @@ def read_baseline(
 
     Raises:
         InputError: The repository holds something other than a set made by potstill, or the branch
-            has the name of a tag, or a commit on top of its release.
+            has the name of a tag.
         HubError: The Hub refused.
     """
     api, at = hub.api(), {"repo_id": repository, "repo_type": "dataset"}
@@ -103,33 +103,15 @@ def read_baseline(
     base = None
     if newest is not None:
         base = replace(snapshot(to / "base"), advisories=read_advisories(advised))
-    card = main / CARD
-    version = read_manifest(main).get("version")
-    if branch and of_branch and version and f"v{version}" not in tags:
-        _check_top(hub, repository, branch, f"Release v{version}")
     return Baseline(
         head=head,
         is_new=of_branch is None,
         files=files,
         tags=tags,
         base=base,
-        version=version,
-        words=words_on(card.read_text(encoding="utf-8", errors="replace"))
-        if card.is_file()
-        else {},
+        version=read_manifest(main).get("version"),
         contributed=_ids(main),
     )
-
-
-def _check_top(hub: Hub, repository: str, branch: str, title: str) -> None:
-    """Refuse a branch that somebody changed after a release to it: the next would undo that."""
-    with client_errors(hub, repository):
-        commits = hub.api().list_repo_commits(repository, repo_type="dataset", revision=branch)
-    if commits[0].title != title:
-        raise InputError(
-            f"the branch {branch} of {repository} has {commits[0].title!r} on top of its release; "
-            "take over what it changes and delete the branch, or release to another one"
-        )
 
 
 def _strange(files: Mapping[str, RepoFile]) -> str | None:
@@ -138,30 +120,82 @@ def _strange(files: Mapping[str, RepoFile]) -> str | None:
     return next((path for path in files if path not in new and "LICENSE" not in path), None)
 
 
-def check_contributions(baseline: Baseline, new: Path, repository: str, recipe: str) -> None:
+def check_contributions(baseline: Baseline, new: Path, repository: str) -> None:
     """Refuse a release that would overwrite what people contributed in pull requests.
 
     Raises:
-        InputError: Naming the rows or words that the release lacks.
+        InputError: With the number of the rows that the release lacks.
     """
     if lost := baseline.contributed - _ids(new):
         raise InputError(
             f"{len(lost)} contributed rows of {repository} are not in this draft; build again "
             f"with --contributed {repository}, then release"
         )
-    if baseline.base is None or baseline.version != baseline.base.version:
+
+
+def check_card(
+    hub: Hub, repository: str, revision: str, head: str, tags: Mapping[str, str], new: Path
+) -> None:
+    """Refuse a release that would undo what people changed since the one that a revision holds.
+
+    Args:
+        hub: The Hub.
+        repository: The set.
+        revision: Where the release goes: main, a branch or a pull request.
+        head: Its commit.
+        tags: The versions' tags with their commits.
+        new: The folder of the release.
+
+    Raises:
+        InputError: With the lines of the card that it would undo; or the title of a commit on a
+            branch or a pull request that changes other files.
+    """
+    if head in tags.values():
         return
-    was, ours = baseline.base.words, words_on((new / CARD).read_text(encoding="utf-8"))
-    lost_words = sorted(
-        name
-        for name in {*baseline.words, *was}
-        if baseline.words.get(name) not in (was.get(name), ours.get(name))
-    )
-    if lost_words:
+    api, at = hub.api(), {"repo_id": repository, "repo_type": "dataset"}
+    with tempfile.TemporaryDirectory(prefix="potstill-") as made, client_errors(hub, repository):
+        there, was = Path(made) / "there", Path(made) / "was"
+        files = tree(api, at, head)
+        for path in {CARD, MANIFEST} & files.keys():
+            download(api, at, path, head, there)
+        version = f"v{read_manifest(there).get('version')}"
+        released = tags.get(version)
+        if released is None and MANIFEST in files:
+            commits = api.list_repo_commits(revision=head, **at)
+            titles = [commit.title.partition(" (#")[0] for commit in commits]  # (#7) of a merge
+            place = titles.index(f"Release {version}") if f"Release {version}" in titles else None
+            released = None if place is None else commits[place].commit_id
+            if revision != "main" and not _only_card_differs(api, at, files, released):
+                raise InputError(
+                    f"{revision} of {repository} has {titles[0]!r} on top of its release; take "
+                    "over what it changes, and delete the branch or close the pull request"
+                )
+            if released is None:
+                return
+        if released is not None:
+            download(api, at, CARD, released, was)
+        lines = undone(*(_text(folder / CARD) for folder in (was, there, new)))
+    if lines and CARD in files:
         raise InputError(
-            f"people changed {', '.join(map(repr, lost_words))} on the card of {repository} since "
-            f"v{baseline.version}; copy their words to cards/{recipe}.md, then release"
+            f"people changed the card of {repository} at {revision}"
+            f"{f' since {version}' if released else ''}, and this release would undo it: "
+            f"{_shown(lines)}; copy the words to the set's file (to a section, such as '## "
+            "Citation', or a key of its front matter), or take them back on the Hub; what potstill "
+            "computes cannot be changed there"
         )
+
+
+def _only_card_differs(
+    api: Any, at: Mapping[str, str], files: Mapping[str, RepoFile], released: str | None
+) -> bool:
+    if released is None:
+        return False
+    before = tree(api, at, released)
+    paths = {path for path in {*files, *before} - {CARD} if path.startswith(OWN)}
+    return all(
+        path in files and path in before and files[path].blob_id == before[path].blob_id
+        for path in paths
+    )
 
 
 def check_unfinished(baseline: Baseline, version: str, repository: str) -> None:
@@ -192,3 +226,14 @@ def _by_sha256(folder: Path) -> dict[str, Path]:
 
 def _ids(folder: Path) -> frozenset[str]:
     return frozenset(row["id"] for path in files_of(folder) for row in read_parquet(path))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _shown(lines: Sequence[str]) -> str:
+    """The first added and removed lines of a diff, and how many there are besides."""
+    some = [line for sign in "+-" for line in [one for one in lines if one[0] == sign][:_SHOWN]]
+    more = f" and {len(lines) - len(some)} more" if len(lines) > len(some) else ""
+    return ", ".join(map(shortened, some)) + more

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from builders.drafting.draft import Draft
 from builders.errors import HubError, InputError
-from builders.hub.baseline import OWN, check_contributions, check_unfinished, read_baseline
+from builders.hub.baseline import (
+    OWN,
+    check_card,
+    check_contributions,
+    check_unfinished,
+    read_baseline,
+)
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
 from builders.hub.fetch import commit, tree, versions, visibility
 from builders.release.card import Words
@@ -185,7 +191,10 @@ def _publish(
     if sent or removed:
         if not plan.branch:
             check_unfinished(baseline, plan.words.version, plan.repository)
-        check_contributions(baseline, folder, plan.where, str(plan.draft.facts["recipe"]))
+        check_contributions(baseline, folder, plan.where)
+        if baseline.head:
+            held = plan.branch if plan.branch and not baseline.is_new else "main"
+            check_card(hub, plan.repository, held, baseline.head, baseline.tags, folder)
     api, at = hub.api(), {"repo_id": plan.repository, "repo_type": "dataset"}
     with client_errors(hub, plan.repository):
         if not baseline.head and not dry_run:
@@ -199,6 +208,7 @@ def _publish(
             number = _open_pull_request(api, at, hub.user())
             if number is not None:
                 onto = commit(hub, plan.repository, f"refs/pr/{number}")
+                check_card(hub, plan.repository, f"refs/pr/{number}", onto, baseline.tags, folder)
                 sent, removed = _difference(tree(api, at, onto), ours)
     done = replace(
         done,

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 import builders.hub.publish as publishing
-import builders.release.folder as foldering
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contribution
 from builders.drafting.draft import Draft, write_draft
 from builders.drafting.files import write_parquet
@@ -45,20 +44,6 @@ from tests.hub.plans import (
 from tests.hubs import OWNER, clean_environment
 
 ATTRIBUTES = ".gitattributes"
-
-
-@pytest.fixture
-def make(
-    draft: Draft, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., ReleasePlan]:
-    """Plan a version of the test's own set; only tests with `reading_back` read back."""
-    monkeypatch.setattr(publishing, "read_back", lambda *_: None)
-    monkeypatch.setattr(foldering, "read_back", lambda *_: None)
-
-    def made(version: str, **how: Any) -> ReleasePlan:
-        return planned(draft, tmp_path / "home", version, how.pop("repository", repo), **how)
-
-    return made
 
 
 @pytest.fixture
@@ -229,27 +214,6 @@ def test_a_version_number_that_is_too_small_sends_nothing(
     with pytest.raises(InputError, match=r"version 0\.1\.0 is already released"):
         publish(connected(hub), same_number)
     assert (tree_of(hub, repo), tags_of(hub, repo)) == before
-
-
-def test_words_that_people_changed_on_the_card_are_not_overwritten(
-    hub: Any, repo: str, make: Callable[..., ReleasePlan]
-) -> None:
-    publish(connected(hub), make("0.1.0"))
-    card = Path(hub.api().hf_hub_download(repo, "README.md", repo_type="dataset"))
-    text = card.read_text(encoding="utf-8").replace("## Use\n", "## Use\n", 1)
-    marked = "<!-- words: Use -->\n"
-    assert marked in text
-    hub.api().upload_file(
-        path_or_fileobj=text.replace(marked, f"{marked}Mind the gap. ").encode(),
-        path_in_repo="README.md",
-        repo_id=repo,
-        repo_type="dataset",
-    )
-    with pytest.raises(InputError, match=r"people changed 'Use' on the card .* since v0\.1\.0"):
-        publish(connected(hub), make("0.2.0"))
-    use = make("0.2.0").words.sections["Use"]
-    publish(connected(hub), make("0.2.0", words={"Use": f"Mind the gap. {use}"}))
-    assert "v0.2.0" in tags_of(hub, repo)
 
 
 def test_contributed_rows_are_in_the_next_version_or_it_is_refused(
@@ -569,22 +533,6 @@ def test_a_version_that_is_out_can_be_put_on_a_branch_too(
     publish(connected(hub), make("0.1.0"))
     done = publish(connected(hub), replace(make("0.1.0"), branch="next"))
     assert (done.changed, done.commit) == (False, branches_of(hub, repo)["next"])
-
-
-def test_a_branch_that_somebody_changed_after_its_release_is_not_overwritten(
-    hub: Any, repo: str, make: Callable[..., ReleasePlan]
-) -> None:
-    publish(connected(hub), replace(make("0.1.0"), branch="next"))
-    hub.api().upload_file(
-        path_or_fileobj=b"---\nlicense: mit\n---\nOther words.\n",
-        path_in_repo="README.md",
-        repo_id=repo,
-        repo_type="dataset",
-        revision="next",
-        commit_message="Fix a word",
-    )
-    with pytest.raises(InputError, match=f"the branch next of {repo} has 'Fix a word' on top of"):
-        publish(connected(hub), replace(make("0.2.0"), branch="next"))
 
 
 def test_a_branch_that_cannot_be_told_from_main_a_version_or_a_commit_is_refused(

@@ -1,0 +1,180 @@
+"""What people changed on a card on the Hub is on the next card, or the release is refused."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.errors import InputError
+from builders.hub.publish import Published, ReleasePlan, publish
+from builders.hub.withdraw import yank
+from tests.cases import each
+from tests.hub.plans import changed, commits_of, connected, tags_of, tree_of
+
+Make = Callable[..., ReleasePlan]
+CITATION = "## Citation\n\nDoe, J. (2026). A set."
+EDITS = {  # texts on the card, what people put in their place, and what a refusal shows of it
+    "section": ("\n## Limits\n", f"\n{CITATION}\n\n## Limits\n", "+## Citation"),
+    "words": ("<!-- /words: Use -->", "Mind the gap.\n<!-- /words: Use -->", "+Mind the gap."),
+    "key": ("configs:\n", "thumbnail: a.png\nconfigs:\n", "+thumbnail: a.png"),
+    "tag": ("- sft\n", "- sft\n- math\n", "+tags: math"),
+    "example": ("One row:\n", "", "-One row:"),
+}
+WAYS: dict[str, dict[str, Any]] = {
+    "to main": {},
+    "as a pull request": {"pull_request": True},
+    "to a new branch": {"branch": "next"},
+    "as a dry run": {"dry_run": True},
+}
+
+
+def released(hub: Any, plan: ReleasePlan, *, branch: str | None = None, **how: Any) -> Published:
+    return publish(connected(hub), replace(plan, branch=branch), **how)
+
+
+def card_of(hub: Any, repo: str, revision: str = "main") -> str:
+    path = hub.api().hf_hub_download(repo, "README.md", repo_type="dataset", revision=revision)
+    return Path(path).read_text(encoding="utf-8")
+
+
+def put(hub: Any, repo: str, text: str, name: str = "README.md", **how: Any) -> Any:
+    """Upload a file, as a person who edits it on the Hub."""
+    at = {"path_in_repo": name, "repo_id": repo, "repo_type": "dataset"}
+    return hub.api().upload_file(path_or_fileobj=io.BytesIO(text.encode()), **at, **how)
+
+
+def edit(hub: Any, repo: str, old: str, new: str, revision: str = "main", **how: Any) -> Any:
+    text = card_of(hub, repo, revision)
+    assert text.count(old) == 1, old
+    return put(hub, repo, text.replace(old, new), revision=revision, **how)
+
+
+def state_of(hub: Any, repo: str) -> Any:
+    refs = hub.api().list_repo_refs(repo, repo_type="dataset", include_pull_requests=True)
+    names = [one.name for one in (*refs.branches, *refs.tags, *(refs.pull_requests or ()))]
+    return names, tree_of(hub, repo)
+
+
+def test_changes_that_the_new_card_lacks_are_refused_with_their_lines_wherever_it_goes(
+    hub: Any, repo: str, make: Make
+) -> None:
+    released(hub, make("0.1.0"))
+    text = card_of(hub, repo)
+    for old, new, _ in EDITS.values():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    put(hub, repo, text)
+    before = state_of(hub, repo)
+    for way, how in WAYS.items():
+        with pytest.raises(InputError) as caught:
+            released(hub, make("0.2.0"), **how)
+        message = str(caught.value)
+        assert message.startswith(f"people changed the card of {repo} at main since v0.1.0, "), way
+        assert all(f"'{line}" in message for _, _, line in EDITS.values()), message
+        assert " and 1 more; copy the words to the set's file (to a section, such" in message
+        assert "\n" not in message
+    assert state_of(hub, repo) == before
+
+
+def test_words_that_the_new_card_holds_are_released(hub: Any, repo: str, make: Make) -> None:
+    first = make("0.1.0")
+    released(hub, first)
+    edit(hub, repo, *EDITS["section"][:2])
+    edit(hub, repo, *EDITS["words"][:2])
+    use = f"{first.words.sections['Use']}\nMind the\ngap. And the rest.\n\n{CITATION}"
+    for way in ("as a pull request", "to a new branch", "to main"):
+        done = released(hub, make("0.2.0", words={"Use": use}), **WAYS[way])
+        assert done.changed and CITATION in card_of(hub, repo, str(done.commit))
+
+
+def test_a_change_that_is_taken_back_on_the_hub_hinders_no_release(
+    hub: Any, repo: str, make: Make
+) -> None:
+    released(hub, make("0.1.0"))
+    edit(hub, repo, *EDITS["key"][:2])
+    with pytest.raises(InputError, match="this release would undo it"):
+        released(hub, make("0.2.0"))
+    edit(hub, repo, *EDITS["key"][1::-1])
+    assert released(hub, make("0.2.0")).tagged
+
+
+def test_a_merged_pull_request_of_people_counts_as_their_change(
+    hub: Any, repo: str, make: Make
+) -> None:
+    released(hub, make("0.1.0"))
+    pull = edit(hub, repo, *EDITS["section"][:2], create_pr=True)
+    released(hub, make("0.2.0"), dry_run=True)  # it is not merged yet
+    hub.api().merge_pull_request(repo, pull.pr_num, repo_type="dataset")
+    with pytest.raises(InputError, match=r"since v0\.1\.0, .*'\+## Citation'"):
+        released(hub, make("0.2.0"))
+
+
+def test_a_withdrawal_is_no_change_of_people_and_hides_none(
+    hub: Any, repo: str, make: Make
+) -> None:
+    released(hub, make("0.1.0"))
+    released(hub, make("0.2.0"))
+    yank(connected(hub), repo, "v0.1.0", "two rows are wrong")
+    done = released(hub, make("0.3.0"))
+    assert done.tagged and "two rows are wrong" in card_of(hub, repo)
+    edit(hub, repo, *EDITS["section"][:2])
+    yank(connected(hub), repo, "v0.2.0", "a third one too")
+    with pytest.raises(InputError, match=r"since v0\.3\.0, .*'\+## Citation'"):
+        released(hub, make("0.4.0"))
+
+
+def test_a_change_after_a_merged_release_without_a_tag_is_refused_too(
+    hub: Any, repo: str, make: Make
+) -> None:
+    released(hub, make("0.1.0"))
+    number = released(hub, make("0.2.0"), pull_request=True).pull_request
+    hub.api().merge_pull_request(repo, number, repo_type="dataset")
+    assert commits_of(hub, repo)[0] == f"Release v0.2.0 (#{number})"
+    assert released(hub, make("0.3.0"), dry_run=True).changed
+    edit(hub, repo, *EDITS["section"][:2])
+    with pytest.raises(InputError, match=r"at main since v0\.2\.0, .*'\+## Citation'"):
+        released(hub, make("0.3.0"))
+
+
+@each("way", ["as a pull request", "to a new branch"])
+def test_a_change_on_the_branch_or_pull_request_of_a_release_is_refused_too(
+    way: str, hub: Any, repo: str, make: Make
+) -> None:
+    if not tags_of(hub, repo):
+        released(hub, make("0.1.0"))
+    number = released(hub, make("0.2.0"), **WAYS[way]).pull_request
+    revision = f"refs/pr/{number}" if number else "next"
+    edit(hub, repo, *EDITS["section"][:2], revision=revision)
+    with pytest.raises(InputError, match=rf"at {revision} since v0\.2\.0, .*'\+## Citation'"):
+        released(hub, make("0.3.0"), **WAYS[way])
+    put(hub, repo, "[]", "data/default/more.json", revision=revision, commit_message="More rows")
+    with pytest.raises(InputError, match=rf"{revision} of {repo} has 'More rows' on top of its"):
+        released(hub, make("0.3.0"), **WAYS[way])
+
+
+def test_a_card_that_people_began_before_the_first_release_is_not_overwritten(
+    hub: Any, repo: str, make: Make
+) -> None:
+    put(hub, repo, "---\nlicense: unknown\n---\n\n# Coming soon\n")
+    with pytest.raises(InputError, match=rf"of {repo} at main, and .*: '\+# Coming soon'; copy"):
+        released(hub, make("0.1.0"))
+    put(hub, repo, "---\nlicense: unknown\n---\n")  # as the Hub makes it for a new repository
+    assert released(hub, make("0.1.0")).tagged
+
+
+def test_the_same_release_again_changes_nothing_on_a_changed_card(
+    hub: Any, repo: str, make: Make
+) -> None:
+    plan = make("0.1.0")
+    released(hub, plan)
+    edit(hub, repo, *EDITS["section"][:2])
+    assert not released(hub, plan).changed
+    other = changed(plan.draft.rows(), "other")
+    with pytest.raises(InputError, match=r"version 0\.1\.0 is already released"):
+        released(hub, make("0.1.0", rows=other))
+    assert CITATION in card_of(hub, repo)

@@ -83,6 +83,8 @@ class Option:
     """A choice that the recipe leaves to the user; its type is its default's type.
 
     A `file` other than the default is a path; what is released names the file and its sha256.
+    `helps` are the values that help where most of a judge's answers cannot be parsed, by the fault
+    of these answers, such as `cut off`; the empty text is for those that no option names.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Option:
     choices: tuple[str, ...] = ()
     least: float | None = None
     file: bool = False
+    helps: Mapping[str, int | float | str] = field(default_factory=dict)
 
     def value(self, given: object) -> int | float | str:
         """A given value in the option's type.

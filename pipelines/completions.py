@@ -114,7 +114,9 @@ RECIPE = Recipe(
     rows_of="prompts",
     options=(
         Option("samples", 1, "how many answers each prompt gets", least=1),
-        Option("choose", "judged", "which of several answers is kept", choices=(*RANKS,)),
+        Option(
+            "choose", "judged", "which of them is kept", choices=(*RANKS,), helps={"": "longest"}
+        ),
         Option("temperature", 0.8, "which temperature the writer samples at", least=0),
         Option("top_p", 0.95, "which share of probability the writer samples from", least=0),
         Option("max_tokens", 400, "how many tokens an answer may have", least=1),

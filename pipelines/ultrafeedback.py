@@ -76,7 +76,8 @@ def pipeline(
             also=choices,
             questions=writers,
         )
-        rate, criticise = judge_steps(teach, writers=writers, judge_tokens=judge_tokens, form=form)
+        judging = {"judge_tokens": judge_tokens, "form": form, "by": choices["by"]}
+        rate, criticise = judge_steps(teach, writers=writers, **judging)
         write >> rate >> criticise
     return line
 

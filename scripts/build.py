@@ -12,6 +12,7 @@ from typing import Any
 from builders.drafting.estimate import estimate
 from builders.drafting.run import ask_shard, build_draft
 from builders.drafting.summary import report, table
+from builders.engine.judgements import paragraph
 from builders.engine.progress import Progress
 from builders.engine.ticker import Ticker
 from builders.errors import shortened
@@ -86,7 +87,7 @@ def _estimate_text(facts: dict[str, Any]) -> str:
         f"ledger keeps:\n"
         f"calls   {facts['calls']:,}\n"
         f"tokens  {most}{tokens['expected']:,.0f} ({tokens['low']:,.0f} to {tokens['high']:,.0f})\n"
-        f"USD     {money}"
+        f"USD     {money}" + "".join(f"\n\n{paragraph(one)}" for one in facts.get("unreadable", ()))
     )
 
 

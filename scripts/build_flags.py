@@ -83,6 +83,12 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
         "that its credit was too low for.",
     )
     again.add_argument(
+        "--accept-unreadable",
+        action="store_true",
+        help="Go on where (nearly) none of a judge's answers can be parsed. Without this flag a "
+        "build stops after 20 of them, and so does the same build when it is started again.",
+    )
+    again.add_argument(
         "--from-ledger",
         action="store_true",
         help="Ask no teacher: build from the answers that the ledger has.",
@@ -220,6 +226,7 @@ def build_spec(
             requests_per_minute=given.requests_per_minute,
             tokens_per_minute=given.tokens_per_minute,
             retry_refused=given.retry_refused,
+            accept_unreadable=given.accept_unreadable,
         ),
         shard=shard,
         from_ledger=given.from_ledger,

@@ -69,6 +69,7 @@ def build(
     judge_report: str | Path | None = None,
     contributed: str | Path | None = None,
     retry_refused: bool = False,
+    accept_unreadable: bool = False,
     from_ledger: bool = False,
     work: str | Path = "work",
     progress: bool = True,
@@ -120,6 +121,8 @@ def build(
         judge_report: The output of `potstill judge --json` about the judge.
         contributed: The folder of a released set, or a file, with the rows that people gave to it.
         retry_refused: Send the calls again that an endpoint refused in an earlier build.
+        accept_unreadable: Go on where (nearly) none of the answers of a step, such as a judge's,
+            can be parsed.
         from_ledger: Ask no teacher: every answer is in the ledger already.
         work: The folder of all drafts and ledgers.
         progress: Whether to show the progress on stderr.
@@ -166,6 +169,7 @@ def build(
                 requests_per_minute=_given("requests_per_minute", requests_per_minute, _above_0),
                 tokens_per_minute=_given("tokens_per_minute", tokens_per_minute, _above_0),
                 retry_refused=_checked("retry_refused", retry_refused, _truth),
+                accept_unreadable=_checked("accept_unreadable", accept_unreadable, _truth),
             ),
             from_ledger=_checked("from_ledger", from_ledger, _truth),
             default_rows=rows is None,

@@ -11,8 +11,9 @@ from typing import Any
 
 from builders.drafting.build_spec import BuildSpec
 from builders.drafting.outcomes import decide
-from builders.drafting.run import answer_calls, open_build
+from builders.drafting.run import Answered, answer_calls, open_build
 from builders.engine.budget import most_tokens
+from builders.engine.calls import Answer, Call
 from builders.engine.progress import Progress
 
 _SAMPLE_ROWS = 8
@@ -46,10 +47,18 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
 
     The answers of the sample are in the ledger, so the build does not pay for them again.
     """
-    keep = spec.settings.keep or _SAMPLE_ROWS
+    sample = min(_SAMPLE_ROWS, spec.settings.keep or _SAMPLE_ROWS)
     with open_build(spec) as ledger:
-        answered = answer_calls(spec, ledger, progress, sample=min(_SAMPLE_ROWS, keep))
+        answered = answer_calls(spec, ledger, progress, sample=sample)
         answers = list(answered.calls(ledger))
+    decide(spec.recipe, answered.spec.settings, answered.candidates)
+    return estimated(answered, answers)
+
+
+def estimated(
+    answered: Answered, answers: Sequence[tuple[Call, Answer, float | None]]
+) -> dict[str, Any]:
+    """The same, of a sample that was asked for, with its answers and the outcomes of its rows."""
     # By question: several answers to one have similar lengths, so they are one sample.
     tokens: dict[str, float] = defaultdict(float)
     costs: dict[str, float] = defaultdict(float)
@@ -60,19 +69,19 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
         costs[str(call.prompt)] += math.nan if cost_usd is None else cost_usd
     known = not any(map(math.isnan, costs.values()))
     rows = answered.spec.settings.rows
-    sampled = min(rows, _SAMPLE_ROWS, keep)
-    if spec.settings.keep:
-        decide(spec.recipe, answered.spec.settings, answered.candidates)
+    sampled, keep = min(rows, answered.asked), answered.spec.settings.keep
+    if keep:
         kept = sum(one.row is not None for one in answered.candidates)
         rows = min(rows, max(sampled, math.ceil(keep * sampled / kept))) if kept else rows
     factor = rows / sampled
     return {
         "rows": rows,
-        "rows_of": spec.recipe.rows_of,
+        "rows_of": answered.spec.recipe.rows_of,
         "sampled_rows": sampled,
         "sampled_calls": len(answers),
         "uncounted": uncounted,
         "calls": round(len(answers) * factor),
         "tokens": Span.of([*tokens.values()], factor).facts(),
         "usd": Span.of([*costs.values()], factor).facts() if known else None,
+        **({"unreadable": answered.unreadable} if answered.unreadable else {}),
     }

@@ -17,20 +17,23 @@ NOTES = "build.json"
 
 @contextmanager
 def what_was_learned(home: Path, teachers: TeacherPool, notes: dict[str, Any]) -> Iterator[None]:
-    """Writes the notes of a build before and after it, with what its endpoints refused.
+    """Writes the notes of a build before it, and after it where they changed meanwhile.
 
-    The next build knows it, so that the lineage is the same though it sends no request.
+    The next build knows what its endpoints refused, so that the lineage is the same though it sends
+    no request.
     """
     learned = notes["learned"] = learned_before(home)
     for one in teachers:
         one.learned |= learned.get(f"{one.name} {one.model}", {})
     write_notes(home, notes)
+    before = canonical_json(notes)
     try:
         yield
     finally:
         now = {f"{one.name} {one.model}": one.learned for one in teachers if one.learned}
-        if now != learned:
-            write_notes(home, {**notes, "learned": learned | now})
+        notes["learned"] = learned | now
+        if canonical_json(notes) != before:
+            write_notes(home, notes)
 
 
 def learned_before(home: Path) -> dict[str, dict[str, str]]:

@@ -10,7 +10,8 @@ from dataclasses import replace
 from json import JSONEncoder
 from typing import Any, NamedTuple
 
-from builders.engine.calls import Answer, Call
+from builders.engine.calls import Answer, Call, Unreadable
+from builders.engine.judgements import Reading
 from builders.errors import RecipeError
 from builders.recipe import Drop, Json, Raw, Recipe, Settings, fingerprint, row_id, short_hash
 from builders.schema import LEFT_OUT, Row
@@ -34,15 +35,27 @@ class CandidateRow(NamedTuple):
                 yield from [value] if isinstance(value, str) else value or ()
 
 
-def candidate_row(recipe: Recipe, raw: Raw) -> CandidateRow:
-    """A raw row with its outcome by `row`, schema and gates."""
+def candidate_row(
+    recipe: Recipe, raw: Raw, judged: Callable[[str, Reading], None] = lambda *_: None
+) -> CandidateRow:
+    """A raw row with its outcome by `row`, schema and gates.
+
+    `judged` counts the rows whose judgement `row` itself parses, and cannot.
+    """
     if "failed" in raw:
         evidence = {"step": raw["failed_step"], "why": raw["failed_why"], **_texts(raw)}
         evidence |= raw.get("failed_answer", {})
         return CandidateRow(raw, drop=Drop(reason=raw["failed"], evidence=evidence))
-    row = recipe.row(raw)
+    try:
+        row = recipe.row(raw)
+    except Unreadable as unreadable:
+        evidence = _texts(raw)
+        text = next((one for one in reversed(evidence.values()) if isinstance(one, str)), "")
+        judged("row()", Reading(role=recipe.name, text=text, fault=unreadable.reason))
+        return CandidateRow(raw, drop=Drop(reason=unreadable.reason, evidence=evidence))
     if isinstance(row, Drop):
         return CandidateRow(raw, drop=row)
+    judged("row()", Reading(role=recipe.name, text="", fault=None))
     if not isinstance(row, dict):
         raise RecipeError(
             f"{recipe.name}.py: row() returned {row!r}, expected a row or a Drop; fix it"

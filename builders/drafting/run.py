@@ -28,10 +28,17 @@ from builders.drafting.outcomes import (
 )
 from builders.drafting.reading import read_seeds
 from builders.drafting.spending import Spending
+from builders.drafting.unreadable import (
+    build_digest,
+    help_against,
+    note_unreadable,
+    stopped_before,
+)
 from builders.engine.budget import most_tokens
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.executor_import import in_parts
+from builders.engine.judgements import Judgements, Reading, one_line
 from builders.engine.ledger import Ledger
 from builders.engine.pool import pool, recorded_pool
 from builders.engine.prices import FREE_KINDS, price_of, prices_used
@@ -54,7 +61,8 @@ class Answered:
 
     `prices` names those that the costs follow, None where all teachers run on this machine.
     `spec` is that of the build with the number of rows that its source gave; `left_out` are the
-    rows of the source that could not be used.
+    rows of the source that could not be used; `asked` is the number of rows that were asked for.
+    `unreadable` are the steps most of whose answers cannot be parsed (`Judgements.unreadable`).
     `used` are the keys of the calls that they are based on, and the role of each in this build; the
     ledger knows the role in which a call was made first.
     """
@@ -66,6 +74,8 @@ class Answered:
     left_out: Sequence[LeftOut]
     identities: Mapping[str, Mapping[str, Any]]
     prices: str | None
+    asked: int
+    unreadable: Sequence[dict[str, Any]]
 
     def calls(self, ledger: Ledger) -> Iterator[tuple[Call, Answer, float | None]]:
         """The calls in their roles in this build, with the answer and the cost in USD of each.
@@ -195,12 +205,17 @@ def open_build(spec: BuildSpec) -> Iterator[Ledger]:
 
 
 def answer_calls(
-    spec: BuildSpec, ledger: Ledger, progress: Progress, sample: int | None = None
+    spec: BuildSpec,
+    ledger: Ledger,
+    progress: Progress,
+    sample: int | None = None,
+    readings: dict[str, Reading] | None = None,
 ) -> Answered:
     """Make all calls of a build that the ledger has no answer to, and record the answers.
 
     Each candidate is checked while others are still being made, and put in order at the end.
-    `sample` makes the calls of so many rows only.
+    `sample` makes the calls of so many rows only. `readings` gets what steps made of the answers,
+    by the ids of the calls.
     """
     recipe = spec.recipe
     progress.begin("reading the source")
@@ -232,21 +247,41 @@ def answer_calls(
         teachers = pool(spec.teachers, recipe)
     progress.begin("starting the teacher")
     with ExitStack() as stack:
-        asking = Engine(
-            recipe, teachers, ledger, progress, seed=settings.seed, run_limits=spec.run_limits
+        judgements = Judgements(
+            progress,
+            help_against(recipe, settings),
+            go_on=limits.accept_unreadable or spec.from_ledger or sample is not None,
+            readings=readings,
         )
-        engine = stack.enter_context(asking)
+        engine = stack.enter_context(
+            Engine(
+                recipe,
+                teachers,
+                ledger,
+                progress,
+                seed=settings.seed,
+                run_limits=limits,
+                judgements=judgements,
+            )
+        )
         if not all(one.identity()["kind"] in FREE_KINDS for one in teachers):
             prices = prices or prices_used(limits.price, limits.prices)
         notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
+        if not limits.accept_unreadable:
+            digest = build_digest(recipe, settings, teachers)
+            notes |= stopped_before(spec.home, digest, stop=not judgements.go_on)
         stack.enter_context(what_was_learned(spec.home, teachers, notes))
+        if not limits.accept_unreadable:
+            stack.callback(note_unreadable, judgements, digest, notes)
         candidates = Spool[CandidateRow](spec.home)
         with ExitStack() as failing:
             failing.callback(candidates.close)  # at once: its room is what a full disk lacks
-            if settings.keep and sample is None:
-                settings = _ask_until_kept(spec, engine, seeds, candidates, progress)
-                spec = replace(spec, settings=settings)
-                if recipe.candidates is None:
+            if settings.keep:
+                some = replace(spec, settings=settings)
+                settings = _ask_until_kept(some, engine, seeds, candidates, progress)
+                if sample is None:
+                    spec = replace(spec, settings=settings)
+                if sample is None and recipe.candidates is None:
                     origin, left_out = read.first(settings.rows)
             else:
                 _ask(spec, engine, seeds, settings, candidates, progress)
@@ -263,7 +298,20 @@ def answer_calls(
             place, why = first["failed_place"], first["failed_why"]
             raise RecipeError(f"{place}: {why}, so no call was answered; fix it")
         raise TeacherError(f"no call was answered: {first['failed_why']}")
-    return Answered(spec, candidates, engine.used, origin, left_out, identities, prices)
+    unreadable = judgements.unreadable()
+    for one in unreadable if sample is None else ():
+        progress.announce(one_line(one))
+    return Answered(
+        spec,
+        candidates,
+        engine.used,
+        origin,
+        left_out,
+        identities,
+        prices,
+        settings.rows,
+        unreadable,
+    )
 
 
 def _ask_until_kept(
@@ -309,7 +357,7 @@ def _ask(
     before, order = len(candidates), list[bytes]()
     for at, raw in _raw_rows(spec, engine, seeds, settings):
         order.append(at)
-        candidates.append(one := candidate_row(spec.recipe, raw))
+        candidates.append(one := candidate_row(spec.recipe, raw, engine.judgements.judge))
         kept_id = str(one.row["id"]) if one.row else None
         progress.count_row(kept_id, one_of_several=one_of_several(at))
     added = sorted(range(len(order)), key=order.__getitem__)

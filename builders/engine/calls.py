@@ -219,6 +219,7 @@ class Unusable(Failure):
         word = "no end reported" if answer.finish_reason is None else repr(answer.finish_reason)
         mark = f", {answer.leaked_mark} before more text" if answer.leaked_mark else ""
         super().__init__(fault, f"the answer cannot be used: {fault} ({word}{mark})")
+        self.text = answer.text or answer.reasoning or ""
         self.evidence = {"answer": answer.text, "finish_reason": answer.finish_reason}
         if answer.reasoning and not answer.text:
             self.evidence["reasoning"] = answer.reasoning

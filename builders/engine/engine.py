@@ -25,6 +25,7 @@ from builders.engine.calls import Answer, Call, Failure
 from builders.engine.clients import teacher_clients
 from builders.engine.executor_import import imported_executor
 from builders.engine.giving_up import Standings
+from builders.engine.judgements import Judgements
 from builders.engine.ledger import Ledger
 from builders.engine.parameters import request_facts
 from builders.engine.pool import TeacherPool
@@ -50,6 +51,7 @@ _DRAIN_S = 10.0  # for requests in flight to be answered when a build stops
 class Engine:
     """A recipe's started teachers and its ledger; a context manager that runs pipelines.
 
+    `judgements` count the answers that steps parse.
     `used` has the keys of the calls that this build's rows were made from, with the role of each;
     `runs` counts the pipelines that ran: after it is set to 0, the next draws as the first did.
     """
@@ -63,8 +65,10 @@ class Engine:
         *,
         seed: int,
         run_limits: RunLimits | None = None,
+        judgements: Judgements | None = None,
     ) -> None:
         self.seed = seed
+        self.judgements = (judgements or Judgements(progress)).stopping(self._stop_for)
         self.used: dict[bytes, str] = {}
         self._recipe = recipe
         self._ledger = ledger
@@ -154,9 +158,8 @@ class Engine:
         """The distilabel LLM for a role, with the parameters of `role_llm`."""
         from builders.engine.llm import role_llm
 
-        return role_llm(role, **parameters).bound(
-            self, self._pool.of(role, self._recipe), self._pool.choices
-        )
+        many = self._pool.of(role, self._recipe)
+        return role_llm(role, **parameters).bound(self, many, self._pool.choices)
 
     def __call__(
         self, pipeline: Callable[..., Any], rows: Iterable[Raw], **wiring: Any
@@ -176,12 +179,9 @@ class Engine:
             self._progress.moved()
             made.put((order, raw))
 
-        execution = execution_of(
-            line,
-            window=2 * max(one.concurrency for one in self._pool),
-            on_row=on_row,
-            seed=(self.seed, self.runs),
-        )
+        widest = max(one.concurrency for one in self._pool)
+        seeds = self.seed, self.runs
+        execution = execution_of(line, window=2 * widest, on_row=on_row, seed=seeds)
         self.runs += 1
         progress, many = self._progress, len(rows) if isinstance(rows, Sized) else None
         if self._recipe.candidates:

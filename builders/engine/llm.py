@@ -22,6 +22,7 @@ from builders.engine.calls import (
 )
 from builders.engine.greenlets import wait
 from builders.engine.json_texts import key_json
+from builders.engine.judgements import Judgements, Reading
 from builders.engine.parameters import Choice, no_schema, with_choices
 from builders.engine.refusals import REASONS
 from builders.engine.teacher import EMBEDDED, EMBEDDED_MODEL, missing_end
@@ -38,10 +39,11 @@ _ASKED_AGAIN = ("cut off", "broken off", "empty", "template marks")
 
 
 class SupportsAnswer(Protocol):
-    """The part of the engine that the LLM uses."""
+    """The part of the engine that the LLM uses; `judgements` only for answers that are parsed."""
 
     seed: int
     loop: asyncio.AbstractEventLoop
+    judgements: Judgements
 
     async def answer(self, call: Call) -> Answer:
         """Return the answer to a call, or raise Failure."""
@@ -157,20 +159,43 @@ class EngineLLM(LLM):  # type: ignore[misc]
             more = (*more, "tool_calls")
         return answer.fault(*self.accepts, *more)
 
-    def replies(self, questions: Sequence[Question], parse: Parse, tries: int) -> list[Reply]:
+    def read(self, step: str, text: str, fault: str | None, parsed: Any = None) -> None:
+        """Count what a step made of the answer to a row's only call."""
+        calls = row_call_ids.get([])
+        call = calls[0] if len(calls) == 1 else ""
+        reading = Reading(role=self.role, text=text, fault=fault, parsed=parsed, call=call)
+        self._engine.judgements.judge(step, reading)
+
+    def replies(
+        self,
+        questions: Sequence[Question],
+        parse: Parse,
+        tries: int,
+        step: str = "",
+        *,
+        needed: bool = True,
+    ) -> list[Reply]:
         """The outcome of each question, whose answer is requested up to `tries` times to be parsed.
 
         A question without an answer to use has a reply without a text; the others are unaffected.
+        What becomes of the answers is counted for `step`, if one is named; those that are not
+        `needed` stop no build.
         """
 
         async def gathered() -> list[Reply]:
-            return await asyncio.gather(*(self._reply(one, parse, tries) for one in questions))
+            each = (self._reply(one, parse, tries, step, needed) for one in questions)
+            return await asyncio.gather(*each)
 
         return wait(gathered(), self._engine.loop)
 
-    async def _reply(self, question: Question, parse: Parse, tries: int) -> Reply:
+    async def _reply(
+        self, question: Question, parse: Parse, tries: int, step: str, needed: bool
+    ) -> Reply:
         reply: Reply = {"about": dict(question.about), "text": None, "parsed": None, "calls": []}
+        number = self._engine.judgements.begin(step, self.role) if step else 0
         for turn in range(tries):
+            if step:
+                await self._engine.judgements.until_worth(step, number, turn)
             sampling = {**question.sampling, **(question.retry_sampling if turn else {})}
             # Part of the call's key: no two samples or turns of one question may share a number.
             sample = question.sample * tries + turn
@@ -187,16 +212,32 @@ class EngineLLM(LLM):  # type: ignore[misc]
                 continue
             reply |= {"text": None, "ended": answer.ended, "finish_reason": answer.finish_reason}
             reply.pop("why", None)
-            if fault := self._fault(call, answer):
-                reply |= {"fault": fault, "partial": answer.text}
-                if fault in _ASKED_AGAIN:
-                    continue
-                return reply
-            reply |= {"text": answer.text, "tool_calls": answer.tool_calls, "partial": None}
-            try:
-                return reply | {"parsed": parse(question, answer), "fault": None}
-            except Unreadable as unreadable:
-                reply["fault"] = unreadable.reason
+            fault, parsed = self._fault(call, answer), None
+            again = fault is None or fault in _ASKED_AGAIN
+            if fault:
+                reply["partial"] = answer.text
+            else:
+                reply |= {"text": answer.text, "tool_calls": answer.tool_calls, "partial": None}
+                try:
+                    parsed = parse(question, answer)
+                except Unreadable as unreadable:
+                    fault = unreadable.reason
+            reply |= {"parsed": parsed, "fault": fault}
+            if step:
+                reading = Reading(
+                    role=self.role,
+                    text=answer.text or answer.reasoning or "",
+                    fault=fault,
+                    parsed=parsed,
+                    call=call.id,
+                    needed=needed,
+                    last=not again or turn == tries - 1,
+                )
+                self._engine.judgements.judge(step, reading)
+            if fault is None or not again:
+                break
+        if step:
+            self._engine.judgements.end(step)
         return reply
 
     def _call(

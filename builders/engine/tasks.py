@@ -8,7 +8,7 @@ from typing import Any
 from distilabel.steps.base import StepInput
 from distilabel.steps.tasks.base import Task
 
-from builders.engine.calls import Parse, Question
+from builders.engine.calls import Parse, Question, Unreadable, Unusable
 
 
 class Ask(Task):  # type: ignore[misc]
@@ -18,7 +18,8 @@ class Ask(Task):  # type: ignore[misc]
         build: From a row to chat messages, or to a text that the teacher continues; None if the
             row needs no call: then nothing is paid and the answer is None.
         answer: The column for the text, which is None if a sample failed.
-        columns: From the text to further columns; called once per text.
+        columns: From the text to further columns; called once per text. A judgement that cannot be
+            parsed has None in all of them; or it raises Unreadable, and the row is dropped.
     """
 
     build: Callable[[dict[str, Any]], Any]
@@ -35,8 +36,18 @@ class Ask(Task):  # type: ignore[misc]
         for row in inputs:
             if self.build(row) is None:
                 yield [{**row, self.answer: None}]
-            else:
+                continue
+            try:
                 yield from super().process([row])
+            except Unusable as unusable:
+                if self._judges:
+                    self.llm.read(self.name, unusable.text, unusable.cause)
+                raise
+
+    @property
+    def _judges(self) -> bool:
+        """Whether further columns are what a judge answered; those of a writer may be None."""
+        return self.llm.role.startswith("judge") and "columns" in self.model_fields_set
 
     def format_input(self, input: dict[str, Any]) -> Any:  # noqa: A002 - distilabel's name
         """The prompt of a row."""
@@ -44,7 +55,15 @@ class Ask(Task):  # type: ignore[misc]
 
     def format_output(self, output: str | None, input: dict[str, Any] | None = None) -> Any:  # noqa: A002, ARG002
         """The text as it is, and the further columns; the recipe's `row` decides what to keep."""
-        return {self.answer: output, **self.columns(output)}
+        try:
+            found = self.columns(output)
+        except Unreadable as unreadable:
+            self.llm.read(self.name, output or "", unreadable.reason)
+            raise
+        if self._judges and output is not None:
+            missing = all(value is None for value in found.values())
+            self.llm.read(self.name, output, f"no {next(iter(found))}" if missing else None, found)
+        return {self.answer: output, **found}
 
 
 class AskAll(Ask):
@@ -55,6 +74,8 @@ class AskAll(Ask):
         answer: The column for the list of replies (`builders.engine.calls.Reply`).
         parse: Parses an answer once; the value stays with the reply as `parsed`.
         tries: The most calls per question, made until an answer can be parsed.
+        needed: Whether a row is lost without a parsed answer, so that a build stops while (nearly)
+            none can be parsed.
         questions: How many a row usually has, which the progress expects before the first row.
         also: Columns added to every row: what `row` needs to know about the build's options.
     """
@@ -62,11 +83,15 @@ class AskAll(Ask):
     build: Callable[[dict[str, Any]], Sequence[Question]]
     parse: Parse = lambda _question, _answer: None
     tries: int = 1
+    needed: bool = True
     questions: int = 1
     also: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
 
     def process(self, inputs: StepInput) -> Iterator[list[dict[str, Any]]]:
         """Send each row's questions; one without an answer does not affect the others."""
         for row in inputs:
-            replies = self.llm.replies(self.build(row), self.parse, self.tries)
+            step = self.name if "parse" in self.model_fields_set else ""
+            replies = self.llm.replies(
+                self.build(row), self.parse, self.tries, step, needed=self.needed
+            )
             yield [{**row, **self.also, self.answer: replies}]

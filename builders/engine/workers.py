@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from pydantic.warnings import UnsupportedFieldAttributeWarning
 
-from builders.engine.calls import Failure, Unusable
+from builders.engine.calls import Failure, Unreadable, Unusable
 from builders.engine.json_texts import key_json
 from builders.entropy import of_row
 from builders.errors import PotstillError, RecipeError
@@ -70,6 +70,9 @@ class Raised(NamedTuple):
         if isinstance(error, Failure):
             answer = error.evidence if isinstance(error, Unusable) else {}
             return cls(error.cause, error.cause, str(error), answer=answer)
+        if isinstance(error, Unreadable):
+            why = f"the answer cannot be parsed: {error.reason}"
+            return cls(error.reason, error.reason, why, answer={})
         kind = type(error).__name__
         return cls("step error", kind, f"{kind}: {error}", place_of(error))
 
@@ -120,7 +123,10 @@ def keep_errors(task: Any) -> None:
             columns: dict[str, Any] = original(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - a recipe's step: its error is the row's reason
             names = [name for name in task.outputs if name != "model_name"]
-            columns = {**dict.fromkeys(names), BROKEN: Raised.by(error)}
+            raised = Raised.by(error)
+            if isinstance(error, Unreadable):
+                raised = raised._replace(answer={"answer": args[0]})
+            columns = {**dict.fromkeys(names), BROKEN: raised}
         return columns
 
     object.__setattr__(task, "format_output", format_output)

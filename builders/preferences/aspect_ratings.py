@@ -59,11 +59,11 @@ def answers(raw: Raw) -> list[Reply]:
 
 
 def judge_steps(
-    teach: Callable[..., Any], *, writers: int, judge_tokens: int, form: str
+    teach: Callable[..., Any], *, writers: int, judge_tokens: int, form: str, by: str = "mean"
 ) -> tuple[Any, Any]:
     """The steps after `completions`: ratings of all answers by aspect, then a critique of each.
 
-    `writers` answers are usually there.
+    `writers` answers are usually there; `by` is what pairs are made by (`Policy.by`).
     """
     from builders.engine.tasks import AskAll
 
@@ -71,7 +71,12 @@ def judge_steps(
     longest = teach("judge").max_tokens(0, LONGEST, 60)
 
     def step(
-        name: str, build: Callable[..., list[Question]], column: str, usual: int, **more: Any
+        name: str,
+        build: Callable[..., list[Question]],
+        column: str,
+        usual: int,
+        needed: bool,
+        **more: Any,
     ) -> Any:
         return AskAll(
             name=name,
@@ -80,12 +85,14 @@ def judge_steps(
             answer=column,
             parse=parse,
             tries=TRIES,
+            needed=needed,
             questions=usual,
         )
 
     seed = teach("judge").seed
-    rate = step("rate", rating_questions, "ratings", len(ASPECTS), seed=seed)
-    return rate, step("criticise", critique_questions, "critiques", writers)
+    scored = by == "overall"
+    rate = step("rate", rating_questions, "ratings", len(ASPECTS), not scored, seed=seed)
+    return rate, step("criticise", critique_questions, "critiques", writers, scored)
 
 
 def rating_questions(raw: Raw, *, form: str, seed: int, longest: int = LONGEST) -> list[Question]:

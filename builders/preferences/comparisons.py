@@ -77,6 +77,7 @@ def compare_in_both_orders(
             build=lambda raw: comparison_questions(principle(raw), raw, reasons=False),
             answer="sure",
             parse=parse_probability,
+            needed=verdict != "either",
             questions=2,
         )
         last >> sure

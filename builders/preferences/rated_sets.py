@@ -35,12 +35,19 @@ FURTHER = ("unpaired", "all_pairs", "margin")  # configs in addition to `default
 
 OPTIONS = (
     Option("max_tokens", 0, "how long an answer may be; 0: 1024 tokens, embedded 128", least=0),
-    Option("judge_tokens", 0, "how long a judgement may be; 0: 1024, embedded 400", least=0),
+    Option(
+        "judge_tokens",
+        0,
+        "how long a judgement may be; 0: 1024, embedded 400",
+        least=0,
+        helps={"cut off": 4096},
+    ),
     Option(
         "form",
         "json",
         "in which form the judge answers; JSON follows a schema where the endpoint can",
         choices=("json", "text"),
+        helps={"": "text"},
     ),
     Option("pair", "zephyr", "which strategy makes the pairs of `default`", choices=ONE_PAIR),
     Option(

@@ -203,7 +203,8 @@ def test_an_unreadable_rating_is_asked_for_again_and_every_try_is_kept(
 def test_after_three_more_tries_a_rating_is_absent_and_not_guessed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    facts = built(tmp_path, "--pair", "mean_of_aspects", spoiled="lambda call: True")
+    words = ["--pair", "mean_of_aspects", "--accept-unreadable"]
+    facts = built(tmp_path, *words, spoiled="lambda call: True")
     capsys.readouterr()
     assert facts["counts"] == {"made": 20, "kept": 0, "dropped": {"no rating": 20}}
     tries = Counter(

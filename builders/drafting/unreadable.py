@@ -1,0 +1,66 @@
+"""Answers that cannot be parsed: which option helps, and a build that stopped for them stays so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from builders.drafting.files import canonical_json
+from builders.drafting.lineage import lineage
+from builders.drafting.notes import read_notes
+from builders.engine.judgements import Judgements
+from builders.engine.pool import TeacherPool
+from builders.errors import InputError, Stopped
+from builders.recipe import Recipe, Settings, short_hash
+
+NOTE = "unreadable"  # among the notes beside a ledger
+
+
+def help_against(recipe: Recipe, settings: Settings) -> Callable[[str], str]:
+    """What to do about a fault of a judge's answers: an option that helps, or another teacher."""
+
+    def help_of(fault: str) -> str:
+        for known in (fault, ""):
+            for option in recipe.options:
+                value, now = option.helps.get(known), settings.options[option.name]
+                larger = isinstance(value, int | float) and now >= value
+                if value is not None and value != now and not larger:
+                    return f"--{option.name.replace('_', '-')} {value} may help"
+            if any(fault in option.helps for option in recipe.options):
+                break  # the option is chosen already
+        return "another judge may help: --teacher judge=..."
+
+    return help_of
+
+
+def build_digest(recipe: Recipe, settings: Settings, teachers: TeacherPool) -> str:
+    """What decides how judges answer and how that is parsed: recipe, options, seed, teachers."""
+    facts = lineage(recipe, replace(settings, rows=0, keep=None), {}, {})
+    return short_hash(canonical_json([facts, teachers.recorded()]))
+
+
+def stopped_before(home: Path, digest: str, *, stop: bool) -> dict[str, Any]:
+    """The note of a build that stopped for unreadable answers, if the last one did, for `notes`.
+
+    Raises:
+        Stopped: It is to `stop` again, before anything is asked.
+    """
+    try:
+        known = read_notes(home).get(NOTE, {})
+    except InputError:  # no build, or torn notes: then the first answers show it again
+        return {}
+    if known.get("of") != digest:
+        return {}
+    if stop:
+        raise Stopped(known["why"], 1)
+    return {NOTE: known}
+
+
+def note_unreadable(judgements: Judgements, digest: str, notes: dict[str, Any]) -> None:
+    """Note for the next build that answers are hopeless, or no longer."""
+    if why := judgements.why_hopeless():
+        notes[NOTE] = {"of": digest, "why": why}
+    elif any(step.readable for step in judgements.steps.values()):
+        notes.pop(NOTE, None)

@@ -1,0 +1,236 @@
+"""Answers of a judge that cannot be parsed: a build stops for them early, and stays stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts.main import main
+from tests.cases import each
+from tests.endpoint import Behaviour, Body, Endpoint, Rule
+
+JUNK = "Both are rather nice, I\nwould say.\x1b[31m"
+SHOWN = "Both are rather nice, I would say."
+OWN = '''
+"""A judge whose answers are parsed {}."""
+
+from distilabel.pipeline import Pipeline
+
+from builders.engine.tasks import Ask
+from builders.judging.prompts import parse_score
+from builders.recipe import Recipe, Seeds
+from builders.schema import PROMPT_COMPLETION, assistant, user
+
+
+def pipeline(teach):
+    with Pipeline(name="own") as line:
+        answer = Ask(name="answer", llm=teach("writer"), build=prompt, answer="answer")
+        answer >> Ask(name="rate", llm=teach("judge"), build=judged, answer="said"{})
+    return line
+
+
+def prompt(raw):
+    return raw["prompt"]
+
+
+def judged(raw):
+    return user("How good is it? " + raw["answer"])
+
+
+def row(raw):
+    {}
+    return {{"prompt": raw["prompt"], "completion": assistant(raw["answer"])}}
+
+
+RECIPE = Recipe(
+    name="own",
+    makes="answers",
+    schema=PROMPT_COMPLETION,
+    seeds=Seeds(form="prompts", source="prompts.txt"),
+    roles={{"writer": "answers", "judge": "scores"}},
+    rows=40,
+    rows_of="prompts",
+    pipeline=pipeline,
+    row=row,
+)
+'''
+IN_ROW = OWN.format("in row()", "", 'parse_score(raw["said"])')
+IN_COLUMNS = OWN.format(
+    "in the step", ', columns=lambda text: {"score": parse_score(text)}', "assert raw['score']"
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with 40 prompts and two recipes of one's own."""
+    monkeypatch.chdir(tmp_path)
+    lines = [f"What is {n} plus {n}?" for n in range(40)]
+    Path("prompts.txt").write_text("\n".join(lines), encoding="utf-8")
+    for folder, text in (("in_row", IN_ROW), ("in_columns", IN_COLUMNS)):
+        Path(folder).mkdir()
+        Path(folder, "own.py").write_text(text, encoding="utf-8")
+
+
+def judging(answer: Callable[[int], str | Body], *rules: Rule) -> Behaviour:
+    """A judge that answers by the number of its judgements so far; writers answer as usual."""
+    given = iter(range(10**6))
+
+    def respond(body: Body) -> str | Body:
+        if body["model"] == "judge":
+            return answer(next(given))
+        return f"It is {body['seed']}."
+
+    return Behaviour(answer=respond, rules=rules)
+
+
+def words(endpoint: Endpoint, recipe: str, *more: str) -> list[str]:
+    teachers = ["--teacher", f"{endpoint.url}#writer", "--teacher", f"judge={endpoint.url}#judge"]
+    return [recipe, "--prompts", "prompts.txt", *teachers, "--concurrency", "4", *more]
+
+
+def judgements(endpoint: Endpoint) -> int:
+    return sum(one.body.get("model") == "judge" for one in endpoint.requests)
+
+
+def asked(endpoint: Endpoint) -> int:
+    return sum(one.method == "POST" for one in endpoint.requests)
+
+
+NO_HELP = "another judge may help: --teacher judge=..."
+CASES: dict[str, tuple[str, list[str], str, str, str]] = {
+    "ratings": ("ultrafeedback", [], "rate", "no rating", "--form text may help"),
+    "ratings as text": ("ultrafeedback", ["--form", "text"], "rate", "no rating", NO_HELP),
+    "critiques": (
+        "ultrafeedback",
+        ["--by", "overall"],
+        "criticise",
+        "no score",
+        "--form text may help",
+    ),
+    "reasons": ("constitution", [], "reason", "no verdict", NO_HELP),
+    "probabilities": (
+        "constitution",
+        ["--verdict", "probabilities"],
+        "judge",
+        "no probability",
+        "--verdict reasons may help",
+    ),
+    "scores": ("completions", ["--samples", "2"], "judge", "no score", "--choose longest may help"),
+    "a recipe of one's own": ("./in_columns/own.py", [], "rate", "no verdict", NO_HELP),
+    "parsed in row()": ("./in_row/own.py", [], "row()", "no verdict", NO_HELP),
+}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "step", "fault", "helps"), CASES.values(), ids=[*CASES]
+)
+def test_a_build_stops_when_none_of_the_first_judgements_can_be_parsed(
+    capsys: pytest.CaptureFixture[str],
+    recipe: str,
+    options: list[str],
+    step: str,
+    fault: str,
+    helps: str,
+) -> None:
+    with Endpoint(judging(lambda _: JUNK)) as endpoint:
+        given = words(endpoint, recipe, *options)
+        assert main(["build", *given]) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert f"in step {step!r} cannot be parsed ({fault})" in line
+        assert SHOWN in line and f"; {helps}, or go on with --accept-unreadable; " in line
+        assert not list(Path("work").glob("*/drafts/*"))
+        if step not in ("criticise", "reason"):  # which come after other judgements
+            assert 20 <= judgements(endpoint) <= 40
+        before = asked(endpoint)
+        assert main(["build", *given, "--rows", "30"]) == 1
+        assert capsys.readouterr().err.splitlines()[-1] == line
+        assert asked(endpoint) == before
+
+
+def test_a_stopped_build_goes_on_if_asked_to_and_tries_again_if_anything_is_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Endpoint(judging(lambda _: JUNK)) as endpoint:
+        given = words(endpoint, "ultrafeedback", "--rows", "8")
+        assert main(["build", *given]) == 1
+        before = judgements(endpoint)
+        for more in (["--form", "text"], ["--seed", "7"], ["--param", "judge:top_k=3"]):
+            assert main(["build", *given, *more]) == 1
+            assert before + 20 <= judgements(endpoint) <= before + 40, more
+            before = judgements(endpoint)
+        assert main(["build", *given, "--accept-unreadable"]) == 0
+        before = asked(endpoint)
+        capsys.readouterr()
+        assert main(["build", *given, "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert asked(endpoint) == before and json.loads(out)["counts"]["dropped"] == {
+            "no rating": 8
+        }
+        assert "128 of 128 answers of 'judge' in step 'rate' cannot be parsed" in err
+
+
+@each(
+    ("readable", "status"),
+    {
+        "all but the first 19": (lambda n: n >= 19, 0),
+        "the first 5": (lambda n: n < 5, 0),
+        "one in ten": (lambda n: n % 10 == 9, 0),
+        "one of the first 30": (lambda n: n == 10, 1),
+    },
+)
+def test_a_build_that_makes_progress_goes_on(
+    tmp_path: Path, readable: Callable[[int], bool], status: int
+) -> None:
+    with Endpoint(judging(lambda n: "[[4]]" if readable(n) else JUNK)) as endpoint:
+        work = str(tmp_path / str(readable(0)) / str(readable(10)))
+        given = words(endpoint, "completions", "--samples", "2", "--work", work)
+        assert main(["build", *given]) == status
+        assert (judgements(endpoint) == 80) == (status == 0)
+
+
+@each(
+    ("recipe", "content", "fault", "helps"),
+    {
+        "a rating": ("ultrafeedback", "Text 1 is", "cut off", "--judge-tokens 4096"),
+        "thinking": ("ultrafeedback", "<think>First", "cut off", "--judge-tokens 4096"),
+        "reasons": ("constitution", "Both", "cut off", "--judge-tokens 4096"),
+        "a score": ("completions", "Good", "cut off", "--choose longest"),
+    },
+)
+def test_judgements_that_are_cut_off_stop_a_build_too(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    recipe: str,
+    content: str,
+    fault: str,
+    helps: str,
+) -> None:
+    message = {"role": "assistant", "content": content}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "length"}]}
+    rule = Rule("given", when=lambda given: given["model"] == "judge", body=body)
+    options = ["--samples", "2"] if recipe == "completions" else []
+    options += ["--verdict", "reasons"] if recipe == "constitution" else []
+    with Endpoint(judging(lambda _: "", rule)) as endpoint:
+        work = str(tmp_path / recipe / content)
+        assert main(["build", *words(endpoint, recipe, *options, "--work", work)]) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert f"({fault}), such as '{content.removeprefix('<think>')}'; {helps} may help" in line
+        assert judgements(endpoint) <= 40
+
+
+def test_an_estimate_shows_an_answer_that_cannot_be_parsed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Endpoint(judging(lambda _: JUNK)) as endpoint:
+        given = words(endpoint, "completions", "--samples", "2", "--estimate")
+        assert main(["build", *given]) == 0
+        out = capsys.readouterr().out
+        assert "16 of 16 answers of 'judge' in step 'judge' cannot be parsed (no score)" in out
+        assert "Both are rather nice, I\n" in out and "--choose longest may help" in out
+        assert "\x1b" not in out
+        assert main(["build", *given, "--json"]) == 0
+        [one] = json.loads(capsys.readouterr().out)["unreadable"]
+        assert one["answer"] == JUNK and one["unreadable"] == one["answers"] == 16

@@ -14,7 +14,7 @@ from scripts.main import VERBS, main, parsers
 
 RECIPES = recipe_names()
 METAVAR = re.compile(
-    r"check|[A-Z][A-Z/@]*(,\.\.\.)?|\{[\w,-]+\}|\[ROLE=\]WHO\[#MODEL\]|\[ROLE:\]NAME(=VALUE)?|WHO\[#MODEL\]|(NAME=COLUMN|VALUE=LABEL),\.\.\."
+    r"check|\[WHO=\]ID|[A-Z][A-Z/@]*(,\.\.\.)?|\{[\w,-]+\}|\[ROLE=\]WHO\[#MODEL\]|\[ROLE:\]NAME(=VALUE)?|WHO\[#MODEL\]|(NAME=COLUMN|VALUE=LABEL),\.\.\."
 )
 
 

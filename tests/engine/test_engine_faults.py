@@ -809,7 +809,7 @@ def test_a_build_is_made_again_from_its_ledger_without_a_request(builds: Builds)
     builds.prompts(40)
     rules = [Rule("400", contains="thing 7."), Rule("length", contains="thing 9.")]
     with Endpoint(Behaviour(rules=rules)) as endpoint:
-        assert "holds no build" in builds.refused(endpoint.url, "--from-ledger")
+        assert "there is no ledger in" in builds.refused(endpoint.url, "--from-ledger")
         builds.done(endpoint.url)
         whole, asked = builds.draft(), len(endpoint.requests)
         drafts = builds.folder / "work/completions/drafts"

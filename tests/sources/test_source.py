@@ -269,7 +269,7 @@ def test_the_files_of_a_hub_dataset_that_do_not_go_together_are_named(
 
     rows, parts, left_out = read(a_jsonl=lines("a", "b"), b_jsonl=lines("c"), c_csv="prompt\nd\n")
     assert rows == 3 and parts == [f"{repo}, split train"]
-    [(place, reason, why)] = left_out
-    assert (place, reason) == (f"{repo}/c.csv", "unreadable") and "another kind" in why
+    [(place, reason, why, before)] = left_out
+    assert (place, reason, before) == (f"{repo}/c.csv", "unreadable", 3) and "another kind" in why
     error = read(b_jsonl='{"prompt": "c", "topic": "t"}\n')
     assert "its files differ in columns (topic" in error and "give its folder" in error

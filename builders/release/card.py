@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 CARDS = Path(__file__).resolve().parents[2] / "cards"
 _SECTIONS = ("What it is", "Use", "Limits", "Changes")
-_FRONT = ("pretty_name", "language", "task_categories", "tags")
+_FOR_THE_HUB = (  # keys of the front matter that the Hub acts on, and that nothing here computes
+    *("thumbnail", "viewer", "multilinguality", "source_datasets", "task_ids", "paperswithcode_id"),
+    *("extra_gated_heading", "extra_gated_description", "extra_gated_prompt", "extra_gated_fields"),
+    *("extra_gated_button_content", "extra_gated_eu_disallowed"),
+)
+_FRONT = ("pretty_name", "language", "task_categories", "tags", *_FOR_THE_HUB)
 _VERSION = re.compile(r"^### v(\d+\.\d+\.\d+)\b", re.MULTILINE)
 _SHOWN_CHARACTERS = 600
 _OWN_TAGS = ("synthetic", "distilabel", "datasets", "potstill")
@@ -204,6 +209,7 @@ def front_matter(
         "annotations_creators": ["machine-generated"],
         "language_creators": ["machine-generated"],
         "tags": [*_OWN_TAGS, *(t for t in words.front.get("tags", []) if t not in _OWN_TAGS)],
+        **{name: words.front[name] for name in _FOR_THE_HUB if name in words.front},
         "configs": configs,
         "dataset_info": infos,
     }

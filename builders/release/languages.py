@@ -42,7 +42,7 @@ _NOT_PROSE = re.compile(
     re.DOTALL,
 )
 _CODE = re.compile(
-    r"^\s*(?:#!|#include\b|(?:async )?def \w+\(|class \w+.*[:{]$|from [\w.]+ import "
+    r"^[ \t]*(?:#!|#include\b|(?:async )?def \w+\(|class \w+.*[:{]$|from [\w.]+ import "
     r"|import [\w.]+;?$|(?:public|private|static|const|let|var|func|fn|function|package)\b.*[({;=]"
     r"|[}\])]+[;,)]*$)|\)\s*[;{:]$|\bSELECT\b.+\bFROM\b",
     re.MULTILINE,

@@ -86,9 +86,12 @@ def test_words_that_the_new_card_holds_are_released(hub: Any, repo: str, make: M
     released(hub, first)
     edit(hub, repo, *EDITS["section"][:2])
     edit(hub, repo, *EDITS["words"][:2])
+    edit(hub, repo, *EDITS["key"][:2])
     use = f"{first.words.sections['Use']}\nMind the\ngap. And the rest.\n\n{CITATION}"
     for way in ("as a pull request", "to a new branch", "to main"):
-        done = released(hub, make("0.2.0", words={"Use": use}), **WAYS[way])
+        plan = make("0.2.0", words={"Use": use})
+        words = replace(plan.words, front={**plan.words.front, "thumbnail": "a.png"})
+        done = released(hub, replace(plan, words=words), **WAYS[way])
         assert done.changed and CITATION in card_of(hub, repo, str(done.commit))
 
 

@@ -146,6 +146,22 @@ def test_a_person_s_words_come_back_from_a_card_to_the_byte(versions: list[Path]
     assert [n for n, value in words_on(text).items() if moved_words[n] != value] == ["Use"]
 
 
+def test_keys_for_the_hub_in_a_set_s_front_matter_are_on_its_card(
+    drafts: tuple[Draft, Draft], tmp_path: Path
+) -> None:
+    ours = read_words("instructions")
+    keys = {
+        "extra_gated_prompt": "Be good.\nAlways: --- really.",
+        "extra_gated_fields": {"Country": "country", "I agree": "checkbox"},
+        "thumbnail": "https://example.com/a.png",
+        "viewer": False,
+    }
+    release(drafts[0], CONFIGS, tmp_path / "to", replace(ours, front={**keys, **ours.front}))
+    front = words_back((tmp_path / "to" / "README.md").read_text(encoding="utf-8")).front
+    assert {name: front[name] for name in keys} == keys
+    assert false_claims(tmp_path / "to") == []
+
+
 @each("mark", ["<!-- words: Use -->", "<!-- /words: Use -->", "<!-- versions -->"])
 def test_words_cannot_hold_the_marks_of_the_card(mark: str, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "cards" / "instructions.md").read_text(encoding="utf-8")

@@ -133,7 +133,8 @@ class LanguageCounts:
         parts = {"/".join(names[one]): texts for one, texts in _by_texts(counts)[:_LISTED]}
         parts["others"] = counts.total() - sum(parts.values())
         parts["undetermined"] = self._texts[None]
-        shares = [f"{name} {100 * texts / total:.0f} %" for name, texts in parts.items() if texts]
+        percent = {name: round(100 * texts / total) for name, texts in parts.items()}
+        shares = [f"{name} {share} %" for name, share in percent.items() if share]
         sampled = "" if self._share == 1 else f" (in a sample of {self._rows:,} rows)"
         return (", ".join(shares) or "none") + sampled
 

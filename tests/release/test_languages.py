@@ -133,6 +133,7 @@ def test_the_card_s_line_has_the_shares_of_all_texts() -> None:
     assert found(["en"], *parts).line.startswith("en, but the texts are en 60 %, de 30 %")
     assert "set `language: [en, de]` in the set's file" in found(["en"], *parts).warning
     assert found(None, (PYTHON, 3)).line == "not known; the texts are undetermined 100 %"
+    assert found(["en"], (EN, 300), (DE, 1)).line == "en; the texts are en 100 %"
     assert found(["nb", "nn"], (NB, 3)).line == "nb, nn; the texts are nb/nn 100 %"
 
 

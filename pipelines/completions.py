@@ -115,7 +115,7 @@ RECIPE = Recipe(
     options=(
         Option("samples", 1, "how many answers each prompt gets", least=1),
         Option(
-            "choose", "judged", "which of them is kept", choices=(*RANKS,), helps={"": "longest"}
+            "choose", "judged", "which of several is kept", choices=(*RANKS,), helps={"": "longest"}
         ),
         Option("temperature", 0.8, "which temperature the writer samples at", least=0),
         Option("top_p", 0.95, "which share of probability the writer samples from", least=0),

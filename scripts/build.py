@@ -7,12 +7,10 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from builders.drafting.estimate import estimate
 from builders.drafting.run import ask_shard, build_draft
-from builders.drafting.summary import report, table
-from builders.engine.judgements import paragraph
+from builders.drafting.summary import estimate_table, report, table
 from builders.engine.progress import Progress
 from builders.engine.ticker import Ticker
 from builders.errors import shortened
@@ -64,7 +62,7 @@ def run(given: argparse.Namespace) -> int:
     with Ticker(progress, sys.stderr):
         if given.estimate:
             facts = estimate(spec, progress)
-            shown = json.dumps(facts) if given.json else _estimate_text(facts)
+            shown = json.dumps(facts) if given.json else estimate_table(facts)
         elif spec.shard:
             facts = {"shard": "{}/{}".format(*spec.shard), "rows": ask_shard(spec, progress)}
             shown = f"shard {facts['shard']}: the answers to {facts['rows']} rows are recorded"
@@ -74,21 +72,6 @@ def run(given: argparse.Namespace) -> int:
             shown = report(draft) if given.json else table(draft)
     print_out(shown)
     return 0
-
-
-def _estimate_text(facts: dict[str, Any]) -> str:
-    tokens, usd = facts["tokens"], facts["usd"]
-    money = "unknown: give --price IN/OUT"
-    most = "at most " if facts["uncounted"] else ""
-    if usd:
-        money = most + f"{usd['expected']:.4g} ({usd['low']:.4g} to {usd['high']:.4g})"
-    return (
-        f"{facts['rows']} {facts['rows_of']}, from a sample of {facts['sampled_rows']} that the "
-        f"ledger keeps:\n"
-        f"calls   {facts['calls']:,}\n"
-        f"tokens  {most}{tokens['expected']:,.0f} ({tokens['low']:,.0f} to {tokens['high']:,.0f})\n"
-        f"USD     {money}" + "".join(f"\n\n{paragraph(one)}" for one in facts.get("unreadable", ()))
-    )
 
 
 def _shard(word: str) -> tuple[int, int]:

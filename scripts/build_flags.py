@@ -180,7 +180,7 @@ def _examples(command: str, name: str, recipe: Recipe) -> str:
     if recipe.seeds.flag == "prompts":
         source = "--prompts questions.csv --column question"
     return (
-        f"  {build} --rows 20\n"
+        f"  {build} --rows {20 if command.endswith('build') else 5}\n"
         f"  {build} {source}\n"
         f"  {build} --teacher https://host/v1#MODEL --budget-usd 5\n"
     )

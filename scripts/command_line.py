@@ -304,6 +304,11 @@ def add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="Print one JSON object instead.")
 
 
+def add_full(parser: Parser) -> None:
+    """Whether long texts are printed whole."""
+    parser.add_argument("--full", action="store_true", help="Show long texts whole.")
+
+
 def add_parts(group: argparse._ArgumentGroup | Parser) -> None:
     """The flags for the part of a dataset to read."""
     group.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Sequence
+from itertools import product
 
 from builders.recipe_loading import recipe_names
 from scripts.command_line import Parser, one_of, print_out
@@ -34,12 +35,11 @@ def run(given: argparse.Namespace) -> int:
 
     names = recipe_names()
     made = parsers(dict.fromkeys(VERBS, ()))
-    build = made["build"]
-    for name in names:
-        known = {flag for action in build.shown() for flag in action.option_strings}
-        for action in parsers({"build": [name]})["build"].shown():
+    for verb, name in product(("build", "preview"), names):
+        known = {flag for action in made[verb].shown() for flag in action.option_strings}
+        for action in parsers({verb: [name]})[verb].shown():
             if action.option_strings and known.isdisjoint(action.option_strings):
-                build._add_action(action)
+                made[verb]._add_action(action)
     completed = {
         "NAME": _recipes(names),
         "DIR": shtab.DIRECTORY,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 VERBS = {
     "list": "List the recipes, and the teachers that each one needs.",
     "build": "Build a set: ask the teachers, check answers, write a draft.",
+    "preview": "Run a few rows of a build, and show what was asked, answered, parsed and kept.",
     "merge": "Join the shards of a build into one draft.",
     "ledger": "Show all calls of a set: tokens, cost and failures.",
     "show": "Show a draft or a released set: its rows as chats, and why they are so.",

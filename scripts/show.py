@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from builders.errors import UsageError
 from scripts.command_line import (
     Parser,
+    add_full,
     add_hub_data,
     add_json,
     add_work,
@@ -64,7 +65,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         help="Show only dropped rows; with a reason, those dropped for it.",
     )
     parser.add_argument("--config", type=text, metavar="CONFIG", help="Show rows of this config.")
-    parser.add_argument("--full", action="store_true", help="Show long texts whole.")
+    add_full(parser)
     parser.add_argument(
         "--id", type=text, metavar="ID", help="Show the row or call whose id begins with ID."
     )

@@ -1,1 +1,1 @@
-"""From a source to a draft: run, outcomes, estimate, merge of shards, contributions."""
+"""From a source to a draft: run, outcomes, estimate, preview, merge of shards, contributions."""

@@ -82,6 +82,8 @@ def _call(row: Row) -> list[Part]:
         *_fields({"sampling": sampling, **rest, "asked": row["asked"]}, 2),
         *_value("reasoning", row.get("reasoning"), 2),
         *_value("answer", row["answer"], 2, "green"),
+        *_value("parsed", row.get("parsed"), 2),
+        *_value("cannot be parsed", row.get("fault"), 2, "red"),
         *_value("tool calls", row.get("tool_calls"), 2),
     ]
 

@@ -10,6 +10,7 @@ from typing import Any
 from builders.drafting.answer_counts import warnings
 from builders.drafting.draft import Draft, missing_rows
 from builders.drafting.spending import cost
+from builders.engine.judgements import paragraph
 from builders.errors import InputError
 from builders.schema import LEFT_OUT
 
@@ -24,6 +25,22 @@ def report(draft: Draft) -> str:
 def table(draft: Draft) -> str:
     """Asked, made, kept and dropped with shares, left out, tokens, time, place; 80 columns."""
     return "\n".join([*_counted(draft.facts), *_taken(draft.run), f"{'draft':<28}{draft.folder}"])
+
+
+def estimate_table(facts: Mapping[str, Any]) -> str:
+    """What a whole build will take, and the answers that cannot be parsed, if these are most."""
+    tokens, usd = facts["tokens"], facts["usd"]
+    money = "unknown: give --price IN/OUT"
+    most = "at most " if facts["uncounted"] else ""
+    if usd:
+        money = most + f"{usd['expected']:.4g} ({usd['low']:.4g} to {usd['high']:.4g})"
+    return (
+        f"{facts['rows']} {facts['rows_of']}, from a sample of {facts['sampled_rows']} that the "
+        f"ledger keeps:\n"
+        f"calls   {facts['calls']:,}\n"
+        f"tokens  {most}{tokens['expected']:,.0f} ({tokens['low']:,.0f} to {tokens['high']:,.0f})\n"
+        f"USD     {money}" + "".join(f"\n\n{paragraph(one)}" for one in facts.get("unreadable", ()))
+    )
 
 
 def facts_table(facts: Mapping[str, Any], place: str) -> str:

@@ -14,6 +14,10 @@ from scripts.main import VERBS, main
 OFFERS = {
     "potstill bu": ["build"],
     "potstill build ultra": ["ultrafeedback"],
+    "potstill prev": ["preview"],
+    "potstill preview constit": ["constitution"],
+    "potstill preview ultrafeedback --judge-t": ["--judge-tokens"],
+    "potstill preview completions --fu": ["--full"],
     "potstill build completions --sam": ["--samples"],
     "potstill build ultrafeedback --writ": ["--writers"],
     "potstill build completions --choose ju": ["judged"],

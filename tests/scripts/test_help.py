@@ -22,8 +22,12 @@ METAVAR = re.compile(
 def explained() -> dict[str, Parser]:
     """The parser of each verb, and of `build` with each recipe."""
     made = parsers(dict.fromkeys(VERBS, ()))
-    builds = {f"build {name}": parsers({"build": [name]})["build"] for name in RECIPES}
-    return made | builds
+    with_recipe = {
+        f"{verb} {name}": parsers({verb: [name]})[verb]
+        for verb in ("build", "preview")
+        for name in RECIPES
+    }
+    return made | with_recipe
 
 
 def test_every_help_text_is_a_sentence_and_every_value_has_a_name(
@@ -43,8 +47,11 @@ def test_the_options_of_a_recipe_are_explained_with_their_defaults(
     explained: dict[str, Parser],
 ) -> None:
     for name in RECIPES:
-        options = [one for one in explained[f"build {name}"].shown() if "option_" in one.dest]
-        assert options, name
+        options, same = (
+            [one for one in explained[f"{verb} {name}"].shown() if "option_" in one.dest]
+            for verb in ("build", "preview")
+        )
+        assert options and [one.help for one in options] == [one.help for one in same], name
         for option in options:
             assert f"(default: {option.default})" in str(option.help), (name, option.dest)
 
@@ -53,14 +60,14 @@ def test_the_examples_of_a_recipe_are_about_it_under_the_name_it_was_given(
     explained: dict[str, Parser],
 ) -> None:
     place = "pipelines/completions.py"
-    builds = {name: explained[f"build {name}"] for name in RECIPES}
-    builds[f"./{place}"] = parsers({"build": [f"./{place}", "--help"]})["build"]
-    for name, parser in builds.items():
+    made = {verb_name: parser for verb_name, parser in explained.items() if " " in verb_name}
+    made[f"build ./{place}"] = parsers({"build": [f"./{place}", "--help"]})["build"]
+    for verb_name, parser in made.items():
         title, *examples = str(parser.epilog).splitlines()
         assert title == "examples:" and len(examples) == 3
         for example in examples:
             verb, *words = shlex.split(example)[1:]
-            assert words[0] == name, example
+            assert f"{verb} {words[0]}" == verb_name, example
             parsers({verb: words})[verb].parse(words)
 
 

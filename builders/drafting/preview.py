@@ -1,0 +1,128 @@
+"""A few rows of a build end to end: what was asked and answered, what was parsed, what was kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from builders.drafting.build_spec import BuildSpec
+from builders.drafting.contributions import take_in
+from builders.drafting.estimate import estimated
+from builders.drafting.outcomes import (
+    CandidateRow,
+    call_rows,
+    decide,
+    drop_surplus,
+    json_text,
+    outcomes,
+)
+from builders.drafting.row_view import BLANK, Part, row_view
+from builders.drafting.run import answer_calls, open_build
+from builders.engine.judgements import Reading
+from builders.engine.progress import Progress
+from builders.schema import Row
+
+
+def preview(spec: BuildSpec, rows: int, progress: Progress) -> dict[str, Any]:
+    """The first rows of a build, and the `estimate` of the whole; JSON values.
+
+    What was made of one prompt, or of the same calls, is together: `rows` has for each such group
+    the `outcomes` (`config`, which is `default` or `dropped`, and `row`), the `calls`, judgements
+    last, and what these took; `usd` is None where a price is unknown. A call has its `cost_usd`,
+    and what was `parsed` of its answer, or the `fault`. No draft is written; the answers are in the
+    ledger, so the build does not pay for them again.
+
+    Raises:
+        PotstillError: As `build_draft`.
+    """
+    readings: dict[str, Reading] = {}
+    with open_build(spec) as ledger:
+        answered = answer_calls(spec, ledger, progress, rows, readings)
+        answers = list(answered.calls(ledger))
+    settings, candidates = answered.spec.settings, answered.candidates
+    decide(spec.recipe, settings, candidates)
+    estimate = estimated(answered, answers)
+    take_in(candidates, spec.contributed)
+    if settings.keep:
+        drop_surplus(settings.keep, candidates)
+    dropped, row_ids = outcomes(candidates)
+    calls = {
+        row["id"]: {**_decoded(row), "cost_usd": cost_usd, **_read(readings.get(row["id"]))}
+        for row, (_, _, cost_usd) in zip(call_rows(answers, row_ids.of), answers, strict=True)
+    }
+    return {
+        "rows_of": spec.recipe.rows_of,
+        "asked": answered.asked,
+        "rows": [
+            {"outcomes": made, **_took([calls[key] for key in keys if key in calls])}
+            for keys, made in _groups(candidates, dropped)
+        ],
+        "estimate": estimate,
+    }
+
+
+def _decoded(row: Row) -> Row:
+    names = ("asked", "sampling", "tool_calls")
+    return row | {name: json.loads(row[name]) for name in names if row[name] is not None}
+
+
+def _read(reading: Reading | None) -> dict[str, Any]:
+    if reading is None:
+        return {}
+    return {"fault": reading.fault} if reading.fault else {"parsed": reading.parsed}
+
+
+def _groups(
+    candidates: Iterable[CandidateRow], dropped: Iterable[Row]
+) -> Iterable[tuple[dict[str, None], list[dict[str, Any]]]]:
+    """The ids of calls and the outcomes of candidates that share a prompt or a call.
+
+    They come in the order of the first candidate of each; rows that people gave are left out.
+    """
+    groups: dict[int, tuple[dict[str, None], list[dict[str, Any]]]] = {}
+    of_key: dict[str, int] = {}
+    drops = iter(dropped)
+    for number, candidate in enumerate(candidates):
+        outcome = {"config": "default", "row": candidate.row}
+        if candidate.row is None:
+            drop = next(drops)
+            evidence = json.loads(drop["evidence"])
+            outcome = {"config": "dropped", "row": drop | {"evidence": evidence}}
+        if candidate.raw:
+            prompt = candidate.raw.get("prompt")
+            keys = [*([json_text(prompt)] if prompt else []), *candidate.calls()]
+            first, *others = sorted({of_key.get(key, number) for key in keys} or {number})
+            known, made = groups.setdefault(first, ({}, []))
+            for other in others:
+                more_keys, more_outcomes = groups.pop(other, ({}, []))
+                known |= more_keys
+                made += more_outcomes
+            known |= dict.fromkeys(keys)
+            made.append(outcome)
+            of_key |= dict.fromkeys(known, first)
+    return groups.values()
+
+
+def _took(calls: list[Row]) -> dict[str, Any]:
+    """Calls, judgements last, with what they took; tokens are those that are counted."""
+    calls = sorted(calls, key=lambda call: str(call["role"]).startswith("judge"))
+    costs = [call["cost_usd"] for call in calls]
+    return {
+        "calls": calls,
+        "input_tokens": sum(call["input_tokens"] or 0 for call in calls),
+        "output_tokens": sum(call["output_tokens"] or 0 for call in calls),
+        "usd": None if None in costs else round(sum(costs), 9),
+    }
+
+
+def group_view(place: int, facts: Mapping[str, Any]) -> list[Part]:
+    """The parts of one group: what it took, what was asked and answered, and its outcomes."""
+    group = facts["rows"][place]
+    usd = "? USD" if group["usd"] is None else f"{group['usd']:.6g} USD"
+    tokens = f"{group['input_tokens']:,} + {group['output_tokens']:,} tokens"
+    took = f"{len(group['calls'])} calls, {tokens}, {usd}"
+    parts = [Part(f"{place + 1} of {len(facts['rows'])}", took, style="bold")]
+    views = [row_view(call, "calls") for call in group["calls"]]
+    views += [row_view(one["row"], one["config"]) for one in group["outcomes"]]
+    return [*parts, *(part for view in views for part in (BLANK, *view))]

@@ -124,9 +124,9 @@ def _source_flags(parser: Parser, flag: str) -> None:
     license_flag = source.add_argument(
         "--license",
         type=checked(known_licence),
-        default="unknown",
         metavar="ID",
-        help="Which license the source has, by its id on the Hub, such as cc-by-4.0.",
+        help="Which license the source has, by its id on the Hub, such as cc-by-4.0 (default: that "
+        "on the card of a folder or a Hub dataset).",
     )
     add_alias(parser, "--licence", license_flag)
 

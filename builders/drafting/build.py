@@ -45,7 +45,7 @@ def build(
     *,
     prompts: Place | None = None,
     seeds: Place | None = None,
-    license: str = "unknown",  # noqa: A002 - the Hub's word, and the flag's
+    license: str | None = None,  # noqa: A002 - the Hub's word, and the flag's
     rows: int | None = None,
     keep: int | None = None,
     seed: int = SEED,
@@ -83,7 +83,8 @@ def build(
             dataset such as `org/name`, another recipe's set, or a Source with a column, config or
             split.
         seeds: The same for a recipe that starts from seed tasks.
-        license: The license of that source, by its id on the Hub.
+        license: The license of the source, by its id on the Hub; None takes that on the card of a
+            folder or a Hub dataset.
         rows: How many rows to ask for at most, in the recipe's unit, its `rows_of`, such as prompts
             or candidates; None takes the recipe's own number, and of prompts from elsewhere all.
         keep: Go on until so many rows are kept in the draft, after all gates and with the rows of
@@ -156,7 +157,7 @@ def build(
                 teacher_license,
             ),
             source=source,
-            licence=_checked("license", license, lambda given: known_licence(text(given))),
+            licence=_given("license", license, lambda given: known_licence(text(given))),
             run_limits=RunLimits(
                 budget=BudgetLimits(
                     usd=_given("budget_usd", budget_usd, _above_0),

@@ -22,7 +22,8 @@ class BuildSpec:
     """What one build makes, and where it runs.
 
     Attributes:
-        source: None means the recipe's own; `licence` is that of another one.
+        source: None means the recipe's own.
+        licence: That of the source, before what its card states; None where it is not given.
         shard: (i, n) takes only the i-th of n parts of the source, counted from 1.
         from_ledger: No teacher is asked: every answer is recorded already.
         judge_reports: How reliable the judges were measured to be (`builders.judging.reports`).
@@ -36,7 +37,7 @@ class BuildSpec:
     work: Path
     teachers: TeacherPoolSpec = field(default_factory=TeacherPoolSpec)
     source: Source | None = None
-    licence: str = "unknown"
+    licence: str | None = None
     run_limits: RunLimits = field(default_factory=RunLimits)
     shard: tuple[int, int] | None = None
     from_ledger: bool = False

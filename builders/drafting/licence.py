@@ -127,6 +127,17 @@ def with_model_licences(lineage: Mapping[str, Any]) -> dict[str, Any]:
     return {**lineage, "teachers": teachers}
 
 
+def licences_by_table(lineage: Mapping[str, Any]) -> dict[str, tuple[Licence, Licence]]:
+    """For each teacher whose licence nobody gave: that in the lineage, and that in the table."""
+    found = {}
+    for part in parts(lineage)[1:]:
+        given = part.known_from not in (None, table_name())
+        if not given and lineage["teachers"][part.owner].get("kind") != "embedded":
+            listed = _listed(part.owner, lineage.get("answers", ())) or NOT_STATED.facts()
+            found[part.owner] = part.licence, Licence.of(listed)
+    return found
+
+
 def _listed(role: str, answers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """What the table lists for the models that answered in a role, if it lists each of them."""
     found = {_of_answer(one["model"], one["answered_by"]) for one in answers if one["role"] == role}

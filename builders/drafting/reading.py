@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from builders.drafting.draft import last_draft
+from builders.drafting.source_licence import source_licence
 from builders.recipe import Raw, Recipe
 from builders.sources.seed_forms import counted, read_prompts, read_tasks
 from builders.sources.source import LeftOut, LoadedSource, Origin, Source
@@ -36,7 +37,7 @@ class Seeds(NamedTuple):
 def read_seeds(
     recipe: Recipe,
     source: Source | None,
-    licence: str,
+    licence: str | None,
     work: Path,
     most: int | None,
     *,
@@ -47,7 +48,7 @@ def read_seeds(
     Args:
         recipe: Its seeds decide the form of the rows.
         source: A file, a folder, a Hub dataset, or the name of another recipe's set in `work`.
-        licence: That of a source which is given.
+        licence: That of the source; None where nobody gave it.
         work: The folder of all drafts.
         most: How many rows are used; None for all.
         folder: Where prompts are kept, in a file without a name.
@@ -57,30 +58,28 @@ def read_seeds(
     """
     seeds = recipe.seeds
     source = source or Source(place=seeds.source)
-    written_by = "unknown"
-    if source.place == seeds.source:
-        licence, written_by = seeds.licence, seeds.written_by
+    written_by = seeds.written_by if source.place == seeds.source else "unknown"
     name = source.place
     if seeds.form == "prompts" and name.isidentifier() and not Path(name).exists():
         # Another recipe's set: its newest draft in the same work folder.
-        draft = last_draft(work / name)
-        source = replace(source, place=str(draft.file("default")))
-        licence = draft.licence
+        source = replace(source, place=str(last_draft(work / name).file("default")))
     if seeds.form == "tasks":
         loaded = read_tasks(source)
     else:
         loaded = read_prompts(source, seeds.keeps, most, folder=folder)
+    shown = name if "/" in name and not Path(name).exists() else Path(name).name
+    known, about = source_licence(licence, source, shown, loaded.revision, seeds)
     origin = Origin(
-        name=name if "/" in name and not Path(name).exists() else Path(name).name,
+        name=shown,
         revision=loaded.revision,
         rows=len(loaded.rows),
         left_out=counted(loaded.left_out),
         beyond=loaded.beyond,
         columns=[*loaded.columns],
-        licence=licence,
         written_by=written_by,
+        **known,
     )
-    lines = [*_lines(seeds.flag, origin, loaded)]
+    lines = [*_lines(seeds.flag, origin, loaded), *about]
     return Seeds(loaded.rows, origin, loaded.left_out, lines)
 
 

@@ -18,6 +18,7 @@ from builders.errors import InputError
 
 _FRONT = re.compile(r"\A\s*---\n.*?\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _MARK = re.compile(r"<!-- /?(?:words: .*|versions) -->")
+_NO_LICENCE = "license: unknown"  # states nothing; the Hub writes it for a new repository
 _EXACT = 5_000  # lines; of a longer card those that are many times on it are compared roughly
 
 
@@ -43,7 +44,7 @@ def _of_front(before: list[str], theirs: list[str], ours: list[str]) -> Iterator
         if line not in theirs and gone[_label(line)] and restored[_label(line)]:
             yield f"-{line}"
     for line in theirs:
-        if line not in before and line not in ours:
+        if line not in before and line not in ours and line != _NO_LICENCE:
             yield f"+{line}"
 
 

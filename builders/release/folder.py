@@ -58,12 +58,13 @@ def release(
 
     Raises:
         InputError: The version is too small for what changed since `base`; the Hub would refuse a
-            licence, the card or a size; ids are not unique; a config has no schema.
+            licence, the card or a size, or a repository an unknown licence; ids are not unique; a
+            config has no schema.
         FolderError: The disk is full, the folder may not be written, or it holds something else;
             `to` was not changed.
     """
     words = words or read_words(str(draft.facts["recipe"]), cards_of(draft.recipe))
-    check_licences(draft.facts["lineage"])
+    check_licences(draft.facts["lineage"], repository)
     if odd := {path.stem for path in draft.folder.glob("*.parquet")} ^ set(schemas):
         raise InputError(
             f"the config {min(odd)!r} is in {draft.folder} or among the recipe's, but not in both; "

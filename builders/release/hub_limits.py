@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from builders.drafting.licence import parts
+from builders.drafting.licence import licence_of, parts
 from builders.errors import InputError
-from builders.hub_vocabulary import known_licence
+from builders.hub_vocabulary import UNKNOWN, known_licence
 from builders.release.snapshot import CARD, data_files, split_of
 
 # The Hub refuses a card it cannot validate in one request; hand-written ones are under 40 kB.
@@ -106,14 +106,24 @@ def _file_problems(config: str, path: Path) -> Iterator[str]:
             )
 
 
-def check_licences(lineage: Mapping[str, Any]) -> None:
-    """Refuse a licence id that the Hub does not know.
+def check_licences(lineage: Mapping[str, Any], repository: str | None) -> None:
+    """Refuse a licence id that no Hub knows, and on any Hub an unknown licence of the source.
+
+    A folder may be released without one, since it stays with the person who made it, and its card
+    states that the licence is unknown: the way from a file of prompts to a training has no question
+    in it. What others can load, from a Hub of any kind, needs an answer.
 
     Raises:
-        InputError: With whose licence it is, and the nearest id.
+        InputError: With whose licence it is, and the nearest id or what to do.
     """
     for part in parts(lineage):
         try:
             known_licence(part.licence.id)
         except InputError as error:
             raise InputError(f"{part.owner}: {error}, and build again") from None
+    if repository is not None and licence_of(lineage).id == UNKNOWN:
+        raise InputError(
+            f"the licence of {lineage['seeds']['name']} is unknown, and a set on a Hub needs one; "
+            "build again with --license ID, such as cc-by-4.0 or other, which repeats no call, or "
+            "release it with --to-folder"
+        )

@@ -19,6 +19,7 @@ from typing import Any
 
 from builders.drafting.draft import by_frequency, counts_of
 from builders.drafting.files import read_parquet
+from builders.drafting.licence import licences_by_table
 from builders.drafting.lineage import code_digest
 from builders.errors import InputError, PotstillError
 from builders.judging.reliability import verdict_from
@@ -290,6 +291,10 @@ def _claims(
             asked,
         ),
         "answers": (lineage.get("answers"), figures.answers),
+        **{
+            f"licence of {role}": (claimed.shown, listed.shown)
+            for role, (claimed, listed) in licences_by_table(lineage).items()
+        },
         "judges": (
             sorted({judge["judge"] for judge in judges}),
             sorted({model for role, model, _ in asked if role.startswith("judge")}),

@@ -27,6 +27,7 @@ _OTHER_KIND = (
 _IN_FILE = re.compile(r"generating data using\s+(\S+)")
 _DIFFER = "its files differ in columns"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_MOST_OF_CARD = 1_000_000  # characters
 _ABOUT = {"README", "LICENSE", "LICENCE", "NOTICE", "CITATION", "CHANGELOG"}
 # What `datasets` writes beside the data.
 _NOT_ROWS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
@@ -84,12 +85,26 @@ def folder_records(folder: Path, files: Iterable[str]) -> Records:
 
 
 def _declares_configs(card: Path) -> bool:
-    try:
-        with card.open(encoding="utf-8", errors="replace") as file:
-            front_matter = file.read(100_000).split("\n---", 1)[0]
-    except OSError:
-        return False
+    front_matter = card_of(card).split("\n---", 1)[0]
     return front_matter.startswith("---") and "configs" in front_matter
+
+
+def card_of(path: Path) -> str:
+    """The beginning of a card with its front matter; empty where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(_MOST_OF_CARD)
+    except OSError:
+        return ""
+
+
+def hub_card(place: str, commit: str) -> str:
+    """The card of a Hub dataset, as `datasets` kept it when it read that commit, without a call."""
+    import datasets
+
+    usual = Path(datasets.config.HF_CACHE_HOME) / "hub"
+    kept = Path(os.environ.get("HF_HUB_CACHE", usual)) / f"datasets--{place.replace('/', '--')}"
+    return card_of(kept / "snapshots" / commit / "README.md")
 
 
 def _declared_files(folder: Path, config: str | None, split: str | None) -> list[str]:

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 from builders.errors import InputError
 from builders.recipe import Raw
 from builders.set_names import set_name
-from builders.sources.folders import files_not_read, files_of, folder_records, hub_records
+from builders.sources.folders import (
+    card_of,
+    files_not_read,
+    files_of,
+    folder_records,
+    hub_card,
+    hub_records,
+)
 from builders.sources.records import Records, file_records
 from builders.spool import Spool
 
@@ -27,6 +34,7 @@ class Origin:
         left_out: How many cannot be used, by reason.
         beyond: How many come after the last one that is used, and were not looked at.
         columns: The columns that its prompts are made of.
+        licence_name: That of a licence `other`; `licence_from` is who or what states it.
     """
 
     name: str
@@ -37,10 +45,13 @@ class Origin:
     columns: Sequence[str]
     licence: str
     written_by: str
+    licence_name: str | None = None
+    licence_link: str | None = None
+    licence_from: str | None = None
 
     def facts(self) -> dict[str, Any]:
-        """The same as a plain dict."""
-        return asdict(self)
+        """The same as a plain dict, without what is None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +159,14 @@ def _pipe_records(path: Path, split: str | None) -> tuple[Records, str]:
             yield from file_records(copy, split)
 
     return records(), f"sha256:{_sha256(copy)}"
+
+
+def source_card(source: Source, revision: str) -> str:
+    """The card of a folder, or of a Hub dataset at the commit that was read; empty without one."""
+    path = Path(source.place)
+    if path.is_dir():
+        return card_of(path / "README.md")
+    return "" if path.exists() else hub_card(source.place, revision)
 
 
 def skipped_files(source: Source) -> list[str]:

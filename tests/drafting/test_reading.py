@@ -51,6 +51,8 @@ def test_a_source_of_one_s_own_is_used_whole_and_what_was_read_is_printed_first(
         f"first repeated: alpaca.json, row 3: the id {draft.rows()[0]['id']!r} came before",
         "first unreadable: alpaca.json, row 4: column 'instruction': it is 7, expected a text or "
         "a list of messages",
+        "the licence of alpaca.json is unknown, and a release to a Hub needs it: give --license ID "
+        "and build again, which repeats no call",
     ]
     assert re.search(r"^rows: prompts +8\nmade +8\nkept +8 .*\nleft out: repeated +3\n", table)
     assert draft.facts["lineage"]["settings"]["rows"] == 8
@@ -134,7 +136,7 @@ def test_what_may_be_the_answer_and_files_that_are_not_read_are_named(
     Path("set/a.jsonl").write_text('{"prompt": "Name a fruit.", "content": "Pear."}\n')
     Path("set/b.pdf").write_bytes(b"%PDF-1.7\n")
     Path("set/c.txt").write_text("About it.\n")
-    lines, _, _ = built(capsys, "--prompts", "set")
+    lines, _, _ = built(capsys, "--prompts", "set", "--license", "mit")
     assert lines == [
         "prompts: 1 of 1 rows of set (prompt); --rows counts prompts: all",
         "columns not used: content",

@@ -117,6 +117,7 @@ def build_words(folder: Path, *, rows: int = 30, name: str = "instructions") -> 
     flag = "--prompts" if name == "completions" else "--seeds"
     teacher = f"scripted:{write_script(folder)}"
     words = ["build", name, "--teacher", teacher, flag, str(source), "--rows", str(rows)]
+    words += ["--license", "cc0-1.0"]
     words += ["--samples", "4", "--choose", "first"] if name == "completions" else []
     return [*words, "--work", str(folder / "work")]
 

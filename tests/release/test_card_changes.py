@@ -36,7 +36,7 @@ COMPUTED = {
     "a computed sentence fewer": ("One row:\n", ""),
     "a line among the versions": ("<!-- /versions -->", "See also v1.\n<!-- /versions -->"),
     "other annotators": ("annotations_creators:\n- machine", "annotations_creators:\n- expert"),
-    "another licence": ("license: unknown", "license: mit"),
+    "another licence": ("license: other", "license: mit"),
     "a size": ("- n<1K\n", "- 1K<n<10K\n"),
     "no columns": ("configs:\n- config_name: default", "viewer: false\nconfigs:\n- config_name: x"),
 }
@@ -106,8 +106,8 @@ def reflowed(card: str) -> str:
         "spaces at ends": CARD.replace("\n", "  \n").replace("---  \n", "---\n"),
         "empty lines": CARD.replace("\n## ", "\n\n\n## "),
         "a text in other lines": reflowed(CARD),
-        "front matter in another order": CARD.replace("license: unknown\n", "", 1).replace(
-            "pretty_name:", "license: unknown\npretty_name:", 1
+        "front matter in another order": CARD.replace("license: other\n", "", 1).replace(
+            "pretty_name:", "license: other\npretty_name:", 1
         ),
         "a list in brackets": CARD.replace("language:\n- en\n", "language: [en]\n"),
         "no marks": CARD.replace("<!-- words: Use -->\n", "").replace("<!-- /words: Use -->\n", ""),

@@ -187,7 +187,7 @@ def test_every_claim_of_a_release_follows_from_its_data(versions: list[Path]) ->
         ("README.md", "| candidates | ", "| candidates | 1", "README.md, line"),
         (
             "README.md",
-            "license: unknown",
+            "license: other",
             "license: mit",
             "README.md, line 2: it is 'license: mit'",
         ),

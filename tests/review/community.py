@@ -67,7 +67,8 @@ def make_set(folder: Path, schema: Schema, rows: Sequence[Row]) -> Path:
         path = folder / "data" / config / "train-00000-of-00001.parquet"
         path.parent.mkdir(parents=True)
         write_parquet(path, shape, held)
-    card = CARD.read_text(encoding="utf-8").replace("license: unknown", "license: cc-by-sa-4.0", 1)
+    ours = "license: other\nlicense_name: see-the-licence-section\n"
+    card = CARD.read_text(encoding="utf-8").replace(ours, "license: cc-by-sa-4.0\n", 1)
     (folder / "README.md").write_text(card, encoding="utf-8")
     (folder / "manifest.json").write_text('{"version": "0.1.0"}\n', encoding="utf-8")
     (folder / "advisories.json").write_text("[]\n", encoding="utf-8")

@@ -154,7 +154,8 @@ def test_what_the_real_model_wrote_is_released_and_loads(
         loaded = datasets.load_dataset(str(to), config, split="train", streaming=True)
         assert list(loaded) == wanted
     card = (to / "README.md").read_text(encoding="utf-8")
-    assert f"writer: {EMBEDDED_MODEL}" in card and "writer: apache-2.0" in card
+    assert f"writer: {EMBEDDED_MODEL}" in card
+    assert f"| writer | {EMBEDDED_MODEL} | apache-2.0 | its file |" in card
 
 
 def test_after_the_command_no_process_and_no_open_port_stays(run: Run) -> None:
@@ -432,5 +433,6 @@ def test_a_set_by_a_file_of_one_s_own_names_it_in_its_lineage(
         "revision": "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest(),
         "file": "mine.gguf",
         "licence": "apache-2.0",
+        "licence_from": "its file",
     }
     assert facts["counts"]["made"] == 1

@@ -267,11 +267,10 @@ def answer_calls(
         if not all(one.identity()["kind"] in FREE_KINDS for one in teachers):
             prices = prices or prices_used(limits.price, limits.prices)
         notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
-        if not limits.accept_unreadable:
-            digest = build_digest(recipe, settings, teachers)
-            notes |= stopped_before(spec.home, digest, stop=not judgements.go_on)
+        digest, accept = build_digest(recipe, settings, teachers), limits.accept_unreadable
+        notes |= stopped_before(spec.home, digest, stop=not judgements.go_on, accept=accept)
         stack.enter_context(what_was_learned(spec.home, teachers, notes))
-        if not limits.accept_unreadable:
+        if not accept:
             stack.callback(note_unreadable, judgements, digest, notes)
         candidates = Spool[CandidateRow](spec.home)
         with ExitStack() as failing:

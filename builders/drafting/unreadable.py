@@ -10,6 +10,7 @@ from typing import Any
 from builders.drafting.files import canonical_json
 from builders.drafting.lineage import lineage
 from builders.drafting.notes import read_notes
+from builders.engine.calls import NO_END
 from builders.engine.judgements import Judgements
 from builders.engine.pool import TeacherPool
 from builders.errors import InputError, Stopped
@@ -22,6 +23,8 @@ def help_against(recipe: Recipe, settings: Settings) -> Callable[[str], str]:
     """What to do about a fault of a judge's answers: an option that helps, or another teacher."""
 
     def help_of(fault: str) -> str:
+        if fault == NO_END:
+            return "--trust-missing-end may help, if the endpoint never reports an end"
         for known in (fault, ""):
             for option in recipe.options:
                 value, now = option.helps.get(known), settings.options[option.name]
@@ -41,26 +44,28 @@ def build_digest(recipe: Recipe, settings: Settings, teachers: TeacherPool) -> s
     return short_hash(canonical_json([facts, teachers.recorded()]))
 
 
-def stopped_before(home: Path, digest: str, *, stop: bool) -> dict[str, Any]:
-    """The note of a build that stopped for unreadable answers, if the last one did, for `notes`.
+def stopped_before(
+    home: Path, digest: str, *, stop: bool, accept: bool
+) -> dict[str, dict[str, str]]:
+    """The notes of builds that stopped for unreadable answers: why each did, by its digest.
+
+    What the user accepts now is no longer among them.
 
     Raises:
-        Stopped: It is to `stop` again, before anything is asked.
+        Stopped: This build is among them, and is to `stop` again before anything is asked.
     """
     try:
-        known = read_notes(home).get(NOTE, {})
+        known: dict[str, str] = read_notes(home).get(NOTE, {})
     except InputError:  # no build, or torn notes: then the first answers show it again
-        return {}
-    if known.get("of") != digest:
-        return {}
-    if stop:
-        raise Stopped(known["why"], 1)
-    return {NOTE: known}
+        known = {}
+    if stop and digest in known:
+        raise Stopped(known[digest], 1)
+    return {NOTE: {one: why for one, why in known.items() if one != digest or not accept}}
 
 
 def note_unreadable(judgements: Judgements, digest: str, notes: dict[str, Any]) -> None:
     """Note for the next build that answers are hopeless, or no longer."""
     if why := judgements.why_hopeless():
-        notes[NOTE] = {"of": digest, "why": why}
+        notes[NOTE][digest] = why
     elif any(step.readable for step in judgements.steps.values()):
-        notes.pop(NOTE, None)
+        notes[NOTE].pop(digest, None)

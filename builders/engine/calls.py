@@ -61,13 +61,14 @@ class Call:
 
 
 Ended = Literal["complete", "length", "filtered", "refused", "tool_calls", "aborted", "unknown"]
+NO_END = "unknown end"
 _FAULTS: Mapping[str, str] = {
     "length": "cut off",
     "filtered": "filtered",
     "refused": "refused",
     "tool_calls": "tool call",
     "aborted": "broken off",
-    "unknown": "unknown end",
+    "unknown": NO_END,
 }
 
 

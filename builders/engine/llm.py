@@ -159,11 +159,19 @@ class EngineLLM(LLM):  # type: ignore[misc]
             more = (*more, "tool_calls")
         return answer.fault(*self.accepts, *more)
 
-    def read(self, step: str, text: str, fault: str | None, parsed: Any = None) -> None:
+    def read(
+        self, step: str, text: str, fault: str | None, parsed: Any = None, *, needed: bool = True
+    ) -> None:
         """Count what a step made of the answer to a row's only call."""
         calls = row_call_ids.get([])
-        call = calls[0] if len(calls) == 1 else ""
-        reading = Reading(role=self.role, text=text, fault=fault, parsed=parsed, call=call)
+        reading = Reading(
+            role=self.role,
+            text=text,
+            fault=fault,
+            parsed=parsed,
+            call=calls[0] if len(calls) == 1 else "",
+            needed=needed,
+        )
         self._engine.judgements.judge(step, reading)
 
     def replies(
@@ -183,18 +191,29 @@ class EngineLLM(LLM):  # type: ignore[misc]
         """
 
         async def gathered() -> list[Reply]:
-            each = (self._reply(one, parse, tries, step, needed) for one in questions)
+            each = (self._counted(one, parse, tries, step, needed) for one in questions)
             return await asyncio.gather(*each)
 
         return wait(gathered(), self._engine.loop)
 
-    async def _reply(
+    async def _counted(
         self, question: Question, parse: Parse, tries: int, step: str, needed: bool
     ) -> Reply:
+        if not step or not needed:
+            return await self._reply(question, parse, tries, step)
+        number = self._engine.judgements.begin(step, self.role)
+        try:
+            return await self._reply(question, parse, tries, step, number)
+        finally:
+            self._engine.judgements.end(step)
+
+    async def _reply(
+        self, question: Question, parse: Parse, tries: int, step: str, number: int = 0
+    ) -> Reply:
+        """`number` is that of the question in the step, 0 if its answers are not needed."""
         reply: Reply = {"about": dict(question.about), "text": None, "parsed": None, "calls": []}
-        number = self._engine.judgements.begin(step, self.role) if step else 0
         for turn in range(tries):
-            if step:
+            if number:
                 await self._engine.judgements.until_worth(step, number, turn)
             sampling = {**question.sampling, **(question.retry_sampling if turn else {})}
             # Part of the call's key: no two samples or turns of one question may share a number.
@@ -230,14 +249,12 @@ class EngineLLM(LLM):  # type: ignore[misc]
                     fault=fault,
                     parsed=parsed,
                     call=call.id,
-                    needed=needed,
+                    needed=bool(number),
                     last=not again or turn == tries - 1,
                 )
                 self._engine.judgements.judge(step, reading)
             if fault is None or not again:
                 break
-        if step:
-            self._engine.judgements.end(step)
         return reply
 
     def _call(

@@ -60,9 +60,10 @@ class Ask(Task):  # type: ignore[misc]
         except Unreadable as unreadable:
             self.llm.read(self.name, output or "", unreadable.reason)
             raise
-        if self._judges and output is not None:
-            missing = all(value is None for value in found.values())
-            self.llm.read(self.name, output, f"no {next(iter(found))}" if missing else None, found)
+        if found and output is not None:
+            missing = self._judges and all(value is None for value in found.values())
+            fault = f"no {next(iter(found))}" if missing else None
+            self.llm.read(self.name, output, fault, found, needed=self._judges)
         return {self.answer: output, **found}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,34 +193,79 @@ def test_a_build_that_makes_progress_goes_on(
         assert (judgements(endpoint) == 80) == (status == 0)
 
 
-@each(
-    ("recipe", "content", "fault", "helps"),
-    {
-        "a rating": ("ultrafeedback", "Text 1 is", "cut off", "--judge-tokens 4096"),
-        "thinking": ("ultrafeedback", "<think>First", "cut off", "--judge-tokens 4096"),
-        "reasons": ("constitution", "Both", "cut off", "--judge-tokens 4096"),
-        "a score": ("completions", "Good", "cut off", "--choose longest"),
-    },
+def choice(content: str | None, end: str | None, **more: Any) -> Body:
+    message = {"role": "assistant", "content": content, **more}
+    return {"choices": [{"index": 0, "message": message, "finish_reason": end}]}
+
+
+JUDGE_TOKENS, LONGEST = "--judge-tokens 4096 may help", "--choose longest may help"
+UNUSABLE: dict[str, tuple[str, Body, str, str, str]] = {
+    "a rating": ("ultrafeedback", choice("Text 1", "length"), "cut off", "Text 1", JUDGE_TOKENS),
+    "thinking": (
+        "ultrafeedback",
+        choice("<think>First", "length"),
+        "cut off",
+        "First",
+        JUDGE_TOKENS,
+    ),
+    "thinking apart": (
+        "ultrafeedback",
+        choice("", "length", reasoning_content="Second"),
+        "cut off",
+        "Second",
+        JUDGE_TOKENS,
+    ),
+    "reasons": ("constitution", choice("Both", "length"), "cut off", "Both", JUDGE_TOKENS),
+    "a score": ("completions", choice("Good", "length"), "cut off", "Good", LONGEST),
+    "nothing": ("completions", choice(None, "stop"), "empty", "", LONGEST),
+    "no end": ("completions", choice("[[4]]", None), "unknown end", "[[4]]", "--trust-missing-end"),
+    "a filter": ("ultrafeedback", choice("", "content_filter"), "filtered", "", "--form text"),
+}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "body", "fault", "shown", "helps"), UNUSABLE.values(), ids=[*UNUSABLE]
 )
-def test_judgements_that_are_cut_off_stop_a_build_too(
-    tmp_path: Path,
+def test_judgements_that_cannot_be_used_stop_a_build_too(
     capsys: pytest.CaptureFixture[str],
     recipe: str,
-    content: str,
+    body: Body,
     fault: str,
+    shown: str,
     helps: str,
 ) -> None:
-    message = {"role": "assistant", "content": content}
-    body = {"choices": [{"index": 0, "message": message, "finish_reason": "length"}]}
     rule = Rule("given", when=lambda given: given["model"] == "judge", body=body)
     options = ["--samples", "2"] if recipe == "completions" else []
     options += ["--verdict", "reasons"] if recipe == "constitution" else []
     with Endpoint(judging(lambda _: "", rule)) as endpoint:
-        work = str(tmp_path / recipe / content)
-        assert main(["build", *words(endpoint, recipe, *options, "--work", work)]) == 1
+        assert main(["build", *words(endpoint, recipe, *options)]) == 1
         line = capsys.readouterr().err.splitlines()[-1]
-        assert f"({fault}), such as '{content.removeprefix('<think>')}'; {helps} may help" in line
+        assert f"({fault}), such as {shown!r}; {helps}" in line
         assert judgements(endpoint) <= 40
+
+
+def test_a_parser_that_is_wrong_is_reported_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = OWN.format("by a parser that is wrong", ", parse=wrong, tries=4", "assert True")
+    wrong = wrong.replace("build=judged", "build=several").replace(
+        'Ask(name="rate"', 'AskAll(name="rate"'
+    )
+    wrong = wrong.replace(
+        "import Ask\n", "import Ask, AskAll\nfrom builders.engine.calls import Question\n"
+    )
+    wrong += """
+
+def several(raw):
+    return [Question(prompt=judged(raw), sample=sample) for sample in range(3)]
+
+
+def wrong(question, answer):
+    return {}["score"]
+"""
+    Path("own.py").write_text(wrong, encoding="utf-8")
+    with Endpoint(judging(lambda _: JUNK)) as endpoint:
+        assert main(["build", *words(endpoint, "./own.py")]) == 0
+        out = capsys.readouterr().out
+        assert re.search(r"^dropped: step error +40 ", out, re.MULTILINE)
 
 
 def test_an_estimate_shows_an_answer_that_cannot_be_parsed(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
 from builders.drafting.build_spec import BuildSpec
-from builders.drafting.outcomes import decide
+from builders.drafting.outcomes import CandidateRow, decide
 from builders.drafting.run import Answered, answer_calls, open_build
 from builders.engine.budget import most_tokens
 from builders.engine.calls import Answer, Call
@@ -28,11 +28,14 @@ class Span:
     high: float
 
     @classmethod
-    def of(cls, sample: Sequence[float], factor: float) -> Span:
-        """From one value per question, scaled by `factor`; a sample of all has no error."""
-        total = math.fsum(sample) * factor
-        spread = stdev(sample) if len(sample) > 1 else fmean(sample or [0.0])
-        error = 2 * spread * math.sqrt(len(sample) * factor * (factor - 1))
+    def of(cls, samples: Mapping[float, Sequence[float]]) -> Span:
+        """From one value per question, by the factor that scales them; 1 leaves no error."""
+        total = variance = 0.0
+        for factor, sample in samples.items():
+            total += math.fsum(sample) * factor
+            spread = stdev(sample) if len(sample) > 1 else fmean(sample or [0.0])
+            variance += spread**2 * len(sample) * factor * (factor - 1)
+        error = 2 * math.sqrt(variance)
         return cls(expected=total, low=max(0.0, total - error), high=total + error)
 
     def facts(self) -> dict[str, float]:
@@ -59,29 +62,53 @@ def estimated(
     answered: Answered, answers: Sequence[tuple[Call, Answer, float | None]]
 ) -> dict[str, Any]:
     """The same, of a sample that was asked for, with its answers and the outcomes of its rows."""
-    # By question: several answers to one have similar lengths, so they are one sample.
-    tokens: dict[str, float] = defaultdict(float)
-    costs: dict[str, float] = defaultdict(float)
-    uncounted = 0
-    for call, answer, cost_usd in answers:
-        tokens[str(call.prompt)] += sum(most_tokens(call, answer))
-        uncounted += not answer.counted
-        costs[str(call.prompt)] += math.nan if cost_usd is None else cost_usd
-    known = not any(map(math.isnan, costs.values()))
     rows = answered.spec.settings.rows
     sampled, keep = min(rows, answered.asked), answered.spec.settings.keep
     if keep:
         kept = sum(one.row is not None for one in answered.candidates)
         rows = min(rows, max(sampled, math.ceil(keep * sampled / kept))) if kept else rows
-    factor = rows / sampled
+    spare, shared = _spare(answered)
+    # By question: several answers to one have similar lengths, so they are one sample.
+    tokens: dict[float, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    costs: dict[float, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    uncounted, calls, known = 0, 0.0, True
+    for call, answer, cost_usd in answers:
+        factor = max(1.0, rows / (sampled + spare)) if call.id in shared else rows / sampled
+        calls += factor
+        uncounted += not answer.counted
+        known = known and cost_usd is not None
+        tokens[factor][str(call.prompt)] += sum(most_tokens(call, answer))
+        costs[factor][str(call.prompt)] += cost_usd or 0.0
     return {
         "rows": rows,
         "rows_of": answered.spec.recipe.rows_of,
         "sampled_rows": sampled,
         "sampled_calls": len(answers),
         "uncounted": uncounted,
-        "calls": round(len(answers) * factor),
-        "tokens": Span.of([*tokens.values()], factor).facts(),
-        "usd": Span.of([*costs.values()], factor).facts() if known else None,
+        "calls": round(calls),
+        "tokens": _span(tokens),
+        "usd": _span(costs) if known else None,
         **({"unreadable": answered.unreadable} if answered.unreadable else {}),
     }
+
+
+def _span(by_factor: Mapping[float, Mapping[str, float]]) -> dict[str, float]:
+    return Span.of({factor: [*of.values()] for factor, of in by_factor.items()}).facts()
+
+
+def is_spare(candidate: CandidateRow) -> bool:
+    """Whether a pool did not go on with a candidate, since it was beyond those asked for."""
+    drop = candidate.drop
+    return drop is not None and drop.reason == "surplus" and "keep" not in drop.evidence
+
+
+def _spare(answered: Answered) -> tuple[int, set[str]]:
+    """How many candidates the requests of a pool gave beyond the sample, and these requests."""
+    spare = [one.raw for one in answered.candidates if is_spare(one)]
+    steps = {name for raw in spare for name in raw if name.startswith("llm_")}
+    shared = {
+        call
+        for one in answered.candidates
+        for call in one._replace(raw={name: one.raw.get(name) for name in steps}).calls()
+    }
+    return len(spare), shared

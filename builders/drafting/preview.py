@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from builders.drafting.build_spec import BuildSpec
 from builders.drafting.contributions import take_in
-from builders.drafting.estimate import estimated
+from builders.drafting.estimate import estimated, is_spare
 from builders.drafting.outcomes import (
     CandidateRow,
     call_rows,
@@ -29,9 +30,10 @@ def preview(spec: BuildSpec, rows: int, progress: Progress) -> dict[str, Any]:
 
     What was made of one prompt, or of the same calls, is together: `rows` has for each such group
     the `outcomes` (`config`, which is `default` or `dropped`, and `row`), the `calls`, judgements
-    last, and what these took; `usd` is None where a price is unknown. A call has its `cost_usd`,
-    and what was `parsed` of its answer, or the `fault`. No draft is written; the answers are in the
-    ledger, so the build does not pay for them again.
+    last, and what these took; `usd` is None where a price is unknown. `spare` are the candidates of
+    a pool beyond those asked for. A call has its `cost_usd`, and what was `parsed` of its answer,
+    or the `fault`. No draft is written; the answers are in the ledger, so the build does not pay
+    for them again.
 
     Raises:
         PotstillError: As `build_draft`.
@@ -55,8 +57,12 @@ def preview(spec: BuildSpec, rows: int, progress: Progress) -> dict[str, Any]:
         "rows_of": spec.recipe.rows_of,
         "asked": answered.asked,
         "rows": [
-            {"outcomes": made, **_took([calls[key] for key in keys if key in calls])}
-            for keys, made in _groups(candidates, dropped)
+            {
+                "outcomes": group.outcomes,
+                **({"spare": group.spare} if group.spare else {}),
+                **_took([calls[key] for key in group.keys if key in calls]),
+            }
+            for group in _groups(candidates, dropped)
         ],
         "estimate": estimate,
     }
@@ -73,14 +79,24 @@ def _read(reading: Reading | None) -> dict[str, Any]:
     return {"fault": reading.fault} if reading.fault else {"parsed": reading.parsed}
 
 
-def _groups(
-    candidates: Iterable[CandidateRow], dropped: Iterable[Row]
-) -> Iterable[tuple[dict[str, None], list[dict[str, Any]]]]:
-    """The ids of calls and the outcomes of candidates that share a prompt or a call.
+@dataclass
+class _Group:
+    """The prompts and the ids of calls that some candidates share, and what became of these."""
 
-    They come in the order of the first candidate of each; rows that people gave are left out.
-    """
-    groups: dict[int, tuple[dict[str, None], list[dict[str, Any]]]] = {}
+    keys: dict[str, None] = field(default_factory=dict)
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    spare: int = 0
+
+    def take(self, other: _Group) -> None:
+        """Add the candidates of another group."""
+        self.keys |= other.keys
+        self.outcomes += other.outcomes
+        self.spare += other.spare
+
+
+def _groups(candidates: Iterable[CandidateRow], dropped: Iterable[Row]) -> Iterable[_Group]:
+    """The candidates by prompt or call, in their order, without the rows that people gave."""
+    groups: dict[int, _Group] = {}
     of_key: dict[str, int] = {}
     drops = iter(dropped)
     for number, candidate in enumerate(candidates):
@@ -89,18 +105,17 @@ def _groups(
             drop = next(drops)
             evidence = json.loads(drop["evidence"])
             outcome = {"config": "dropped", "row": drop | {"evidence": evidence}}
-        if candidate.raw:
-            prompt = candidate.raw.get("prompt")
-            keys = [*([json_text(prompt)] if prompt else []), *candidate.calls()]
-            first, *others = sorted({of_key.get(key, number) for key in keys} or {number})
-            known, made = groups.setdefault(first, ({}, []))
-            for other in others:
-                more_keys, more_outcomes = groups.pop(other, ({}, []))
-                known |= more_keys
-                made += more_outcomes
-            known |= dict.fromkeys(keys)
-            made.append(outcome)
-            of_key |= dict.fromkeys(known, first)
+        if not candidate.raw:
+            continue
+        prompt = candidate.raw.get("prompt")
+        keys = [*([json_text(prompt)] if prompt else []), *candidate.calls()]
+        spare = is_spare(candidate)
+        own = _Group(dict.fromkeys(keys), [] if spare else [outcome], int(spare))
+        first, *others = sorted({of_key[key] for key in keys if key in of_key}) or [number]
+        group = groups.setdefault(first, _Group())
+        for one in (*map(groups.pop, others), own):
+            group.take(one)
+        of_key |= dict.fromkeys(group.keys, first)
     return groups.values()
 
 
@@ -125,4 +140,6 @@ def group_view(place: int, facts: Mapping[str, Any]) -> list[Part]:
     parts = [Part(f"{place + 1} of {len(facts['rows'])}", took, style="bold")]
     views = [row_view(call, "calls") for call in group["calls"]]
     views += [row_view(one["row"], one["config"]) for one in group["outcomes"]]
+    if spare := group.get("spare"):
+        views.append([Part(f"{spare} more, beyond those asked for", style="bold")])
     return [*parts, *(part for view in views for part in (BLANK, *view))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_run import CONTINUED, INSTANCES, write_seeds
-from tests.endpoint import Behaviour, Body, Endpoint
+from tests.endpoint import WORDS, Behaviour, Body, Endpoint
 
 PROMPTS = 12
 LABELS = re.compile(r"^(Text \d+ <\w+>)$", re.MULTILINE)
@@ -100,7 +101,7 @@ def test_the_build_after_a_preview_pays_for_nothing_twice(
     for group in facts["rows"]:
         cost = sum(call["cost_usd"] for call in group["calls"])
         assert group["usd"] == pytest.approx(cost, abs=1e-9) and cost > 0
-        assert group["outcomes"]
+        assert group["outcomes"] or group["spare"]
         judged = [call for call in group["calls"] if call["role"] == "judge"]
         assert all("parsed" in call for call in judged)
         assert judged or recipe == "instructions"
@@ -202,13 +203,31 @@ def test_a_preview_keeps_to_the_budget(capsys: pytest.CaptureFixture[str]) -> No
         assert main(["preview", *given, "--rows", "2"]) == 0
 
 
+def growing(body: Body) -> str:
+    """Four new tasks, each time of other words, and an instance of each."""
+    if body["prompt"].startswith("Think of a series"):
+        chance = random.Random(body["seed"])
+        each = [" ".join(chance.sample(WORDS, 9)).capitalize() for _ in range(4)]
+        return "\n".join(f"{number}. {one}." for number, one in enumerate(each, 9))[3:]
+    return "No" if body["prompt"].endswith("Is it classification?") else "Output: Here it is."
+
+
 def test_the_candidates_of_a_growing_pool_are_shown_with_the_request_that_they_came_from(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with Endpoint(Behaviour(answer=answering)) as endpoint:
-        assert main(["preview", *words(endpoint, "instructions", "--json")]) == 0
+    with Endpoint(Behaviour(answer=growing)) as endpoint:
+        given = words(endpoint, "instructions")
+        assert main(["preview", *given, "--json"]) == 0
         facts: dict[str, Any] = json.loads(capsys.readouterr().out)
-    outcomes = [one for group in facts["rows"] for one in group["outcomes"]]
-    assert {"default", "dropped"} == {one["config"] for one in outcomes}
-    assert facts["rows_of"] == "instruction candidates" and facts["asked"] == 3
-    assert len({one["row"]["id"] for one in outcomes}) == len(outcomes) > len(facts["rows"])
+        assert facts["rows_of"] == "instruction candidates" and facts["asked"] == 3
+        # Five requests, each with four candidates, three of which are asked about.
+        assert [len(group["outcomes"]) for group in facts["rows"]] == [3, 0, 0, 0, 0]
+        assert [group.get("spare", 0) for group in facts["rows"]] == [1, 4, 4, 4, 4]
+        assert [len(group["calls"]) for group in facts["rows"]] == [7, 1, 1, 1, 1]
+        assert main(["preview", *given]) == 0
+        assert capsys.readouterr().out.count("\n4 more, beyond those asked for\n") == 4
+        assert main(["build", *given, "--json"]) == 0
+        [used] = json.loads(capsys.readouterr().out)["spent"]["roles"].values()
+    assert facts["estimate"]["calls"] == used["calls"] == 90
+    tokens = used["input_tokens"] + used["output_tokens"]
+    assert facts["estimate"]["tokens"]["expected"] == pytest.approx(tokens, rel=0.1)

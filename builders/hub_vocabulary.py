@@ -55,6 +55,7 @@ class Licence(NamedTuple):
 
 
 NOT_STATED = Licence(UNKNOWN)
+GIVEN = "given"  # from where a licence is known, if nothing states another one
 
 
 def licence_facts(given: str | None, stated: Licence = NOT_STATED, by: str = "") -> dict[str, str]:
@@ -63,7 +64,7 @@ def licence_facts(given: str | None, stated: Licence = NOT_STATED, by: str = "")
         return stated.facts() | ({} if stated.id == UNKNOWN else {"licence_from": by})
     differs = stated.id not in (UNKNOWN, given.lower())
     but = f"; {by} states {stated.shown}" if differs else ""
-    return {"licence": given.lower(), "licence_from": f"given{but}"}
+    return {"licence": given.lower(), "licence_from": f"{GIVEN}{but}"}
 
 
 @functools.cache

@@ -155,7 +155,7 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
     prompts.write_text("What is 1 plus 1?\n", encoding="utf-8")
     words = ["build", "completions", "--teacher", f"scripted:{script}", "--prompts", str(prompts)]
     with contextlib.redirect_stdout(sys.stderr):
-        main([*words, "--rows", "1", "--work", str(here / "work")])
+        main([*words, "--license", "cc0-1.0", "--rows", "1", "--work", str(here / "work")])
     made = last_draft(here / "work" / "completions")
     schemas = load_recipe("completions").schemas
     dice = random.Random(7)

@@ -329,6 +329,7 @@ def add_alias(parser: Parser, flag: str, of: argparse.Action) -> None:
     """Another spelling of a flag, which is accepted and not shown."""
     parser.add_argument(
         flag,
+        action=type(of),
         dest=of.dest,
         type=of.type or str,
         metavar=of.metavar,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from builders.drafting.answer_counts import is_another
 from builders.engine.model_licences import model_licence, table_name
-from builders.hub_vocabulary import NOT_STATED, OTHER, UNKNOWN, Licence
+from builders.hub_vocabulary import GIVEN, NOT_STATED, OTHER, UNKNOWN, Licence, licence_facts
 
 # From the laxest to the strictest. A licence that is not here has conditions of its own.
 _LAXEST_FIRST = (
@@ -118,13 +118,20 @@ def remarks(lineage: Mapping[str, Any]) -> Iterator[str]:
 def with_model_licences(lineage: Mapping[str, Any]) -> dict[str, Any]:
     """The lineage with the licences of the teachers that answered, where a table lists them.
 
-    What is given, or is in a model's file, counts before the table.
+    What is given, or is in a model's file, counts before the table; that it differs is recorded.
     """
     teachers = {
-        role: facts if "licence_from" in facts else {**facts, **_listed(role, lineage["answers"])}
+        role: {**facts, **_of_table(facts, _listed(role, lineage["answers"]))}
         for role, facts in lineage["teachers"].items()
     }
     return {**lineage, "teachers": teachers}
+
+
+def _of_table(facts: Mapping[str, Any], listed: Licence | None) -> dict[str, str]:
+    known_from = facts.get("licence_from")
+    if listed is None or known_from not in (None, GIVEN):
+        return {}
+    return licence_facts(facts["licence"] if known_from else None, listed, table_name())
 
 
 def licences_by_table(lineage: Mapping[str, Any]) -> dict[str, tuple[Licence, Licence]]:
@@ -133,18 +140,16 @@ def licences_by_table(lineage: Mapping[str, Any]) -> dict[str, tuple[Licence, Li
     for part in parts(lineage)[1:]:
         given = part.known_from not in (None, table_name())
         if not given and lineage["teachers"][part.owner].get("kind") != "embedded":
-            listed = _listed(part.owner, lineage.get("answers", ())) or NOT_STATED.facts()
-            found[part.owner] = part.licence, Licence.of(listed)
+            listed = _listed(part.owner, lineage.get("answers", ()))
+            found[part.owner] = part.licence, listed or NOT_STATED
     return found
 
 
-def _listed(role: str, answers: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def _listed(role: str, answers: Iterable[Mapping[str, Any]]) -> Licence | None:
     """What the table lists for the models that answered in a role, if it lists each of them."""
     found = {_of_answer(one["model"], one["answered_by"]) for one in answers if one["role"] == role}
     known = [one for one in found if one]
-    if not known or None in found:
-        return {}
-    return {**rolled_up(known).facts(), "licence_from": table_name()}
+    return rolled_up(known) if known and len(known) == len(found) else None
 
 
 def _of_answer(asked: str, answered: str | None) -> Licence | None:

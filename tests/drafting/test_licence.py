@@ -160,6 +160,22 @@ def test_each_part_tells_from_where_its_licence_is_known() -> None:
     assert (seeds.known_from, writer.known_from, judge.known_from) == ("given", table_name(), None)
 
 
+@each(
+    ("model", "known_from"),
+    [
+        ("mine", "given"),
+        ("phi4", "given"),
+        ("llama3.1:8b", f"given; {table_name()} states llama3.1"),
+        ("gpt-4o", f"given; {table_name()} states openai-terms-of-use"),
+    ],
+)
+def test_a_given_licence_counts_and_that_the_table_has_another_is_recorded(
+    model: str, known_from: str
+) -> None:
+    made = lineage(model, facts={"licence": "mit", "licence_from": "given"})
+    assert parts(made)[1] == ("writer", model, Licence("mit"), known_from)
+
+
 def test_what_an_id_leaves_open_is_explained() -> None:
     closed = [*remarks(lineage("gpt-4o", seeds="cc-by-nc-4.0"))]
     assert closed[0] == (

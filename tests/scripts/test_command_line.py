@@ -161,6 +161,8 @@ def test_the_spellings_of_before_are_accepted() -> None:
         "release completions --to x": "release completions --to-folder x",
         "hub --data x": "hub --hub-data x",
         "build completions --licence mit": "build completions --license mit",
+        "build completions --teacher-licence mit --teacher-license judge=gemma": "build "
+        "completions --teacher-license mit --teacher-license judge=gemma",
         "build completions --requests-a-minute 3": "build completions --requests-per-minute 3",
         "build completions --tokens-a-minute 3": "build completions --tokens-per-minute 3",
     }

@@ -120,11 +120,11 @@ class LanguageCounts:
         names: dict[str, list[str]] = defaultdict(list)
         for code in dict.fromkeys(codes):
             names[_counted_as(code)].append(code)
-        for label, texts in self._texts.most_common():
-            if label is not None:
-                counts[_counted_as(label)] += texts
-                if not names[_counted_as(label)]:
-                    names[_counted_as(label)].append(label)
+        labels = Counter({label: texts for label, texts in self._texts.items() if label})
+        for label, texts in _by_texts(labels):
+            counts[_counted_as(label)] += texts
+            if not names[_counted_as(label)]:
+                names[_counted_as(label)].append(label)
         fitting = _fitting(names, codes, counts, self._texts.total())
         return Languages(codes=codes or fitting, found=self._line(names, counts), fitting=fitting)
 
@@ -175,8 +175,12 @@ def _texts(row: Row) -> Iterator[str]:
         if isinstance(value, str):
             yield value
         elif isinstance(value, Sequence):
-            spoken = (turn["content"] for turn in value if turn["role"] != "system")
-            yield "\n".join(spoken)
+            parts = (one if isinstance(one, str) else _spoken(one) for one in value)
+            yield "\n".join(parts)
+
+
+def _spoken(turn: Mapping[str, str]) -> str:
+    return "" if turn["role"] == "system" else turn["content"]
 
 
 def language_of(text: str) -> str | None:

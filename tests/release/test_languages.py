@@ -27,6 +27,7 @@ DE = "Erkläre bitte den Unterschied zwischen Wetter und Klima in Stadt {}."
 EN = "Please explain the difference between weather and climate in town {}."
 FR = "Explique la différence entre la météo et le climat dans la ville {}."
 NB = "Forklar forskjellen mellom vær og klima i byen nummer {}."
+HR_2 = "Sve osobe i sve lokalne vlasti i druge javne službe imaju pravo na to {}."
 HR = "Objasni razliku između vremena i klime u gradu broj {}."
 ID = "Jelaskan perbedaan antara cuaca dan iklim di kota {}."
 PYTHON = '''def mean_error(predictions, targets):
@@ -125,6 +126,12 @@ def test_a_declaration_fits_the_texts_or_is_a_mismatch(
     assert compared.mismatch == (set(codes.split()) != set(fitting.split()))
 
 
+def test_of_close_languages_in_equal_parts_one_is_named_whatever_the_order() -> None:
+    assert {language_of(text) for text in (HR, HR_2)} == {"bs", "hr"}
+    both = [found(None, (one, 1), (other, 1)) for one, other in ((HR, HR_2), (HR_2, HR))]
+    assert both[0] == both[1] and both[0].found == "bs 100 %"
+
+
 def test_the_card_s_line_has_the_shares_of_all_texts() -> None:
     parts = [(EN, 12), (DE, 6), ("ok", 2)]
     assert found(["en", "de"], *parts).line == (
@@ -146,6 +153,7 @@ def test_the_card_s_line_has_the_shares_of_all_texts() -> None:
         "text": ({"text": DE}, 1),
         "texts": ({"prompt": DE, "completion": EN}, 2),
         "a system turn": ({"prompt": with_system(user(DE), EN * 9)}, 1),
+        "several texts": ({"prompt": user(DE), "output": [EN, EN]}, 2),
         "null": ({"prompt": user(DE), "completion": None}, 1),
         "other columns": ({"prompt": user(DE), "model": EN, "margin": 1.0, "label": True}, 1),
     },

@@ -174,7 +174,7 @@ def _spec(given: argparse.Namespace) -> TeacherSpec | None:
     Raises:
         UsageError: There is none, and a flag is about it; or it has a role.
     """
-    from builders.engine.pool import pool_spec
+    from builders.engine.pool import decided, pool_spec
 
     if not given.teacher:
         flags = [f"--{name.replace('_', '-')}" for name in _OF_TEACHER if getattr(given, name)]
@@ -187,7 +187,7 @@ def _spec(given: argparse.Namespace) -> TeacherSpec | None:
         return None
     usual = TeacherSpec(model=given.model, key_env=given.key_env or KEY_ENV)
     choices = [*given.param, *given.without]
-    spec = pool_spec([given.teacher], usual, choices, given.trust_missing_end)
+    spec = decided(pool_spec([given.teacher], usual, choices, given.trust_missing_end))
     if spec.roles:
         raise UsageError(f"--teacher: {given.teacher!r} names a role; leave out the part before =")
     return spec.every[0]

@@ -77,7 +77,7 @@ def add_teachers(parser: Parser) -> None:
         default=[],
         metavar="[WHO=]ID",
         help="Which license the teachers' models have, by its id on the Hub; WHO is one teacher, "
-        "by its address or its ROLE in --teacher (default: that in the model's "
+        "by its address or its role (default: that in the model's "
         "file or in the table builders/engine/model_licences.toml, else unknown terms).",
     )
     add_alias(parser, "--teacher-licence", license_flag)

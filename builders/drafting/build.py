@@ -107,7 +107,7 @@ def build(
         trust_missing_end: The addresses of teachers whose answers are complete although they report
             no end.
         teacher_license: The license of the teachers' models, by its id on the Hub; `WHO=ID`, or a
-            mapping, gives that of one teacher, by its address or the role it is given for. Without
+            mapping, gives that of one teacher, by its address or its role. Without
             it, that in a model's file or in a table of well-known models counts.
         hedge_s: The time after which a request without an answer is sent a second time.
         requests_per_minute: The most per endpoint.

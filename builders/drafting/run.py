@@ -242,7 +242,10 @@ def answer_calls(
     limits, prices = spec.run_limits, None
     if spec.from_ledger:
         before = read_notes(spec.home)
-        teachers, prices = recorded_pool(before["teachers"], spec.teachers), before.get("prices")
+        teachers, prices = (
+            recorded_pool(before["teachers"], spec.teachers, recipe),
+            before.get("prices"),
+        )
     else:
         teachers = pool(spec.teachers, recipe)
     progress.begin("starting the teacher")

@@ -9,8 +9,15 @@ from builders.drafting.draft import FACTS
 from builders.drafting.files import read_json
 from builders.drafting.licence import licence_of, rolled_up
 from builders.errors import did_you_mean
-from builders.hub_vocabulary import NOT_STATED, UNKNOWN, Licence, licence_facts, vocabulary
-from builders.recipe import Seeds
+from builders.hub_vocabulary import (
+    NOT_STATED,
+    UNKNOWN,
+    Licence,
+    known_licence,
+    licence_facts,
+    vocabulary,
+)
+from builders.recipe import Seeds, named
 from builders.sources.source import Source, source_card
 
 _MOST_SHOWN = 60  # characters of what a card declares
@@ -47,7 +54,8 @@ def _stated(
 ) -> tuple[Licence, str, list[str]]:
     """The licence that something states, what that is, and lines about it."""
     if source.place == seeds.source:
-        return Licence.stated(seeds.licence), "the recipe", []
+        with named("the licence of the recipe's seeds"):
+            return Licence.stated(known_licence(seeds.licence)), "the recipe", []
     path = Path(source.place)
     folder = path.parent if path.name == "default.parquet" else path
     if (folder / FACTS).is_file() and (folder / "default.parquet").is_file():

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from builders.engine.addresses import is_address, read_address
@@ -17,6 +17,7 @@ from builders.errors import InputError, nearest_name
 from builders.hub_vocabulary import NOT_STATED, Licence, known_licence, licence_facts
 from builders.recipe import Recipe
 
+Value = TypeVar("Value")
 _Names = Mapping[tuple[str, str | None], set[str]]  # of each teacher, by its place and model
 
 _ROLE = re.compile(r"([a-z_]+)=(.+)", re.DOTALL)
@@ -63,7 +64,7 @@ class TeacherPoolSpec:
 
     `trusted` are those whose answers are complete although they report no end, `licences` are pairs
     of a teacher and its licence. A teacher is named by its place, with `#MODEL` where one place has
-    several, or by the role that it was given for; an empty name is that of every other one.
+    several, or by a role of it; an empty name is that of every other one.
     """
 
     every: tuple[TeacherSpec, ...] = (TeacherSpec(),)
@@ -116,17 +117,9 @@ def pool_spec(
         found.append((role, spec))
     if all(role for role, _ in found):
         found.append(("", replace(usual, place=TeacherSpec.place)))
-
-    names = _names((role, _public(one.place), one.model) for role, one in found)
-
-    def decided(spec: TeacherSpec) -> TeacherSpec:
-        own = names[_public(spec.place), spec.model]
-        licence = _licence(licences, own) or spec.license
-        return replace(spec, trusts_missing_end=_named_in(trusted, own), license=licence)
-
     by_role: dict[str, list[TeacherSpec]] = {}
     for role, spec in found:
-        by_role.setdefault(role, []).append(decided(spec))
+        by_role.setdefault(role, []).append(spec)
     return TeacherPoolSpec(
         every=tuple(by_role.pop("")),
         roles={role: tuple(many) for role, many in by_role.items()},
@@ -142,6 +135,27 @@ def _key_env(name: str, place: str, first: str) -> str:
         return name
     host = parts.netloc.rpartition("@")[2]
     return f"{name}_{re.sub('[^A-Z0-9]+', '_', host.upper()).strip('_')}"
+
+
+def decided(spec: TeacherPoolSpec, recipe: Recipe | None = None) -> TeacherPoolSpec:
+    """The same teachers, with what is decided of single ones; `recipe` gives them their roles.
+
+    Raises:
+        InputError: Something is decided of a teacher that is none of them.
+    """
+    by_role = {"": spec.every, **spec.roles}
+    each = _named(by_role, recipe)
+    names = _names((name, _public(one.place), one.model) for name, one in each)
+    _check_named(spec, names)
+
+    def own(one: TeacherSpec) -> TeacherSpec:
+        mine = names[_public(one.place), one.model]
+        licence = _licence(spec.licences, mine) or one.license
+        trusts = one.trusts_missing_end or _named_in(spec.trusted, mine)
+        return replace(one, trusts_missing_end=trusts, license=licence)
+
+    made = {role: tuple(map(own, many)) for role, many in by_role.items()}
+    return replace(spec, every=made.pop(""), roles=made)
 
 
 def check_role(role: str, recipe: Recipe) -> None:
@@ -172,8 +186,7 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
                 f"a teacher is named twice for {role or 'every role'}, but it is used only once; "
                 "remove one, or give it another #MODEL"
             )
-    each = [(role, one) for role, many in {"": spec.every, **spec.roles}.items() for one in many]
-    _check_named(spec, _names((role, _public(one.place), one.model) for role, one in each))
+    spec = decided(spec, recipe)
     made: dict[TeacherSpec, Teacher] = {}
 
     def shared_teachers(specs: Sequence[TeacherSpec]) -> list[Teacher]:
@@ -195,14 +208,14 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
     return made_pool
 
 
-def recorded_pool(facts: Mapping[str, Any], spec: TeacherPoolSpec) -> TeacherPool:
+def recorded_pool(facts: Mapping[str, Any], spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
     """The teachers that a build recorded; their answers come from the ledger alone.
 
     Of `spec` only what it decides of them by their names is used.
     """
     by_role = {"": facts["every"], **facts["roles"]}
-    each = [(role, one) for role, many in by_role.items() for one in many]
-    names = _names((role, one["name"], one["model"]) for role, one in each)
+    each = _named(by_role, recipe)
+    names = _names((name, one["name"], one["model"]) for name, one in each)
     _check_named(spec, names)
 
     def recorded_teacher(one: Mapping[str, Any]) -> RecordedTeacher:
@@ -218,6 +231,20 @@ def recorded_pool(facts: Mapping[str, Any], spec: TeacherPoolSpec) -> TeacherPoo
     made = {role: [*map(recorded_teacher, many)] for role, many in by_role.items()}
     choices = [Choice(**one) for one in facts.get("choices", ())]
     return TeacherPool(every=made.pop(""), roles=made, choices=choices)
+
+
+def _named(
+    by_role: Mapping[str, Sequence[Value]], recipe: Recipe | None
+) -> Iterator[tuple[str, Value]]:
+    """Each teacher with each name that its roles give it, such as `writer` and `writer_2`."""
+    for role in (*by_role, *(recipe.roles if recipe else ())):
+        mine = by_role.get(role, by_role[""])
+        if role and recipe and role not in recipe.pools:
+            mine = mine[:1]
+        for number, one in enumerate(mine, 1):
+            yield role, one
+            if role and len(mine) > 1:
+                yield f"{role}_{number}", one
 
 
 def _check_named(spec: TeacherPoolSpec, known: _Names) -> None:
@@ -238,7 +265,7 @@ def _check_named(spec: TeacherPoolSpec, known: _Names) -> None:
 def _names(teachers: Iterable[tuple[str, str, str | None]]) -> _Names:
     """The names in what is decided of single teachers: place, `place#MODEL`, and its roles.
 
-    Each comes with its role, empty where it was given for all, its public place and its model.
+    Each comes with one of its roles, or none, its public place and its model.
     """
     names: defaultdict[tuple[str, str | None], set[str]] = defaultdict(set)
     for role, place, model in teachers:

@@ -98,13 +98,16 @@ def card_of(path: Path) -> str:
         return ""
 
 
-def hub_card(place: str, commit: str) -> str:
+def hub_card(commit: str) -> str:
     """The card of a Hub dataset, as `datasets` kept it when it read that commit, without a call."""
     import datasets
 
     usual = Path(datasets.config.HF_CACHE_HOME) / "hub"
-    kept = Path(os.environ.get("HF_HUB_CACHE", usual)) / f"datasets--{place.replace('/', '--')}"
-    return card_of(kept / "snapshots" / commit / "README.md")
+    kept = Path(os.environ.get("HF_HUB_CACHE", usual))  # under its name now, if it was renamed
+    found = (
+        kept.glob(f"datasets--*/snapshots/{commit}/README.md") if _COMMIT.fullmatch(commit) else ()
+    )
+    return card_of(next(iter(found), Path()))
 
 
 def _declared_files(folder: Path, config: str | None, split: str | None) -> list[str]:

@@ -166,7 +166,7 @@ def source_card(source: Source, revision: str) -> str:
     path = Path(source.place)
     if path.is_dir():
         return card_of(path / "README.md")
-    return "" if path.exists() else hub_card(source.place, revision)
+    return "" if path.exists() else hub_card(revision)
 
 
 def skipped_files(source: Source) -> list[str]:

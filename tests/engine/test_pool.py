@@ -457,6 +457,16 @@ LICENCES: dict[str, tuple[list[str], list[str], dict[str, str | None]]] = {
         ["judge=mit"],
         {"writer": "mit", "judge": "mit"},
     ),
+    "by a role of the recipe": (
+        [f"{A}#a"],
+        ["judge=gemma"],
+        {"writer": "gemma", "judge": "gemma"},
+    ),
+    "by a number": (
+        [f"{A}#a", f"{A}#b", f"judge={B}#c"],
+        ["writer_2=gemma", "judge=mit"],
+        {"writer_1": "unknown", "writer_2": "gemma", "judge": "mit"},
+    ),
     "the last one": ([f"{A}#a"], ["gemma", "mit"], {"writer": "mit", "judge": "mit"}),
     "an address with a query": (
         [f"judge={A}?api-version=2#a"],
@@ -472,7 +482,7 @@ def test_a_licence_is_that_of_the_teacher_which_it_names(name: str) -> None:
     words, licences, expected = LICENCES[name]
     spec = pool_spec(words, TeacherSpec(), (), (), [*map(read_teacher_license, licences)])
     before = pool(pool_spec(words, TeacherSpec()), RECIPE).recorded()
-    for who in (pool(spec, RECIPE), recorded_pool(before, spec)):
+    for who in (pool(spec, RECIPE), recorded_pool(before, spec, RECIPE)):
         found = {one: named for role in RECIPE.roles for one, named in who.of(role, RECIPE).items()}
         assert {one: named.identity()["licence"] for one, named in found.items()} == expected
 

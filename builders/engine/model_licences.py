@@ -17,12 +17,15 @@ _VARIANT = re.compile(r":(?:free|latest|nitro|floor|beta|extended|online|exacto|
 _STORED = re.compile(
     r"""[-_.](?:
         gguf | safetensors | bin | gptq | awq | exl[23] | mlx | onnx | bnb | maas | cloud | hf
-        | f(?:p|p8-|loat)?(?:8|16|32) | bf16 | fp8-dynamic | fp8-block | [nm]x?fp4 | fp4
-        | int[48] | [2348]-?bits? | w[48]a(?:8|16) | dynamic | quantized(?:\.w[48]a(?:8|16))?
+        | f(?:p|p8-|loat)?(?:8|16|32) | bf16 | fp8-dynamic | fp8-block | (?:mx|nv)?fp4
+        | ud | int[48] | [2348]-?bits? | w[48]a(?:8|16) | dynamic | quantized(?:\.w[48]a(?:8|16))?
         | i?q[1-8](?:_[01ksml]|_xs|_xxs|_xl|_nl)*
     )$""",
     re.VERBOSE,
 )
+
+
+TABLE = "the table of models of "  # and its version
 
 
 class _Table(NamedTuple):
@@ -33,7 +36,7 @@ class _Table(NamedTuple):
 
 def table_name() -> str:
     """What a card calls the table."""
-    return f"the table of models of {_table().version}"
+    return f"{TABLE}{_table().version}"
 
 
 @functools.lru_cache(maxsize=256)

@@ -19,8 +19,9 @@ from typing import Any
 
 from builders.drafting.draft import by_frequency, counts_of
 from builders.drafting.files import read_parquet
-from builders.drafting.licence import licences_by_table
+from builders.drafting.licence import licences_by_table, parts
 from builders.drafting.lineage import code_digest
+from builders.engine.model_licences import TABLE, table_name
 from builders.errors import InputError, PotstillError
 from builders.judging.reliability import verdict_from
 from builders.judging.reports import NEVER_MEASURED
@@ -187,6 +188,7 @@ def verified(
             if claimed != found:
                 false.append(f"{MANIFEST}, {name}: it is {claimed!r}, the data gives {found!r}")
         false += _columns_differ(manifest["configs"], figures)
+        unchecked += _other_tables(manifest["lineage"])
         recipe = recipe_named(str(manifest["lineage"]["recipe"]))
         wrong_measures, unknown_measures = _measures_differ(manifest, files, recipe)
         false += wrong_measures
@@ -227,6 +229,14 @@ def _card_differs(text: str, again: str) -> list[str]:
             follows = f"from the data and {MANIFEST} follows {found!r}"
             return [f"{CARD}, line {place}: it is {claimed!r}, {follows}"]
     return []
+
+
+def _other_tables(lineage: Mapping[str, Any]) -> Iterator[str]:
+    """Why the licences that another version of the table gave are not looked up again."""
+    for part in parts(lineage):
+        known_from = part.known_from or ""
+        if known_from.startswith(TABLE) and known_from != table_name():
+            yield f"the licence of {part.owner}: it is from {known_from}, not from {table_name()}"
 
 
 def _columns_differ(configs: Mapping[str, Any], figures: CardFigures) -> Iterator[str]:

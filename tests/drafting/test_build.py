@@ -149,6 +149,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no truth": ({"from_ledger": "no"}, "from_ledger: 'no' is not True or False"),
     "another": ({"progress": "no"}, "progress: 'no' is not True or False"),
     "a license": ({"license": "bogus licence"}, "license: the licence 'bogus licence' is not .*"),
+    "a teacher's license": ({"teacher_license": "writer=mti"}, "teacher_license: .* 'mit'.*"),
     "a near license": ({"license": "apache2.0"}, "license: .* did you mean 'apache-2.0'.*"),
     "no contributions": ({"contributed": "none"}, "contributed: 'none' is no file or folder; .*"),
     "a set on the Hub": ({"contributed": "org/set"}, "contributed: 'org/set' is no file or .*"),

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from builders import build
 from builders.card_metadata import card_data
 from builders.drafting.draft import load_draft
-from builders.engine.model_licences import table_name
+from builders.engine.model_licences import TABLE, table_name
 from builders.errors import InputError
 from builders.recipe_loading import load_recipe
 from builders.release.card_lint import card_problems
@@ -94,6 +95,10 @@ TAMPERED: dict[str, tuple[dict[str, Any], str]] = {
     "none": ({"licence": "unknown", "licence_from": None}, FALSE.format("unknown")),
     "another name": ({"licence": "other", "licence_name": "nice"}, FALSE.format("nice")),
     "a remark of its own": ({"licence_from": "given"}, "README.md, line"),
+    "another table": (
+        {"licence_from": f"{TABLE}2031-01"},
+        f"the licence of writer: it is from {TABLE}2031-01, not from {table_name()}",
+    ),
     "the licence of the source": ({}, "README.md, line"),
 }
 
@@ -113,8 +118,24 @@ def test_a_licence_that_does_not_follow_from_who_answered_is_found(
     if not facts:
         manifest["lineage"]["seeds"]["licence"] = "cc-by-nc-4.0"
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    assert problem in "\n".join(verified(Path("out"), load_recipe).false)
+    found = verified(Path("out"), load_recipe)
+    assert problem in "\n".join([*found.false, *found.unchecked])
     path.write_text(before, encoding="utf-8")
+
+
+def test_python_gives_licences_as_the_command_line_does(released: Released, tmp_path: Path) -> None:
+    Path("prompts.txt").write_text("What is rain?\n")
+    Path("rules.jsonl").write_text('{"when": "", "answer": "It is water."}\n')
+    draft = build(
+        NAME,
+        prompts="prompts.txt",
+        license="cc0-1.0",
+        teacher={"writer": "scripted:rules.jsonl"},
+        teacher_license={"writer": "Gemma"},
+        samples=1,
+        progress=False,
+    )
+    assert draft.licence == "gemma"
 
 
 def test_a_set_of_a_source_with_an_unknown_licence_is_for_its_maker_only(

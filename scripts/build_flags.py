@@ -104,11 +104,23 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
     return named
 
 
+class _Once(argparse.Action):
+    """A flag that is refused where it comes twice: its first value would be forgotten."""
+
+    def __call__(
+        self, _: object, given: argparse.Namespace, value: object, *_names: object
+    ) -> None:
+        if getattr(given, self.dest) is not None:
+            raise argparse.ArgumentError(self, "given twice; put the files in a folder to read all")
+        setattr(given, self.dest, value)
+
+
 def _source_flags(parser: Parser, flag: str) -> None:
     source = parser.add_argument_group("source")
     source.add_argument(
         f"--{flag}",
         dest="source",
+        action=_Once,
         type=text,
         metavar="WHERE",
         help=f"Start from other {flag}: a file, a folder, a Hub dataset such as org/name, or the "

@@ -12,7 +12,7 @@ from builders.drafting.draft import last_draft
 from builders.drafting.source_licence import source_licence
 from builders.recipe import Raw, Recipe
 from builders.sources.seed_forms import counted, read_prompts, read_tasks
-from builders.sources.source import LeftOut, LoadedSource, Origin, Source
+from builders.sources.source import LeftOut, LoadedSource, Origin, Source, shown_name
 from builders.spool import Spool
 
 _MOST_SHOWN = 8  # columns or files that a line lists
@@ -67,7 +67,7 @@ def read_seeds(
         loaded = read_tasks(source)
     else:
         loaded = read_prompts(source, seeds.keeps, most, folder=folder)
-    shown = name if "/" in name and not Path(name).exists() else Path(name).name
+    shown = shown_name(name)
     known, about = source_licence(licence, source, shown, loaded.revision, seeds)
     origin = Origin(
         name=shown,

@@ -50,7 +50,7 @@ from builders.sources.prompt_columns import (
     PROMPT_COLUMNS,
     PromptColumns,
 )
-from builders.sources.records import Records
+from builders.sources.rows import Records
 from builders.sources.source import LeftOut, Source, source_records
 
 _STEMS = (

@@ -12,7 +12,7 @@ from typing import Any
 
 from builders.judging.tables import Row
 from builders.sources.conversations import Reason, unreadable
-from builders.sources.records import Records, Unreadable
+from builders.sources.rows import Records, Unreadable
 
 _TRUE = {"1", "1.0", "True", "true"}
 _ALONE = Reason("without a second answer", "no row beside it has the same prompt")

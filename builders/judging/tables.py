@@ -12,7 +12,7 @@ import numpy as np
 from builders.errors import InputError
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Codes, Numbers, Texts
 from builders.sources.conversations import UNREADABLE
-from builders.sources.records import Unreadable
+from builders.sources.rows import Unreadable
 from builders.sources.seed_forms import MOST_UNREADABLE, counted
 from builders.sources.source import LeftOut, Source, skipped_files, source_records
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, starmap
@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from builders.errors import InputError, nearest_name
-from builders.sources.records import Records, Unreadable, file_records, is_data_file
+from builders.sources.arrow_tables import rows_of
+from builders.sources.records import file_records, is_data_file, suffix_of
+from builders.sources.rows import Records, Unreadable
 
 _BATCH = 1000  # rows in memory at once
 _SAME_KIND = {".json", ".jsonl", ".ndjson"}
@@ -44,9 +46,8 @@ def files_of(folder: Path, config: str | None, split: str | None) -> list[str]:
     if (folder / "default.parquet").is_file():  # a draft, whose other configs are beside it
         return ["default.parquet"]
     shown = [path for path in _visible(folder) if is_data_file(path)]
-    data = [
-        path for path in shown if path.suffix != ".txt"
-    ] or shown  # texts beside it are about it
+    # Texts beside data are about it.
+    data = [path for path in shown if suffix_of(path) != ".txt"] or shown
     if not data:
         raise InputError(
             f"{folder.name} holds no .jsonl, .json, .csv, .tsv, .txt or .parquet file; name "
@@ -62,16 +63,22 @@ def files_not_read(folder: Path, config: str | None, split: str | None) -> list[
     read = files_of(folder, None, None)
     if read == ["default.parquet"]:
         return []
-    names = {path.as_posix() for path in _visible(folder) if path.stem.upper() not in _ABOUT}
+    shown = [*_visible(folder), *_visible(folder, _is_no_file)]
+    names = {path.as_posix() for path in shown if path.stem.upper() not in _ABOUT}
     return sorted(names - {*read})
 
 
-def _visible(folder: Path) -> list[Path]:
+def _is_no_file(path: Path) -> bool:
+    """Whether a path is a link to nothing, or to a folder, which is not followed."""
+    return path.is_symlink() and not path.is_file()
+
+
+def _visible(folder: Path, chosen: Callable[[Path], bool] = Path.is_file) -> list[Path]:
     """The files of a folder, by their path in it, without hidden ones and `_NOT_ROWS`."""
     found = [
         path.relative_to(folder)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in _NOT_ROWS
+        if chosen(path) and path.name not in _NOT_ROWS
     ]
     return [path for path in found if not any(part.startswith(".") for part in path.parts)]
 
@@ -174,7 +181,7 @@ def _of_other_kinds(place: str, commit: str, read: Mapping[Any, Sequence[str]]) 
 def _split_rows(place: str, split: str, rows: Any) -> Records:
     number = 0
     for table in rows.with_format("arrow").iter(_BATCH):
-        for row in table.to_pylist():
+        for row in rows_of(table):
             number += 1
             yield f"{place}, split {split}, row {number}", row
 

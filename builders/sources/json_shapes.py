@@ -1,8 +1,9 @@
 """Where the rows are in a JSON document: a list, an object around one, splits, a table.
 
 The shapes are those that people download: a list of objects; `{"version": 1, "data": [...]}`; the
-rows of the Hub's viewer (`{"rows": [{"row": {...}}]}`); `{"train": [...], "test": [...]}`; and what
-pandas' `to_json` writes, by column, by row or split.
+rows of the Hub's viewer (`{"rows": [{"row": {...}}]}`); `{"train": [...], "test": [...]}`; the
+tasks of Natural Instructions (`{"Definition": [...], "Instances": [...]}`); and what pandas'
+`to_json` writes, by column, by row or split.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _LISTS = (
 )
 # An object that has one of these as a text or a dialogue is a row, whatever else it has.
 _OF_A_ROW = ("id", "prompt", "messages", "conversations", "instruction", "question", "text")
+_INSTANCES = "Instances"
 _SPEAKER = ("role", "from", "speaker")  # what a message has
 
 
@@ -42,6 +44,9 @@ def lists_in(
     if not isinstance(value, dict):
         return None
     lists = {name: _rows(found) for name, found in value.items() if _are_rows(found)}
+    if "Definition" in value and _INSTANCES in lists:  # what each instance is asked with
+        shared = {"Definition": value["Definition"]}
+        lists = {_INSTANCES: [shared | row for row in lists[_INSTANCES] if isinstance(row, dict)]}
     if part is not None and lists:
         return {part: lists[part]} if part in lists else f"has no {part!r}; {_offered(lists)}"
     of_a_row = [value[name] for name in _OF_A_ROW if name in value]

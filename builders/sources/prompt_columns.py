@@ -45,7 +45,7 @@ from builders.sources.conversations import (
     unreadable,
 )
 from builders.sources.json_shapes import is_dialogue
-from builders.sources.records import Row
+from builders.sources.rows import Row
 
 _CLEAR = (
     *("prompt", "messages", "conversations", "conversation", "dialogue", "dialog", "contents"),

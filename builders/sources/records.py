@@ -20,29 +20,23 @@ import lzma
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from builders.errors import InputError, shortened
+from builders.sources.arrow_tables import distinct, table_rows
 from builders.sources.json_shapes import is_dialogue, lists_in
-
-
-class Unreadable(NamedTuple):
-    """In the place of a row that cannot be read: why, as a sentence without its subject."""
-
-    why: str
-
-
-Row = dict[str, Any]
-Records = Iterator[tuple[str, Row | Unreadable]]
+from builders.sources.rows import Records, Row, Unreadable
 
 _LINES = (".jsonl", ".ndjson")
 _TABLES = {".parquet", ".arrow", ".feather"}
 _TEXTS = {".json", *_LINES, ".csv", ".tsv", ".tab", ".txt"}
 _PACKED = {".gz", ".bz2", ".xz", ".zst"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"(\xb5/\xfd": "zstd"}
+_POINTER = b"version https://git-lfs"
+_TABLE_MAGIC = (b"PAR1", b"ARROW1")
 _JSON_BEGINS = ("{", "[", '"')  # a row: an object, a dialogue, a text
 _SPACE = re.compile(r"\s*")
 _NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # how bytes that are no text come out of the decoder
@@ -50,7 +44,7 @@ _NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # how bytes that are no text come ou
 
 def is_data_file(path: Path) -> bool:
     """Whether a file's name has the suffix of a form that is read."""
-    return _suffix(path) in _TABLES | _TEXTS
+    return suffix_of(path) in _TABLES | _TEXTS
 
 
 def file_records(path: Path, part: str | None = None) -> Records:
@@ -69,7 +63,7 @@ def file_records(path: Path, part: str | None = None) -> Records:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(6)
+            head = file.read(len(_POINTER))
     except OSError as error:
         raise InputError(
             f"{path.name} cannot be read ({error.strerror}); name a file that you have the right "
@@ -79,12 +73,18 @@ def file_records(path: Path, part: str | None = None) -> Records:
         raise InputError(
             f"{path.name} is a zip archive or a spreadsheet; unpack it, or save it as .csv"
         )
+    if head == _POINTER:
+        raise InputError(
+            f"{path.name} is a pointer of Git LFS, not the file itself; run `git lfs pull`"
+        )
     forms: dict[str, Callable[[Path], Records]] = {
         **dict.fromkeys(_TABLES, _table),
         **dict.fromkeys((".csv", ".tsv", ".tab"), _csv),
         ".txt": _text,
     }
-    form = forms.get(_suffix(path))
+    form = forms.get(suffix_of(path))
+    if form is None and head.startswith(_TABLE_MAGIC):
+        form = _table
     if part is not None and form:
         raise _no_splits(path)
     form = form or (lambda path: _json(path, part))
@@ -107,8 +107,8 @@ def readable(records: Iterable[tuple[str, Row | Unreadable]]) -> Iterator[tuple[
         yield place, row
 
 
-def _suffix(path: Path) -> str:
-    """The suffix that names a file's form: that before `.gz` and the like."""
+def suffix_of(path: Path) -> str:
+    """The suffix that names a file's form, in small letters: that before `.gz` and the like."""
     name = path.with_suffix("") if path.suffix.lower() in _PACKED else path
     return name.suffix.lower()
 
@@ -128,7 +128,7 @@ def _whole_or_named(path: Path, form: Callable[[Path], Records]) -> Records:
         what = (
             "a whole packed file"
             if path.suffix.lower() in _PACKED
-            else f"a {_suffix(path)[1:]} file"
+            else f"a {suffix_of(path)[1:]} file"
         )
         raise InputError(f"{path.name} is not {what} ({reason}); give another") from None
 
@@ -154,13 +154,15 @@ def _bytes(path: Path) -> Any:
 def _lines(path: Path, newline: str = "\n") -> Iterator[str]:
     r"""The lines of a text file, in UTF-8 or as its byte order mark names it.
 
-    Only \n ends a line: U+2028 and the like may be inside a JSON string.
+    Only \n ends a line: U+2028 and the like may be inside a JSON string. A line may begin with
+    another mark, where files were joined.
     """
     with _bytes(path) as file:
         encoding = json.detect_encoding(file.read(4))
     errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
     with _bytes(path) as file, io.TextIOWrapper(file, encoding, errors, newline) as text:
-        yield from text
+        for line in text:
+            yield line.lstrip("\ufeff") if line[:1] == "\ufeff" else line
 
 
 def _not_utf_8(text: str) -> Unreadable | None:
@@ -183,10 +185,10 @@ def _json(path: Path, part: str | None) -> Records:
     if not (begin := [*islice(lines, 2)]):
         return
     first = _value(begin[0][1])
-    if _suffix(path) not in _TEXTS and begin[0][1].lstrip()[:1] not in _JSON_BEGINS:
+    if suffix_of(path) not in _TEXTS and begin[0][1].lstrip()[:1] not in _JSON_BEGINS:
         raise InputError(
             f"{path.name} is in a form that is not read; give a .jsonl, .json, .csv, .tsv, .txt or "
-            ".parquet file"
+            ".parquet file; without a suffix, and in a pipe, only JSON, Parquet and Arrow are read"
         )
     if isinstance(first, Unreadable) and not _not_utf_8(
         begin[0][1]
@@ -236,7 +238,7 @@ def _values(path: Path) -> list[Any] | None:
             value, at = decoder.raw_decode(text, at)
             values.append(value)
     except (ValueError, RecursionError) as error:
-        if _suffix(path) != ".json":
+        if suffix_of(path) != ".json":
             return None
         where, why = "", _too_much(error)
         if isinstance(error, json.JSONDecodeError):
@@ -253,7 +255,7 @@ def _of_values(path: Path, values: list[Any], part: str | None, line: int = 0) -
 
     `line` is that of a document of one line, which may be the only row of a file of lines.
     """
-    of_lines = line > 0 and _suffix(path) != ".json"
+    of_lines = line > 0 and suffix_of(path) != ".json"
     lists = lists_in(values[0], part, of_lines=of_lines) if len(values) == 1 else {"": values}
     if isinstance(lists, str):
         raise InputError(f"{path.name} {lists}")
@@ -295,7 +297,7 @@ def _csv(path: Path) -> Records:
     given = re.fullmatch(r"sep=(.)\s*", header)  # a line for a spreadsheet
     if given:
         blank, header = blank + 1, next(lines, "")
-    usual = "\t,;|" if _suffix(path) in (".tsv", ".tab") else ",;\t|"
+    usual = "\t,;|" if suffix_of(path) in (".tsv", ".tab") else ",;\t|"
     delimiter = given[1] if given else max(usual, key=lambda one: _fields(header, one))
     held: list[str] = []  # the lines of the row that is being read
     reader = csv.reader(_held(chain([header], lines), held), delimiter=delimiter, strict=True)
@@ -317,11 +319,14 @@ def _csv(path: Path) -> Records:
                     f"{place}: a field begins with a quote that is never closed; close it"
                 ) from None
             yield place, Unreadable(f"not CSV ({error}); a quote in a quoted text is doubled")
+            if rest := held[1:]:  # lines that a quote, which nothing closes, made part of this one
+                blank, lines = before + 1, chain(rest, lines)
+                reader = csv.reader(_held(lines, held), delimiter=delimiter, strict=True)
             continue
         if values is None:
             return
         if columns is None:
-            columns = _distinct(values)
+            columns = distinct(values)
         elif values:
             yield place, _csv_row(columns, values)
 
@@ -330,15 +335,6 @@ def _held(lines: Iterable[str], held: list[str]) -> Iterator[str]:
     for line in lines:
         held.append(line)
         yield line
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """The names of columns, where one that comes again gets a number."""
-    found: list[str] = []
-    for name in names:
-        again = name and names[: len(found)].count(name)
-        found.append(f"{name} ({again + 1})" if again else name)
-    return found
 
 
 def _fields(header: str, delimiter: str) -> int:
@@ -357,26 +353,5 @@ def _csv_row(columns: list[str], values: list[str]) -> Row | Unreadable:
 
 def _table(path: Path) -> Records:
     """The rows of a Parquet or Arrow file."""
-    number = 0
-    for batch in _batches(path):
-        names = _distinct(batch.schema.names)
-        for row in batch.rename_columns(names).to_pylist():
-            number += 1
-            yield f"{path.name}, row {number}", row
-
-
-def _batches(path: Path) -> Iterator[Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if _suffix(path) == ".parquet":
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches()
-    else:
-        with pa.memory_map(str(path)) as source:
-            try:
-                file = pa.ipc.open_file(source)
-            except pa.ArrowInvalid:  # as `datasets` writes it
-                yield from pa.ipc.open_stream(source)
-            else:
-                yield from map(file.get_batch, range(file.num_record_batches))
+    for number, row in enumerate(table_rows(path), 1):
+        yield f"{path.name}, row {number}", row

@@ -24,8 +24,15 @@ from builders.sources.conversations import (
     unreadable,
 )
 from builders.sources.prompt_columns import PromptColumns
-from builders.sources.records import Records, Row, Unreadable
-from builders.sources.source import LeftOut, LoadedSource, Source, skipped_files, source_records
+from builders.sources.rows import Records, Row, Unreadable
+from builders.sources.source import (
+    LeftOut,
+    LoadedSource,
+    Source,
+    shown_name,
+    skipped_files,
+    source_records,
+)
 from builders.spool import Spool
 
 REPEATED = "repeated"
@@ -176,7 +183,7 @@ def _check_share(source: Source, what: str, rows: int, left_out: Sequence[LeftOu
         InputError: With the first row that could not be read.
     """
     split = f", split {source.split!r}" if source.split else ""
-    name, read = f"{Path(source.place).name}{split}", rows + len(left_out)
+    name, read = f"{shown_name(source.place)}{split}", rows + len(left_out)
     broken = [one for one in left_out if one.reason == UNREADABLE]
     if broken and (not rows or len(broken) > MOST_UNREADABLE * read):
         share = "more than half" if rows else f"0 {what} left"

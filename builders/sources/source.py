@@ -21,7 +21,8 @@ from builders.sources.folders import (
     hub_card,
     hub_records,
 )
-from builders.sources.records import Records, file_records
+from builders.sources.records import file_records
+from builders.sources.rows import Records
 from builders.spool import Spool
 
 
@@ -59,6 +60,7 @@ class Source:
     """What to read: a file, a folder or a Hub id.
 
     Attributes:
+        place: `-` is the standard input.
         config: Of a folder or a Hub dataset with several configs.
         split: None reads all splits.
         column: The column with the prompts; A+B joins the texts of two. None finds the usual ones.
@@ -112,6 +114,14 @@ class LoadedSource(NamedTuple):
     skipped: Sequence[str] = ()
 
 
+def shown_name(place: str) -> str:
+    """The name by which a source is shown: of a file or a folder the last part of its path."""
+    if "/" in place and not Path(place).exists():
+        return place
+    name = Path(place).name
+    return name if name.strip(".") else Path(place).resolve().name
+
+
 def source_records(source: Source) -> tuple[Records, str]:
     """The rows of a source, each with its place, and the source's revision.
 
@@ -122,7 +132,7 @@ def source_records(source: Source) -> tuple[Records, str]:
         InputError: There is no such place, or it cannot be read; where only a part of it cannot,
             in the iteration.
     """
-    path = Path(source.place)
+    path = Path("/dev/stdin" if source.place == "-" else source.place)
     if path.is_file() or path.is_fifo():
         if source.config:
             raise InputError(f"{path.name} is a file, which has no configs; leave out --config")

@@ -26,6 +26,7 @@ WRONG = {
     "completion tcsh": "SHELL: there is no 'tcsh'; there are bash, fish, zsh",
     # flags
     "build completions --sample 3": "build has no flag '--sample'; did you mean '--samples'?",
+    "build completions --prompts a --prompts b": "--prompts: given twice; put the files",
     "build completions --row 3": "potstill build has no flag '--row'; did you mean '--rows'?",
     "build --row 3 completions": "potstill build has no flag '--row'; did you mean '--rows'?",
     "build completions --row=3": "potstill build has no flag '--row'; did you mean '--rows'?",

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.errors import InputError
-from builders.sources.records import Unreadable, file_records, readable
+from builders.sources.records import file_records, readable
+from builders.sources.rows import Unreadable
 from tests.cases import each
 
 TEXTS = ["Name a fruit.", "Why is the sky blue?\nBe brief.", 'Say "oui, non" in English.']
@@ -105,6 +106,11 @@ DOCUMENTS: dict[str, Any] = {
     "columns": {"x": ["a", "b"], "y": [1, 2]},
     "pandas, by column": {"x": {"0": "a", "1": "b"}, "y": {"0": 1, "1": 2}},
     "pandas, by row": {"first": ROWS[0], "second": ROWS[1]},
+    "a task of Natural Instructions": {
+        "Definition": ["d"],
+        "Positive Examples": [{"input": "i"}],
+        "Instances": ROWS,
+    },
     "pandas, split": {"columns": ["x"], "index": [0, 1], "data": [["a"], ["b"]]},
 }
 
@@ -299,9 +305,78 @@ BROKEN = [
     ("a.pdf", b"%PDF-1.7\n\xb3\xff\n", r"a\.pdf is in a form that is not read"),
     ("a.tar.gz", gzip.compress(b"a.jsonl" + bytes(600)), r"a\.tar\.gz is in a form that is not"),
     ("a.sqlite", b"SQLite format 3\x00", r"a\.sqlite is in a form that is not read"),
-    ("a", b"prompt,x\nq,1\n", r"^a is in a form that is not read"),
+    ("a", b"prompt,x\nq,1\n", r"^a is in a form that is not read.* in a pipe, only JSON, Parquet"),
+    ("a.txt", b"version https://git-lfs.github.com/spec/v1\n", r"a\.txt is a pointer of Git LFS"),
     ("a.arrow", b"no arrow at all", r"a\.arrow is not a arrow file \(.+\); give another"),
 ]  # fmt: skip
+
+
+def test_the_definition_of_a_task_is_in_each_of_its_instances(tmp_path: Path) -> None:
+    task = {"Definition": ["d"], "Positive Examples": ROWS, "Instances": ROWS}
+    path = written(tmp_path / "a.json", json.dumps(task))
+    for part in (None, "Instances"):
+        found = [row for _, row in readable(file_records(path, part))]
+        assert found == [{"Definition": ["d"], **row} for row in ROWS]
+
+
+OUT_OF_RANGE: dict[str, tuple[pa.Array, list[Any]]] = {
+    "milliseconds": (pa.array([10**17, 1], pa.timestamp("ms")), [10**17, 1]),
+    "days": (pa.array([10**9, 1], pa.int32()).cast(pa.date32()), [10**9, 1]),
+    "the year 10,000": (pa.array([2932897, 0], pa.int32()).cast(pa.date32()), [2932897, 0]),
+    "an unknown zone": (pa.array([1, 2], pa.timestamp("us", tz="Moon/Base")), [1, 2]),
+    "in objects in a list": (
+        pa.array(
+            [[{"at": 2**62, "by": "a"}], []],
+            pa.list_(pa.struct({"at": pa.timestamp("us"), "by": pa.string()})),
+        ),
+        [[{"at": 2**62, "by": "a"}], []],
+    ),
+}
+
+
+@each(("column", "expected"), OUT_OF_RANGE)
+def test_a_date_that_python_cannot_hold_is_the_number_that_is_stored(
+    column: pa.Array, expected: list[Any], tmp_path: Path
+) -> None:
+    table = pa.table({"x": ["a", "b"], "at": column})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), table.schema) as file:
+        file.write_table(table)
+    for name in ("a.parquet", "a.arrow"):
+        found = rows(tmp_path / name)
+        assert [row["x"] for row in found] == ["a", "b"]
+        assert [row["at"] for row in found] == expected
+
+
+def test_a_text_in_a_table_that_is_not_utf_8_costs_its_row(tmp_path: Path) -> None:
+    texts = pa.array([b"a", b"\xffb", b"c"]).view(pa.string())
+    pq.write_table(pa.table({"x": texts, "y": [1, 2, 3]}), tmp_path / "a.parquet")
+    found = [row for _, row in file_records(tmp_path / "a.parquet")]
+    assert found[::2] == [{"x": "a", "y": 1}, {"x": "c", "y": 3}]
+    assert isinstance(found[1], Unreadable) and "not UTF-8 (byte 0xff)" in found[1].why
+
+
+def test_the_lines_after_a_quote_that_is_not_closed_are_rows(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", 'x,y\n1,a\n"2,b\n3,c\n4,"d"\n5,e\n')
+    found = [*file_records(path)]
+    assert [place for place, _ in found] == [f"a.csv, line {line}" for line in (2, 3, 4, 5, 6)]
+    assert isinstance(found[1][1], Unreadable)
+    assert [row["x"] for _, row in found if isinstance(row, dict)] == ["1", "3", "4", "5"]
+
+
+def test_a_byte_order_mark_where_files_were_joined_is_no_part_of_a_line(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    assert rows(written(tmp_path / "a.txt", mark + b"a\n" + mark + b"b\n")) == [
+        {"text": "a"},
+        {"text": "b"},
+    ]
+    joined = (mark + lines(ROWS[0]).encode()) + (mark + lines(ROWS[1]).encode())
+    assert rows(written(tmp_path / "a.jsonl", joined)) == ROWS
+
+
+def test_a_table_is_known_by_its_content_where_no_suffix_names_a_form(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "stdin")
+    assert rows(tmp_path / "stdin") == ROWS
 
 
 def test_what_is_wrong_in_a_file_is_one_line_with_its_place(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from builders.errors import InputError
 from builders.sources.records import readable
-from builders.sources.source import Source, skipped_files, source_records
+from builders.sources.source import Source, shown_name, skipped_files, source_records
 
 
 def lines(*prompts: str) -> str:
@@ -56,11 +56,15 @@ def test_every_file_of_a_folder_is_read_with_its_own_columns(folder: Path) -> No
 def test_the_files_of_a_folder_that_are_not_read_are_listed(folder: Path) -> None:
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "a.jsonl").write_text('{"prompt": "a"}\n')
-    names = ("data/b.zip", "c.pdf", "data/notes.txt", ".d.pdf", "README.pdf", "state.json")
-    for name in names:
+    names = ("data/b.zip", "c.PDF", "data/notes.TXT", ".d.pdf", "README.pdf", "state.json")
+    for name in (*names, "notes.txt.gz"):
         (folder / name).write_bytes(b"{}")
+    (folder / "gone.jsonl").symlink_to("nowhere")
+    (folder / "linked").symlink_to("data")
     place = str(folder)
-    assert skipped_files(Source(place=place)) == ["c.pdf", "data/b.zip", "data/notes.txt"]
+    skipped = ["c.PDF", "data/b.zip", "data/notes.TXT", "gone.jsonl", "linked", "notes.txt.gz"]
+    assert skipped_files(Source(place=place)) == skipped
+    assert prompts(Source(place=place)) == ["a"]
     assert not skipped_files(Source(place=f"{place}/data/a.jsonl"))
     (folder / "default.parquet").write_bytes(b"")  # now it is a draft
     assert not skipped_files(Source(place=place))
@@ -135,6 +139,15 @@ def test_a_pipe_is_read_once_and_recorded_like_a_file(tmp_path: Path) -> None:
     assert revision == f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def test_a_source_is_shown_by_the_last_part_of_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "set").mkdir()
+    monkeypatch.chdir(tmp_path / "set")
+    names = [".", "../set", "org/name", "a.jsonl", "..", "-"]
+    assert [*map(shown_name, names)] == ["set", "set", "org/name", "a.jsonl", tmp_path.name, "-"]
+
+
 def test_a_device_is_no_source() -> None:
     with pytest.raises(InputError, match=r"'/dev/null' is a terminal, a device or a socket"):
         source_records(Source(place="/dev/null"))
@@ -149,7 +162,7 @@ def test_a_file_that_is_not_there_is_named_with_what_may_be_given() -> None:
 
 READ = """
     from builders.errors import InputError
-    from builders.sources.source import Source, skipped_files, source_records
+    from builders.sources.source import Source, shown_name, skipped_files, source_records
     try:
         records, revision = source_records(Source(place={place!r}, revision={revision!r}))
         report([len(list(records)), revision])
@@ -214,7 +227,7 @@ def test_a_hub_dataset_is_read_whole_or_by_the_config_and_split_that_are_named(
         )
     code = """
         from builders.errors import InputError
-        from builders.sources.source import Source, skipped_files, source_records
+        from builders.sources.source import Source, shown_name, skipped_files, source_records
         found = []
         for given in {given!r}:
             try:

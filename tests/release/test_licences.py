@@ -86,6 +86,7 @@ def test_terms_without_an_id_are_an_other_licence_with_a_name_and_a_sentence(
 ) -> None:
     card = released(model, *words)
     assert front(card) == expected and card_problems(card) == ([], [])
+    assert verified(Path("out"), load_recipe).false == ()
     assert (f"What {model} wrote may be used only as" in card) == (expected[0] == "other")
 
 

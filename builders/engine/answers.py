@@ -31,15 +31,17 @@ from builders.errors import printable
 _ENDS: dict[Ended, str] = {  # by its words, without case and separators
     "complete": "stop endturn stopsequence stopsequences eos eostoken eosfound endofturn endoftext "
     "endofsequence stopstringfound stopsequencereached complete completed finished finish done "
-    "natural normal",
+    "natural normal stopwords stopword stopstr stopstring stoptoken stoptokens endid eostokenid "
+    "stopid stopids",
     "length": "length maxtokens maxoutputtokens maxcompletiontokens maxnewtokens maximumtokens "
     "maxlength modellength modelcontextwindowexceeded contextlength contextlengthexceeded "
     "contextwindowexceeded tokenlimit limit outputlimit errorlimit incomplete truncated "
-    "notfinished maxpredictedtokensreached contextlengthreached lengthlimit",
+    "notfinished maxpredictedtokensreached contextlengthreached lengthlimit maxlen "
+    "maxseqlen maxnewtoken maxtoken",
     "filtered": "contentfilter contentfiltered contentpolicyviolation safety imagesafety "
     "recitation prohibitedcontent blocklist spii guardrail guardrails guardrailintervened "
     "moderation moderated blocked flagged errortoxic sensitive language imageprohibitedcontent "
-    "imagerecitation",
+    "imagerecitation modelarmor riskcontrol contentblocked",
     "refused": "refusal refused refuse modelrefusal",
     "tool_calls": "toolcalls toolcall functioncall functioncalls tooluse",
     "aborted": "abort aborted cancel cancelled canceled usercancel usercanceled usercancelled "
@@ -50,14 +52,15 @@ _ENDS: dict[Ended, str] = {  # by its words, without case and separators
 }
 _ENDED: dict[str, Ended] = {word: end for end, words in _ENDS.items() for word in words.split()}
 _OF_TWO_PARTS = re.compile(r"[_-]|^[A-Z]+$|^refusal$")
-_PREFIX = re.compile(r"^(?:finish|stop)reason(?=.)")
+_PREFIX = re.compile(r"^(?:finish|stop)?reason(?=.)")
 # What an endpoint calls an end beside `finish_reason`, which may have been made to fit.
 _NATIVE = ("native_finish_reason", "stop_reason", "finishReason", "done_reason")
 _THOUGHT_KEYS = (
-    *("reasoning_content", "reasoning", "reasoning_text", "thinking", "thoughts"),
-    *("reasoning_details", "thinking_blocks"),
+    *("reasoning_content", "reasoning", "reasoning_text", "thinking", "thoughts", "thought"),
+    *("reasoning_details", "thinking_blocks", "reasoningContent"),
 )
 _THOUGHT_TYPES = re.compile(r"think|reason|thought")
+_THOUGHT_PART_KEYS = {"reasoningContent", "reasoning_content"}  # of Bedrock, without a type
 _TOOL_PART = re.compile(r"tool_?(use|call)$|function_?call$")
 _TOOL_PART_KEYS = {"functionCall", "function_call", "toolUse"}  # of Gemini and Bedrock
 _TEXT_KEYS = (
@@ -69,10 +72,15 @@ _TEXT_KEYS = (
     "thinking",
     "summary",
     "reasoning",
+    "reasoningContent",
+    "reasoning_content",
+    "reasoningText",
 )
-_PART_KEYS = {"type", "text", "parts", "content"}
+_PART_KEYS = {"type", "text", "parts", "content", *_THOUGHT_PART_KEYS}
 _DEEPEST = 12  # nested parts of a content; each level is a call
 _SHORT = 200  # characters of a name
+_NOTHING = ("", "null", "none")  # how some servers write it
+_HALF = re.compile("[\ud800-\udfff]")  # of a character, or a byte that is no UTF-8
 
 
 def read_answer(body: bytes, target: Target, **measured: Any) -> Answer:
@@ -112,7 +120,8 @@ def answer_in(given: Mapping[str, Any], **measured: Any) -> Answer | None:
         ended = "complete"  # an answer that is paid for, and empty
     found = _Content()
     found.read(message.get("content"))
-    if isinstance(refusal := message.get("refusal"), str) and refusal.strip():
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal.strip().lower() not in _NOTHING:
         found.refusals.append(refusal)
     tool_calls = _tool_calls(message) or found.tool_calls
     text = "".join(found.texts)
@@ -120,13 +129,13 @@ def answer_in(given: Mapping[str, Any], **measured: Any) -> Answer | None:
         ended = "tool_calls"
     if found.refusals and ended in ("complete", "unknown"):
         ended = "refused"
-    keys = [key for key in _THOUGHT_KEYS if key in message]
-    thought = next((one for key in keys if (one := _thought(message[key]))), "")
+    if not text.isascii() and _HALF.search(_joined_pairs(text)) and ended == "complete":
+        ended = "aborted"  # in the middle of a character
     answer = Answer(
         text=_utf8(text or "\n".join(found.refusals)),
         ended=ended,
         finish_reason=word,
-        reasoning=_utf8(thought or "".join(found.thoughts)) or None,
+        reasoning=_utf8(_thought_beside(message, choice) or "".join(found.thoughts)) or None,
         tool_calls=tool_calls or None,
         logprobs=_logprobs(choice.get("logprobs")),
         model=_name(given.get("model") or given.get("modelVersion")),
@@ -154,8 +163,11 @@ def _ended_by(word: str | None) -> Ended:
     """How an answer ended, by the endpoint's word for it."""
     if found := _ENDED.get(word or ""):
         return found
-    bare = re.sub(r"[\W_]", "", (word or "").lower())
-    return _ENDED.get(_PREFIX.sub("", bare), "unknown")
+    for one in (word or "", (word or "").partition(":")[0]):  # as in "content_filter: SAFETY"
+        bare = re.sub(r"[\W_]", "", one.lower())
+        if found := _ENDED.get(_PREFIX.sub("", bare)):
+            return found
+    return "unknown"
 
 
 def _document(body: bytes) -> dict[str, Any] | str:
@@ -201,14 +213,14 @@ def _word(value: Any) -> str | None:
     if isinstance(value, dict):
         value = value.get("type") or value.get("reason")
     word = _name(_plain(value))
-    return None if word is None or word.lower() in ("null", "none") else word
+    return None if word is None or word.lower() in _NOTHING else word
 
 
 def _filtered(results: Any) -> bool:
-    """Whether one of Azure's filters took something out."""
-    return isinstance(results, dict) and any(
-        isinstance(one, dict) and one.get("filtered") is True for one in results.values()
-    )
+    """Whether one of Azure's filters, or one of its own lists of words, took something out."""
+    each = [*results.values()] if isinstance(results, dict) else []
+    each += [one for listed in each if isinstance(listed, list) for one in listed]
+    return any(isinstance(one, dict) and one.get("filtered") is True for one in each)
 
 
 def _blocked(given: Mapping[str, Any]) -> bool:
@@ -243,7 +255,8 @@ class _Content:
             self.texts.append(_json_text(value))  # an answer by a schema, parsed by the server
         elif isinstance(value, dict) and depth < _DEEPEST:
             kind = _plain(value.get("type")).lower()
-            if _THOUGHT_TYPES.search(kind) or value.get("thought") is True:
+            thought = str(value.get("thought", "")).lower() == "true"  # some gateways send a text
+            if thought or _THOUGHT_TYPES.search(kind) or _THOUGHT_PART_KEYS & value.keys():
                 self.thoughts.append(_thought(value))
             elif isinstance(refusal := value.get("refusal"), str):
                 self.refusals.append(refusal)
@@ -261,6 +274,16 @@ def _call_of_part(part: Mapping[str, Any]) -> Any:
         (inner[name] for name in ("arguments", "input", "args") if name in inner), {}
     )
     return {**inner, "id": part.get("id"), "arguments": arguments}
+
+
+def _thought_beside(message: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
+    """The reasoning that a response has in a field of its own; empty without any."""
+    places: tuple[Any, ...] = (message, message.get("provider_specific_fields"), choice)
+    for place in (one for one in places if isinstance(one, Mapping)):
+        for key in _THOUGHT_KEYS:
+            if key in place and (thought := _thought(place[key])):
+                return thought
+    return ""
 
 
 def _thought(value: Any, depth: int = 0) -> str:
@@ -360,4 +383,11 @@ def _json_text(value: Any) -> str:
 
 def _utf8(text: str) -> str:
     """The text with lone surrogates, which UTF-8 cannot hold, replaced."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else _HALF.sub("\ufffd", _joined_pairs(text))
+
+
+def _joined_pairs(text: str) -> str:
+    """The text with the halves of a character joined, which came in two parts of a content."""
+    if not _HALF.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")

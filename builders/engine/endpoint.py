@@ -28,6 +28,7 @@ from builders.engine.json_texts import body_json
 from builders.engine.parameters import Learned, Trial
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
 from builders.engine.refusals import Target, error_words, failure, reported
+from builders.engine.response_bodies import in_utf8
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 from builders.hub_vocabulary import licence_facts
@@ -223,7 +224,7 @@ class EndpointTeacher:
             ) as response:
                 body = await self._read(response)
                 self._heard = True
-                return response.status, response.headers, body
+                return response.status, response.headers, in_utf8(body, response.charset)
         except aiohttp.ConnectionTimeoutError:
             wait_s = min(_CONNECT_S, self.timeout_s)
             raise self._unreachable(f"no connection to {self._base} within {wait_s:g} s") from None
@@ -249,16 +250,8 @@ class EndpointTeacher:
             raise Failure(
                 "bad address", f"{self._base!r} is not an address; correct --teacher", fatal=True
             ) from None
-        except aiohttp.ClientResponseError as error:  # its text holds the whole address
-            if "content-encoding" in error.message:
-                raise Failure(
-                    "encoding",
-                    f"{self._base} sent a body that cannot be decoded "
-                    f"({self._shown(error.message)[:120]}); let it send plain text or gzip",
-                ) from None
-            raise self._broken_off(f"answered, but not in HTTP: {error.message[:120]}") from None
         except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as error:
-            raise self._broken_off(f"broke off the connection: {error}") from None
+            raise self._no_response(error) from None
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         length = response.content_length or _MOST_BODY + 1
@@ -268,13 +261,21 @@ class EndpointTeacher:
         async for part in response.content.iter_any():
             size += len(part)
             if size > _MOST_BODY:
-                raise Failure(
-                    "too long",
-                    f"{self._base} sent over {_MOST_BODY / 1e6:g} MB for one answer; "
-                    "lower max_tokens, or correct the endpoint",
-                )
+                most = f"sent over {_MOST_BODY / 1e6:g} MB for one answer"
+                way_on = "lower max_tokens, or correct the endpoint"
+                raise Failure("too long", f"{self._base} {most}; {way_on}")
             parts.append(part)
         return b"".join(parts)
+
+    def _no_response(self, error: Exception) -> Failure:
+        """The failure that the end of a connection before the whole response means."""
+        what = self._shown(getattr(error, "message", None) or str(error))[:120]  # no address
+        if "content-encoding" in what:
+            how = f"sent a body that cannot be decoded ({what}); let it send plain text or gzip"
+            return Failure("encoding", f"{self._base} {how}")
+        not_in_http = isinstance(error, aiohttp.ClientResponseError)
+        how = "answered, but not in HTTP" if not_in_http else "broke off the connection"
+        return self._broken_off(f"{how}: {what}")
 
     def _broken_off(self, what: str) -> Failure:
         hint = "" if self._heard or self._base.startswith("https") else "; does it need https://?"

@@ -6,6 +6,7 @@ streams of servers that send events although nobody asked for them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _GAP = re.compile(r"(?:\r\n|\n|\r){2,}")
+_DONE = re.compile(rb"(?:data:)?\s*\[DONE\]")
 _EVENTS = re.compile(rb"[\s\xef\xbb\xbf]*(?:data|event|id|retry)?:")  # how a stream begins
 
 
@@ -24,11 +26,14 @@ def parsed_json(text: bytes | str) -> Any:
         RecursionError: It is nested too deeply.
     """
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        return json.loads(text, strict=False)  # control characters are left in by some servers
+    except json.JSONDecodeError:
         raise
+    except UnicodeDecodeError:
+        assert isinstance(text, bytes)
+        return parsed_json(text.decode("utf-8-sig", "surrogateescape"))
     except ValueError:  # of more digits than Python converts
-        return json.loads(text, parse_int=_integer)
+        return json.loads(text, strict=False, parse_int=_integer)
 
 
 def _integer(digits: str) -> int | float:
@@ -49,15 +54,31 @@ def parsed_body(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         if not error.msg.startswith("Extra data"):
             raise
-        chunks = [parsed_json(line) for line in body.splitlines() if line.strip()]
+        lines = (line.strip() for line in body.splitlines())
+        chunks = [parsed_json(line) for line in lines if line and not _DONE.fullmatch(line)]
+        if len(chunks) == 1:
+            return chunks[0]
         if not all(isinstance(one, dict) and ("done" in one or "error" in one) for one in chunks):
             raise
         return _joined(chunks)  # of lines with a JSON object each, as Ollama streams
 
 
+def in_utf8(body: bytes, charset: str | None) -> bytes:
+    """A body in UTF-8, also where it is in the character set that its header names."""
+    if charset in (None, "utf-8", "utf8"):
+        return body
+    try:
+        body.decode()  # a header that is wrong is as common as one that is right
+    except UnicodeDecodeError:
+        with contextlib.suppress(LookupError, UnicodeDecodeError):
+            return body.decode(charset).encode()
+    return body
+
+
 def _events(body: bytes) -> list[Any]:
     """The JSON values of server-sent events; of an event `error`, an object that holds it."""
-    lines = [re.split(r"\r\n?|\n", event) for event in _GAP.split(body.decode("utf-8-sig"))]
+    text = body.decode("utf-8-sig", "surrogateescape")
+    lines = [re.split(r"\r\n?|\n", event) for event in _GAP.split(text)]
     chunks = []
     for event in lines:
         data = "\n".join(line[5:] for line in event if line.startswith("data:")).strip()
@@ -88,6 +109,7 @@ def _joined(chunks: Sequence[Any]) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     choice: dict[str, Any] = {}
     message: dict[str, Any] = {}
+    by_deltas = False
     for chunk in chunks:
         whole |= {name: value for name, value in chunk.items() if value is not None}
         part = choice_of(chunk) or {}
@@ -99,8 +121,13 @@ def _joined(chunks: Sequence[Any]) -> dict[str, Any]:
             for name, value in part.items()
             if value is not None and name not in ("delta", "message", "text", "logprobs")
         }
-        if piece := message_of(part):
+        if not (piece := message_of(part)):
+            continue
+        if message and by_deltas and isinstance(part.get("message"), dict):  # all of it once more
+            message |= {name: value for name, value in piece.items() if value}
+        else:
             _add(message, piece)
+        by_deltas = by_deltas or bool(part.get("delta"))
     if choice or message:
         whole["choices"] = [choice | {"index": 0} | ({"message": message} if message else {})]
     return whole

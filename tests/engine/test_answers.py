@@ -18,6 +18,7 @@ from builders.engine.answers import read_answer
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.ledger import Ledger
 from builders.engine.refusals import Target
+from builders.engine.response_bodies import in_utf8
 from builders.schema import CALLS
 from tests.cases import each
 
@@ -48,11 +49,14 @@ def failure(body: Any) -> Failure:
 # --- how it ended
 
 WORDS = {
-    "complete": "stop STOP end_turn stop_sequence eos eos_token COMPLETE completed finished "
+    "complete": "stop_str stop-words end_id eos_token_id REASON_STOP "
+    "stop STOP end_turn stop_sequence eos eos_token COMPLETE completed finished "
     "stopStringFound FINISH_REASON_STOP FinishReason.STOP",
-    "length": "length max_tokens MAX_TOKENS max_output_tokens model_length incomplete token_limit "
+    "length": "max_len REASON_MAX_LEN "
+    "length max_tokens MAX_TOKENS max_output_tokens model_length incomplete token_limit "
     "FinishReason.MAX_TOKENS model_context_window_exceeded max-tokens",
-    "filtered": "content_filter content-filter SAFETY RECITATION PROHIBITED_CONTENT BLOCKLIST SPII "
+    "filtered": "content_filter content-filter SAFETY MODEL_ARMOR "
+    "RECITATION PROHIBITED_CONTENT BLOCKLIST SPII "
     "guardrail_intervened content_filtered sensitive ERROR_TOXIC",
     "refused": "refusal",
     "tool_calls": "tool_calls function_call tool_use tool-calls",
@@ -106,6 +110,9 @@ def test_an_endpoint_that_reports_no_end_is_not_trusted(word: Any) -> None:
         ({"stop_reason": None}, "complete"),
         ({"content_filter_results": {"hate": {"filtered": False}}}, "complete"),
         ({"content_filter_results": {"hate": {"filtered": True}}}, "filtered"),
+        ({"content_filter_results": {"custom_blocklists": [{"filtered": True}]}}, "filtered"),
+        ({"content_filter_results": {"custom_blocklists": [{"filtered": False}]}}, "complete"),
+        ({"finish_reason": "content_filter: violence"}, "filtered"),
         ({"finish_reason": None, "stop_reason": "end_turn"}, "complete"),
         ({"finish_reason": None, "stop_reason": "\n\n"}, "unknown"),
         ({"finish_reason": None, "finishReason": "SAFETY"}, "filtered"),
@@ -189,7 +196,7 @@ def test_a_call_of_a_tool_has_one_form_with_its_arguments_as_text() -> None:
     assert found is not None
     assert [(one["id"], one["function"]) for one in found] == [
         ("1", {"name": "f", "arguments": '{"a": 1}'}),
-        ("", {"name": "g", "arguments": '{"b": [1, "?"]}'}),
+        ("", {"name": "g", "arguments": '{"b": [1, "\ufffd"]}'}),
         ("", {"name": "h", "arguments": "null"}),
     ]
 
@@ -215,6 +222,8 @@ def test_the_call_of_a_tool_that_is_a_part_has_the_same_form_and_the_text_is_kep
         ([{"type": "reasoning", "summary": [{"type": "s", "text": "a"}]}, {"text": NILE}], "a"),
         (["The ", {"text": "Nile."}, {"type": "image_url", "image_url": {}}], None),
         ({"text": NILE}, None),
+        ([{"text": "a", "thought": "true"}, {"text": NILE, "thought": "false"}], "a"),
+        ([{"reasoningContent": {"reasoningText": {"text": "a"}}}, {"text": NILE}], "a"),
         ({"parts": [{"text": "a", "thought": True}, {"text": NILE}], "role": "model"}, "a"),
         ([{"type": "text", "text": {"value": NILE, "annotations": []}}], None),
         ([{"type": "reasoning", "content": [{"text": "a"}]}, {"content": [{"text": NILE}]}], "a"),
@@ -238,12 +247,54 @@ def test_an_answer_by_a_schema_that_a_server_has_parsed_is_json_again() -> None:
         {"reasoning_details": [{"type": "reasoning.summary", "summary": "a"}, {"data": "x"}]},
         {"reasoning_content": None, "thinking_blocks": [{"type": "thinking", "thinking": "a"}]},
         {"thinking": "a"},
+        {"thought": "a", "refusal": "None"},
+        {"provider_specific_fields": {"reasoning_content": "a"}},
         {"content": f"<think>a</think>\n\n{NILE}"},
     ],
 )
 def test_reasoning_is_found_under_each_of_its_names(message: Any) -> None:
     found = read(chat(message=message))
     assert (found.text, found.reasoning) == (NILE, "a")
+
+
+@each("field", ["reasoning", "reasoning_content"])
+def test_reasoning_beside_the_message_is_found_too(field: str) -> None:
+    assert read(chat(choice={field: "a"})).reasoning == "a"
+
+
+def test_the_halves_of_a_character_are_joined_and_one_alone_is_no_whole_answer() -> None:
+    parts = [{"text": "A \ud83c"}, {"text": "\udf0a here"}]
+    assert read(chat(parts)).text == "A 🌊 here"
+    assert read(
+        events(delta({"content": "A \ud83c"}), delta({"content": "\udf0a"}, "stop"))
+    ).text == ("A 🌊")
+    half = read(chat("A \ud83c here"))
+    assert (half.text, half.fault()) == ("A \ufffd here", "broken off")
+
+
+def test_bytes_that_are_no_utf_8_spoil_only_the_field_that_has_them() -> None:
+    body = json.dumps(chat(system_fingerprint="@")).encode().replace(b"@", b"\xe9")
+    assert (read(body).text, read(body).fault()) == (NILE, None)
+    assert read(json.dumps(chat("@")).encode().replace(b"@", b"\xe9")).fault() == "broken off"
+
+
+@each(
+    "body",
+    [
+        json.dumps(chat("The\nNile.")).encode().replace(b"\\n", b"\n"),
+        json.dumps(chat("The\nNile.")).encode() + b"\ndata: [DONE]\n",
+        json.dumps(chat("The\nNile.")).encode() + b"\n\n[DONE]",
+    ],
+)
+def test_json_that_is_almost_right_is_read(body: bytes) -> None:
+    assert read(body).text == "The\nNile."
+
+
+def test_a_body_in_another_character_set_is_read_where_its_header_names_it() -> None:
+    text = json.dumps(chat("Ä, 雨"), ensure_ascii=False)
+    assert in_utf8(text.encode("gbk", "replace"), "gbk").decode() == text.replace("Ä", "?")
+    for body, charset in ((text.encode(), "latin-1"), (b"\xff", "no-such"), (b"\xff", "ascii")):
+        assert in_utf8(body, charset) == body
 
 
 def choice_at(index: Any, text: str) -> Any:
@@ -362,6 +413,14 @@ def test_of_the_choices_in_a_stream_the_one_with_index_0_is_read() -> None:
     found = read(events(other, both, other, delta({"content": "Nile."}), delta({}, "stop"), other))
     assert (found.text, found.fault()) == (NILE, None)
     assert read(events(other, other)).text == "bb"
+
+
+def test_a_stream_that_ends_with_the_whole_message_has_its_text_once() -> None:
+    end = choice_at(0, NILE)
+    pieces = (delta({"content": "The ", "role": "assistant"}), delta({"content": "Nile."}))
+    assert read(events(*pieces, {"choices": [end]})).text == NILE
+    end["message"]["content"] = ""
+    assert read(events(*pieces, {"choices": [end]})).text == NILE
 
 
 def test_lines_of_json_are_a_stream() -> None:
@@ -490,7 +549,7 @@ def test_the_log_probabilities_of_a_text_completion_have_the_form_of_chat() -> N
     top = [{"token": "A", "logprob": -0.1}, {"token": "B", "logprob": None}]
     assert found == [
         {"token": "A", "logprob": -0.1, "top_logprobs": top},
-        {"token": "?", "logprob": None},
+        {"token": "\ufffd", "logprob": None},
     ]
 
 
@@ -499,7 +558,7 @@ def test_who_answered_is_read_on_one_line() -> None:
         model="org/m\n\x1b[31m\ud83d", system_fingerprint="fp_1\0", model_revision="r" * 999
     )
     found = read(body)
-    assert (found.model, found.fingerprint) == ("org/m  [31m?", "fp_1")
+    assert (found.model, found.fingerprint) == ("org/m  [31m\ufffd", "fp_1")
     assert found.revision == "r" * 200
 
 

@@ -234,7 +234,7 @@ def test_what_proxies_answer_for_a_server_is_tried_again(
         assert len(asks(endpoint)) == 6
 
 
-@each("encoding", ["br", "zstd"])
+@each("encoding", ["br", "zstd", "gzip"])
 def test_a_body_that_nobody_can_decode_is_named_once(
     encoding: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -115,6 +115,15 @@ def remarks(lineage: Mapping[str, Any]) -> Iterator[str]:
         yield "No licence with an id on the Hub has all these conditions: each of them applies"
 
 
+def missing(lineage: Mapping[str, Any]) -> str:
+    """What keeps the licence of the set from being known, and what gives it; empty if nothing."""
+    each = (part for part in parts(lineage) if part.licence == NOT_STATED)
+    if not (first := next(each, None)):
+        return ""
+    flag = "--license" if first.owner == SEEDS else "--teacher-license"
+    return f"that of {first.what} is unknown: give {flag} ID"
+
+
 def with_model_licences(lineage: Mapping[str, Any]) -> dict[str, Any]:
     """The lineage with the licences of the teachers that answered, where a table lists them.
 

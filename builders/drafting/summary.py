@@ -9,7 +9,7 @@ from typing import Any
 
 from builders.drafting.answer_counts import warnings
 from builders.drafting.draft import Draft, missing_rows
-from builders.drafting.licence import licence_of
+from builders.drafting.licence import licence_of, missing
 from builders.drafting.spending import cost
 from builders.engine.judgements import paragraph
 from builders.errors import InputError
@@ -90,8 +90,9 @@ def _counted(facts: Mapping[str, Any]) -> list[str]:
         )
     ]
     price = f"{cost(spent):>8}  per kept row {cost(spent, '_a_kept_row')}"
-    licence = licence_of(lineage).id
-    return [*lines, f"{'cost in USD':<28}{price}", f"{'licence':<28}{licence:>8}"]
+    licence = f"{'licence':<28}{licence_of(lineage).id:>8}  {missing(lineage)}".rstrip()
+    lines.append(f"{'cost in USD':<28}{price}")
+    return [*lines, textwrap.fill(licence, width=79, subsequent_indent=" " * 38)]
 
 
 def _taken(run: Mapping[str, Any] | None) -> list[str]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from builders.drafting.licence import (
     SEVERAL,
     licence_of,
+    missing,
     parts,
     remarks,
     rolled_up,
@@ -153,6 +154,25 @@ def test_a_teacher_that_did_not_answer_is_no_part_of_a_set() -> None:
     assert [part.owner for part in parts(lineage("qwen2.5:7b", "mine"))][2:] == ["judge"]
     before = {name: facts for name, facts in lineage().items() if name != "answers"}
     assert [part.owner for part in parts(before)] == ["seeds", "writer", "judge"]
+
+
+@each(
+    ("made", "needed"),
+    [
+        (lineage("qwen2.5:7b"), ""),
+        (lineage("gpt-4o"), ""),
+        (lineage("mine"), "that of mine is unknown: give --teacher-license ID"),
+        (
+            lineage("qwen2.5:7b", "my-judge"),
+            "that of my-judge is unknown: give --teacher-license ID",
+        ),
+        (lineage("mine", seeds="unknown"), "that of prompts.csv is unknown: give --license ID"),
+    ],
+)
+def test_what_is_missing_for_the_licence_of_a_set_is_named(
+    made: dict[str, Any], needed: str
+) -> None:
+    assert missing(made) == needed
 
 
 def test_each_part_tells_from_where_its_licence_is_known() -> None:

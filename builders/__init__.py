@@ -1,4 +1,4 @@
-"""potstill from Python: `build` makes a draft of a recipe, `release` a folder of the draft.
+"""potstill from Python: `load_set` reads a set, `build` makes a draft, `release` a folder of it.
 
 Every name is imported when it is used first, so that `import builders` costs nothing.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from builders.errors import PotstillError
     from builders.recipe import Recipe
     from builders.recipe_loading import load_recipe
+    from builders.sets import Set, load_set
     from builders.sources.source import Source
 
     def release(draft: Draft, to: str | Path) -> Path:
@@ -26,20 +27,24 @@ __all__ = [
     "Draft",
     "PotstillError",
     "Recipe",
+    "Set",
     "Source",
     "build",
     "load_draft",
     "load_recipe",
+    "load_set",
     "release",
 ]
 _HOMES = {
     "Draft": "builders.drafting.draft",
     "PotstillError": "builders.errors",
     "Recipe": "builders.recipe",
+    "Set": "builders.sets",
     "Source": "builders.sources.source",
     "build": "builders.drafting.build",
     "load_draft": "builders.drafting.draft",
     "load_recipe": "builders.recipe_loading",
+    "load_set": "builders.sets",
 }
 
 

@@ -142,11 +142,10 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
     """
     import pickle
 
-    from builders.drafting.draft import last_draft, write_draft
+    from builders.drafting.draft import load_draft, write_draft
     from builders.hub.publish import ReleasePlan
-    from builders.recipe_loading import load_recipe
-    from builders.release.card import read_words
     from builders.release.folder import release
+    from builders.release.words import words_of
     from builders.schema import assistant, user
     from scripts.main import main
 
@@ -156,8 +155,8 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
     words = ["build", "completions", "--teacher", f"scripted:{script}", "--prompts", str(prompts)]
     with contextlib.redirect_stdout(sys.stderr):
         main([*words, "--license", "cc0-1.0", "--rows", "1", "--work", str(here / "work")])
-    made = last_draft(here / "work" / "completions")
-    schemas = load_recipe("completions").schemas
+    made = load_draft("completions", here / "work")
+    schemas = made.schemas
     dice = random.Random(7)
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -175,7 +174,7 @@ def _prepared(here: Path, shards: int, shard_bytes: int) -> tuple[int, int]:
     )
     size = -(-draft.file("default").stat().st_size // shards)
     what = ReleasePlan(
-        draft=draft, schemas=schemas, words=read_words("completions"), repository="potstill/set"
+        draft=draft, schemas=schemas, words=words_of(made), repository="potstill/set"
     )
     (here / "what").write_bytes(pickle.dumps(replace(what)))
     release(

@@ -9,14 +9,15 @@ import sys
 from collections.abc import Sequence
 
 from builders.drafting.estimate import estimate
+from builders.drafting.owner import new_command
 from builders.drafting.run import ask_shard, build_draft
 from builders.drafting.summary import estimate_table, report, table
 from builders.engine.progress import Progress
 from builders.engine.ticker import Ticker
 from builders.errors import shortened
 from builders.recipe import Recipe
-from scripts.build_flags import add_build, build_spec
-from scripts.command_line import Parser, count, print_out
+from scripts.build_flags import add_build, build_spec_of
+from scripts.command_line import Parser, count, print_err, print_out
 
 EXAMPLES = """\
   potstill build instructions --rows 20
@@ -57,8 +58,8 @@ def _rows_help(named: Recipe) -> str:
 
 def run(given: argparse.Namespace) -> int:
     """Build, showing the progress, and print the table."""
-    spec = build_spec(given, rows=given.rows, shard=given.shard)
-    progress = Progress()
+    spec = build_spec_of(given, rows=given.rows, shard=given.shard)
+    progress, declared = Progress(), None
     with Ticker(progress, sys.stderr):
         if given.estimate:
             facts = estimate(spec, progress)
@@ -70,7 +71,10 @@ def run(given: argparse.Namespace) -> int:
         else:
             draft = build_draft(spec, progress)
             shown = report(draft) if given.json else table(draft)
+            declared = draft.facts["set"]
     print_out(shown)
+    if declared and declared["ad_hoc"]:
+        print_err(f"this set has no file of its own; `{new_command(declared)}` writes one")
     return 0
 
 

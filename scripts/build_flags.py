@@ -10,18 +10,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from builders.drafting.build_spec import BuildSpec
+from builders.drafting.choices import Choices, build_spec
 from builders.drafting.contributions import read_contributions
 from builders.engine.budget import BudgetLimits
-from builders.engine.pool import pool_spec
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
 from builders.errors import RecipeError
 from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
 from builders.recipe import SEED, SEEDS, Option, Recipe
-from builders.recipe_loading import load_recipe
 from builders.schema import Row
-from builders.sources.source import Source
+from builders.sets import load_set
 from scripts.command_line import (
     Parser,
     add_alias,
@@ -55,9 +54,8 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
     parser.add_argument(
         "--seed",
         type=count(-SEEDS, SEEDS - 1),
-        default=SEED,
         metavar="N",
-        help="Which seed all random choices start from (default: %(default)s).",
+        help=f"Which seed all random choices start from (default: {SEED}).",
     )
     parser.add_argument(
         "--judge-report",
@@ -95,8 +93,9 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
     )
     # The recipe is needed before the words are parsed, since it has flags of its own.
     name = next(iter(parser.split(words)[1]), None)
-    named = load_recipe(name) if name is not None else None
-    parser.set_defaults(recipe=named)
+    a_set = load_set(name) if name is not None else None
+    named = a_set.recipe if a_set else None
+    parser.set_defaults(set=a_set)
     _source_flags(parser, named.seeds.flag if named else "seeds")
     if named:
         _options(parser, named)
@@ -157,7 +156,6 @@ def _options(parser: Parser, named: Recipe) -> None:
             flag,
             dest=f"option_{option.name}",
             type=_of_option(option),
-            default=option.default,
             choices=option.choices or None,
             metavar=_metavar(option),
             help=meaning.replace("%", "%%"),
@@ -198,36 +196,35 @@ def _examples(command: str, name: str, recipe: Recipe) -> str:
     )
 
 
-def build_spec(
+def build_spec_of(
     given: argparse.Namespace, *, rows: int | None, shard: tuple[int, int] | None = None
 ) -> BuildSpec:
-    """The build that the flags describe, of so many rows; None takes the recipe's number."""
-    named = given.recipe
-    options = {option.name: getattr(given, f"option_{option.name}") for option in named.options}
-    return BuildSpec(
-        recipe=named,
-        settings=named.settings(rows=rows, keep=given.keep, seed=given.seed, options=options),
-        work=given.work,
-        teachers=pool_spec(
-            given.teacher,
-            TeacherSpec(
-                model=given.model,
-                key_env=given.key_env,
-                concurrency=given.concurrency,
-                timeout_s=given.timeout,
-            ),
-            [*given.param, *given.without],
-            given.trust_missing_end,
-            given.teacher_license,
-        ),
-        source=Source(
-            place=given.source or named.seeds.source,
-            config=given.config,
-            split=given.split,
-            column=given.column,
-            revision=given.revision,
-        ),
+    """The build that the flags describe, of so many rows; None takes the set's number."""
+    recipe = given.set.recipe
+    options = {option.name: getattr(given, f"option_{option.name}") for option in recipe.options}
+    chosen = Choices(
+        rows=rows,
+        keep=given.keep,
+        seed=given.seed,
+        options={name: value for name, value in options.items() if value is not None},
+        source={
+            "place": given.source,
+            "config": given.config,
+            "split": given.split,
+            "column": given.column,
+            "revision": given.revision,
+        },
         licence=given.license,
+        teachers=given.teacher,
+        usual=TeacherSpec(
+            model=given.model,
+            key_env=given.key_env,
+            concurrency=given.concurrency,
+            timeout_s=given.timeout,
+        ),
+        parameters=[*given.param, *given.without],
+        trusted=given.trust_missing_end,
+        licences=given.teacher_license,
         run_limits=RunLimits(
             budget=BudgetLimits(
                 usd=given.budget_usd, tokens=given.budget_tokens, calls=given.budget_calls
@@ -240,12 +237,13 @@ def build_spec(
             retry_refused=given.retry_refused,
             accept_unreadable=given.accept_unreadable,
         ),
+        work=given.work,
         shard=shard,
         from_ledger=given.from_ledger,
-        default_rows=rows is None,
         judge_reports=read_reports(given.judge_report) if given.judge_report else (),
-        contributed=_contributed(given.contributed, named) if given.contributed else (),
+        contributed=_contributed(given.contributed, recipe) if given.contributed else (),
     )
+    return build_spec(given.set, chosen)
 
 
 def _contributed(where: str, named: Recipe) -> list[Row]:

@@ -268,12 +268,13 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def add_name(parser: Parser) -> None:
-    """The recipe whose builds a verb is about."""
+    """The set that a verb is about."""
     parser.add_argument(
         "name",
         type=text,
         metavar="NAME",
-        help="A recipe that `potstill list` shows, or a .py file or a module with one.",
+        help="A set: its file NAME.md, here or by its path, or one that ships; or a recipe that "
+        "`potstill list` shows, or a .py file or a module with one, for a set without a file.",
     )
 
 
@@ -282,9 +283,9 @@ def add_work(parser: Parser) -> None:
     parser.add_argument(
         "--work",
         type=path,
-        default=Path("work"),
         metavar="DIR",
-        help="The drafts and ledgers are in this folder (default: ./work).",
+        help="The drafts and ledgers are in this folder (default: work beside the set's file; "
+        "./work for a set that ships or has no file).",
     )
 
 

@@ -19,6 +19,7 @@ from builders.hub.fetch import fetch_snapshot
 from builders.judging.label_values import label_values
 from builders.judging.verdicts import Judged
 from builders.set_names import set_name
+from builders.sets import WORK
 from builders.sources.source import Source
 from scripts.command_line import (
     Parser,
@@ -161,7 +162,7 @@ def _asked(
             pairs,
             labelled,
             spec,
-            given.work / "judge",
+            (given.work or WORK) / "judge",
             progress,
             repeats=given.repeats or 0,
             choices=[*given.param, *given.without],

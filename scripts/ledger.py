@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from builders.drafting.build_spec import LEDGER
-from builders.drafting.draft import set_folder
 from builders.drafting.repair import repair_ledgers
 from builders.engine.ledger import Ledger
 from builders.errors import InputError
-from builders.recipe_loading import load_recipe
+from builders.sets import load_set, set_home
 from scripts.command_line import Parser, add_json, add_name, add_work, path, print_out
 
 EXAMPLES = """\
@@ -41,7 +40,10 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print the sums, export, or repair."""
-    home = set_folder(given.name, given.work) or given.work / load_recipe(given.name).name
+    home = set_home(given.name, given.work)
+    if home is None:
+        a_set = load_set(given.name)
+        home = (given.work or a_set.work) / a_set.name
     if given.repair:
         repaired = repair_ledgers(home)
         lines = [_repaired(home / place, facts) for place, facts in repaired.items()]

@@ -10,7 +10,7 @@ from builders.drafting.merge import merge
 from builders.drafting.summary import report, table
 from builders.engine.progress import Progress
 from builders.engine.ticker import Ticker
-from builders.recipe_loading import load_recipe
+from builders.sets import load_set
 from scripts.command_line import Parser, add_json, add_name, add_work, path, print_out
 
 EXAMPLES = """\
@@ -38,6 +38,7 @@ def run(given: argparse.Namespace) -> int:
     """Merge and print the table."""
     progress = Progress()
     with Ticker(progress, sys.stderr):
-        draft = merge(load_recipe(given.name), given.work, given.shards, progress)
+        a_set = load_set(given.name)
+        draft = merge(a_set, given.work or a_set.work, given.shards, progress)
     print_out(report(draft) if given.json else table(draft))
     return 0

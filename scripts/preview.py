@@ -13,7 +13,7 @@ from builders.drafting.row_view import inert, rendered
 from builders.drafting.summary import estimate_table
 from builders.engine.progress import Progress
 from builders.engine.ticker import Ticker
-from scripts.build_flags import add_build, build_spec
+from scripts.build_flags import add_build, build_spec_of
 from scripts.command_line import Parser, add_full, count, print_out, print_paged, terminal
 
 EXAMPLES = """\
@@ -41,7 +41,7 @@ def run(given: argparse.Namespace) -> int:
     """Run some rows, showing the progress, and print what happened to each and an estimate."""
     progress = Progress()
     with Ticker(progress, sys.stderr):
-        facts = preview(build_spec(given, rows=None), given.rows, progress)
+        facts = preview(build_spec_of(given, rows=None), given.rows, progress)
     if given.json:
         print_out(json.dumps(facts))
     else:

@@ -125,17 +125,17 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
     from builders.hub.connection import is_on_this_machine, no_token
     from builders.hub.fetch import visibility
     from builders.hub.publish import ReleasePlan, publish, remove_leftovers
-    from builders.release.card import cards_of, read_words
+    from builders.release.words import words_of
 
     remove_leftovers(draft.folder.parent)
-    name = str(draft.facts["recipe"])
+    name = str(draft.facts["set"]["name"])
     with the_hub(given.hub_data, outside=bool(given.to_hub)) as hub:
         if not (hub.token or given.dry_run):
             raise HubError(no_token(hub.endpoint))
         what = ReleasePlan(
             draft=draft,
             schemas=draft.schemas,
-            words=read_words(name, cards_of(draft.recipe)),
+            words=words_of(draft),
             repository=given.to_hub or f"{hub.user()}/{name}",
             branch=given.branch,
         )

@@ -46,8 +46,8 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         "name",
         type=text,
         metavar="NAME",
-        help="A recipe (its newest draft is shown), the folder of a draft or a release, or a set "
-        "such as org/set@v1.0.0.",
+        help="A set (its newest draft is shown), the folder of a draft or a release, or a set on "
+        "a Hub such as org/set@v1.0.0.",
     )
     parser.add_argument(
         "--rows",
@@ -116,15 +116,16 @@ def _page(rows: SetRows, given: argparse.Namespace) -> str:
 
 
 def _folder(given: argparse.Namespace, fetched: Path) -> Path:
-    from builders.drafting.draft import last_draft, load_draft, set_folder
+    from builders.drafting.draft import last_draft, load_draft
+    from builders.sets import names_set, set_home
 
     folder = Path(given.name)
-    home = set_folder(given.name, given.work)
+    home = set_home(given.name, given.work)
     if home is None and (folder / "drafts").is_dir():
         home = folder
     if home is not None:
         return last_draft(home).folder
-    if given.name.isidentifier() and not folder.is_dir():
+    if folder.suffix == ".md" or (names_set(given.name) and not folder.is_dir()):
         return load_draft(given.name, given.work).folder
     return named_folder(given.name, given, fetched)
 

@@ -43,7 +43,7 @@ def test_everything_that_a_build_and_a_release_rename_is_on_the_disk(
     assert main(["ledger", "instructions", *work, "--export", str(tmp_path / "all.parquet")]) == 0
     assert unsynced == []
     assert [parent for parent in parents if parent.stat().st_ino not in on_disk] == []
-    assert {"build.json", "0001", "set", "all.parquet"} == renamed.keys()
+    assert {"build.json", "set.json", "0001", "set", "all.parquet"} == renamed.keys()
     assert {Path("draft.json"), Path("run.json"), Path("calls.parquet")} < {*renamed["0001"]}
     assert {Path("README.md"), Path("manifest.json")} < {*renamed["set"]}
     assert any(part.suffix == ".parquet" for part in renamed["set"])

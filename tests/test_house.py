@@ -34,7 +34,7 @@ TIERS = (
     ("card_metadata", "hub_vocabulary"),
     ("schema",),
     ("recipe",),
-    ("recipe_loading", "sets"),
+    ("recipe_loading", "set_file", "sets"),
     ("sources", "sandbox"),
     ("engine",),
     ("instructions", "preferences", "judging", "gates", "verifiers", "measures"),

@@ -377,18 +377,3 @@ def test_a_row_that_does_not_fit_is_dropped(
     file = write_recipe(tmp_path, returning(row))
     draft = build(file, teacher="scripted:script.jsonl", progress=False)
     assert draft.counts == {"made": 4, "kept": 0, "dropped": {"schema": 4}}
-
-
-def test_words_of_a_recipe_elsewhere_are_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = write_recipe(tmp_path / "anywhere")
-    monkeypatch.chdir(tmp_path)
-    script = file.with_name("script.jsonl")
-    assert main(["build", str(file), "--teacher", f"scripted:{script}", "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert str(tmp_path) not in json.dumps(facts["lineage"])
-    file.with_suffix(".md").unlink()
-    assert main(["release", str(file), "--to", "out"]) == 1
-    assert "there is no echoes.md beside echoes.py" in capsys.readouterr().err
-    assert not Path("out").exists()

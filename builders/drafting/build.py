@@ -11,28 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from builders.drafting.build_spec import BuildSpec
+from builders.drafting.choices import Choices, build_spec
 from builders.drafting.contributions import read_contributions
 from builders.drafting.draft import Draft
 from builders.drafting.run import build_draft
 from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, read_without
-from builders.engine.pool import (
-    TeacherPoolSpec,
-    check_role,
-    pool_spec,
-    read_teacher_license,
-)
+from builders.engine.pool import check_role, read_teacher_license
 from builders.engine.prices import read_price, read_prices
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import EMBEDDED, MOST_IN_FLIGHT, TeacherSpec
+from builders.engine.teacher import MOST_IN_FLIGHT, TeacherSpec
 from builders.engine.ticker import Ticker
 from builders.errors import InputError, file_errors_in_one_line, shortened
 from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
-from builders.recipe import MOST, SEED, Recipe, named, number, path, text
-from builders.recipe_loading import load_recipe
+from builders.recipe import MOST, Recipe, named, number, path, text
+from builders.sets import Set, as_set
 from builders.sources.source import Source
 
 Value = TypeVar("Value")
@@ -41,15 +36,15 @@ Teachers = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
 
 def build(
-    recipe: Recipe | str | Path,
+    recipe: Set | Recipe | str | Path,
     *,
     prompts: Place | None = None,
     seeds: Place | None = None,
     license: str | None = None,  # noqa: A002 - the Hub's word, and the flag's
     rows: int | None = None,
     keep: int | None = None,
-    seed: int = SEED,
-    teacher: Teachers = EMBEDDED,
+    seed: int | None = None,
+    teacher: Teachers | None = None,
     model: str | None = None,
     key_env: str = TeacherSpec.key_env,
     concurrency: int | None = None,
@@ -71,14 +66,16 @@ def build(
     retry_refused: bool = False,
     accept_unreadable: bool = False,
     from_ledger: bool = False,
-    work: str | Path = "work",
+    work: str | Path | None = None,
     progress: bool = True,
     **options: object,
 ) -> Draft:
     """Build a draft. Done again with the same values, it asks only what has no answer yet.
 
+    What is left out is as the set's file declares it, or the recipe's default.
+
     Args:
-        recipe: A recipe, or its name for `load_recipe`.
+        recipe: A set, or its name or file for `load_set`; or a recipe, for its ad-hoc set.
         prompts: Another source of a recipe that starts from prompts: a file, a folder, a Hub
             dataset such as `org/name`, another recipe's set, or a Source with a column, config or
             split.
@@ -91,9 +88,9 @@ def build(
             `contributed`: in the order of the source, each time for as many as are missing. `rows`
             is then the most to ask for; None is all of the source, or ten candidates per row to
             keep where the recipe makes them itself. `Draft.missing` explains what is missing.
-        seed: The random seed.
-        teacher: Who answers: `embedded`, `embedded:FILE.gguf`, `scripted:FILE`, or the
-            address of an OpenAI-compatible endpoint such as `https://host/v1#model`; several
+        seed: The random seed; 42 where none is given.
+        teacher: Who answers: `embedded` (the default), `embedded:FILE.gguf`, `scripted:FILE`, or
+            the address of an OpenAI-compatible endpoint, `https://host/v1#model`; several
             share the roles that the recipe shares out. A mapping gives the teachers of single
             roles.
         model: The model of each endpoint that is given without one.
@@ -125,7 +122,8 @@ def build(
         accept_unreadable: Go on where (nearly) none of the answers of a step, such as a judge's,
             can be parsed.
         from_ledger: Ask no teacher: every answer is in the ledger already.
-        work: The folder of all drafts and ledgers.
+        work: The folder of all drafts and ledgers; None is `work` beside the set's file, and in
+            the working folder for a set that ships and one without a file.
         progress: Whether to show the progress on stderr.
         options: The options of the recipe by name; the others take their defaults.
 
@@ -134,30 +132,25 @@ def build(
         PotstillError: With what to do; no draft was written, and every answer is kept.
     """
     with file_errors_in_one_line():
-        loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-        source = _source(loaded, {"prompts": prompts, "seeds": seeds}, options)
-        usual = TeacherSpec(
-            model=_given("model", model, text),
-            key_env=_checked("key_env", key_env, text),
-            concurrency=_count("concurrency", concurrency, MOST_IN_FLIGHT),
-            timeout_s=_checked("timeout_s", timeout_s, _above_0),
-        )
-        spec = BuildSpec(
-            recipe=loaded,
-            settings=loaded.settings(
-                rows=rows, keep=keep, seed=seed, options=options, beside=_PARAMETERS
-            ),
-            work=_checked("work", work, path),
-            teachers=_teachers(
-                teacher,
-                usual,
-                loaded,
-                _choices(params or {}, without),
-                trust_missing_end,
-                teacher_license,
-            ),
-            source=source,
+        a_set = as_set(recipe)
+        loaded = a_set.recipe
+        chosen = Choices(
+            rows=rows,
+            keep=keep,
+            seed=seed,
+            options=options,
+            source=_source(loaded, {"prompts": prompts, "seeds": seeds}, options),
             licence=_given("license", license, lambda given: known_licence(text(given))),
+            teachers=_words(teacher, loaded),
+            usual=TeacherSpec(
+                model=_given("model", model, text),
+                key_env=_checked("key_env", key_env, text),
+                concurrency=_count("concurrency", concurrency, MOST_IN_FLIGHT),
+                timeout_s=_checked("timeout_s", timeout_s, _above_0),
+            ),
+            parameters=_choices(params or {}, without),
+            trusted=_texts("trust_missing_end", trust_missing_end),
+            licences=_licences(teacher_license),
             run_limits=RunLimits(
                 budget=BudgetLimits(
                     usd=_given("budget_usd", budget_usd, _above_0),
@@ -172,8 +165,8 @@ def build(
                 retry_refused=_checked("retry_refused", retry_refused, _truth),
                 accept_unreadable=_checked("accept_unreadable", accept_unreadable, _truth),
             ),
+            work=_given("work", work, path),
             from_ledger=_checked("from_ledger", from_ledger, _truth),
-            default_rows=rows is None,
             judge_reports=_given("judge_report", judge_report, lambda at: read_reports(path(at)))
             or (),
             contributed=_given(
@@ -181,6 +174,7 @@ def build(
             )
             or (),
         )
+        spec = build_spec(a_set, chosen, beside=_PARAMETERS)
         shown = Progress()
         visible = _checked("progress", progress, _truth)
         with Ticker(shown, sys.stderr) if visible else nullcontext():
@@ -194,15 +188,10 @@ _PARAMETERS = [
 ]
 
 
-def _teachers(
-    teacher: Teachers,
-    usual: TeacherSpec,
-    recipe: Recipe,
-    choices: Sequence[Choice],
-    trusted: str | Sequence[str],
-    licences: str | Sequence[str] | Mapping[str, str],
-) -> TeacherPoolSpec:
+def _words(teacher: Teachers | None, recipe: Recipe) -> list[str]:
     """The teachers, named as on the command line."""
+    if teacher is None:
+        return []
     roles: Mapping[str, Any] = teacher if isinstance(teacher, Mapping) else {"": teacher}
     words = []
     for role, given in roles.items():
@@ -211,13 +200,15 @@ def _teachers(
         words += [f"{role}={word}" if role else word for word in _texts("teacher", given)]
     if not words:
         raise InputError("teacher: none is given; give one, or leave it out")
-    if isinstance(licences, Mapping):
-        licences = [f"{who}={licence}" for who, licence in licences.items()]
-    read = [
-        _checked("teacher_license", one, read_teacher_license)
-        for one in _texts("teacher_license", licences)
-    ]
-    return pool_spec(words, usual, choices, _texts("trust_missing_end", trusted), read)
+    return words
+
+
+def _licences(given: str | Sequence[str] | Mapping[str, str]) -> list[tuple[str, str]]:
+    """The licences of teachers, each with the teacher that it is for."""
+    if isinstance(given, Mapping):
+        given = [f"{who}={licence}" for who, licence in given.items()]
+    words = _texts("teacher_license", given)
+    return [_checked("teacher_license", one, read_teacher_license) for one in words]
 
 
 def _texts(name: str, given: Any) -> list[str]:
@@ -242,8 +233,8 @@ def _choices(params: Mapping[str, object], without: str | Sequence[str]) -> list
 
 def _source(
     recipe: Recipe, given: Mapping[str, Place | None], options: Mapping[str, object]
-) -> Source | None:
-    """The source that was given, if any, under the name that the recipe has for it."""
+) -> dict[str, str | None]:
+    """The parts of the source that was given, if any, under the name that the recipe has for it."""
     flag = recipe.seeds.flag
     for name, place in given.items():
         if place is not None and name != flag:
@@ -253,13 +244,13 @@ def _source(
         raise InputError(f"{part} is part of a source: give {flag}=Source(place=..., {part}=...)")
     place = given[flag]
     if place is None:
-        return None
+        return {}
     if not isinstance(place, Source):
         place = Source(place=str(place) if isinstance(place, Path) else place)
     _checked(flag, place.place, text)
     for name in _OF_A_SOURCE:
         _given(name, getattr(place, name), text)
-    return place
+    return vars(place)
 
 
 _OF_A_SOURCE = ("config", "split", "column", "revision")

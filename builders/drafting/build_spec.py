@@ -11,6 +11,7 @@ from builders.engine.pool import TeacherPoolSpec
 from builders.engine.run_limits import RunLimits
 from builders.recipe import Recipe, Settings
 from builders.schema import Row
+from builders.sets import Set
 from builders.sources.source import Origin, Source
 
 LEDGER = "ledger.sqlite"
@@ -22,7 +23,8 @@ class BuildSpec:
     """What one build makes, and where it runs.
 
     Attributes:
-        source: None means the recipe's own.
+        declared: The set's declaration for this build, without paths and secrets, for the lineage.
+        source: None means the recipe's own; `written_by` is that of another one.
         licence: That of the source, before what its card states; None where it is not given.
         shard: (i, n) takes only the i-th of n parts of the source, counted from 1.
         from_ledger: No teacher is asked: every answer is recorded already.
@@ -32,12 +34,14 @@ class BuildSpec:
         contributed: The rows that people gave to the set; they replace the build's own.
     """
 
-    recipe: Recipe
+    set: Set
     settings: Settings
     work: Path
+    declared: Mapping[str, Any] = field(default_factory=dict)
     teachers: TeacherPoolSpec = field(default_factory=TeacherPoolSpec)
     source: Source | None = None
     licence: str | None = None
+    written_by: str = "unknown"
     run_limits: RunLimits = field(default_factory=RunLimits)
     shard: tuple[int, int] | None = None
     from_ledger: bool = False
@@ -46,9 +50,14 @@ class BuildSpec:
     contributed: Sequence[Row] = ()
 
     @property
+    def recipe(self) -> Recipe:
+        """The recipe of the set."""
+        return self.set.recipe
+
+    @property
     def home(self) -> Path:
         """The build's folder: its ledger, its lock, its drafts."""
-        home = self.work / self.recipe.name
+        home = self.work / self.set.name
         return home / "shards" / "{:03d}-of-{:03d}".format(*self.shard) if self.shard else home
 
     @property
@@ -70,13 +79,14 @@ class BuildSpec:
     def facts(self, origin: Origin) -> dict[str, Any]:
         """What the shards of one build have in common, but for `shard`."""
         return {
-            "recipe": self.recipe.name,
+            "set": dict(self.declared),
             "rows": self.settings.rows,
             "default_rows": self.default_rows,
             "seed": self.settings.seed,
             "options": dict(self.settings.options),
             "source": asdict(self.source or Source(place=self.recipe.seeds.source)),
             "licence": self.licence,
+            "written_by": self.written_by,
             "seeds": origin.facts(),
             "shard": self.shard,
             "judge_reports": [dict(one) for one in self.judge_reports],

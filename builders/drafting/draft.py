@@ -24,8 +24,8 @@ from builders.drafting.notebook import draft_html
 from builders.durable import durably_rename
 from builders.errors import InputError, file_errors_in_one_line, nearest_name
 from builders.recipe import Recipe, named, path
-from builders.recipe_loading import load_recipe
 from builders.schema import LEFT_OUT, Row, Schema
+from builders.sets import Set, as_set, set_home
 
 if TYPE_CHECKING:
     import datasets
@@ -39,13 +39,15 @@ class Draft:
     """A finished build: its folder, the facts in draft.json, and what its last run took.
 
     `facts` holds recipe, counts (`made` = `kept` + the sum of `dropped` by reason), lineage and
-    what was spent. `recipe` is None where the draft was found by its folder alone.
+    what was spent. `set` is None where the draft was found by its folder alone. A build that makes
+    the bytes of the last draft again gives that one, which is not new.
     """
 
     folder: Path
     facts: Mapping[str, Any]
     run: Mapping[str, Any]
-    recipe: Recipe | None = None
+    set: Set | None = None
+    is_new: bool = True
 
     @property
     def counts(self) -> Mapping[str, Any]:
@@ -76,11 +78,11 @@ class Draft:
         Raises:
             InputError: The draft was found by its folder alone, so they are not known.
         """
-        if self.recipe is None:
-            name = self.facts["recipe"]
+        if self.set is None:
+            name = self.folder.parents[1].name
             raise InputError(f"{self.folder} has no recipe; open it with load_draft({name!r})")
         contributed = {CONFIG: CONTRIBUTED} if CONFIG in self.configs else {}
-        return {**self.recipe.schemas, **contributed}
+        return {**self.set.recipe.schemas, **contributed}
 
     def file(self, config: str) -> Path:
         """The file of a config, which may not exist."""
@@ -125,7 +127,7 @@ class Draft:
 
     def __repr__(self) -> str:
         made, kept = (self.counts[name] for name in ("made", "kept"))
-        return f"Draft({self.facts['recipe']}: {kept} of {made} rows kept, {self.folder})"
+        return f"Draft({self.folder.parents[1].name}: {kept} of {made} rows kept, {self.folder})"
 
     def _repr_html_(self) -> str:
         return draft_html(repr(self), self.counts, list(islice(self.stream(), 3)))
@@ -196,40 +198,39 @@ def write_draft(
         (made / RUN).write_text(canonical_json(run), encoding="utf-8")
         earlier = _numbered(drafts)
         folder = drafts / f"{int(earlier[-1].name) + 1 if earlier else 1:04d}"
-        if earlier and _same(made, earlier[-1]):
-            folder = earlier[-1]
-        else:
+        is_new = not (earlier and _same(made, earlier[-1]))
+        if is_new:
             durably_rename(made, folder)
-    return Draft(folder=folder, facts=known, run=run)
+        else:
+            folder = earlier[-1]
+    return Draft(folder=folder, facts=known, run=run, is_new=is_new)
 
 
-def load_draft(recipe: Recipe | str | Path, work: str | Path = "work") -> Draft:
-    """The newest draft of a recipe in a work folder.
+def load_draft(name: Set | Recipe | str | Path, work: str | Path | None = None) -> Draft:
+    """The newest draft of a set, or of a recipe's ad-hoc set.
+
+    Args:
+        name: A set, its name or its file as for `load_set`, or a recipe.
+        work: The folder of drafts and ledgers; None takes that of the set.
 
     Raises:
-        InputError: There is no draft, or no such recipe.
+        InputError: There is no draft, or no such set.
         RecipeError: As `load_recipe`.
     """
     with file_errors_in_one_line():
         with named("work"):
-            folder = path(work)
+            folder = None if work is None else path(work)
         try:
-            known = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+            a_set = as_set(name)
         except InputError:
-            home = set_folder(str(recipe), folder)
+            home = set_home(str(name), folder)
             if home is None:
                 raise
             raise InputError(
                 f"{home} has a set of a recipe that is not here; give the path of its file, such "
                 f"as ./{home.name}.py"
             ) from None
-        return replace(last_draft(folder / known.name), recipe=known)
-
-
-def set_folder(name: str, work: Path) -> Path | None:
-    """The folder of a set in a work folder, if it is there; its recipe need not be."""
-    home = work / name
-    return home if name.isidentifier() and home.is_dir() else None
+        return replace(last_draft((folder or a_set.work) / a_set.name), set=a_set)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -239,7 +240,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def last_draft(home: Path) -> Draft:
-    """The newest draft under a recipe's folder.
+    """The newest draft under a set's folder.
 
     Raises:
         InputError: There is none.

@@ -16,28 +16,31 @@ from builders.drafting.notes import learned_before, read_notes, write_notes
 from builders.drafting.run import build_draft, open_build
 from builders.engine.progress import Progress
 from builders.errors import InputError, shortened
-from builders.recipe import Recipe, Settings
+from builders.recipe import Settings
+from builders.sets import Set, ad_hoc
 from builders.sources.source import Source
 
 
-def merge(recipe: Recipe, work: Path, folders: Sequence[Path], progress: Progress) -> Draft:
-    """The draft of the whole build.
+def merge(a_set: Set, work: Path, folders: Sequence[Path], progress: Progress) -> Draft:
+    """The draft of the whole build of a set.
 
-    `folders` are those of its shards; without any, all below work/<recipe>/shards are merged.
+    `folders` are those of its shards; without any, all below work/<set>/shards are merged.
 
     Raises:
         InputError: A shard is missing, unfinished, or of another build.
     """
-    found = sorted(folders or (work / recipe.name / "shards").glob("*-of-*"))
+    found = sorted(folders or (work / a_set.name / "shards").glob("*-of-*"))
     shards = [_shard_facts(folder) for folder in found]
     _check(found, shards)
     facts = shards[0]
     spec = BuildSpec(
-        recipe=recipe,
+        set=ad_hoc(a_set.recipe) if facts["set"]["ad_hoc"] else a_set,
+        declared=facts["set"],
         settings=Settings(rows=facts["rows"], seed=facts["seed"], options=facts["options"]),
         work=work,
         source=Source(**facts["source"]),
         licence=facts["licence"],
+        written_by=facts["written_by"],
         from_ledger=True,
         default_rows=facts["default_rows"],
         judge_reports=facts["judge_reports"],

@@ -8,9 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from builders.drafting.build_spec import BuildSpec
 from builders.drafting.draft import last_draft
 from builders.drafting.source_licence import source_licence
-from builders.recipe import Raw, Recipe
+from builders.recipe import Raw
+from builders.sets import names_set
 from builders.sources.seed_forms import counted, read_prompts, read_tasks
 from builders.sources.source import LeftOut, LoadedSource, Origin, Source, shown_name
 from builders.spool import Spool
@@ -34,41 +36,30 @@ class Seeds(NamedTuple):
         return known, left_out
 
 
-def read_seeds(
-    recipe: Recipe,
-    source: Source | None,
-    licence: str | None,
-    work: Path,
-    most: int | None,
-    *,
-    folder: Path,
-) -> Seeds:
+def read_seeds(spec: BuildSpec, most: int | None, *, folder: Path) -> Seeds:
     """Read the source of a build, the recipe's own where none is given.
 
     Args:
-        recipe: Its seeds decide the form of the rows.
-        source: A file, a folder, a Hub dataset, or the name of another recipe's set in `work`.
-        licence: That of the source; None where nobody gave it.
-        work: The folder of all drafts.
+        spec: The build; the form of the rows is that of its recipe's seeds. Its source may be the
+            name of another set in the same folder of work, whose newest draft is read then.
         most: How many rows are used; None for all.
         folder: Where prompts are kept, in a file without a name.
 
     Raises:
         InputError: The source is missing, or too little of it can be read.
     """
-    seeds = recipe.seeds
-    source = source or Source(place=seeds.source)
-    written_by = seeds.written_by if source.place == seeds.source else "unknown"
+    seeds = spec.recipe.seeds
+    source = spec.source or Source(place=seeds.source)
+    written_by = seeds.written_by if source.place == seeds.source else spec.written_by
     name = source.place
-    if seeds.form == "prompts" and name.isidentifier() and not Path(name).exists():
-        # Another recipe's set: its newest draft in the same work folder.
-        source = replace(source, place=str(last_draft(work / name).file("default")))
+    if seeds.form == "prompts" and names_set(name) and not Path(name).exists():
+        source = replace(source, place=str(last_draft(spec.work / name).file("default")))
     if seeds.form == "tasks":
         loaded = read_tasks(source)
     else:
         loaded = read_prompts(source, seeds.keeps, most, folder=folder)
     shown = shown_name(name)
-    known, about = source_licence(licence, source, shown, loaded.revision, seeds)
+    known, about = source_licence(spec.licence, source, shown, loaded.revision, seeds)
     origin = Origin(
         name=shown,
         revision=loaded.revision,

@@ -12,6 +12,7 @@ from typing import Any
 
 from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.build_spec import LEDGER, BuildSpec
+from builders.drafting.choices import with_recorded_teachers
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.draft import Draft, counts, write_draft
 from builders.drafting.licence import with_model_licences
@@ -26,6 +27,7 @@ from builders.drafting.outcomes import (
     left_out_rows,
     outcomes,
 )
+from builders.drafting.owner import claim_folder
 from builders.drafting.reading import read_seeds
 from builders.drafting.spending import Spending
 from builders.drafting.unreadable import (
@@ -127,6 +129,7 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
             measures = recipe.measures(lambda name: _config(spec, name, candidates))
             return {
                 "recipe": recipe.name,
+                "set": dict(spec.declared),
                 "counts": counts(kept, dropped),
                 "lineage": with_model_licences(
                     _lineage(spec, answered) | {"answers": answers.facts()}
@@ -136,7 +139,7 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
             }
 
         draft = write_draft(spec.home, schemas, rows, facts, progress.facts())
-        return replace(draft, recipe=recipe)
+        return replace(draft, set=spec.set)
 
 
 def _lineage(spec: BuildSpec, answered: Answered) -> dict[str, Any]:
@@ -196,6 +199,7 @@ def open_build(spec: BuildSpec) -> Iterator[Ledger]:
     with ExitStack() as held, errors_in_one_line(spec.recipe):
         try:
             held.enter_context(folder_lock(spec.home))
+            claim_folder(spec)
         except OSError as error:
             raise folder_error(error, spec.home) from None
         ledger = held.enter_context(closing(Ledger.open(spec.home / LEDGER)))
@@ -220,7 +224,7 @@ def answer_calls(
     recipe = spec.recipe
     progress.begin("reading the source")
     most = None if recipe.candidates else spec.most_rows  # a pool draws from all of them
-    read = read_seeds(recipe, spec.source, spec.licence, spec.work, most, folder=spec.home)
+    read = read_seeds(spec, most, folder=spec.home)
     seeds, origin, left_out, lines = read
     for line in (f"{lines[0]}; {spec.rows_line()}", *lines[1:]):
         progress.announce(line)
@@ -242,10 +246,10 @@ def answer_calls(
     limits, prices = spec.run_limits, None
     if spec.from_ledger:
         before = read_notes(spec.home)
-        teachers, prices = (
-            recorded_pool(before["teachers"], spec.teachers, recipe),
-            before.get("prices"),
-        )
+        spec = replace(spec, declared=with_recorded_teachers(spec.declared, before["order"]))
+        facts = spec.facts(origin)
+        teachers = recorded_pool(before["teachers"], spec.teachers, recipe)
+        prices = before.get("prices")
     else:
         teachers = pool(spec.teachers, recipe)
     progress.begin("starting the teacher")
@@ -292,7 +296,7 @@ def answer_calls(
     if ledger.damaged:
         progress.announce(
             f"damaged answers in the ledger, asked again: {ledger.damaged:,}; check its disk, "
-            f"and what else it holds: `potstill ledger {recipe.name} --repair`"
+            f"and what else it holds: `potstill ledger {spec.set.name} --repair`"
         )
     failed = (one.raw for one in candidates if "failed" in one.raw)
     if not engine.used and (first := next(failed, None)):

@@ -20,12 +20,14 @@ def report(draft: Draft) -> str:
     """The draft's facts, what its run took, and its folder, as one JSON object on one line."""
     missing = {"missing": draft.missing} if draft.missing else {}
     facts = {**draft.facts, **missing, "run": draft.run, "draft": str(draft.folder)}
-    return json.dumps(facts)
+    return json.dumps({**facts, "new": draft.is_new})
 
 
 def table(draft: Draft) -> str:
     """Asked, made, kept and dropped with shares, left out, tokens, time, place; 80 columns."""
-    return "\n".join([*_counted(draft.facts), *_taken(draft.run), f"{'draft':<28}{draft.folder}"])
+    same = "" if draft.is_new else " (the same as before; none was added)"
+    place = f"{'draft':<28}{draft.folder}{same}"
+    return "\n".join([*_counted(draft.facts), *_taken(draft.run), place])
 
 
 def estimate_table(facts: Mapping[str, Any]) -> str:

@@ -105,8 +105,7 @@ def pool_spec(
     found: list[tuple[str, TeacherSpec]] = []  # each with its role, empty for all
     first: str | None = None
     for word in words:
-        named = _ROLE.fullmatch(word)
-        role, address = (named[1], named[2]) if named else ("", word)
+        role, address = split_role(word)
         place, _, model = address.rpartition("#") if "#" in address else (address, "", "")
         of_all = None if place.startswith(EMBEDDED_FILE) else usual.model  # a file is one model
         spec = replace(usual, place=place, model=model or of_all)
@@ -127,6 +126,12 @@ def pool_spec(
         trusted=tuple(trusted),
         licences=tuple(licences),
     )
+
+
+def split_role(word: str) -> tuple[str, str]:
+    """The role, which is empty for all of them, and who answers, of `[ROLE=]WHO[#MODEL]`."""
+    named = _ROLE.fullmatch(word)
+    return (named[1], named[2]) if named else ("", word)
 
 
 def _key_env(name: str, place: str, first: str) -> str:

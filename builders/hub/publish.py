@@ -30,10 +30,10 @@ from builders.hub.baseline import (
 )
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
 from builders.hub.fetch import commit, tree, versions, visibility
-from builders.release.card import Words
 from builders.release.folder import release
 from builders.release.snapshot import read_manifest
 from builders.schema import Schema
+from builders.set_file import Words
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile

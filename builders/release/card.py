@@ -1,4 +1,4 @@
-"""The dataset card: a person's words from <name>.md and computed facts, in one template.
+"""The dataset card: a person's words from the set's file and computed facts, in one template.
 
 Source: the Hub's dataset card specification (https://huggingface.co/docs/hub/datasets-cards).
 """
@@ -9,7 +9,6 @@ import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,26 +18,17 @@ from builders.card_metadata import card_data
 from builders.drafting.spending import cost
 from builders.errors import InputError
 from builders.hub_vocabulary import Licence
-from builders.recipe import Recipe
-from builders.recipe_loading import SHIPPED
 from builders.schema import Row, Schema
+from builders.set_file import CARD_KEYS, FOR_THE_HUB, SECTIONS, VERSION, Words
+from builders.sets import CARDS
 
 if TYPE_CHECKING:
     import jinja2
 
-CARDS = Path(__file__).resolve().parents[2] / "cards"
-_SECTIONS = ("What it is", "Use", "Limits", "Changes")
-_FOR_THE_HUB = (  # keys of the front matter that the Hub acts on, and that nothing here computes
-    *("thumbnail", "viewer", "multilinguality", "source_datasets", "task_ids", "paperswithcode_id"),
-    *("extra_gated_heading", "extra_gated_description", "extra_gated_prompt", "extra_gated_fields"),
-    *("extra_gated_button_content", "extra_gated_eu_disallowed"),
-)
-_FRONT = ("pretty_name", "language", "task_categories", "tags", *_FOR_THE_HUB)
-_VERSION = re.compile(r"^### v(\d+\.\d+\.\d+)\b", re.MULTILINE)
 _SHOWN_CHARACTERS = 600
 _OWN_TAGS = ("synthetic", "distilabel", "datasets", "potstill")
-# The marks on a card around a person's words and around the list of versions.
-_MARKS = re.compile(r"<!-- /?(?:words: |versions -->)")
+# A person's words on a card, between their marks.
+_SECTION = re.compile(r"<!-- words: (.+?) -->\n(.*?)\n<!-- /words: \1 -->", re.DOTALL)
 _BODY = re.compile(
     r"\A\s*---\r?\n.*?\r?\n---[ \t]*(?:\r?\n|\Z)|<!-- versions -->.*?<!-- /versions -->", re.DOTALL
 )
@@ -51,65 +41,6 @@ class _PlainDumper(yaml.SafeDumper):  # type: ignore[misc]
 
     def ignore_aliases(self, _: object) -> bool:
         return True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Words:
-    """What only a person can write about a set: front matter, sections, and the version."""
-
-    front: Mapping[str, Any]
-    sections: Mapping[str, str]
-    version: str
-
-
-def cards_of(recipe: Recipe | None) -> Path:
-    """The folder of a set's words: cards/ for a recipe that ships, else that of the recipe."""
-    if recipe is None or recipe.file is None:
-        return CARDS
-    folder = recipe.file.resolve().parent
-    return CARDS if folder == CARDS.parent / SHIPPED else folder
-
-
-def read_words(name: str, cards: Path = CARDS) -> Words:
-    """The words in a set's file, `<name>.md` in a folder.
-
-    Raises:
-        InputError: The file, its front matter, a section or the version is missing.
-    """
-    path = cards / f"{name}.md"
-    shown = f"cards/{name}.md" if cards == CARDS else path.name
-    if not path.is_file():
-        place = "" if cards == CARDS else f" beside {name}.py"
-        raise InputError(f"there is no {shown}{place}; write it like cards/completions.md")
-    text = path.read_text(encoding="utf-8")
-    if mark := _MARKS.search(text):
-        raise InputError(
-            f"{shown} holds {mark[0]!r}, which is reserved for the marks of the card; "
-            "write it differently"
-        )
-    head, _, body = text.removeprefix("---\n").partition("\n---\n")
-    try:
-        front = yaml.safe_load(head)
-    except yaml.YAMLError as error:
-        raise InputError(f"{shown}: its front matter is not YAML ({error})") from None
-    if not isinstance(front, dict) or "pretty_name" not in front:
-        raise InputError(f"{shown}: no front matter with 'pretty_name'; add it")
-    before, *parts = re.split(r"^## (.+)$", body, flags=re.MULTILINE)
-    titles = [title.strip() for title in parts[::2]]
-    sections = {title: text.strip("\n") for title, text in zip(titles, parts[1::2], strict=True)}
-    if missing := [title for title in _SECTIONS if not sections.get(title, "").strip()]:
-        raise InputError(f"{shown}: no section '## {missing[0]}'; write it")
-    odd = [name for name in front if name not in _FRONT] + before.splitlines()
-    odd += [f"## {title}" for title in titles if title not in _SECTIONS or titles.count(title) > 1]
-    if lost := next((words for words in odd if str(words).strip()), None):
-        raise InputError(
-            f"{shown}: the card has no place for {lost!r}; it has one for each of "
-            f"{', '.join((*_FRONT, *_SECTIONS))}; move or delete the words"
-        )
-    version = _VERSION.search(sections["Changes"])
-    if not version:
-        raise InputError(f"{shown}: no version under Changes; add a line such as '### v0.1.0'")
-    return Words(front=front, sections=sections, version=version[1])
 
 
 def words_on(text: str) -> dict[str, str]:
@@ -129,17 +60,15 @@ def words_on(text: str) -> dict[str, str]:
 
 def front_words(front: Mapping[str, Any]) -> dict[str, str]:
     """The person's keys of a card's front matter, and the licence, as texts to compare."""
-    names = [name for name in (*_FRONT, "license") if name in front]
+    names = [name for name in (*CARD_KEYS, "license") if name in front]
     return {name: json.dumps(front[name], ensure_ascii=False, default=str) for name in names}
 
 
 def _marked(text: str) -> dict[str, str]:
-    found = {}
-    for title in _SECTIONS:
-        opens, closes = (re.escape(mark) for mark in _marks(title))
-        if parts := re.findall(f"{opens}\n(.*?)\n{closes}", text, re.DOTALL):
-            found[title] = "\n".join(parts)
-    return found
+    found = dict[str, list[str]]()
+    for title, words in _SECTION.findall(text):
+        found.setdefault(title, []).append(words)
+    return {title: "\n".join(parts) for title, parts in found.items()}
 
 
 def _marks(title: str) -> tuple[str, str]:
@@ -147,20 +76,20 @@ def _marks(title: str) -> tuple[str, str]:
 
 
 def words_back(text: str) -> Words:
-    """A released card's words, in the form in which they are read from cards/<name>.md.
+    """A released card's words, in the form in which they are read from a set's file.
 
     Raises:
         InputError: A section is missing, or the front matter has no name.
     """
     sections = _marked(text)
     front = _front(text) or {}
-    version = _VERSION.search(sections.get("Changes", ""))
-    if set(sections) != set(_SECTIONS) or "pretty_name" not in front or not version:
+    version = VERSION.search(sections.get("Changes", ""))
+    if not set(sections) >= set(SECTIONS) or "pretty_name" not in front or not version:
         raise InputError(
-            f"the card lacks some of {', '.join(_SECTIONS)}, pretty_name and the version, as "
+            f"the card lacks some of {', '.join(SECTIONS)}, pretty_name and the version, as "
             "`potstill release` marks them; release the set again"
         )
-    given = {name: front[name] for name in _FRONT if name in front}
+    given = {name: front[name] for name in CARD_KEYS if name in front}
     if "tags" in given:
         given["tags"] = [tag for tag in given["tags"] if tag not in _OWN_TAGS]
     return Words(front=given, sections=sections, version=version[1])
@@ -209,7 +138,7 @@ def front_matter(
         "annotations_creators": ["machine-generated"],
         "language_creators": ["machine-generated"],
         "tags": [*_OWN_TAGS, *(t for t in words.front.get("tags", []) if t not in _OWN_TAGS)],
-        **{name: words.front[name] for name in _FOR_THE_HUB if name in words.front},
+        **{name: words.front[name] for name in FOR_THE_HUB if name in words.front},
         "configs": configs,
         "dataset_info": infos,
     }

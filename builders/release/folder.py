@@ -10,7 +10,7 @@ from builders.drafting.draft import Draft
 from builders.drafting.files import canonical_json, whole_folder
 from builders.durable import durably_rename
 from builders.errors import FolderError, InputError
-from builders.release.card import Words, cards_of, read_words, words_on
+from builders.release.card import words_on
 from builders.release.card_figures import read_figures
 from builders.release.card_lint import card_problems
 from builders.release.diff import check_ids, diff, line
@@ -28,7 +28,9 @@ from builders.release.snapshot import (
 )
 from builders.release.verification import read_back
 from builders.release.versions import check_version, versions_section, with_versions
+from builders.release.words import declared_set, file_of, words_of
 from builders.schema import Schema
+from builders.set_file import Words
 
 FIRST = "first version"
 
@@ -50,7 +52,7 @@ def release(
         draft: The draft to release.
         schemas: The schemas of its configs, `default` first.
         to: The folder to make.
-        words: The card's words; None reads cards/NAME.md of the recipe.
+        words: The card's words; None takes those of the set's file.
         base: The newest released version, which may be this one; None if there is none.
         repository: The repository from which the card's snippets load the set; None: the folder.
         shard_bytes: A larger config is split into several files.
@@ -63,7 +65,7 @@ def release(
         FolderError: The disk is full, the folder may not be written, or it holds something else;
             `to` was not changed.
     """
-    words = words or read_words(str(draft.facts["recipe"]), cards_of(draft.recipe))
+    words = words or words_of(draft)
     check_licences(draft.facts["lineage"], repository)
     if odd := {path.stem for path in draft.folder.glob("*.parquet")} ^ set(schemas):
         raise InputError(
@@ -106,6 +108,7 @@ def _write(
     manifest: dict[str, Any] = {
         "version": words.version,
         "repository": repository,
+        "set": declared_set(draft),
         "counts": draft.counts,
         "spent": draft.facts["spent"],
         "lineage": draft.facts["lineage"],
@@ -124,12 +127,10 @@ def _write(
         columns=declared_columns(manifest["configs"]),
         words=words_on(text),
     )
-    manifest["history"] = _history(base, new)
+    manifest["history"] = _history(base, new, words.version_place)
     text = with_versions(text, versions_section(manifest["history"], advisories, repository))
     if problems := card_problems(text)[0]:
-        raise InputError(
-            f"the Hub refuses this card: {problems[0]}; fix {draft.facts['recipe']}.md"
-        )
+        raise InputError(f"the Hub refuses this card: {problems[0]}; fix it in {file_of(words)}")
     (made / CARD).write_text(text, encoding="utf-8")
     if advisories:
         (made / ADVISORIES).write_text(canonical_json(advisories), encoding="utf-8")
@@ -139,7 +140,7 @@ def _write(
     (made / MANIFEST).write_text(canonical_json(manifest), encoding="utf-8")
 
 
-def _history(base: Snapshot | None, new: Snapshot) -> list[Mapping[str, Any]]:
+def _history(base: Snapshot | None, new: Snapshot, place: str) -> list[Mapping[str, Any]]:
     """This version's line and those of all before it, newest first."""
     if base is None:
         check_ids(new)
@@ -149,7 +150,7 @@ def _history(base: Snapshot | None, new: Snapshot) -> list[Mapping[str, Any]]:
             f"{base.folder} is a draft; a version is compared with a release; give its folder"
         )
     found = diff(base, new)
-    check_version(base.version, new.version, found)
+    check_version(base.version, new.version, found, place)
     before = list(base.history) or [{"version": base.version, "changes": FIRST}]
     if base.version == new.version:  # nothing changed: the same release again
         return before

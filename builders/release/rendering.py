@@ -7,10 +7,12 @@ from typing import Any
 
 from builders.drafting.answer_counts import warnings
 from builders.drafting.licence import licence_of, parts, remarks
-from builders.release.card import Words, card, front_matter
+from builders.engine.teacher import EMBEDDED_MODEL
+from builders.release.card import card, front_matter
 from builders.release.card_figures import CardFigures
 from builders.release.versions import versions_section
 from builders.schema import Column, Schema
+from builders.set_file import Words
 
 
 def rendered(
@@ -49,12 +51,20 @@ def rendered(
         "shapes": {config: shape.name for config, shape in schemas.items()},
         "schemas": {config: shape.columns for config, shape in schemas.items()},
         "example": figures.example,
+        "embedded": _embedded(lineage, manifest["spent"]),
         "versions": versions_section(manifest["history"], advisories, repository),
     }
     front = front_matter(
         words, languages.codes, schemas, licence, figures.size_category, figures.sizes
     )
     return card(front, words, facts)
+
+
+def _embedded(lineage: Mapping[str, Any], spent: Mapping[str, Any]) -> str | None:
+    """The model that comes with potstill, where it was asked."""
+    asked = (lineage["teachers"][role] for role, used in spent["roles"].items() if used["calls"])
+    models = {one["model"] for one in asked if one["kind"] == "embedded"}
+    return EMBEDDED_MODEL if EMBEDDED_MODEL in models else None
 
 
 def schemas_in(configs: Mapping[str, Any]) -> dict[str, Schema]:

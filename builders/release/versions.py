@@ -35,8 +35,10 @@ def demanded(found: Diff) -> Part | None:
     return None if found.same else "patch"
 
 
-def check_version(old: str, new: str, found: Diff) -> None:
+def check_version(old: str, new: str, found: Diff, place: str = "its Changes") -> None:
     """Refuse a version number that is too small for the diff from `old`.
+
+    `place` is where the number is set.
 
     Raises:
         InputError: Naming the rows, columns or words that require a larger number.
@@ -44,7 +46,7 @@ def check_version(old: str, new: str, found: Diff) -> None:
     before, after = version_key(old), version_key(new)
     if after < before:
         raise InputError(
-            f"version {new} is below {old}, which is released; set a higher one under Changes"
+            f"version {new} is below {old}, which is released; set a higher one in {place}"
         )
     needed = demanded(found)
     risen = next(
@@ -58,7 +60,7 @@ def check_version(old: str, new: str, found: Diff) -> None:
     )
     raise InputError(
         f"{problem}: since {old} {_evidence(found, needed)}; that is a {needed} change; "
-        f"set v{least} or higher under Changes"
+        f"set v{least} or higher in {place}"
     )
 
 

@@ -124,7 +124,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a folder of prices": ({"prices": Path()}, "prices: '.' is not a table of prices .*"),
     "a price's type": ({"price": 0.5}, "price: 0.5 is not a text"),
     "a folder's type": ({"work": 5}, "work: 5 is not a text"),
-    "no folder": ({"work": None}, "work: None is not a text"),
     "an address for a folder": ({"work": "s3://x"}, "work: 's3://x' is not a path; .*"),
     "a home that is none": ({"work": "~nobody-here/x"}, "work: .*: there is no such user; .*"),
     "an empty folder": ({"work": ""}, "work: the value is empty; .*"),
@@ -133,7 +132,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a source of nothing": ({"prompts": Source(place="")}, "prompts: the value is empty; .*"),
     "a column's type": ({"prompts": Source(place="x", column=5)}, "column: 5 is not a text"),
     "a source's part": ({"column": "text"}, r"column is part of a source: give prompts=Source.*"),
-    "no teacher": ({"teacher": None}, "teacher: None is not a text"),
     "an empty teacher": ({"teacher": ""}, "teacher: the value is empty; .*"),
     "a list of no teacher": ({"teacher": []}, "teacher: none is given; .*"),
     "a role of no teacher": ({"teacher": {"writer": []}}, "teacher: none is given; .*"),
@@ -170,7 +168,7 @@ def test_a_wrong_value_is_refused_in_one_line_before_anything_is_asked() -> None
         build("constitution", constitution="none.toml")
     with pytest.raises(InputError, match=r"^instructions has no prompts; it starts from seeds: "):
         build("instructions", prompts="prompts.txt")
-    with pytest.raises(InputError, match=r"^there is no recipe 'complitions'; "):
+    with pytest.raises(InputError, match=r"^there is no set and no recipe 'complitions'; "):
         build("complitions")
     for name in ("prompts", "work", "contributed", "prices", "judge_report"):
         with pytest.raises(PotstillError):  # no name of a file is that long
@@ -271,7 +269,6 @@ def test_a_draft_is_opened_again_by_its_recipe() -> None:
     assert load_draft(load_recipe("completions"), Path("work")).rows() == draft.rows()
     wrong: list[tuple[str, Callable[[], object]]] = [
         ("there is no draft of 'instructions' in work/", lambda: load_draft("instructions")),
-        ("work: None is not a text", lambda: load_draft("completions", cast(Any, None))),
         ("work: the value is empty", lambda: load_draft("completions", "")),
         ("the draft has no config 5; there are", lambda: draft.rows(cast(Any, 5))),
         ("the draft has no config 'x'; there are", lambda: draft.dataset("x")),

@@ -36,7 +36,9 @@ def built(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[list[str], s
     given = ["--samples", "1", "--teacher", "scripted:script.jsonl", *source, *words]
     assert main(["build", "completions", *given]) == 0
     out, err = capsys.readouterr()
-    return err.splitlines(), out, load_draft("completions")
+    *read, of_a_file = err.splitlines()
+    assert of_a_file.startswith("this set has no file of its own; `potstill new ")
+    return read, out, load_draft("completions")
 
 
 def test_a_source_of_one_s_own_is_used_whole_and_what_was_read_is_printed_first(

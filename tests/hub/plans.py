@@ -16,10 +16,10 @@ from builders.errors import HubError, PotstillError
 from builders.hub.connection import Hub
 from builders.hub.publish import ReleasePlan
 from builders.recipe_loading import load_recipe
-from builders.release.card import read_words
 from builders.schema import Row, assistant
 from scripts.main import main
 from tests.drafting.test_run import build_words
+from tests.set_files import shipped_words
 
 NAME = "completions"
 
@@ -46,7 +46,7 @@ def planned(
     schemas = load_recipe(NAME).schemas
     held: dict[str, Any] = {config: draft.rows(config) for config in schemas}
     held["default"] = list(rows) if rows is not None else changed(held["default"], version)
-    words_of_set = read_words(NAME)
+    words_of_set = shipped_words(NAME)
     sections = {
         **words_of_set.sections,
         "Changes": f"### v{version}\n\nFor a test.",

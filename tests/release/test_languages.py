@@ -13,7 +13,7 @@ import pytest
 import builders.release.languages as languages
 from builders.drafting.draft import Draft, last_draft, load_draft, write_draft
 from builders.recipe_loading import load_recipe
-from builders.release.card import read_words, words_back
+from builders.release.card import words_back
 from builders.release.folder import release
 from builders.release.languages import LanguageCounts, Languages, language_of
 from builders.release.verification import verified
@@ -21,6 +21,7 @@ from builders.schema import Row, assistant, user, with_system
 from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_run import build_words
+from tests.set_files import shipped_words
 
 NAME = "completions"
 DE = "Erkläre bitte den Unterschied zwischen Wetter und Klima in Stadt {}."
@@ -219,7 +220,7 @@ def test_a_mismatch_is_a_warning_before_a_release_and_a_line_on_its_card(
 def test_a_card_lists_the_languages_declared_or_else_found_and_each_is_recomputed(
     declared: Sequence[str] | None, german: Draft, tmp_path: Path
 ) -> None:
-    words = read_words(NAME)
+    words = shipped_words(NAME)
     front = {**words.front, "language": declared}
     if declared is None:
         del front["language"]

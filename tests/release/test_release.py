@@ -20,13 +20,15 @@ from markdown_it import MarkdownIt
 
 from builders.drafting.draft import last_draft
 from builders.errors import InputError
-from builders.release.card import CARDS, read_words
 from builders.release.folder import release
 from builders.schema import CALLS, DROPPED, PROMPT_COMPLETION, Row
+from builders.set_file import read_set_file
+from builders.sets import CARDS
 from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_run import build_words, file_bytes, write_prompts, write_script
 from tests.endpoint import Behaviour, Endpoint
+from tests.set_files import shipped_words
 
 CONFIGS = {"default": PROMPT_COMPLETION, "calls": CALLS, "dropped": DROPPED}
 GOLDEN = Path(__file__).parents[1] / "golden" / "instructions_card.md"
@@ -189,7 +191,7 @@ def test_the_manifest_names_every_file_with_its_true_hash(folder: Path) -> None:
     assert manifest["files"] == found
     rows = {config: {"train": len(rows_in(folder, config))} for config in CONFIGS}
     assert manifest["rows"] == rows
-    assert manifest["version"] == read_words("instructions").version
+    assert manifest["version"] == shipped_words("instructions").version
 
 
 def test_no_released_file_holds_a_path_of_the_machine(work: Path, folder: Path) -> None:
@@ -280,6 +282,7 @@ def test_every_number_on_the_card_comes_from_the_data(folder: Path) -> None:
 
 
 WORDS = """---
+recipe: instructions
 pretty_name: "Żółć: a set | of <b>two</b>"
 language: [en]
 ---
@@ -322,8 +325,9 @@ Nothing.
 
 
 def test_a_persons_words_are_on_the_card_to_the_byte(work: Path, tmp_path: Path) -> None:
-    (tmp_path / "instructions.md").write_text(WORDS, encoding="utf-8")
-    words = read_words("instructions", cards=tmp_path)
+    file = tmp_path / "trees.md"
+    file.write_text(WORDS, encoding="utf-8")
+    words = read_set_file(file)[1]
     draft = last_draft(work / "instructions")
     assert release(draft, CONFIGS, tmp_path / "released", words)
     card = card_of(tmp_path / "released")
@@ -339,28 +343,28 @@ def test_a_persons_words_are_on_the_card_to_the_byte(work: Path, tmp_path: Path)
 @each(
     ("old", "new", "wrong"),
     [
-        ("## Use", "## Usage", "no section '## Use'"),
+        ("## Use", "## Usage", "no words under '## Use'"),
         ("### v3.1.4", "### 3.1.4\n\n### v1", "no version under Changes"),
-        ("pretty_name", "title", "no front matter with 'pretty_name'"),
-        ("language: [en]", "language: [en", "its front matter is not YAML"),
-        ("## Limits", "## Thanks\n\nTo all.\n\n## Limits", "'## Thanks'"),
-        ("## Limits", "## Use\n\nAgain.\n\n## Limits", "'## Use'"),
-        ("## What it is", "Before all.\n\n## What it is", "'Before all.'"),
-        ("language: [en]", "licence: mit", "'licence'"),
+        ("pretty_name", "title", "no key 'title'; there are recipe"),
+        ("language: [en]", "language: [en", "not YAML"),
+        ("## Limits", "## Licence\n\nMine.\n\n## Limits", "a section that the card has itself"),
+        ("## Limits", "## Use\n\nAgain.\n\n## Limits", "'## Use' comes twice"),
+        ("## What it is", "Before all.\n\n## What it is", "'Before all.' is under no heading"),
+        ("language: [en]", "licence: mit", "no key 'licence'; there are recipe"),
     ],
 )
 def test_words_that_the_card_has_no_place_for_are_refused(
     old: str, new: str, wrong: str, tmp_path: Path
 ) -> None:
     text = WORDS.replace("### v1.0.0\n\nNothing.\n", "").replace(old, new)
-    (tmp_path / "instructions.md").write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=r"^instructions\.md: .*" + re.escape(wrong)):
-        read_words("instructions", cards=tmp_path)
+    (tmp_path / "trees.md").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"^trees\.md(, line \d+)?: .*" + re.escape(wrong)):
+        read_set_file(tmp_path / "trees.md")
 
 
 @pytest.mark.parametrize("name", ["instructions", "completions"])
 def test_the_shipped_words_are_complete(name: str) -> None:
-    assert read_words(name).version
+    assert shipped_words(name).version
 
 
 # --- text from outside

@@ -18,16 +18,18 @@ from builders.drafting.draft import Draft, last_draft
 from builders.drafting.files import read_parquet, write_parquet
 from builders.errors import InputError, PotstillError
 from builders.recipe_loading import load_recipe
-from builders.release.card import Words, read_words, words_back, words_on
+from builders.release.card import words_back, words_on
 from builders.release.diff import diff
 from builders.release.folder import release
 from builders.release.sharding import write_shards
 from builders.release.snapshot import snapshot
 from builders.release.verification import read_back, verified
 from builders.schema import CALLS, DROPPED, PROMPT_COMPLETION, Row, assistant, user
+from builders.set_file import Words, read_set_file
 from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_run import build_words, file_bytes
+from tests.set_files import shipped_words
 
 CONFIGS = {"default": PROMPT_COMPLETION, "calls": CALLS, "dropped": DROPPED}
 
@@ -45,7 +47,7 @@ def drafts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Draft, Draft]:
 
 def words(version: str) -> Words:
     """The set's words with another version."""
-    ours = read_words("instructions")
+    ours = shipped_words("instructions")
     changes = f"### v{version}\n\nMore.\n\n" + ours.sections["Changes"]
     return replace(ours, version=version, sections={**ours.sections, "Changes": changes})
 
@@ -130,7 +132,7 @@ def test_a_misspelt_licence_is_refused_with_the_nearest(
 def test_words_that_make_a_card_which_the_hub_refuses_are_refused(
     drafts: tuple[Draft, Draft], tmp_path: Path
 ) -> None:
-    ours = read_words("instructions")
+    ours = shipped_words("instructions")
     odd = replace(ours, front={**ours.front, "language": ["English"]})
     with pytest.raises(InputError, match=r"the Hub refuses this card: .*English"):
         release(drafts[0], CONFIGS, tmp_path / "to", odd)
@@ -149,7 +151,7 @@ def test_a_person_s_words_come_back_from_a_card_to_the_byte(versions: list[Path]
 def test_keys_for_the_hub_in_a_set_s_front_matter_are_on_its_card(
     drafts: tuple[Draft, Draft], tmp_path: Path
 ) -> None:
-    ours = read_words("instructions")
+    ours = shipped_words("instructions")
     keys = {
         "extra_gated_prompt": "Be good.\nAlways: --- really.",
         "extra_gated_fields": {"Country": "country", "I agree": "checkbox"},
@@ -167,7 +169,7 @@ def test_words_cannot_hold_the_marks_of_the_card(mark: str, tmp_path: Path) -> N
     text = (Path(__file__).parents[2] / "cards" / "instructions.md").read_text(encoding="utf-8")
     (tmp_path / "instructions.md").write_text(text.replace("## Use\n", f"## Use\n\n{mark}\n"))
     with pytest.raises(InputError, match="is reserved for the marks"):
-        read_words("instructions", cards=tmp_path)
+        read_set_file(tmp_path / "instructions.md")
 
 
 # --- claims

@@ -18,7 +18,7 @@ from builders.drafting.files import read_parquet, write_parquet
 from builders.errors import HubError, InputError
 from builders.hub.connection import Hub as Connection
 from builders.recipe import row_id
-from builders.release import card
+from builders.release import words
 from builders.review.pull_requests import MARK, fetch, merge
 from builders.review.webhook_job import pull_requests, watch
 from builders.schema import PROMPT_COMPLETION, Row, assistant, user
@@ -28,6 +28,7 @@ from tests.cases import each
 from tests.drafting.test_run import build_words
 from tests.hub.plans import read_back_in_process
 from tests.hubs import OWNER, Hub
+from tests.set_files import shipped_words
 
 REFUSED = 3
 DATA = "data/default/train-00000-of-00001.parquet"
@@ -150,8 +151,8 @@ def test_what_was_accepted_is_merged_and_the_next_build_keeps_it(
 
     work = str(released.folder / "work")
     again = ["release", "completions", "--work", work, "--to-hub", released.repo]
-    words = replace(card.read_words("completions"), version="0.2.0")
-    monkeypatch.setattr(card, "read_words", lambda *_: words)
+    next_words = replace(shipped_words("completions"), version="0.2.0")
+    monkeypatch.setattr(words, "words_of", lambda _: next_words)
     assert main(again) == 1
     assert f"--contributed {released.repo}" in capsys.readouterr().err
     assert main([*released.build, "--contributed", released.repo]) == 0

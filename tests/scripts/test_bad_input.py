@@ -602,7 +602,7 @@ def test_the_nearest_name_is_offered_for_a_misspelt_recipe(
 ) -> None:
     more = ("--to-folder", str(tmp_path / "released")) if verb == "release" else ()
     message = refusal(verb, "instrutions", *more)
-    expected = "there is no recipe 'instrutions'; there are completions, constitution, "
+    expected = "there is no set and no recipe 'instrutions'; there are completions, constitution, "
     assert message == f"{expected}instructions, ultrafeedback; did you mean 'instructions'?"
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
-from builders.recipe_loading import recipe_names
+from builders.recipe_loading import load_recipe, recipe_names
 from scripts.command_line import Parser
 from scripts.main import VERBS, main, parsers
 
@@ -51,9 +51,11 @@ def test_the_options_of_a_recipe_are_explained_with_their_defaults(
             [one for one in explained[f"{verb} {name}"].shown() if "option_" in one.dest]
             for verb in ("build", "preview")
         )
+        defaults = {one.name: one.default for one in load_recipe(name).options}
         assert options and [one.help for one in options] == [one.help for one in same], name
         for option in options:
-            assert f"(default: {option.default})" in str(option.help), (name, option.dest)
+            default = defaults[option.dest.removeprefix("option_")]
+            assert f"(default: {default})" in str(option.help), (name, option.dest)
 
 
 def test_the_examples_of_a_recipe_are_about_it_under_the_name_it_was_given(

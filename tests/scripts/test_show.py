@@ -113,7 +113,7 @@ WRONG = {
     ("out", "--why", ""): "--why: the value is empty",
     ("out", "--id", "a", "--why", "b"): "--id and --why are both given; give one of them",
     ("out", "--rows", "-1"): "--rows: '-1' is not a whole number from 0 on",
-    ("complitions",): "there is no recipe 'complitions'",
+    ("complitions",): "there is no set and no recipe 'complitions'",
     ("./nowhere",): "there is no folder './nowhere'",
 }
 

@@ -1,0 +1,351 @@
+"""What is chosen for one build, merged with what the set's file declares."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from builders.drafting.build_spec import BuildSpec
+from builders.engine.addresses import is_address, read_address, shown_address
+from builders.engine.budget import BudgetLimits
+from builders.engine.parameters import Choice, chosen_names, read_without
+from builders.engine.pool import TeacherPoolSpec, pool_spec, split_role
+from builders.engine.prices import read_price
+from builders.engine.run_limits import RunLimits
+from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE, TeacherSpec
+from builders.errors import InputError
+from builders.gates.secrets import secret
+from builders.hub_vocabulary import known_licence
+from builders.recipe import SEED, Recipe, Settings, named
+from builders.schema import Row
+from builders.set_file import BudgetDeclaration, Declaration, SourceDeclaration, TeacherDeclaration
+from builders.set_names import set_name
+from builders.sets import Set, ad_hoc
+from builders.sources.source import Source
+
+Teachers = Mapping[str, Sequence[TeacherDeclaration]]
+_FILES = (EMBEDDED_FILE, "scripted:")  # what comes before the path of a teacher's file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What is chosen for one build; what is None or empty is as the set declares it.
+
+    Attributes:
+        source: The parts of a Source that are given; with a `place` it replaces the declared one.
+        licence: That of the source.
+        teachers: Words of the form `[ROLE=]WHO[#MODEL]`; one without a role replaces all.
+        usual: The teacher that a word leaves open.
+        parameters: Parameters of requests, which go before those that are declared.
+        trusted: The teachers whose answers are complete although they report no end.
+        licences: Pairs of a teacher, empty for all of them, and the licence of its model.
+        work: The folder of drafts and ledgers.
+    """
+
+    rows: int | None = None
+    keep: int | None = None
+    seed: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    source: Mapping[str, str | None] = field(default_factory=dict)
+    licence: str | None = None
+    teachers: Sequence[str] = ()
+    usual: TeacherSpec = field(default_factory=TeacherSpec)
+    parameters: Sequence[Choice] = ()
+    trusted: Sequence[str] = ()
+    licences: Sequence[tuple[str, str]] = ()
+    run_limits: RunLimits = field(default_factory=RunLimits)
+    work: Path | None = None
+    shard: tuple[int, int] | None = None
+    from_ledger: bool = False
+    judge_reports: Sequence[Mapping[str, Any]] = ()
+    contributed: Sequence[Row] = ()
+
+
+def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildSpec:
+    """What a build of a set makes with these choices.
+
+    A set that ships has its own source only: with another one it is the recipe's ad-hoc set.
+
+    Args:
+        a_set: The set.
+        given: What was chosen for this build.
+        beside: Further names that the caller takes, to offer for a misspelt option.
+
+    Raises:
+        InputError: A declared or a chosen value is wrong, or the file holds a secret.
+    """
+    if a_set.ships and given.source.get("place"):
+        a_set = ad_hoc(a_set.recipe)
+    _check_secrets(a_set)
+    recipe = a_set.recipe
+    merged = _merged(a_set, given)
+    settings = recipe.settings(
+        rows=merged.rows,
+        keep=merged.keep,
+        seed=SEED if merged.seed is None else merged.seed,
+        options={**_declared_options(a_set), **given.options},
+        beside=beside,
+    )
+    source: SourceDeclaration = getattr(merged, recipe.seeds.flag)
+    parts = source.model_dump(include={"config", "split", "column", "revision"})
+    with named(a_set.file.name if a_set.file else "license"):
+        licence = known_licence(source.license) if source.license else None
+    return BuildSpec(
+        set=a_set,
+        declared=_record(a_set, _checked(merged, settings), given),
+        settings=settings,
+        work=given.work or a_set.work,
+        teachers=_pool(merged.teachers, given),
+        source=Source(place=source.place or recipe.seeds.source, **parts),
+        licence=licence,
+        written_by=source.written_by or "unknown",
+        run_limits=_run_limits(merged.budget, given.run_limits),
+        shard=given.shard,
+        from_ledger=given.from_ledger,
+        default_rows=merged.rows is None,
+        judge_reports=given.judge_reports,
+        contributed=given.contributed,
+    )
+
+
+def _check_secrets(a_set: Set) -> None:
+    """Raise InputError where a set's file holds a key or a password."""
+    if a_set.file is None:
+        return
+    kind = secret(a_set.file.read_text(encoding="utf-8", errors="replace"))
+    for one in (one for some in a_set.declaration.teachers.values() for one in some):
+        if is_address(one.place):
+            address = read_address(one.place)
+            if address.password or address.secrets(query=False):
+                kind = "password"
+    if kind:
+        raise InputError(
+            f"{a_set.file.name} holds a secret ({kind}), and all of it may be released; remove it: "
+            "the key of an endpoint is read from the environment, see --key-env"
+        )
+
+
+def _merged(a_set: Set, given: Choices) -> Declaration:
+    """The declaration of a set with the choices for one build, its paths as they are from here."""
+    declared, flag = a_set.declaration, a_set.recipe.seeds.flag
+    source = a_set.source
+    source = source.model_copy(update={"place": _place(source, a_set.folder)})
+    if given.source.get("place"):
+        source = SourceDeclaration()
+    more = {**given.source, "license": given.licence}
+    source = source.model_copy(update={name: part for name, part in more.items() if part})
+    numbers = {name: getattr(given, name) for name in ("rows", "keep", "seed")}
+    return declared.model_copy(
+        update={
+            **{name: number for name, number in numbers.items() if number is not None},
+            flag: source,
+            "options": {**declared.options, **given.options},
+            "teachers": _teachers(a_set, given),
+            "budget": _budget(declared.budget, given.run_limits),
+        }
+    )
+
+
+def _checked(merged: Declaration, settings: Settings) -> Declaration:
+    """A declaration with the checked values of those settings that it gives."""
+    numbers = ("rows", "keep", "seed")
+    given = [name for name in numbers if getattr(merged, name) is not None]
+    options = {name: settings.options[name] for name in merged.options}
+    values = {name: getattr(settings, name) for name in given}
+    return merged.model_copy(update={**values, "options": options})
+
+
+def _place(source: SourceDeclaration, folder: Path) -> str | None:
+    """Where a declared source is: a path starts in the folder of the set's file."""
+    place = source.place
+    if place is None or (folder / Path(place).expanduser()).exists():
+        return place and str(folder / Path(place).expanduser())
+    is_name = set_name(place, source.revision) or not ("/" in place or Path(place).suffix)
+    return place if is_name else str(folder / place)
+
+
+def _declared_options(a_set: Set) -> dict[str, int | float | str]:
+    """The options in a set's file; the path of a file starts in the folder of it."""
+    options = dict(a_set.declaration.options)
+    for option in a_set.recipe.options:
+        if option.file and options.get(option.name, option.default) != option.default:
+            options[option.name] = str(a_set.folder / Path(str(options[option.name])).expanduser())
+    return options
+
+
+def _budget(declared: BudgetDeclaration, given: RunLimits) -> BudgetDeclaration:
+    limits = {name: number for name, number in vars(given.budget).items() if number is not None}
+    return declared.model_copy(update=limits)
+
+
+def _run_limits(budget: BudgetDeclaration, given: RunLimits) -> RunLimits:
+    price = given.price
+    if price is None and budget.price is not None:
+        with named("budget.price"):
+            price = read_price(budget.price)
+    limits = budget.model_dump(include={"usd", "tokens", "calls"})
+    return replace(given, budget=BudgetLimits(**limits), price=price)
+
+
+def _teachers(a_set: Set, given: Choices) -> dict[str, list[TeacherDeclaration]]:
+    """The teachers by role, those of all roles under ''; by every role where one has parameters."""
+    chosen_names(given.parameters)
+    recipe, chosen = a_set.recipe, dict[str, list[TeacherDeclaration]]()
+    for word in given.teachers:
+        role, who = split_role(word)
+        chosen.setdefault(role, []).append(TeacherDeclaration(place=who))
+    declared = {
+        role: [_from_folder(one, a_set.folder) for one in some]
+        for role, some in a_set.declaration.teachers.items()
+    }
+    teachers = chosen if "" in chosen else {**declared, **chosen}
+    teachers = {role: [_whole(one, given) for one in some] for role, some in teachers.items()}
+    if given.parameters or any(one.parameters or one.without for _, one in _by_name(teachers)):
+        teachers = _by_role(teachers, recipe)
+    named_ones = {name: _with(one, name, given.parameters) for name, one in _by_name(teachers)}
+    return {
+        role: [named_ones[name] for name, _ in _by_name({role: some})]
+        for role, some in teachers.items()
+    }
+
+
+def _by_role(teachers: Teachers, recipe: Recipe) -> dict[str, list[TeacherDeclaration]]:
+    """The same teachers with every role named."""
+    every = [*teachers.get("", [TeacherDeclaration(place=EMBEDDED)])]
+    named_ones = {role: [*some] for role, some in teachers.items() if role}
+    for role in recipe.roles:
+        shared = role in recipe.pools or not recipe.pools
+        named_ones.setdefault(role, every if shared else every[:1])
+    return named_ones
+
+
+def _by_name(teachers: Teachers) -> Iterator[tuple[str, TeacherDeclaration]]:
+    """Each teacher with its name: its role, or `writer_1`, `writer_2` where several share one."""
+    for role, some in teachers.items():
+        for number, one in enumerate(some, 1):
+            yield (role if len(some) == 1 else f"{role}_{number}"), one
+
+
+def _from_folder(one: TeacherDeclaration, folder: Path) -> TeacherDeclaration:
+    """A declared teacher; the path of its file starts in the folder of the set's file."""
+    kind, colon, file = one.place.partition(":")
+    if f"{kind}{colon}" in _FILES:
+        return one.model_copy(update={"place": f"{kind}:{folder / Path(file).expanduser()}"})
+    return one
+
+
+def _whole(one: TeacherDeclaration, given: Choices) -> TeacherDeclaration:
+    """A teacher with its model apart from its place."""
+    place, mark, model = one.place.rpartition("#")
+    if not mark:
+        place, model = one.place, one.model or ""
+        if not model and is_address(place):
+            model = given.usual.model or ""
+    elif one.model:
+        raise InputError(f"the teacher {shown_address(one.place)} has two models; remove one")
+    return one.model_copy(update={"place": place, "model": model or None})
+
+
+def _with(one: TeacherDeclaration, name: str, choices: Sequence[Choice]) -> TeacherDeclaration:
+    """A teacher with the parameters that were chosen for it, or for all."""
+    parameters, without = dict(one.parameters), dict.fromkeys(one.without)
+    for choice in choices:
+        if choice.teacher in ("", name, re.sub(r"_\d+$", "", name)):
+            parameters.pop(choice.name, None)
+            without.pop(choice.name, None)
+            if choice.value is None:
+                without[choice.name] = None
+            else:
+                parameters[choice.name] = choice.value
+    return one.model_copy(update={"parameters": parameters, "without": [*without]})
+
+
+def _pool(teachers: Teachers, given: Choices) -> TeacherPoolSpec:
+    """The teachers, not yet started, with the parameters of each."""
+    words, choices = list[str](), list[Choice]()
+    trusted, licences = [*given.trusted], list[tuple[str, str]]()
+    for role, some in teachers.items():
+        words += [f"{role}={one.word}" if role else one.word for one in some]
+    for name, one in _by_name(teachers):
+        choices += [
+            replace(read_without(f"{name}:{key}"), value=value)
+            for key, value in one.parameters.items()
+        ]
+        choices += [read_without(f"{name}:{key}") for key in one.without]
+        if one.trust_missing_end and not given.from_ledger:
+            trusted.append(one.word)
+        if one.license and not given.from_ledger:
+            licences.append((one.word, known_licence(one.license)))
+    names = {"", *teachers, *(name for name, _ in _by_name(teachers))}
+    choices += [choice for choice in given.parameters if choice.teacher not in names]
+    licences += given.licences  # which go before those of the file
+    return pool_spec(words, given.usual, choices, [*dict.fromkeys(trusted)], licences)
+
+
+# What of a declaration decides on the rows of a draft; the rest may change without another draft.
+_DECIDES = {"recipe", "prompts", "seeds", "rows", "keep", "seed", "options", "teachers"}
+
+
+def _record(a_set: Set, merged: Declaration, given: Choices) -> dict[str, Any]:
+    """What a draft and a release record of the set: no path of this machine and no secret."""
+    whole = merged.model_copy(update={"teachers": _by_role(merged.teachers, a_set.recipe)})
+    declared = whole.model_dump(mode="json", include=_DECIDES, exclude_defaults=True)
+    declared["teachers"] = dict(sorted(declared["teachers"].items()))
+    if source := declared.get(a_set.recipe.seeds.flag):
+        source["place"] = _public_path(source.get("place"), a_set.folder)
+    for option in a_set.recipe.options:
+        if option.file and option.name in declared.get("options", {}):
+            path = _public_path(declared["options"][option.name], a_set.folder)
+            declared["options"][option.name] = path
+    for one in (one for some in declared.get("teachers", {}).values() for one in some):
+        kind, colon, file = one["place"].partition(":")
+        is_file = f"{kind}{colon}" in _FILES
+        public = f"{kind}:{_public_path(file, a_set.folder)}" if is_file else None
+        one["place"] = public or shown_address(one["place"])
+    return {
+        "name": a_set.name,
+        "ad_hoc": a_set.file is None,
+        "declaration": declared,
+        "overridden": sorted(_overridden(a_set, given)) if a_set.file else [],
+    }
+
+
+def _public_path(place: str | None, folder: Path) -> str | None:
+    """A path as the set's file would give it, or only its name where it leads out of the folder."""
+    if place is None or not Path(place).exists():
+        return place and (Path(place).name if Path(place).is_absolute() else place)
+    inside = os.path.relpath(place, folder)
+    return Path(place).name if inside.startswith("..") else inside
+
+
+def _overridden(a_set: Set, given: Choices) -> Iterator[str]:
+    """The keys of a set's file in whose place something else was chosen for the build."""
+    declared = a_set.declaration
+    for name in ("rows", "keep", "seed"):
+        if getattr(given, name) not in (None, getattr(declared, name)):
+            yield name
+    if any(given.source.values()) or given.licence:
+        yield a_set.recipe.seeds.flag
+    yield from (
+        f"options.{name}"
+        for name, value in given.options.items()
+        if value != declared.options.get(name)
+    )
+    more = (given.teachers, given.usual.model, given.parameters, given.trusted, given.licences)
+    if any(more):
+        yield "teachers"
+
+
+def with_recorded_teachers(record: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a build that asks no teacher: with those that the recording build declared."""
+    before = order.get("set", {"declaration": {}, "overridden": []})
+    declared = {**record["declaration"]}
+    declared.pop("teachers", None)
+    if "teachers" in before["declaration"]:
+        declared["teachers"] = before["declaration"]["teachers"]
+    names = {*record["overridden"]} - {"teachers"} | {*before["overridden"]} & {"teachers"}
+    return {**record, "declaration": declared, "overridden": sorted(names)}

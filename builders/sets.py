@@ -1,0 +1,197 @@
+"""A set: what a person makes with a recipe, declared in one Markdown file.
+
+A set is found by its name in the working folder, then among those that ship. A recipe that is named
+in its place makes an ad-hoc set, which has no file: its card has computed words.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders.errors import InputError, file_errors_in_one_line, nearest_name, shortened
+from builders.recipe import Recipe
+from builders.recipe_loading import load_recipe, recipe_names
+from builders.set_file import Declaration, SourceDeclaration, Words, is_set_file, read_set_file
+
+if TYPE_CHECKING:
+    import builders
+
+CARDS = Path(__file__).resolve().parents[1] / "cards"  # the sets that ship
+WORK = Path("work")  # the folder of drafts and ledgers
+_NAME = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)  # as the Hub takes it
+_TAKEN = ("hub", "judge")  # folders in work that are no set's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Set:
+    """A set as it is declared.
+
+    Attributes:
+        name: The stem of its file; the recipe's name where it has none.
+        recipe: The recipe.
+        declaration: The front matter; its paths are as they are written.
+        words: What a person wrote; None for an ad-hoc set, whose words are computed.
+        file: Its file; None for an ad-hoc set.
+        work: The folder with its drafts and ledger, unless another one is named.
+    """
+
+    name: str
+    recipe: Recipe
+    declaration: Declaration
+    words: Words | None = None
+    file: Path | None = None
+    work: Path = WORK
+
+    @property
+    def ships(self) -> bool:
+        """Whether it came with potstill."""
+        return self.file is not None and self.file.resolve().parent == CARDS
+
+    @property
+    def folder(self) -> Path:
+        """Where the paths in its file start."""
+        return self.file.parent if self.file else Path()
+
+    @property
+    def source(self) -> SourceDeclaration:
+        """Its prompts or seed tasks, as declared.
+
+        Raises:
+            InputError: The recipe starts from the other of the two.
+        """
+        for flag in ("prompts", "seeds"):
+            if (given := getattr(self.declaration, flag)) is not None:
+                if flag != self.recipe.seeds.flag:
+                    raise InputError(
+                        f"{self.name}: {self.recipe.name} starts from {self.recipe.seeds.flag}, "
+                        f"not from {flag}; rename the key"
+                    )
+                found: SourceDeclaration = given
+                return found
+        return SourceDeclaration()
+
+    @property
+    def place(self) -> str:
+        """Where its version and words are set, for errors."""
+        return self.words.version_place if self.words else f"the ad-hoc set {self.name}"
+
+    def build(self, **choices: Any) -> builders.Draft:
+        """Build a draft; `choices` are those of `builders.build`, and go before the file's."""
+        import builders
+
+        return builders.build(self, **choices)
+
+    def __repr__(self) -> str:
+        where = self.file or "ad hoc"
+        return f"Set({self.name}: {self.recipe.name}, {where})"
+
+
+@file_errors_in_one_line()
+def load_set(name: str | Path) -> Set:
+    """The set of a name or a file, as on the command line.
+
+    `mathprefs` is mathprefs.md in the working folder, else a set that ships, else the ad-hoc set of
+    a recipe; `sets/mathprefs.md` is a file; `./my_recipe.py` a recipe.
+
+    Raises:
+        InputError: There is no such set or recipe, or its file is wrong.
+        RecipeError: As `load_recipe`.
+    """
+    given = str(name)
+    path = Path(given).expanduser()
+    if path.suffix == ".md":
+        if not path.is_file():
+            raise InputError(
+                f"there is no file {given!r}; `potstill new {path.stem} --recipe RECIPE` writes it"
+            )
+        return _set_in_file(path)
+    if "/" not in given and is_set_file(here := Path(f"{given}.md")):
+        return _set_in_file(here)
+    if given in recipe_names():
+        return _set_in_file(CARDS / f"{given}.md")
+    return ad_hoc(_recipe_of(given))
+
+
+def as_set(given: Set | Recipe | str | Path) -> Set:
+    """A set, as `load_set` where it is given by name; of a recipe the ad-hoc set."""
+    if isinstance(given, Set):
+        return given
+    return ad_hoc(given) if isinstance(given, Recipe) else load_set(given)
+
+
+def ad_hoc(recipe: Recipe) -> Set:
+    """The set of a recipe that has no file."""
+    return Set(name=recipe.name, recipe=recipe, declaration=Declaration(recipe=recipe.name))
+
+
+def sets_here(folder: Path | None = None) -> list[Path]:
+    """The files of sets in a folder, by name; the working folder where none is named."""
+    return sorted(path for path in (folder or Path()).glob("*.md") if is_set_file(path))
+
+
+def _recipe_of(name: str) -> Recipe:
+    try:
+        return load_recipe(name)
+    except InputError as error:
+        if not _NAME.fullmatch(name) or not str(error).startswith("there is no recipe"):
+            raise
+        known = [*recipe_names(), *(path.stem for path in sets_here())]
+        hint = f"; for the file here give ./{name}.py" if Path(f"{name}.py").is_file() else ""
+        raise InputError(
+            f"there is no set and no recipe {name!r}; there are {nearest_name(name, known)}{hint}"
+        ) from None
+
+
+def _set_in_file(path: Path) -> Set:
+    check_name(path.stem)
+    ships = path.resolve().parent == CARDS
+    shown = f"cards/{path.name}" if ships else os.path.relpath(path)
+    declared, words = read_set_file(path, shown)
+    recipe = load_recipe(recipe_place(declared.recipe, path.parent))
+    work = WORK if ships else path.parent / WORK
+    return Set(
+        name=path.stem, recipe=recipe, declaration=declared, words=words, file=path, work=work
+    )
+
+
+def recipe_place(recipe: str, folder: Path) -> str:
+    """A recipe as `load_recipe` takes it: its file by a path that starts in a folder."""
+    if recipe.endswith(".py") or "/" in recipe:
+        return str(folder / Path(recipe).expanduser())
+    return recipe
+
+
+def check_name(name: str) -> None:
+    """Raise InputError where a text cannot name a set, its folder and its repository."""
+    if not _NAME.fullmatch(name) or ".." in name or "--" in name or name.endswith((".git", ".md")):
+        raise InputError(
+            f"{shortened(name)} cannot name a set; give letters, digits, '-', '_' and '.', such as "
+            "my-set"
+        )
+    if name in _TAKEN:
+        raise InputError(f"{name!r} is a folder of potstill in work; name the set differently")
+
+
+def names_set(word: str) -> bool:
+    """Whether a word could be the name of a set in work, and is no file's."""
+    return _NAME.fullmatch(word) is not None and not Path(word).suffix
+
+
+def set_home(name: str, work: Path | None) -> Path | None:
+    """The folder of a set's drafts and ledger, if it is there; its recipe need not be.
+
+    Args:
+        name: The name of a set or a recipe, or the file of a set.
+        work: The folder of all sets; None takes that of the set.
+    """
+    path = Path(name)
+    folder = path.parent if path.suffix == ".md" else Path()
+    stem = path.stem if path.suffix == ".md" else name
+    if not _NAME.fullmatch(stem) or stem in _TAKEN:
+        return None
+    home = (work or folder / WORK) / stem
+    return home if home.is_dir() else None

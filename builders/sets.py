@@ -27,6 +27,18 @@ _TAKEN = ("hub", "judge")  # folders in work that are no set's
 
 
 @dataclass(frozen=True, kw_only=True)
+class Released:
+    """The release that a set was declared by: its name, and what its rows were made from.
+
+    `source` is the revision of its prompts or seeds, `code` the digest of its recipe.
+    """
+
+    shown: str
+    source: str
+    code: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Set:
     """A set as it is declared.
 
@@ -36,6 +48,7 @@ class Set:
         declaration: The front matter; its paths are as they are written.
         words: What a person wrote; None for an ad-hoc set, whose words are computed.
         file: Its file; None for an ad-hoc set.
+        released: The release that declares it, where it has no file here.
         work: The folder with its drafts and ledger, unless another one is named.
     """
 
@@ -44,7 +57,13 @@ class Set:
     declaration: Declaration
     words: Words | None = None
     file: Path | None = None
+    released: Released | None = None
     work: Path = WORK
+
+    @property
+    def ad_hoc(self) -> bool:
+        """Whether nothing but a recipe declares it."""
+        return self.file is None and self.released is None
 
     @property
     def ships(self) -> bool:
@@ -74,11 +93,6 @@ class Set:
                 return found
         return SourceDeclaration()
 
-    @property
-    def place(self) -> str:
-        """Where its version and words are set, for errors."""
-        return self.words.version_place if self.words else f"the ad-hoc set {self.name}"
-
     def build(self, **choices: Any) -> builders.Draft:
         """Build a draft; `choices` are those of `builders.build`, and go before the file's."""
         import builders
@@ -86,7 +100,7 @@ class Set:
         return builders.build(self, **choices)
 
     def __repr__(self) -> str:
-        where = self.file or "ad hoc"
+        where = self.file or (self.released.shown if self.released else "ad hoc")
         return f"Set({self.name}: {self.recipe.name}, {where})"
 
 
@@ -109,9 +123,10 @@ def load_set(name: str | Path) -> Set:
                 f"there is no file {given!r}; `potstill new {path.stem} --recipe RECIPE` writes it"
             )
         return _set_in_file(path)
-    if "/" not in given and is_set_file(here := Path(f"{given}.md")):
+    here, ships = Path(f"{given}.md"), given in recipe_names()
+    if "/" not in given and (is_set_file(here) or (here.is_file() and not ships)):
         return _set_in_file(here)
-    if given in recipe_names():
+    if ships:
         return _set_in_file(CARDS / f"{given}.md")
     return ad_hoc(_recipe_of(given))
 

@@ -20,7 +20,7 @@ from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
 from builders.recipe import SEED, SEEDS, Option, Recipe
 from builders.schema import Row
-from builders.sets import load_set
+from builders.sets import Set, load_set
 from scripts.command_line import (
     Parser,
     add_alias,
@@ -41,8 +41,16 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
 
     The flags of the verb are added before, since no option of a recipe may have their names.
     """
-    add_name(parser)
+    name_word = add_name(parser)
     add_work(parser)
+    parser.add_argument(
+        "--from",
+        dest="release",
+        type=text,
+        metavar="RELEASE",
+        help="Build again what a release declares, in the place of NAME: org/set@v1.0.0, or its "
+        "folder.",
+    )
     parser.add_argument(
         "--keep",
         type=count(),
@@ -92,8 +100,13 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
         help="Ask no teacher: build from the answers that the ledger has.",
     )
     # The recipe is needed before the words are parsed, since it has flags of its own.
-    name = next(iter(parser.split(words)[1]), None)
-    a_set = load_set(name) if name is not None else None
+    name, a_set = next(iter(parser.split(words)[1]), None), None
+    if release := _value_of("--from", words):
+        name_word.nargs, name_word.required = "?", False
+        a_set = _declared_by(release)
+        name = f"--from {release}" if name is None else name
+    elif name is not None:
+        a_set = load_set(name)
     named = a_set.recipe if a_set else None
     parser.set_defaults(set=a_set)
     _source_flags(parser, named.seeds.flag if named else "seeds")
@@ -112,6 +125,23 @@ class _Once(argparse.Action):
         if getattr(given, self.dest) is not None:
             raise argparse.ArgumentError(self, "given twice; put the files in a folder to read all")
         setattr(given, self.dest, value)
+
+
+def _value_of(flag: str, words: Sequence[str]) -> str | None:
+    """The value of a flag among words that are not parsed yet."""
+    for word, value in zip(words, [*words[1:], ""], strict=False):
+        if word == flag or word.startswith(f"{flag}="):
+            return word.partition("=")[2] or value
+    return None
+
+
+def _declared_by(release: str) -> Set:
+    from builders.release.released_set import released_set
+    from scripts.diff import named_folder
+
+    given = argparse.Namespace(work=None, hub_data=None)
+    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
+        return released_set(named_folder(release, given, Path(made) / "set"), release)
 
 
 def _source_flags(parser: Parser, flag: str) -> None:
@@ -185,7 +215,7 @@ def _of_option(option: Option) -> Callable[[str], int | float | str]:
 
 def _examples(command: str, name: str, recipe: Recipe) -> str:
     """The examples of one recipe, under the name by which it was given."""
-    build = f"{command} {shlex.quote(name)}"
+    build = f"{command} {name if name.startswith('--from ') else shlex.quote(name)}"
     source = "--seeds tasks.jsonl"
     if recipe.seeds.flag == "prompts":
         source = "--prompts questions.csv --column question"

@@ -267,9 +267,9 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 # --- the words and flags that several verbs have, each with one name
 
 
-def add_name(parser: Parser) -> None:
+def add_name(parser: Parser) -> argparse.Action:
     """The set that a verb is about."""
-    parser.add_argument(
+    return parser.add_argument(
         "name",
         type=text,
         metavar="NAME",

@@ -8,8 +8,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from builders.errors import InputError, nearest_name
-from builders.recipe_loading import recipe_names
 from builders.set_names import parse_set
 from scripts.command_line import Parser, add_hub_data, add_json, add_work, print_out, text
 from scripts.main import no_folder_either, the_hub
@@ -67,14 +65,8 @@ def named_folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
 
     if Path(name).is_dir():
         return Path(name)
-    names = recipe_names()
-    if name in names or name.endswith(".py") or ("." in name and "/" not in name):
+    if name.endswith((".py", ".md")) or "/" not in name:
         return load_draft(name, given.work).folder
-    if "/" not in name:
-        raise InputError(
-            f"{name!r} is no folder, no set such as org/set@v1.0.0 and no recipe; the recipes are "
-            f"{nearest_name(name, names)}"
-        )
     from builders.hub.fetch import fetch_snapshot
 
     repository, revision = parse_set(

@@ -1,12 +1,15 @@
-"""potstill list: the recipes, what each makes, and which teachers it needs."""
+"""potstill list: the sets here and the recipes: what each makes, and which teachers it needs."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from builders.recipe_loading import load_recipe, recipe_names
+from builders.set_file import read_set_file
+from builders.sets import sets_here
 from scripts.command_line import Parser, add_json, print_out
 
 EXAMPLES = """\
@@ -21,11 +24,12 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print each recipe."""
-    recipes = [load_recipe(name) for name in recipe_names()]
+    """Print each set in the working folder, then each recipe."""
+    sets, recipes = _sets(), [load_recipe(name) for name in recipe_names()]
     if given.json:
-        facts = [
+        known = [
             {
+                "kind": "recipe",
                 "name": one.name,
                 "makes": one.makes,
                 "schema": one.schema.name,
@@ -36,8 +40,11 @@ def run(given: argparse.Namespace) -> int:
             }
             for one in recipes
         ]
-        print_out(json.dumps(facts, indent=2))
+        print_out(json.dumps([*known, *sets], indent=2))
         return 0
+    for facts in sets:
+        about = f"{facts['pretty_name']}, {facts['version']}, by {facts['recipe']}"
+        print_out(f"set {facts['name']}\n  {about}")
     for one in recipes:
         print_out(f"{one.name}\n  {one.makes}\n  method: {one.source}")
         print_out(f"  default size: {one.rows} {one.rows_of}")
@@ -45,3 +52,19 @@ def run(given: argparse.Namespace) -> int:
             print_out(f"  teacher {role!r}: {meaning}")
     print_out("\n`potstill help build NAME` explains the options of a recipe.")
     return 0
+
+
+def _sets() -> list[dict[str, Any]]:
+    found = []
+    for path in sets_here():
+        declared, words = read_set_file(path)
+        found.append(
+            {
+                "kind": "set",
+                "name": path.stem,
+                "recipe": declared.recipe,
+                "pretty_name": declared.pretty_name,
+                "version": f"v{words.version}",
+            }
+        )
+    return found

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from builders.hub.connection import Hub
 
 VERBS = {
-    "list": "List the recipes, and the teachers that each one needs.",
+    "list": "List the sets here and the recipes, and the teachers that each one needs.",
+    "new": "Write the file of a set of your own.",
     "build": "Build a set: ask the teachers, check answers, write a draft.",
     "preview": "Run a few rows of a build, and show what was asked, answered, parsed and kept.",
     "merge": "Join the shards of a build into one draft.",
@@ -108,9 +109,9 @@ def parsers(words: Mapping[str, Sequence[str]]) -> dict[str, Parser]:
 
 EPILOG = """\
 `potstill help VERB` explains a verb and gives examples. To begin:
-  potstill build instructions
-  potstill show instructions
-  potstill release instructions --to-folder my-set
+  potstill new my-set --recipe completions --prompts prompts.jsonl
+  potstill preview my-set
+  potstill build my-set
 """
 
 

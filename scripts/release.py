@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from builders.drafting.draft import Draft, load_draft
+from builders.drafting.owner import new_command
 from builders.errors import HubError, UsageError, shortened
 from builders.set_names import set_name
 from scripts.command_line import (
@@ -43,10 +44,12 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
     parser.add_argument(
         "--to-hub",
         type=_repository,
+        nargs="?",
+        const=True,
         metavar="ORG/SET",
         help="Publish to this repository on huggingface.co, or on the Hub that HF_ENDPOINT names; "
-        "it takes a token. Without this flag nothing leaves this machine: the release goes to its "
-        "embedded Hub.",
+        "it takes a token. Without a value the repository in the set's file is meant. Without this "
+        "flag nothing leaves this machine: the release goes to its embedded Hub.",
     )
     folder = parser.add_argument(
         "--to-folder", type=path, metavar="DIR", help="Only make the folder of the release."
@@ -84,6 +87,18 @@ def _repository(word: str) -> str:
     return word
 
 
+def _declared_repository(draft: Draft) -> str:
+    a_set = draft.set
+    declared = None if a_set is None or a_set.ad_hoc else a_set.declaration.repository
+    if a_set is None or declared is None:
+        file = a_set.file.name if a_set and a_set.file else "the set"
+        raise UsageError(f"{file} declares no repository; add one, or give it: --to-hub org/set")
+    try:
+        return _repository(declared)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{a_set.name}: repository: {error}") from None
+
+
 def run(given: argparse.Namespace) -> int:
     """Make the folder, or publish, and print how the set is loaded."""
     for_a_hub = {"--to-hub": given.to_hub, "--pr": given.pr, "--dry-run": given.dry_run}
@@ -94,6 +109,13 @@ def run(given: argparse.Namespace) -> int:
     if given.pr and given.branch:
         raise UsageError("--pr is about main; leave it out, or leave out --branch")
     draft = load_draft(given.name, given.work)
+    if given.to_hub is True:
+        given.to_hub = _declared_repository(draft)
+    if draft.facts["set"]["ad_hoc"]:
+        print_err(
+            f"this set has no file: its rows are of {draft.facts['lineage']['seeds']['name']}, by "
+            f"the recipe {draft.facts['recipe']}; `{new_command(draft.facts['set'])}` writes one"
+        )
     (_to_folder if given.to_folder else _to_hub)(given, draft)
     if not draft.counts["kept"]:
         print_err(

@@ -34,7 +34,7 @@ TIERS = (
     ("card_metadata", "hub_vocabulary"),
     ("schema",),
     ("recipe",),
-    ("recipe_loading", "set_file", "sets"),
+    ("recipe_loading", "set_file", "set_text", "sets"),
     ("sources", "sandbox"),
     ("engine",),
     ("instructions", "preferences", "judging", "gates", "verifiers", "measures"),

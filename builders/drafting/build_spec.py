@@ -26,6 +26,7 @@ class BuildSpec:
         declared: The set's declaration for this build, without paths and secrets, for the lineage.
         source: None means the recipe's own; `written_by` is that of another one.
         licence: That of the source, before what its card states; None where it is not given.
+        expected: The revision that the source must have; None for any.
         shard: (i, n) takes only the i-th of n parts of the source, counted from 1.
         from_ledger: No teacher is asked: every answer is recorded already.
         judge_reports: How reliable the judges were measured to be (`builders.judging.reports`).
@@ -42,6 +43,7 @@ class BuildSpec:
     source: Source | None = None
     licence: str | None = None
     written_by: str = "unknown"
+    expected: str | None = None
     run_limits: RunLimits = field(default_factory=RunLimits)
     shard: tuple[int, int] | None = None
     from_ledger: bool = False

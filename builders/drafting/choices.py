@@ -104,12 +104,52 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
         licence=licence,
         written_by=source.written_by or "unknown",
         run_limits=_run_limits(merged.budget, given.run_limits),
+        expected=_expected(a_set, given),
         shard=given.shard,
         from_ledger=given.from_ledger,
         default_rows=merged.rows is None,
         judge_reports=given.judge_reports,
         contributed=given.contributed,
     )
+
+
+def _expected(a_set: Set, given: Choices) -> str | None:
+    """The revision that the source must have for the rows of a release."""
+    own = getattr(a_set.declaration, a_set.recipe.seeds.flag) is None
+    if a_set.released is None or own or given.source.get("place"):
+        return None
+    return a_set.released.source
+
+
+def declared_for(a_set: Set, given: Choices, folder: Path) -> Declaration:
+    """The declaration with what was chosen, as the file of a set in a folder gives it.
+
+    Raises:
+        InputError: A chosen value is wrong.
+    """
+    declared, flag = a_set.declaration, a_set.recipe.seeds.flag
+    merged = _merged(a_set, given)
+    source = getattr(merged, flag)
+    if source == SourceDeclaration():
+        source = None
+    elif source.place and Path(source.place).exists():
+        source = source.model_copy(update={"place": os.path.relpath(source.place, folder)})
+    teachers = {
+        role: [_from_working_folder(one, folder) for one in some]
+        for role, some in merged.teachers.items()
+    }
+    recipe = declared.recipe
+    if Path(recipe).exists():
+        recipe = os.path.relpath(recipe, folder)
+        recipe = recipe if "/" in recipe else f"./{recipe}"
+    return merged.model_copy(update={flag: source, "teachers": teachers, "recipe": recipe})
+
+
+def _from_working_folder(one: TeacherDeclaration, folder: Path) -> TeacherDeclaration:
+    kind, colon, file = one.place.partition(":")
+    if f"{kind}{colon}" in _FILES and file and not Path(file).is_absolute():
+        return one.model_copy(update={"place": f"{kind}:{os.path.relpath(file, folder)}"})
+    return one
 
 
 def _check_secrets(a_set: Set) -> None:
@@ -308,15 +348,15 @@ def _record(a_set: Set, merged: Declaration, given: Choices) -> dict[str, Any]:
         one["place"] = public or shown_address(one["place"])
     return {
         "name": a_set.name,
-        "ad_hoc": a_set.file is None,
+        "ad_hoc": a_set.ad_hoc,
         "declaration": declared,
-        "overridden": sorted(_overridden(a_set, given)) if a_set.file else [],
+        "overridden": [] if a_set.ad_hoc else sorted(_overridden(a_set, given)),
     }
 
 
 def _public_path(place: str | None, folder: Path) -> str | None:
     """A path as the set's file would give it, or only its name where it leads out of the folder."""
-    if place is None or not Path(place).exists():
+    if not place or not Path(place).exists():
         return place and (Path(place).name if Path(place).is_absolute() else place)
     inside = os.path.relpath(place, folder)
     return Path(place).name if inside.startswith("..") else inside

@@ -45,14 +45,14 @@ def _file(spec: BuildSpec, folder: Path) -> str | None:
     """The set's file as it is found from its folder; that of one that ships by its name alone."""
     file = spec.set.file
     if file is None:
-        return None
+        return spec.set.released.shown if spec.set.released else None
     if spec.set.ships:
         return f"cards/{file.name}"
     return os.path.relpath(file.resolve(), folder.resolve())
 
 
 def _is_there(file: str, folder: Path) -> bool:
-    return file.startswith("cards/") or (folder / file).exists()
+    return file.startswith("cards/") or not file.endswith(".md") or (folder / file).exists()
 
 
 def _shown(owner: dict[str, Any]) -> str:
@@ -64,7 +64,7 @@ def _shown(owner: dict[str, Any]) -> str:
 
 
 def _way_on(spec: BuildSpec) -> str:
-    if spec.set.file and not spec.set.ships:
+    if spec.set.released or (spec.set.file and not spec.set.ships):
         return "rename one of the two files, or give another folder with --work"
     command = new_command(spec.declared)
     return f"make yours a set with a file, `{command}`, or give another folder with --work"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from builders.drafting.build_spec import BuildSpec
 from builders.drafting.draft import last_draft
 from builders.drafting.source_licence import source_licence
+from builders.errors import InputError
 from builders.recipe import Raw
 from builders.sets import names_set
 from builders.sources.seed_forms import counted, read_prompts, read_tasks
@@ -58,6 +59,12 @@ def read_seeds(spec: BuildSpec, most: int | None, *, folder: Path) -> Seeds:
         loaded = read_tasks(source)
     else:
         loaded = read_prompts(source, seeds.keeps, most, folder=folder)
+    if spec.expected not in (None, loaded.revision):
+        release = spec.set.released.shown if spec.set.released else "the release"
+        raise InputError(
+            f"{source.place} is not what {release} was made from ({loaded.revision:.23}, expected "
+            f"{spec.expected:.23}); put the right one there, or choose another with --{seeds.flag}"
+        )
     shown = shown_name(name)
     known, about = source_licence(spec.licence, source, shown, loaded.revision, seeds)
     origin = Origin(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,7 @@ from builders.drafting.owner import new_command
 from builders.errors import InputError
 from builders.gates.secrets import secret
 from builders.set_file import Words
-
-_USES = {  # by a column of `default`
-    "completion": "Supervised fine-tuning.",
-    "chosen": "DPO and similar methods, or a reward model.",
-}
+from builders.set_text import neutral_sections
 
 
 def words_of(draft: Draft) -> Words:
@@ -43,28 +39,14 @@ def words_of(draft: Draft) -> Words:
 
 
 def computed_words(
-    record: Mapping[str, Any], lineage: Mapping[str, Any], columns: Sequence[str]
+    record: Mapping[str, Any], lineage: Mapping[str, Any], columns: Iterable[str]
 ) -> Words:
     """Neutral words from the facts of an ad-hoc set; its version is 0.1.0, as it has no file."""
     recipe = str(lineage["recipe"])
     source = re.sub(r"[^\w.-]+", " ", Path(lineage["seeds"]["name"]).name).strip() or "a source"
-    what = (
-        f"Rows that the recipe `{recipe}` made from {source}, by the method and the teachers under "
-        "How it was made."
-    )
-    uses = (use for column, use in _USES.items() if column in columns)
-    limits = (
-        "Nobody wrote words for this set, and nobody checked its rows but by the rules whose "
-        "reasons are counted above."
-    )
     return Words(
         front={"pretty_name": f"{recipe.capitalize()} from {source}"},
-        sections={
-            "What it is": what,
-            "Use": next(uses, "As the columns of its configs allow."),
-            "Limits": limits,
-            "Changes": "### v0.1.0\n\nFirst version.",
-        },
+        sections=neutral_sections(recipe, source, columns),
         version="0.1.0",
         version_place=f"the file that `{new_command(record)}` writes",
     )

@@ -220,7 +220,9 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[s
         assert main(["release", "completions", "--to-folder", "released"]) == 0
         yield {
             "list": ["list"],
+            "new": ["new", "mine", "--recipe", "completions"],
             "build": build,
+            "preview": ["preview", *build[1:2], *build[6:]],
             "merge": ["merge", "completions"],
             "ledger": ["ledger", "completions"],
             "show": ["show", "completions"],

@@ -1,0 +1,155 @@
+"""potstill new: the file of a set of one's own."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from builders.drafting.choices import Choices, declared_for
+from builders.errors import FolderError, UsageError
+from builders.hub_vocabulary import known_licence
+from builders.recipe_loading import load_recipe
+from builders.set_text import neutral_sections, set_text
+from builders.sets import Set, ad_hoc, check_name
+from scripts.command_line import (
+    Parser,
+    add_alias,
+    add_hub_data,
+    checked,
+    count,
+    print_out,
+    text,
+)
+
+EXAMPLES = """\
+  potstill new mathprefs --recipe ultrafeedback --prompts prompts.jsonl
+  potstill new mathprefs --recipe ultrafeedback --teacher https://host/v1#MODEL
+  potstill new mine --from org/set@v1.0.0
+"""
+
+
+def arguments(parser: Parser, _: Sequence[str]) -> None:
+    """The verb's words and flags."""
+    parser.add_argument(
+        "name",
+        type=text,
+        metavar="NAME",
+        help="The name of the set; its file is NAME.md, here or in the folder that the name begins "
+        "with.",
+    )
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument(
+        "--recipe",
+        type=text,
+        metavar="RECIPE",
+        help="The recipe: one that `potstill list` shows, or a .py file or a module with one.",
+    )
+    start.add_argument(
+        "--from",
+        dest="start",
+        type=text,
+        metavar="RELEASE",
+        help="Start from what a release declares: org/set@v1.0.0, or its folder.",
+    )
+    for flag in ("prompts", "seeds"):
+        parser.add_argument(
+            f"--{flag}",
+            type=text,
+            metavar="WHERE",
+            help=f"Where the {flag} come from: a file, a folder, or a Hub dataset, org/name.",
+        )
+    parser.add_argument(
+        "--column", type=text, metavar="COLUMN", help="Read prompts from this column."
+    )
+    license_flag = parser.add_argument(
+        "--license",
+        type=checked(known_licence),
+        metavar="ID",
+        help="Which license the source has, by its id on the Hub, such as cc-by-4.0.",
+    )
+    add_alias(parser, "--licence", license_flag)
+    parser.add_argument(
+        "--teacher",
+        type=text,
+        action="append",
+        default=[],
+        metavar="[ROLE=]WHO[#MODEL]",
+        help="Who answers, as for `potstill build`.",
+    )
+    parser.add_argument(
+        "--rows", type=count(), metavar="N", help="How many rows to ask for at most."
+    )
+    add_hub_data(parser)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Write the file, and print what to do next."""
+    path = Path(given.name).expanduser()
+    path = path if path.suffix == ".md" else path.with_name(f"{path.name}.md")
+    check_name(path.stem)
+    with _start(given) as start:
+        flag = start.recipe.seeds.flag
+        other = "prompts" if flag == "seeds" else "seeds"
+        if getattr(given, other):
+            raise UsageError(
+                f"{start.recipe.name} starts from {flag}; give --{flag}, not --{other}"
+            )
+        place = getattr(given, flag)
+        chosen = Choices(
+            source={"place": place, "column": given.column},
+            licence=given.license,
+            teachers=given.teacher,
+            rows=given.rows,
+        )
+        declared = declared_for(start, chosen, path.parent)
+        source = getattr(declared, flag)
+        words = start.words.sections if start.words else {}
+        if not given.start:
+            origin = Path(source.place).name if source and source.place else f"its own {flag}"
+            columns = [column.name for column in start.recipe.schema.columns]
+            words = neutral_sections(start.recipe.name, origin, columns)
+        if declared.pretty_name is None:
+            title = path.stem.replace("-", " ").replace("_", " ").capitalize()
+            declared = declared.model_copy(update={"pretty_name": title})
+        content = set_text(path.stem, start.recipe, declared, words)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+    except FileExistsError:
+        raise FolderError(
+            f"{path} is there already, and nothing was changed; name another"
+        ) from None
+    shown = path.stem if path.parent == Path() else str(path)
+    print_out(f"wrote {path}: edit it, then\n")
+    for verb in ("preview", "build", "show", "release"):
+        print_out(f"  potstill {verb} {shown}")
+    return 0
+
+
+@contextmanager
+def _start(given: argparse.Namespace) -> Iterator[Set]:
+    """The set to start from: of a recipe alone, or as a release declares it."""
+    if given.recipe:
+        a_set = ad_hoc(load_recipe(given.recipe))
+        declared = a_set.declaration.model_copy(update={"recipe": given.recipe})
+        yield replace(a_set, declaration=declared)
+        return
+    from builders.release.released_set import released_set
+    from scripts.diff import named_folder
+
+    given.work = None
+    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
+        a_set = released_set(named_folder(given.start, given, Path(made) / "set"), given.start)
+        first = {"Changes": f"### v0.1.0\n\nFirst version, made after {given.start}."}
+        words = a_set.words
+        assert words is not None
+        declared = a_set.declaration.model_copy(update={"repository": None})
+        yield replace(
+            a_set,
+            declaration=declared,
+            words=replace(words, sections={**words.sections, **first}),
+        )

@@ -1,0 +1,427 @@
+"""Sets: what a file declares, where a name is found, and that two sets share nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import load_draft, load_set
+from builders.errors import InputError
+from builders.recipe_loading import recipe_names
+from builders.release.folder import release
+from builders.release.snapshot import snapshot
+from builders.sets import CARDS
+from scripts.main import main
+from tests.cases import each
+from tests.drafting.test_run import file_bytes
+from tests.endpoint import Endpoint
+from tests.set_files import WORDS, write_set
+
+FRONT = """
+recipe: completions
+prompts: {place: prompts.txt, license: mit, written_by: people}
+teachers: scripted:script.jsonl
+pretty_name: Trees
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with three prompts and a script."""
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path)
+    return tmp_path
+
+
+def fill(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "prompts.txt").write_text("What is an oak?\nWhat is a lime?\nWhat is an elm?\n")
+    rule = {"when": "", "answer": "It is a large tree of the north, number {{hash}}."}
+    (folder / "script.jsonl").write_text(json.dumps(rule) + "\n")
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line of a command that is refused."""
+    assert main(words) != 0
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+# --- the file
+
+
+@each(
+    ("front", "words", "line"),
+    [
+        ("recipe: completions\nlangauge: en", WORDS, r"no key 'langauge'; did you mean 'language'"),
+        ("recipe: completions\nprompts: {plaec: x}", WORDS, r"no key 'prompts.plaec'; did you .*'"),
+        ("recipe: completions\nteachers: {writer: {modle: m, place: embedded}}", WORDS, ".*modle"),
+        ("pretty_name: x", WORDS, ": recipe is missing; add it"),
+        ("recipe: completions\nrows: many", WORDS, r"rows: 'many' is not a whole number"),
+        ("recipe: completions\nrows: yes", WORDS, r"rows: 'yes' is not a whole number"),
+        ("recipe: completions\nbudget: {usd: 0}", WORDS, r"budget\.usd: 0 is not fit \(.*"),
+        ("recipe: completions\npretty_name: 5", WORDS, r"pretty_name: 5 is not a text; .*quotes"),
+        ("recipe: completions\ntags: [a, 1]", WORDS, r"tags\.1: 1 is not a text"),
+        ("recipe: completions\nrecipe: other", WORDS, r"line 3: .*'recipe' comes twice"),
+        ("recipe: &a completions\npretty_name: *a", WORDS, r"line 3: .*alias"),
+        ("recipe: [completions", WORDS, r"not YAML"),
+        ("recipe: completions", WORDS, r"no front matter with 'pretty_name'; add it"),
+        ("recipe: completions\nprompts: a\nseeds: b", WORDS, r"prompts and seeds are both given"),
+        (FRONT, WORDS.replace("## Use\n", "## Usage\n"), r"no words under '## Use'; write them"),
+        (FRONT, WORDS.replace("### v0.1.0", "### 0.1"), r"no version under Changes; add a line"),
+        (FRONT, WORDS + "\n## Versions\n\nOne.\n", r"line \d+: .* that the card has itself"),
+        (FRONT, WORDS + "\n## Use\n\nOne.\n", r"line \d+: '## Use' comes twice"),
+        (FRONT, "Hello.\n\n" + WORDS, r"line 8: 'Hello\.' is under no heading"),
+        (FRONT, WORDS + "\n<!-- words: Use -->\n", r"line \d+: .* is reserved for the marks"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_one_line_with_the_nearest_right_one(
+    front: str, words: str, line: str
+) -> None:
+    write_set(Path("trees.md"), front, words)
+    with pytest.raises(InputError, match=rf"^trees\.md.*{line}"):
+        load_set("trees")
+
+
+def test_a_word_of_yaml_1_1_is_a_text_as_the_hub_reads_it() -> None:
+    write_set(Path("trees.md"), FRONT + "language: no\ntags: [on, 1_000, y]\n")
+    declared = load_set("trees").declaration
+    assert (declared.language, declared.tags) == (["no"], ["on", "1_000", "y"])
+
+
+def test_a_file_may_have_a_bom_windows_lines_and_headings_in_code() -> None:
+    words = WORDS.replace("Few.", "Few.\n\n```md\n## No heading\n### v9.9.9\n```")
+    file = write_set(Path("trees.md"), FRONT, words + "\n## Citation\n\n@misc{x}\n")
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    found = load_set("trees").words
+    assert found is not None and found.version == "0.1.0"
+    assert [*found.sections] == ["What it is", "Use", "Limits", "Changes", "Citation"]
+    assert "## No heading" in found.sections["Limits"]
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if "### v0.1" in text)
+    assert found.version_place == f"trees.md, line {line}"
+
+
+@each(
+    "front",
+    [
+        "teachers: https://me:secret-word@host/v1#m",
+        "teachers: https://host/v1?api_key=abcdefgh123#m",
+        f"teachers: embedded\ntags: [hf_{'aB3' * 11}x]",
+    ],
+)
+def test_a_secret_in_a_file_is_refused_without_being_shown(
+    front: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = FRONT.replace("teachers: scripted:script.jsonl", front)
+    write_set(Path("trees.md"), given)
+    line = refusal(capsys, "build", "trees")
+    assert "trees.md holds a secret" in line and "environment" in line
+    assert not any(word in line for word in ("secret-word", "abcdefgh123", "aB3"))
+    Path("trees.md").unlink()
+
+
+def test_every_set_that_ships_is_such_a_file_of_its_recipe() -> None:
+    for name in recipe_names():
+        a_set = load_set(name)
+        assert (a_set.name, a_set.recipe.name, a_set.ships) == (name, name, True)
+        words = (CARDS / f"{name}.md").read_text(encoding="utf-8")
+        assert not re.search(r"135|that comes with potstill", words), name
+
+
+# --- where a set is found, and where it is built
+
+
+def test_a_set_is_found_by_name_file_and_path_and_its_drafts_are_beside_it(folder: Path) -> None:
+    fill(folder / "sub")
+    write_set(Path("sub/trees.md"), FRONT)
+    assert main(["build", "sub/trees.md"]) == 0
+    assert (folder / "sub" / "work" / "trees" / "drafts" / "0001").is_dir()
+    assert load_draft("sub/trees.md").folder == Path("sub/work/trees/drafts/0001")
+    write_set(Path("trees.md"), FRONT)
+    for name in ("trees", "trees.md", str(folder / "trees.md")):
+        assert main(["build", name]) == 0
+    assert len([*Path("work/trees/drafts").iterdir()]) == 1
+    assert main(["build", "trees", "--work", "elsewhere"]) == 0
+    assert Path("elsewhere/trees/drafts/0001").is_dir()
+    for verb in ("show", "ledger"):
+        assert main([verb, "sub/trees.md"]) == 0 and main([verb, "trees"]) == 0, verb
+    assert main(["diff", "trees", "sub/trees.md"]) == 0
+
+
+def test_a_shipped_set_is_built_in_the_working_folder_never_beside_its_file() -> None:
+    before = {*CARDS.iterdir()}
+    words = ["build", "constitution", "--teacher", "scripted:script.jsonl", "--rows", "2"]
+    assert main(words) == 0
+    assert Path("work/constitution/drafts/0001").is_dir()
+    assert {*CARDS.iterdir()} == before
+
+
+def test_a_build_that_makes_the_same_draft_says_so_and_adds_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees"]) == 0
+    assert "none was added" not in capsys.readouterr().out
+    write_set(Path("trees.md"), FRONT, WORDS.replace("Few.", "Very few."))  # words, not rows
+    assert main(["build", "trees"]) == 0
+    assert "work/trees/drafts/0001 (the same as before; none was added)" in capsys.readouterr().out
+
+
+def test_two_sets_share_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    ad_hoc = ["build", "completions", "--prompts", "prompts.txt"]
+    teacher = ["--teacher", "scripted:script.jsonl"]
+    assert main([*ad_hoc, *teacher]) == 0
+    line = refusal(capsys, "build", "completions", *teacher)
+    assert "work/completions has the drafts of a set without a file" in line
+    for place in ("a", "b"):
+        fill(Path(place))
+        write_set(Path(place, "trees.md"), FRONT)
+    assert main(["build", "a/trees.md", "--work", "both"]) == 0
+    line = refusal(capsys, "build", "b/trees.md", "--work", "both")
+    assert re.search(r"both/trees has the drafts of another set, .*a/trees\.md; rename", line)
+    Path("a/trees.md").unlink()
+    assert main(["build", "b/trees.md", "--work", "both"]) == 0
+
+
+@each("name", ["hub", "judge", "-x", "a b", "a..b", "x.git"])
+def test_a_name_that_no_folder_or_repository_can_have_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(Path(f"{name}.md"), FRONT)
+    assert "name" in refusal(capsys, "build", f"./{name}.md")
+
+
+# --- what a file declares is what is built
+
+
+def test_what_the_file_declares_is_asked_and_flags_go_before_it() -> None:
+    front = """
+recipe: ultrafeedback
+prompts: {place: prompts.txt, license: mit}
+rows: 1
+options: {writers: 2}
+pretty_name: Trees
+teachers:
+  writer: {place: URL/v1, model: w@r1, license: apache-2.0, parameters: {top_k: 5}, without: seed}
+  judge: [{place: URL/v1, model: j, parameters: {temperature: 0}}]
+"""
+    with Endpoint() as server:
+        write_set(Path("trees.md"), front.replace("URL/v1", server.url))
+        main(["build", "trees", "--param", "judge:top_k=7"])
+        sent = [one.body for one in server.arrived if "messages" in (one.body or {})]
+    writer = [one for one in sent if one["model"] == "w"]
+    judge = [one for one in sent if one["model"] == "j"]
+    assert writer and {one["top_k"] for one in writer} == {5}
+    assert not any("seed" in one for one in writer)
+    assert judge and {(one["temperature"], one["top_k"]) for one in judge} == {(0, 7)}
+
+
+def record(name: str = "trees") -> dict[str, Any]:
+    return dict(load_draft(name).facts["set"])
+
+
+def test_the_declaration_is_recorded_with_what_was_overridden_and_without_paths(
+    folder: Path,
+) -> None:
+    write_set(Path("trees.md"), FRONT + "rows: 2\nrepository: org/trees\n")
+    assert main(["build", "trees"]) == 0
+    declared = {
+        "recipe": "completions",
+        "prompts": {"place": "prompts.txt", "license": "mit", "written_by": "people"},
+        "rows": 2,
+        "teachers": {
+            "judge": [{"place": "scripted:script.jsonl"}],
+            "writer": [{"place": "scripted:script.jsonl"}],
+        },
+    }
+    plain = {"name": "trees", "ad_hoc": False, "declaration": declared, "overridden": []}
+    assert record() == plain
+    other = folder / "other" / "more.txt"
+    other.parent.mkdir()
+    other.write_text("Why?\nHow?\n")
+    words = ["--rows", "1", "--samples", "2", "--choose", "first", "--prompts", str(other)]
+    assert main(["build", "trees", *words]) == 0
+    overridden = ["options.choose", "options.samples", "prompts", "rows"]
+    assert record()["overridden"] == overridden
+    assert record()["declaration"]["prompts"] == {"place": "other/more.txt"}
+    assert str(folder) not in json.dumps(record())
+    assert main(["build", "trees", "--from-ledger", *words]) == 0
+    assert len([*Path("work/trees/drafts").iterdir()]) == 2  # the same draft, though no teacher
+    assert main(["release", "trees", "--to-folder", "out"]) == 0
+    manifest = json.loads(Path("out/manifest.json").read_text())["set"]
+    assert manifest["declaration"]["repository"] == "org/trees"
+    assert manifest["overridden"] == overridden
+
+
+def test_a_set_builds_from_python_as_on_the_command_line() -> None:
+    write_set(Path("trees.md"), FRONT)
+    draft = load_set("trees.md").build(rows=2, progress=False)
+    assert draft.counts["kept"] == 2 and draft.is_new
+    assert main(["build", "trees", "--rows", "2"]) == 0
+    assert load_draft("trees").folder == draft.folder
+    draft.release("folder")
+    assert "# Trees" in Path("folder/README.md").read_text()
+
+
+# --- sets without a file
+
+
+def test_an_ad_hoc_set_has_computed_words_and_is_offered_a_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["build", "completions", "--prompts", "prompts.txt"]
+    assert main([*words, "--teacher", "scripted:script.jsonl"]) == 0
+    command = "`potstill new my-completions --recipe completions --prompts prompts.txt`"
+    assert command in capsys.readouterr().err
+    assert main(["release", "completions", "--to-folder", "out"]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("this set has no file: its rows are of prompts.txt, by the recipe")
+    assert command in error
+    card = Path("out/README.md").read_text()
+    assert "pretty_name: Completions from prompts.txt\n" in card
+    assert "Potstill" not in card and "135 million" not in card
+
+
+def test_a_card_names_the_small_teacher_only_where_it_was_asked(folder: Path) -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees"]) == 0
+    draft = load_draft("trees")
+    facts = json.loads(json.dumps(draft.facts))
+    for kind in ("embedded", "scripted"):
+        writer = {"kind": kind, "model": "SmolLM2-135M-Instruct"}
+        facts["lineage"]["teachers"]["writer"] |= writer
+        (draft.folder / "draft.json").write_text(json.dumps(facts))
+        assert main(["release", "trees", "--to-folder", kind]) == 0
+        card = Path(kind, "README.md").read_text()
+        assert ("135 million parameters" in card) == (kind == "embedded")
+
+
+# --- from a release
+
+
+def test_a_release_is_built_again_from_its_declaration(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees"]) == 0 and main(["release", "trees", "--to-folder", "out"]) == 0
+    fill(folder / "again")
+    monkeypatch.chdir(folder / "again")
+    assert main(["build", "--from", "../out"]) == 0
+    ours, theirs = (
+        {**file_bytes(place / "work/trees/drafts/0001"), "run.json": b""}
+        for place in (Path(), folder)
+    )
+    assert ours == theirs
+    assert main(["release", "trees", "--to-folder", "x", "--work", "nowhere"]) == 1
+    capsys.readouterr()
+    Path("prompts.txt").write_text("Another?\n")
+    line = refusal(capsys, "build", "--from", "../out")
+    assert re.search(r"prompts\.txt is not what \.\./out was made from \(sha256:.*--prompts", line)
+
+
+def test_a_new_file_starts_from_a_release(capsys: pytest.CaptureFixture[str]) -> None:
+    write_set(
+        Path("trees.md"), FRONT + "repository: org/trees\n", WORDS + "\n## Thanks\n\nTo all.\n"
+    )
+    assert main(["build", "trees", "--rows", "2"]) == 0
+    assert main(["release", "trees", "--to-folder", "out"]) == 0
+    assert main(["new", "more", "--from", "out"]) == 0
+    more = load_set("more")
+    assert more.declaration.rows == 2 and more.declaration.repository is None
+    assert more.words is not None and more.words.version == "0.1.0"
+    assert more.words.sections["Thanks"] == "To all."
+    assert "made after out" in more.words.sections["Changes"]
+    assert main(["build", "more"]) == 0
+
+
+# --- a new file
+
+
+@each(
+    ("words", "declared"),
+    [
+        (["--recipe", "instructions"], {}),
+        (
+            ["--recipe", "instructions", "--seeds", "tasks.jsonl"],
+            {"seeds": {"place": "tasks.jsonl"}},
+        ),
+        (
+            [
+                "--recipe",
+                "completions",
+                "--prompts",
+                "prompts.txt",
+                "--license",
+                "mit",
+                "--rows",
+                "5",
+            ],
+            {"prompts": {"place": "prompts.txt", "license": "mit"}, "rows": 5},
+        ),
+        (
+            [
+                "--recipe",
+                "ultrafeedback",
+                "--teacher",
+                "judge=https://h/v1#m",
+                "--teacher",
+                "embedded",
+            ],
+            {
+                "teachers": {
+                    "judge": [{"place": "https://h/v1", "model": "m"}],
+                    "writer": [{"place": "embedded"}],
+                }
+            },
+        ),
+    ],
+)
+def test_a_new_file_declares_what_was_given_and_is_never_overwritten(
+    words: list[str], declared: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", "my-set", *words]) == 0
+    found = load_set("my-set").declaration.model_dump(exclude_defaults=True)
+    usual = {"pretty_name": "My set", "teachers": {"": [{"place": "embedded"}]}}
+    assert found == {"recipe": words[1], **usual, **declared}
+    content = Path("my-set.md").read_bytes()
+    assert "my-set.md is there already" in refusal(capsys, "new", "my-set", *words)
+    assert Path("my-set.md").read_bytes() == content
+    Path("my-set.md").unlink()
+
+
+def test_a_new_file_in_another_folder_has_paths_from_there() -> None:
+    Path("sets").mkdir()
+    words = ["--recipe", "completions", "--prompts", "prompts.txt"]
+    assert main(["new", "sets/trees", *words, "--teacher", "scripted:script.jsonl"]) == 0
+    declared = load_set("sets/trees.md").declaration
+    assert declared.prompts is not None and declared.prompts.place == "../prompts.txt"
+    assert main(["build", "sets/trees.md"]) == 0
+    assert Path("sets/work/trees/drafts/0001").is_dir()
+
+
+def test_sets_here_are_listed_before_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    write_set(Path("trees.md"), FRONT)
+    Path("README.md").write_text("# No set\n")
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.startswith("set trees\n  Trees, v0.1.0, by completions\n")
+    assert main(["list", "--json"]) == 0
+    kinds = {one["name"]: one["kind"] for one in json.loads(capsys.readouterr().out)}
+    assert kinds["trees"] == "set" and kinds["completions"] == "recipe"
+
+
+# --- versions
+
+
+def test_a_version_error_names_the_file_and_the_line(
+    tmp_path: Path,
+) -> None:
+    write_set(Path("trees.md"), FRONT)
+    first, second = (load_set("trees").build(rows=rows, progress=False) for rows in (3, 2))
+    base = snapshot(first.release(tmp_path / "first"))
+    place = Path("trees.md").read_text().splitlines().index("### v0.1.0") + 1
+    line = rf"set v0\.2\.0 or higher in trees\.md, line {place}$"
+    with pytest.raises(InputError, match=line):
+        release(second, second.schemas, tmp_path / "second", base=base)

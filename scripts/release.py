@@ -111,11 +111,6 @@ def run(given: argparse.Namespace) -> int:
     draft = load_draft(given.name, given.work)
     if given.to_hub is True:
         given.to_hub = _declared_repository(draft)
-    if draft.facts["set"]["ad_hoc"]:
-        print_err(
-            f"this set has no file: its rows are of {draft.facts['lineage']['seeds']['name']}, by "
-            f"the recipe {draft.facts['recipe']}; `{new_command(draft.facts['set'])}` writes one"
-        )
     (_to_folder if given.to_folder else _to_hub)(given, draft)
     if not draft.counts["kept"]:
         print_err(
@@ -125,10 +120,20 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
+def _name_source(draft: Draft) -> None:
+    """Of a set without a file, print first what it was made of, and how it gets a file."""
+    if draft.facts["set"]["ad_hoc"]:
+        print_err(
+            f"this set has no file: its rows are of {draft.facts['lineage']['seeds']['name']}, by "
+            f"the recipe {draft.facts['recipe']}; `{new_command(draft.facts['set'])}` writes one"
+        )
+
+
 def _to_folder(given: argparse.Namespace, draft: Draft) -> None:
     from builders.release.folder import release
 
     folder = given.to_folder
+    _name_source(draft)
     print_err(f"making {folder} from {draft.folder}, and reading it back")
     changed = release(draft, draft.schemas, folder, notify=print_err)
     if given.json:
@@ -154,6 +159,7 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
     with the_hub(given.hub_data, outside=bool(given.to_hub)) as hub:
         if not (hub.token or given.dry_run):
             raise HubError(no_token(hub.endpoint))
+        _name_source(draft)
         what = ReleasePlan(
             draft=draft,
             schemas=draft.schemas,

@@ -127,4 +127,4 @@ def test_a_set_without_rows_is_released_with_a_warning_that_it_does_not_load(
     assert main(["release", NAME, "--work", "other", "--to-folder", "empty"]) == 0
     warned = capsys.readouterr().err
     assert "\nwarning: `default` has no rows, and load_dataset refuses" in f"\n{warned}"
-    assert warned.count("\n") == 2
+    assert warned.count("\n") == 3 and warned.startswith("this set has no file: ")

@@ -140,7 +140,11 @@ def as_set(given: Set | Recipe | str | Path) -> Set:
 
 def ad_hoc(recipe: Recipe) -> Set:
     """The set of a recipe that has no file."""
-    return Set(name=recipe.name, recipe=recipe, declaration=Declaration(recipe=recipe.name))
+    declared = recipe.name
+    if recipe.file is not None and recipe.name not in recipe_names():
+        declared = os.path.relpath(recipe.file)
+        declared = declared if "/" in declared else f"./{declared}"
+    return Set(name=recipe.name, recipe=recipe, declaration=Declaration(recipe=declared))
 
 
 def sets_here(folder: Path | None = None) -> list[Path]:

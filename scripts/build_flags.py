@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from builders.drafting.build_spec import BuildSpec
-from builders.drafting.choices import Choices, build_spec
+from builders.drafting.build_spec import BuildSpec, Choices
+from builders.drafting.choices import build_spec
 from builders.drafting.contributions import read_contributions
 from builders.engine.budget import BudgetLimits
 from builders.engine.run_limits import RunLimits

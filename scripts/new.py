@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from builders.drafting.choices import Choices, declared_for
+from builders.drafting.build_spec import Choices
+from builders.drafting.choices import declared_for
 from builders.errors import FolderError, UsageError
 from builders.hub_vocabulary import known_licence
 from builders.recipe_loading import load_recipe

@@ -20,6 +20,7 @@ from tests.cases import each
 from tests.drafting.test_run import file_bytes
 from tests.endpoint import Endpoint
 from tests.set_files import WORDS, write_set
+from tests.test_recipe_loading import write_recipe
 
 FRONT = """
 recipe: completions
@@ -425,3 +426,19 @@ def test_a_version_error_names_the_file_and_the_line(
     line = rf"set v0\.2\.0 or higher in trees\.md, line {place}$"
     with pytest.raises(InputError, match=line):
         release(second, second.schemas, tmp_path / "second", base=base)
+
+
+def test_a_set_of_a_recipe_in_a_file_names_it_by_a_path(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_recipe(Path("own"))
+    teacher = ["--teacher", "scripted:own/script.jsonl"]
+    assert main(["build", "own/echoes.py", *teacher]) == 0
+    command = "potstill new my-echoes --recipe ./own/echoes.py"
+    assert f"`{command}`" in capsys.readouterr().err
+    assert main(command.split()[1:]) == 0
+    assert load_set("my-echoes").recipe.name == "echoes"
+    assert main(["build", "my-echoes", *teacher]) == 0
+    assert record("my-echoes")["declaration"]["recipe"] == "./own/echoes.py"
+    assert main(["release", "my-echoes", "--to-folder", "out"]) == 0
+    assert main(["build", "--from", "out", "--work", "again", *teacher]) == 0

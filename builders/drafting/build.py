@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from builders.drafting.choices import Choices, build_spec
+from builders.drafting.build_spec import Choices
+from builders.drafting.choices import build_spec
 from builders.drafting.contributions import read_contributions
 from builders.drafting.draft import Draft
 from builders.drafting.run import build_draft

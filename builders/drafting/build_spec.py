@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from builders.engine.parameters import Choice
 from builders.engine.pool import TeacherPoolSpec
 from builders.engine.run_limits import RunLimits
+from builders.engine.teacher import TeacherSpec
 from builders.recipe import Recipe, Settings
 from builders.schema import Row
 from builders.sets import Set
@@ -94,3 +96,37 @@ class BuildSpec:
             "judge_reports": [dict(one) for one in self.judge_reports],
             "contributed": [dict(one) for one in self.contributed],
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What is chosen for one build; what is None or empty is as the set declares it.
+
+    Attributes:
+        source: The parts of a Source that are given; with a `place` it replaces the declared one.
+        licence: That of the source.
+        teachers: Words of the form `[ROLE=]WHO[#MODEL]`; one without a role replaces all.
+        usual: The teacher that a word leaves open.
+        parameters: Parameters of requests, which go before those that are declared.
+        trusted: The teachers whose answers are complete although they report no end.
+        licences: Pairs of a teacher, empty for all of them, and the licence of its model.
+        work: The folder of drafts and ledgers.
+    """
+
+    rows: int | None = None
+    keep: int | None = None
+    seed: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    source: Mapping[str, str | None] = field(default_factory=dict)
+    licence: str | None = None
+    teachers: Sequence[str] = ()
+    usual: TeacherSpec = field(default_factory=TeacherSpec)
+    parameters: Sequence[Choice] = ()
+    trusted: Sequence[str] = ()
+    licences: Sequence[tuple[str, str]] = ()
+    run_limits: RunLimits = field(default_factory=RunLimits)
+    work: Path | None = None
+    shard: tuple[int, int] | None = None
+    from_ledger: bool = False
+    judge_reports: Sequence[Mapping[str, Any]] = ()
+    contributed: Sequence[Row] = ()

@@ -5,64 +5,28 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from builders.drafting.build_spec import BuildSpec
+from builders.drafting.build_spec import BuildSpec, Choices
+from builders.drafting.set_record import FILES, set_record
 from builders.engine.addresses import is_address, read_address, shown_address
 from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, chosen_names, read_without
 from builders.engine.pool import TeacherPoolSpec, pool_spec, split_role
 from builders.engine.prices import read_price
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE, TeacherSpec
+from builders.engine.teacher import EMBEDDED
 from builders.errors import InputError
 from builders.gates.secrets import secret
 from builders.hub_vocabulary import known_licence
 from builders.recipe import SEED, Recipe, Settings, named
-from builders.schema import Row
 from builders.set_file import BudgetDeclaration, Declaration, SourceDeclaration, TeacherDeclaration
 from builders.set_names import set_name
 from builders.sets import Set, ad_hoc
 from builders.sources.source import Source
 
 Teachers = Mapping[str, Sequence[TeacherDeclaration]]
-_FILES = (EMBEDDED_FILE, "scripted:")  # what comes before the path of a teacher's file
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What is chosen for one build; what is None or empty is as the set declares it.
-
-    Attributes:
-        source: The parts of a Source that are given; with a `place` it replaces the declared one.
-        licence: That of the source.
-        teachers: Words of the form `[ROLE=]WHO[#MODEL]`; one without a role replaces all.
-        usual: The teacher that a word leaves open.
-        parameters: Parameters of requests, which go before those that are declared.
-        trusted: The teachers whose answers are complete although they report no end.
-        licences: Pairs of a teacher, empty for all of them, and the licence of its model.
-        work: The folder of drafts and ledgers.
-    """
-
-    rows: int | None = None
-    keep: int | None = None
-    seed: int | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
-    source: Mapping[str, str | None] = field(default_factory=dict)
-    licence: str | None = None
-    teachers: Sequence[str] = ()
-    usual: TeacherSpec = field(default_factory=TeacherSpec)
-    parameters: Sequence[Choice] = ()
-    trusted: Sequence[str] = ()
-    licences: Sequence[tuple[str, str]] = ()
-    run_limits: RunLimits = field(default_factory=RunLimits)
-    work: Path | None = None
-    shard: tuple[int, int] | None = None
-    from_ledger: bool = False
-    judge_reports: Sequence[Mapping[str, Any]] = ()
-    contributed: Sequence[Row] = ()
 
 
 def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildSpec:
@@ -96,7 +60,7 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
         licence = known_licence(source.license) if source.license else None
     return BuildSpec(
         set=a_set,
-        declared=_record(a_set, _checked(merged, settings), given),
+        declared=set_record(a_set, _whole(merged, settings, recipe), given),
         settings=settings,
         work=given.work or a_set.work,
         teachers=_pool(merged.teachers, given),
@@ -147,7 +111,7 @@ def declared_for(a_set: Set, given: Choices, folder: Path) -> Declaration:
 
 def _from_working_folder(one: TeacherDeclaration, folder: Path) -> TeacherDeclaration:
     kind, colon, file = one.place.partition(":")
-    if f"{kind}{colon}" in _FILES and file and not Path(file).is_absolute():
+    if f"{kind}{colon}" in FILES and file and not Path(file).is_absolute():
         return one.model_copy(update={"place": f"{kind}:{os.path.relpath(file, folder)}"})
     return one
 
@@ -190,13 +154,14 @@ def _merged(a_set: Set, given: Choices) -> Declaration:
     )
 
 
-def _checked(merged: Declaration, settings: Settings) -> Declaration:
-    """A declaration with the checked values of those settings that it gives."""
+def _whole(merged: Declaration, settings: Settings, recipe: Recipe) -> Declaration:
+    """A declaration with the checked values of those settings that it gives, and every role."""
     numbers = ("rows", "keep", "seed")
     given = [name for name in numbers if getattr(merged, name) is not None]
     options = {name: settings.options[name] for name in merged.options}
     values = {name: getattr(settings, name) for name in given}
-    return merged.model_copy(update={**values, "options": options})
+    teachers = dict(sorted(_by_role(merged.teachers, recipe).items()))
+    return merged.model_copy(update={**values, "options": options, "teachers": teachers})
 
 
 def _place(source: SourceDeclaration, folder: Path) -> str | None:
@@ -243,10 +208,10 @@ def _teachers(a_set: Set, given: Choices) -> dict[str, list[TeacherDeclaration]]
         for role, some in a_set.declaration.teachers.items()
     }
     teachers = chosen if "" in chosen else {**declared, **chosen}
-    teachers = {role: [_whole(one, given) for one in some] for role, some in teachers.items()}
+    teachers = {role: [_with_model(one, given) for one in some] for role, some in teachers.items()}
     if given.parameters or any(one.parameters or one.without for _, one in _by_name(teachers)):
         teachers = _by_role(teachers, recipe)
-    named_ones = {name: _with(one, name, given.parameters) for name, one in _by_name(teachers)}
+    named_ones = {name: _with(one, name, given) for name, one in _by_name(teachers)}
     return {
         role: [named_ones[name] for name, _ in _by_name({role: some})]
         for role, some in teachers.items()
@@ -273,12 +238,12 @@ def _by_name(teachers: Teachers) -> Iterator[tuple[str, TeacherDeclaration]]:
 def _from_folder(one: TeacherDeclaration, folder: Path) -> TeacherDeclaration:
     """A declared teacher; the path of its file starts in the folder of the set's file."""
     kind, colon, file = one.place.partition(":")
-    if f"{kind}{colon}" in _FILES:
+    if f"{kind}{colon}" in FILES:
         return one.model_copy(update={"place": f"{kind}:{folder / Path(file).expanduser()}"})
     return one
 
 
-def _whole(one: TeacherDeclaration, given: Choices) -> TeacherDeclaration:
+def _with_model(one: TeacherDeclaration, given: Choices) -> TeacherDeclaration:
     """A teacher with its model apart from its place."""
     place, mark, model = one.place.rpartition("#")
     if not mark:
@@ -290,18 +255,28 @@ def _whole(one: TeacherDeclaration, given: Choices) -> TeacherDeclaration:
     return one.model_copy(update={"place": place, "model": model or None})
 
 
-def _with(one: TeacherDeclaration, name: str, choices: Sequence[Choice]) -> TeacherDeclaration:
-    """A teacher with the parameters that were chosen for it, or for all."""
+def _with(one: TeacherDeclaration, name: str, given: Choices) -> TeacherDeclaration:
+    """A teacher with what was chosen for it, or for all."""
     parameters, without = dict(one.parameters), dict.fromkeys(one.without)
-    for choice in choices:
-        if choice.teacher in ("", name, re.sub(r"_\d+$", "", name)):
+    names = {"", name, re.sub(r"_\d+$", "", name)}
+    for choice in given.parameters:
+        if choice.teacher in names:
             parameters.pop(choice.name, None)
             without.pop(choice.name, None)
             if choice.value is None:
                 without[choice.name] = None
             else:
                 parameters[choice.name] = choice.value
-    return one.model_copy(update={"parameters": parameters, "without": [*without]})
+    names |= {one.place, one.word}
+    licences = [licence for who, licence in given.licences if who in names]
+    return one.model_copy(
+        update={
+            "parameters": parameters,
+            "without": [*without],
+            "license": licences[-1] if licences else one.license,
+            "trust_missing_end": one.trust_missing_end or not names.isdisjoint(given.trusted),
+        }
+    )
 
 
 def _pool(teachers: Teachers, given: Choices) -> TeacherPoolSpec:
@@ -319,73 +294,9 @@ def _pool(teachers: Teachers, given: Choices) -> TeacherPoolSpec:
         if one.trust_missing_end and not given.from_ledger:
             trusted.append(one.word)
         if one.license and not given.from_ledger:
-            licences.append((one.word, known_licence(one.license)))
+            with named(f"teachers: {name or 'all'}"):
+                licences.append((one.word, known_licence(one.license)))
     names = {"", *teachers, *(name for name, _ in _by_name(teachers))}
     choices += [choice for choice in given.parameters if choice.teacher not in names]
     licences += given.licences  # which go before those of the file
     return pool_spec(words, given.usual, choices, [*dict.fromkeys(trusted)], licences)
-
-
-# What of a declaration decides on the rows of a draft; the rest may change without another draft.
-_DECIDES = {"recipe", "prompts", "seeds", "rows", "keep", "seed", "options", "teachers"}
-
-
-def _record(a_set: Set, merged: Declaration, given: Choices) -> dict[str, Any]:
-    """What a draft and a release record of the set: no path of this machine and no secret."""
-    whole = merged.model_copy(update={"teachers": _by_role(merged.teachers, a_set.recipe)})
-    declared = whole.model_dump(mode="json", include=_DECIDES, exclude_defaults=True)
-    declared["teachers"] = dict(sorted(declared["teachers"].items()))
-    if source := declared.get(a_set.recipe.seeds.flag):
-        source["place"] = _public_path(source.get("place"), a_set.folder)
-    for option in a_set.recipe.options:
-        if option.file and option.name in declared.get("options", {}):
-            path = _public_path(declared["options"][option.name], a_set.folder)
-            declared["options"][option.name] = path
-    for one in (one for some in declared.get("teachers", {}).values() for one in some):
-        kind, colon, file = one["place"].partition(":")
-        is_file = f"{kind}{colon}" in _FILES
-        public = f"{kind}:{_public_path(file, a_set.folder)}" if is_file else None
-        one["place"] = public or shown_address(one["place"])
-    return {
-        "name": a_set.name,
-        "ad_hoc": a_set.ad_hoc,
-        "declaration": declared,
-        "overridden": [] if a_set.ad_hoc else sorted(_overridden(a_set, given)),
-    }
-
-
-def _public_path(place: str | None, folder: Path) -> str | None:
-    """A path as the set's file would give it, or only its name where it leads out of the folder."""
-    if not place or not Path(place).exists():
-        return place and (Path(place).name if Path(place).is_absolute() else place)
-    inside = os.path.relpath(place, folder)
-    return Path(place).name if inside.startswith("..") else inside
-
-
-def _overridden(a_set: Set, given: Choices) -> Iterator[str]:
-    """The keys of a set's file in whose place something else was chosen for the build."""
-    declared = a_set.declaration
-    for name in ("rows", "keep", "seed"):
-        if getattr(given, name) not in (None, getattr(declared, name)):
-            yield name
-    if any(given.source.values()) or given.licence:
-        yield a_set.recipe.seeds.flag
-    yield from (
-        f"options.{name}"
-        for name, value in given.options.items()
-        if value != declared.options.get(name)
-    )
-    more = (given.teachers, given.usual.model, given.parameters, given.trusted, given.licences)
-    if any(more):
-        yield "teachers"
-
-
-def with_recorded_teachers(record: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a build that asks no teacher: with those that the recording build declared."""
-    before = order.get("set", {"declaration": {}, "overridden": []})
-    declared = {**record["declaration"]}
-    declared.pop("teachers", None)
-    if "teachers" in before["declaration"]:
-        declared["teachers"] = before["declaration"]["teachers"]
-    names = {*record["overridden"]} - {"teachers"} | {*before["overridden"]} & {"teachers"}
-    return {**record, "declaration": declared, "overridden": sorted(names)}

@@ -12,7 +12,6 @@ from typing import Any
 
 from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.build_spec import LEDGER, BuildSpec
-from builders.drafting.choices import with_recorded_teachers
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.draft import Draft, counts, write_draft
 from builders.drafting.licence import with_model_licences
@@ -29,6 +28,7 @@ from builders.drafting.outcomes import (
 )
 from builders.drafting.owner import claim_folder
 from builders.drafting.reading import read_seeds
+from builders.drafting.set_record import with_recorded_teachers
 from builders.drafting.spending import Spending
 from builders.drafting.unreadable import (
     build_digest,

@@ -37,6 +37,7 @@ from builders.judging.tables import (
 )
 from builders.judging.verdicts import Judged
 from builders.recipe import short_hash
+from builders.sources.column_plan import CONTEXT_COLUMNS, HISTORY_COLUMNS, PROMPT_COLUMNS
 from builders.sources.conversations import (
     Reason,
     Turns,
@@ -44,12 +45,7 @@ from builders.sources.conversations import (
     prompt_of,
     unreadable,
 )
-from builders.sources.prompt_columns import (
-    CONTEXT_COLUMNS,
-    HISTORY_COLUMNS,
-    PROMPT_COLUMNS,
-    PromptColumns,
-)
+from builders.sources.prompt_columns import PromptColumns
 from builders.sources.rows import Records
 from builders.sources.source import LeftOut, Source, source_records
 

@@ -1,7 +1,8 @@
 """The text of a column that a prompt is about: of numbers, lists, documents and options.
 
-A list of texts is joined by blank lines; a document is its title and its text; a number, a boolean
-and any other value are written as JSON. Options get a letter each, or the label that they have.
+A list of texts is joined by blank lines; a document is its title and its text; any other value is
+written as JSON where it is surely part of a prompt. Options get a letter each, or the label that
+they have.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from builders.errors import shortened
 from builders.sources.conversations import Reason, has_text, unreadable
 
 _TEXTS = (
-    *("text", "passage_text", "page_content", "content", "contents", "contexts", "sentences"),
+    *(
+        "text",
+        "passage_text",
+        "paragraph_text",
+        "page_content",
+        "content",
+        "contents",
+        "contexts",
+        "sentences",
+    ),
     *("sentence", "passage", "paragraph", "document", "context", "body", "snippet", "value"),
 )
 _TITLES = ("title", "titles", "speaker", "role", "from")
@@ -25,22 +35,42 @@ _OPTIONS = ("text", "texts", "choices", "options", "option", "choice", "value", 
 
 _BY_CHANCE = 100  # characters: a shorter text may be in another by chance
 _BEFORE = r"(?:\A|[:\n\"'`“”„«»(\[]|[.)]\s)\s*"
+_END = r"(?:(?:</s>|<\|\w+\|>|<end_of_turn>)\s*)*"
 _AFTER = r"[.!?]?\s*(?:[\n\"'`“”«»)\]]|\Z)"
-_NO_TEXT = re.compile(r"\s*(?:\w+://\S+|#[0-9a-f]{3,8})\s*", re.IGNORECASE)  # a URL, a colour
+_NO_TEXT = re.compile(  # a URL, an address, a colour, an id such as doc_17, a UUID, a locale
+    r"\s*(?:\w+://\S+|[^\s@]+@[^\s@]+\.\w+|#[0-9a-fA-F]{3,8}|[A-Za-z]+[_-]\d+"
+    r"|[0-9a-fA-F]{8}[0-9a-fA-F-]{8,}|[a-z]{2}[-_][A-Z]{2})\s*",
+    re.ASCII,
+)
+_NO_INPUT = "<noinput>"  # in Self-Instruct and the first Alpaca
+_NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*", re.ASCII)
+_LABEL = re.compile(r"\s*\(?(?:[A-Za-z]|\d{1,2})\s*[).:]\s*", re.ASCII)  # of an option in its line
+_LETTER = re.compile(r"(?:(?:option|choice)[ _]?)?\(?(?:[a-z]|\d{1,2})[).:]?", re.IGNORECASE)
+_OF_ANSWERS = {"message", "delta", "finish_reason", "logprobs"}  # in the choices of an endpoint
+_QUERY = re.compile(
+    r"\s*(?:SELECT\s|select\s.*\sfrom\s|WITH\s+\w+\s+AS\b|INSERT\s+INTO|UPDATE\s+\w+\s+SET"
+    r"|DELETE\s+FROM|PREFIX\s+\w*:|MATCH\s*\()",
+    re.DOTALL,
+)
 
 
 def is_empty(value: Any) -> bool:
     """Whether there is nothing in a column: null, NaN as pandas writes null, no text, no items."""
     if isinstance(value, str):
-        return not has_text(value)
+        return value == _NO_INPUT or not has_text(value)
     return value is None or value != value or (isinstance(value, list | dict) and not value)
 
 
 def is_label(value: Any) -> bool:
-    """Whether a value is an id, a date, a URL or a colour rather than something to read."""
-    if isinstance(value, str):
-        return _NO_TEXT.fullmatch(value) is not None
-    return not isinstance(value, list | Mapping)
+    """Whether a value is an id, an address or a colour rather than something to read."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(one, str) and is_label(one) for one in value)
+    return isinstance(value, str) and _NO_TEXT.fullmatch(value) is not None
+
+
+def is_query(text: str) -> bool:
+    """Whether a text is one for a database rather than for a reader."""
+    return _QUERY.match(text) is not None
 
 
 def is_in(text: str, prompt: str) -> bool:
@@ -53,7 +83,8 @@ def is_in(text: str, prompt: str) -> bool:
 
 def are_in(options: str, prompt: str) -> bool:
     """Whether a prompt has all of some options, whatever their labels are in it."""
-    return all(is_in(line.partition(". ")[2], prompt) for line in options.splitlines())
+    lines = [line for line in options.splitlines() if line.strip()]
+    return all(is_in(_LABEL.sub("", line, count=1) or line, prompt) for line in lines)
 
 
 def is_filled_in(template: str, asked: str, answer: Any) -> bool:
@@ -64,11 +95,35 @@ def is_filled_in(template: str, asked: str, answer: Any) -> bool:
     answer = answer.strip()
     if len(answer) > _BY_CHANCE and answer in after:
         return True
-    return re.search(rf"[:\n\])>]\s*{re.escape(answer)}\s*\Z", after) is not None
+    return re.search(rf"[:\n\])>]\s*{re.escape(answer)}[.\s]*{_END}\Z", after) is not None
 
 
 def column_text(value: Any) -> str | None:
     """The text of any value; None where it holds something that is no text, such as an image."""
+    text = _text(value)
+    return _as_json(value) if text is None else text
+
+
+def context_text(value: Any, *, numbers: bool = False, as_json: bool = False) -> str | None:
+    """The text of what a prompt may be about; None of a label, of settings, of what is no text.
+
+    Args:
+        value: A text, a document, a list of them, or something else.
+        numbers: Whether a number counts, in a JSON file and as text in others.
+        as_json: Whether an object without a text counts.
+    """
+    if is_label(value) or isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return _as_json(value) if numbers else None
+    if isinstance(value, str) and not numbers and _NUMBER.fullmatch(value):
+        return None
+    text = _text(value)
+    return _as_json(value) if as_json and text is None else text
+
+
+def _text(value: Any) -> str | None:
+    """Of a text, a document or a list of them."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -77,11 +132,13 @@ def column_text(value: Any) -> str | None:
             return "\n\n".join(filter(None, texts))
     elif isinstance(value, Mapping) and (text := _document(value)):
         return text
-    return _as_json(value)
+    return None
 
 
-def option_lines(value: Any) -> str | Reason:
-    """The options of a question, a line each with its letter."""
+def option_lines(value: Any) -> str | Reason | None:
+    """The options of a question, a line each with its letter; None of settings and of answers."""
+    if isinstance(value, list) and value and all(isinstance(one, tuple) for one in value):
+        value = dict(value)  # a map of Arrow
     if isinstance(value, str):
         found = _from_json(value)
         return value if found is None else option_lines(found)
@@ -95,8 +152,12 @@ def option_lines(value: Any) -> str | Reason:
             labels = given if _are_labels(given, options) else labels
         else:
             filled = {name: one for name, one in value.items() if not is_empty(one)}
+            if not all(_LETTER.fullmatch(str(name)) for name in filled):
+                return None
             labels, options = [*filled], [*filled.values()]
     elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        if any(_OF_ANSWERS & {*one} for one in value):
+            return None
         given = [_named(one, _LABELS) for one in value]
         labels = given if _are_labels(given, value) else labels
         options = [_named(one, _OPTIONS) for one in value]

@@ -20,6 +20,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from builders.errors import shortened
+from builders.sources.column_plan import DOCUMENTS, MEDIA, OPTIONS
 
 Turns = list[dict[str, str]]
 
@@ -43,6 +44,7 @@ _INSIDE = ("messages", "conversations", "conversation", "contents", "turns")
 _SYSTEM_BESIDE = ("system", "system_instruction", "systemInstruction")
 _CALLS = ("tool_calls", "function_call", "functionCall", "functionResponse")
 _TEXT_PARTS = (None, "text", "input_text", "output_text")
+_NOT_IN_TURNS = MEDIA | {*DOCUMENTS, *OPTIONS}
 _THOUGHTS = ("thinking", "reasoning", "redacted_thinking")
 _TOOL_PARTS = ("tool_use", "tool_result", "tool_call", "function_call", "function_response")
 
@@ -59,6 +61,7 @@ _LIKE_A_DIALOGUE = re.compile(
     rf"""\s*(?:\[\s*)?\{{\s*(?P<quote>["'])(?:{"|".join((*_SPEAKER, *_CONTENT, *_INSIDE))})["']"""
 )
 _OBJECTS = re.compile(r"""\s*(?:\[\s*\{|\{(?=\s*["'](?:role|from|messages)))\s*(?P<quote>["'])""")
+_MARK = "\ufeff"  # of a file's byte order, where texts were read from files
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp", "Mn", "Me"}
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and a symbol that show nothing
@@ -105,6 +108,7 @@ def prompt_of(
     if value is None or value != value:  # NaN, as pandas writes null
         return unreadable("it is null, expected a text or a list of messages")
     if isinstance(value, str) and not system and not history:
+        value = value.removeprefix(_MARK)
         reason = fault_of(value) if has_text(value) else EMPTY
         return reason or [{"role": "user", "content": value}]
     turns: list[tuple[str, Any] | Reason] = [("system", system)]
@@ -126,7 +130,7 @@ def prompt_of(
             return text
         if text is None and role != "system":
             return unreadable(f"the content of a turn of the {role} is null")
-        texts.append({"role": role, "content": text or ""})
+        texts.append({"role": role, "content": (text or "").removeprefix(_MARK)})
     return _checked(texts)
 
 
@@ -234,6 +238,11 @@ def _turns(value: Any, in_pairs: bool) -> Iterator[tuple[str, Any] | Reason]:
 
 
 def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:
+    if lost := next((name for name in turn if turn[name] and _plain(name) in _NOT_IN_TURNS), None):
+        yield unreadable(
+            f"a turn has {lost!r}, which would be lost; name what to ask with --column"
+        )
+        return
     speaker = next((turn[name] for name in _SPEAKER if turn.get(name) is not None), None)
     if isinstance(speaker, Mapping):
         speaker = speaker.get("role")

@@ -17,7 +17,10 @@ _LISTS = (
     *("prompts", "questions", "instructions", "tasks", "conversations", "dataset", "results"),
 )
 # An object that has one of these as a text or a dialogue is a row, whatever else it has.
-_OF_A_ROW = ("id", "prompt", "messages", "conversations", "instruction", "question", "text")
+_OF_A_ROW = (
+    *("id", "prompt", "messages", "conversations", "conversation", "dialogue", "dialog"),
+    *("instruction", "question", "text"),
+)
 _INSTANCES = "Instances"
 _SPEAKER = ("role", "from", "speaker")  # what a message has
 
@@ -43,7 +46,8 @@ def lists_in(
         return None if is_dialogue(value) else {"": value}
     if not isinstance(value, dict):
         return None
-    lists = {name: _rows(found) for name, found in value.items() if _are_rows(found)}
+    of_one = of_lines and len(value) > 1  # texts in a line of a file are of one row
+    lists = {name: _rows(found) for name, found in value.items() if _are_rows(found, of_one)}
     if "Definition" in value and _INSTANCES in lists:  # what each instance is asked with
         shared = {"Definition": value["Definition"]}
         lists = {_INSTANCES: [shared | row for row in lists[_INSTANCES] if isinstance(row, dict)]}
@@ -52,7 +56,7 @@ def lists_in(
     of_a_row = [value[name] for name in _OF_A_ROW if name in value]
     if any(of_lines or isinstance(one, str) or is_dialogue(one) for one in of_a_row):
         return None
-    if (table := _table(value)) is not None:
+    if (table := _table(value, of_lines)) is not None:
         return {"": table}
     if splits := {name: rows for name, rows in lists.items() if name.lower() in _SPLITS}:
         return splits
@@ -73,11 +77,13 @@ def _offered(lists: Iterable[str]) -> str:
     return f"there are {', '.join(lists)}; name one with --split"
 
 
-def _are_rows(value: Any) -> bool:
-    """Whether a value is a list of objects or of texts that are no dialogue."""
+def _are_rows(value: Any, of_one: bool) -> bool:
+    """Whether a value is a list of objects, or of texts not `of_one` row, that are no dialogue."""
     if not isinstance(value, list) or not value or is_dialogue(value):
         return False
-    return any(all(isinstance(one, kind) for one in value) for kind in (dict, str))
+    return any(
+        all(isinstance(one, kind) for one in value) for kind in ((dict,) if of_one else (dict, str))
+    )
 
 
 def _rows(found: list[Any]) -> list[Any]:
@@ -87,7 +93,7 @@ def _rows(found: list[Any]) -> list[Any]:
     return found
 
 
-def _table(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def _table(value: Mapping[str, Any], of_lines: bool) -> list[dict[str, Any]] | None:
     """The rows of a table that is not written row by row; None for anything else."""
     columns, data, parts = value.get("columns"), value.get("data"), [*value.values()]
     if isinstance(columns, list) and isinstance(data, list):  # pandas: split
@@ -95,7 +101,7 @@ def _table(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     if len(parts) < 2 or {*map(str.lower, value)} <= _SPLITS:
         return None
     if all(isinstance(part, list) for part in parts):
-        return _from_columns(value, parts)
+        return None if of_lines else _from_columns(value, parts)
     if not all(isinstance(part, dict) for part in parts):
         return None
     keys = {*parts[0]}

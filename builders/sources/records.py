@@ -188,7 +188,7 @@ def _json(path: Path, part: str | None) -> Records:
     if suffix_of(path) not in _TEXTS and begin[0][1].lstrip()[:1] not in _JSON_BEGINS:
         raise InputError(
             f"{path.name} is in a form that is not read; give a .jsonl, .json, .csv, .tsv, .txt or "
-            ".parquet file; without a suffix, and in a pipe, only JSON, Parquet and Arrow are read"
+            f".parquet file{'' if path.suffix else '; in a pipe only JSON and Parquet are read'}"
         )
     if isinstance(first, Unreadable) and not _not_utf_8(
         begin[0][1]

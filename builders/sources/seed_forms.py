@@ -162,7 +162,8 @@ def _of_the_usual_form(columns: PromptColumns, records: Records) -> Records:
     """The rows, those as unreadable that lack the column in which most of their file's ask."""
     for _, rows in groupby(records, key=lambda record: _file_of(record[0])):
         first = [*islice(rows, _FIRST)]
-        readable = (row for _, row in first if not isinstance(row, Unreadable))
+        readable = [row for _, row in first if not isinstance(row, Unreadable)]
+        columns.compare(readable)
         usual = Counter(name for row in readable if (name := columns.asked(row)) is not None)
         asks = next((name for name, _ in usual.most_common(1)), None)
         for place, row in chain(first, rows):

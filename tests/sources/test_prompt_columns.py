@@ -211,8 +211,8 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
     ),
     "an index without a name": ({"": 7, "prompt": "ask"}, user("ask"), "prompt", "''"),
     "code beside an answer": (
-        {"prompt": "ask", "code": "on", "output": "x", "text": "ask x"},
-        user("ask\n\non"),
+        {"prompt": "ask", "code": "f(x)", "output": "x", "text": "ask x"},
+        user("ask\n\nf(x)"),
         "prompt code",
         "output text",
     ),
@@ -561,6 +561,312 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "prompt",
         "schema background paragraph",
     ),
+    "options after a colon": (
+        {"question": "It is:", "options": ["A)x", "B)y"], "correct": "B"},
+        user("It is:\n\nA)x\nB)y"),
+        "question options",
+        "correct",
+    ),
+    "options with labels in brackets": (
+        {"question": "Which?\nOne:\n", "options": ["(A) x", "(B) y"]},
+        user("Which?\nOne:\n\n(A) x\n(B) y"),
+        "question options",
+        "",
+    ),
+    "options in one text": (
+        {"problem": "the sum is :", "options": "a ) 3 , b ) 4", "correct": "a"},
+        user("the sum is :\n\na ) 3 , b ) 4"),
+        "problem options",
+        "correct",
+    ),
+    "labelled options within the prompt": (
+        {"question": "ask\nA) x\nB) y", "options": ["A) x", "B) y"]},
+        user("ask\nA) x\nB) y"),
+        "question",
+        "",
+    ),
+    "the choices of an endpoint": (
+        {
+            "prompt": "ask",
+            "choices": [{"index": 0, "text": "x", "logprobs": None, "finish_reason": "stop"}],
+        },
+        user("ask"),
+        "prompt",
+        "choices",
+    ),
+    "the messages of an endpoint": (
+        {"messages": user("ask"), "choices": [{"index": 0, "message": assistant("x")[0]}]},
+        user("ask"),
+        "messages",
+        "choices",
+    ),
+    "settings": (
+        {"prompt": "ask", "options": {"temperature": 0.5, "num_ctx": 8}, "stream": False},
+        user("ask"),
+        "prompt",
+        "options stream",
+    ),
+    "answers to choose from": (
+        {"prompt": "ask", "choice1": "x", "choice2": "y", "preference": 1},
+        user("ask"),
+        "prompt",
+        "choice1 choice2 preference",
+    ),
+    "inputs in an object": (
+        {"inputs": {"question": "ask", "context": "on"}, "outputs": {"answer": "x"}},
+        user("ask\n\non"),
+        "inputs.question inputs.context",
+        "outputs",
+    ),
+    "a prompt in an object": (
+        {"prompt": {"question": "ask", "choices": ["x", "y"], "lang": "de"}, "context": "on"},
+        user("ask\n\non\n\nA. x\nB. y"),
+        "prompt.question context prompt.choices",
+        "prompt.lang",
+    ),
+    "a prompt in an object in an object": (
+        {"inputs": {"prompt": {"instruction": "ask", "input": "on"}}},
+        user("ask\n\non"),
+        "inputs.prompt.instruction inputs.prompt.input",
+        "",
+    ),
+    "a text in an object": (
+        {"prompt": {"text": "ask", "toxicity": 0.5}, "continuation": {"text": "x"}},
+        user("ask"),
+        "prompt.text",
+        "continuation prompt.toxicity",
+    ),
+    "columns of objects": (
+        {"inputs.question": "ask", "inputs.context": "on", "outputs.answer": "x"},
+        user("ask\n\non"),
+        "inputs.question inputs.context",
+        "outputs.answer",
+    ),
+    "a tagger's note": (
+        {"instruction": "ask", "knowledge": "to ask", "intent": "to know", "response": "x"},
+        user("ask"),
+        "instruction",
+        "knowledge intent response",
+    ),
+    "knowledge that a question is about": (
+        {"question": "ask", "knowledge": "on this", "answer": "x"},
+        user("ask\n\non this"),
+        "question knowledge",
+        "answer",
+    ),
+    "gold SQL": (
+        {"instruction": "ask", "question": "q", "schema": "t(a)", "query": "SELECT a FROM t"},
+        user("ask\n\nq\n\nt(a)"),
+        "instruction question schema",
+        "query",
+    ),
+    "a query in words": (
+        {"instruction": "ask", "query": "Select the best"},
+        user("ask\n\nSelect the best"),
+        "instruction query",
+        "",
+    ),
+    "a rendered text beside a dialogue": (
+        {"messages": [*user("ask"), *assistant("x")], "text": "User: ask\nBot: x", "output": "x"},
+        user("ask"),
+        "messages",
+        "text output",
+    ),
+    "a rendered text beside an instruction": (
+        {"instruction": "ask ", "text": "### Instruction:\nask\n### Response:\nx", "output": "x"},
+        user("ask "),
+        "instruction",
+        "text output",
+    ),
+    "a text with its class": (
+        {"prompt": "ask", "text": "x", "story": "y", "label": 1},
+        user("ask"),
+        "prompt",
+        "text story label",
+    ),
+    "code that computes the answer": (
+        {"question": "ask", "code": "f(x)", "answer": "x"},
+        user("ask"),
+        "question",
+        "code answer",
+    ),
+    "a language": (
+        {"prompt": "ask", "code": "de", "context": "en_US", "answer": "x"},
+        user("ask"),
+        "prompt",
+        "code context answer",
+    ),
+    "an address": (
+        {"question": "ask", "email": "a.b@c.org", "answer": "x"},
+        user("ask"),
+        "question",
+        "email answer",
+    ),
+    "ids": (
+        {
+            "question": "ask",
+            "documents": ["doc_17", "doc_3"],
+            "paragraph": "17",
+            "passage": "0f8fad5b-d9cb-469f-a165-70867728950e",
+        },
+        user("ask"),
+        "question",
+        "documents paragraph passage",
+    ),
+    "gold proofs": (
+        {"question": "ask", "evidence": [["Page", 3]], "facts": ["f"], "answer": True},
+        user("ask"),
+        "question",
+        "evidence facts answer",
+    ),
+    "paragraphs with gold marks": (
+        {
+            "question": "ask",
+            "paragraphs": [{"idx": 0, "title": "t", "paragraph_text": "on", "is_supporting": True}],
+        },
+        user("ask\n\nt\non"),
+        "question paragraphs",
+        "",
+    ),
+    "settings as a context": (
+        {"messages": MESSAGES, "context": {"user_id": "u", "locale": "en"}},
+        MESSAGES,
+        "messages",
+        "context",
+    ),
+    "an answer called a hypothesis": (
+        {"prompt": "ask", "hypothesis": "x", "reference": "y"},
+        user("ask"),
+        "prompt",
+        "hypothesis reference",
+    ),
+    "a source with the name of its set": (
+        {"source": "ask", "target": "x", "rationale": "r", "task": "qa"},
+        user("ask"),
+        "source",
+        "target rationale task",
+    ),
+    "a message of somebody": (
+        {"user": "Ann Lee", "message": "ask", "time": "now"},
+        user("ask"),
+        "message",
+        "user time",
+    ),
+    "an issue of somebody": (
+        {"title": "ask", "body": "on", "user": {"login": "ann"}},
+        user("ask\n\non"),
+        "title body",
+        "user",
+    ),
+    "a post with a title alone": (
+        {"title": "ask", "selftext": "", "score": 1},
+        user("ask"),
+        "title",
+        "score",
+    ),
+    "a definition alone": (
+        {"definition": "ask", "inputs": "", "targets": "x"},
+        user("ask"),
+        "definition",
+        "targets",
+    ),
+    "a template with an answer of no usual name": (
+        {"question": "ask", "sql": "SELECT a", "prompt": "# Q: ask\n# SQL: SELECT a"},
+        user("ask"),
+        "question",
+        "sql prompt",
+    ),
+    "a template with marks at its end": (
+        {"instruction": "ask", "output": "x", "prompt": "Q: ask\nA: x</s>\n"},
+        user("ask"),
+        "instruction",
+        "output prompt",
+    ),
+    "texts in turn": (
+        {"id": "0", "data": ["a", "b", "ask", "x"]},
+        [*user("a"), *assistant("b"), *user("ask")],
+        "data",
+        "id",
+    ),
+    "a number as context": (
+        {"question": "ask", "context": 4, "passage": 5},
+        user("ask\n\n4"),
+        "question context",
+        "passage",
+    ),
+    "a number as context in a table of texts": (
+        {"question": "ask", "context": "4", "passage": "5"},
+        user("ask\n\n4"),
+        "question context",
+        "passage",
+    ),
+    "ROPES": (
+        {"background": "on", "situation": "there", "question": "ask", "answers": ["x"]},
+        user("ask\n\non\n\nthere"),
+        "question background situation",
+        "answers",
+    ),
+    "DuoRC": (
+        {"plot": "on", "question": "ask", "answers": ["x"], "title": "t"},
+        user("ask\n\non"),
+        "question plot",
+        "answers title",
+    ),
+    "FairytaleQA": (
+        {"story_section": "on", "question": "ask", "answer1": "x", "answer2": "y"},
+        user("ask\n\non"),
+        "question story_section",
+        "answer1 answer2",
+    ),
+    "SVAMP": (
+        {"Body": "on", "Question": "ask", "Equation": "1+1", "Answer": 2},
+        user("ask\n\non"),
+        "Question Body",
+        "Equation Answer",
+    ),
+    "ScienceQA": (
+        {"question": "ask", "choices": ["x", "y"], "hint": "on", "lecture": "l", "answer": 1},
+        user("ask\n\non\n\nA. x\nB. y"),
+        "question hint choices",
+        "lecture answer",
+    ),
+    "DREAM": (
+        {"dialogue": ["hi", "ho"], "question": "ask", "choice": ["x", "y"], "answer": "x"},
+        user("ask\n\nhi\n\nho\n\nA. x\nB. y"),
+        "question dialogue choice",
+        "answer",
+    ),
+    "ReClor": (
+        {"context": "on", "question": "ask", "answers": ["x", "y"], "label": 1, "id_string": "i"},
+        user("ask\n\non\n\nA. x\nB. y"),
+        "question context answers",
+        "label id_string",
+    ),
+    "CosmosQA": (
+        {"context": "on", "question": "ask", "answer0": "x", "answer1": "y", "label": 1},
+        user("ask\n\non\n\n0. x\n1. y"),
+        "question context answer0 answer1",
+        "label",
+    ),
+    "SIQA": (
+        {"context": "on", "question": "ask", "answerA": "x", "answerB": "y", "label": "1"},
+        user("ask\n\non\n\nA. x\nB. y"),
+        "question context answerA answerB",
+        "label",
+    ),
+    "Belebele": (
+        {"flores_passage": "on", "question": "ask", "mc_answer1": "x", "mc_answer2": "y"},
+        user("ask\n\non\n\n1. x\n2. y"),
+        "question flores_passage mc_answer1 mc_answer2",
+        "",
+    ),
+    "a marker of no input": (
+        {"instruction": "ask", "input": "<noinput>"},
+        user("ask"),
+        "instruction",
+        "",
+    ),
+    "a mark at the begin": ({"prompt": "\ufeffask"}, user("ask"), "prompt", ""),
     "by speaker": ({"user": "ask", "assistant": "x"}, user("ask"), "user", "assistant"),
 }
 
@@ -581,6 +887,19 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str, str]] = {
     "images": ({"messages": MESSAGES, "images": [{"bytes": None}]}, "unreadable", "'images' holds"),
     "a sound": ({"instruction": "ask", "Audio": {"path": "a"}}, "unreadable", "'Audio' holds"),
     "tools in a request": ({"body": {"input": "ask", "tools": [{}]}}, "tool turns", "'tools'"),
+    "images in a turn": (
+        {"messages": [{"role": "user", "content": "m", "images": ["aGk="]}]},
+        "unreadable",
+        "a turn has 'images'",
+    ),
+    "a context in a turn": (
+        {"conversations": [{"instruction": "ask", "context": "on", "output": "x"}]},
+        "unreadable",
+        "a turn has 'context'",
+    ),
+    "tools in an object": ({"input": {"messages": MESSAGES, "tools": [{}]}}, "tool turns", "tools"),
+    "the name of a task": ({"task": "qa-1", "sentence": "on"}, "unreadable", "with prompts"),
+    "the name of a user": ({"user": "u_1", "content": "on"}, "unreadable", "with prompts"),
     "a model in a turn": ({"messages": [{"model": "m"}]}, "unreadable", "has no 'role'"),
     "a request without a text": ({"body": {"model": "m"}}, "unreadable", "has no 'role'"),
 }
@@ -605,3 +924,39 @@ def test_a_request_that_the_user_names_is_read_as_such(tmp_path: Path) -> None:
     loaded = read_prompts(Source(place=str(place), column="body"))
     assert loaded.rows[0]["prompt"] == user("ask")
     assert loaded.columns == ["body.prompt"] and loaded.unused == ["prompt", "body.model"]
+
+
+NAMED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "blanks": ({"a": "x", "b": "y"}, "a + b", "x\n\ny"),
+    "a plus in a name": ({"C++": "x", "b": "y"}, "C+++b", "x\n\ny"),
+    "a dialogue": ({"doc": "on", "chat": [*MESSAGES, *assistant("x")]}, "doc+chat", "m\n\non"),
+    "an object": ({"doc": "on", "prompt": {"question": "ask"}}, "prompt+doc", "ask\n\non"),
+    "options": (
+        {"stem": "ask", "choices": {"text": ["x"], "label": ["1"]}},
+        "stem+choices",
+        "ask\n\n1. x",
+    ),
+}
+
+
+@each(("row", "column", "prompt"), NAMED)
+def test_columns_that_the_user_names_are_joined_whatever_they_hold(
+    row: dict[str, Any], column: str, prompt: str
+) -> None:
+    found = PromptColumns(column).prompt(row)
+    assert isinstance(found, dict) and found["prompt"] == user(prompt)
+
+
+def test_two_dialogues_are_not_joined() -> None:
+    reason = PromptColumns("a+b").prompt({"a": MESSAGES, "b": [*MESSAGES, *assistant("x")]})
+    assert isinstance(reason, Reason) and "a second dialogue" in reason.why
+
+
+def test_a_prompt_that_is_the_same_in_all_rows_announces_what_differs(tmp_path: Path) -> None:
+    place = tmp_path / "a.jsonl"
+    rows = [{"prompt": "Answer in a word.", "question": x, "answer": "y"} for x in ("a?", "b?")]
+    place.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    loaded = read_prompts(Source(place=str(place)))
+    prompts = [row["prompt"] for row in loaded.rows]
+    assert prompts == [user("Answer in a word.\n\na?"), user("Answer in a word.\n\nb?")]
+    assert loaded.columns == ["prompt", "question"] and loaded.unused == ["answer"]

@@ -103,7 +103,6 @@ DOCUMENTS: dict[str, Any] = {
         "rows": [{"row_idx": place, "row": row} for place, row in enumerate(ROWS)],
     },
     "splits": {"train": ROWS[:1], "test": ROWS[1:]},
-    "columns": {"x": ["a", "b"], "y": [1, 2]},
     "pandas, by column": {"x": {"0": "a", "1": "b"}, "y": {"0": 1, "1": 2}},
     "pandas, by row": {"first": ROWS[0], "second": ROWS[1]},
     "a task of Natural Instructions": {
@@ -132,6 +131,9 @@ AS_ROWS: list[tuple[str, Any, list[Any]]] = [
     ("a.json", {"prompts": ["a", "b"]}, [{"text": "a"}, {"text": "b"}]),
     ("a.json", TURNS, [{"messages": TURNS}]),
     ("a.json", [TURNS], [{"messages": TURNS}]),
+    ("a.json", {"x": ["a", "b"], "y": [1, 2]}, [{"x": "a", "y": 1}, {"x": "b", "y": 2}]),
+    ("a.jsonl", {"x": ["a", "b"], "y": [1, 2]}, [{"x": ["a", "b"], "y": [1, 2]}]),
+    ("a.jsonl", {"nr": 1, "data": ["a", "b"]}, [{"nr": 1, "data": ["a", "b"]}]),
     ("a.json", {"messages": TURNS}, [{"messages": TURNS}]),
     ("a.jsonl", {"messages": TURNS}, [{"messages": TURNS}]),
     ("a.jsonl", {"prompt": "a", "data": [{"x": 1}]}, [{"prompt": "a", "data": [{"x": 1}]}]),
@@ -305,7 +307,7 @@ BROKEN = [
     ("a.pdf", b"%PDF-1.7\n\xb3\xff\n", r"a\.pdf is in a form that is not read"),
     ("a.tar.gz", gzip.compress(b"a.jsonl" + bytes(600)), r"a\.tar\.gz is in a form that is not"),
     ("a.sqlite", b"SQLite format 3\x00", r"a\.sqlite is in a form that is not read"),
-    ("a", b"prompt,x\nq,1\n", r"^a is in a form that is not read.* in a pipe, only JSON, Parquet"),
+    ("a", b"prompt,x\nq,1\n", r"^a is in a form that is not read.* in a pipe only JSON and P"),
     ("a.txt", b"version https://git-lfs.github.com/spec/v1\n", r"a\.txt is a pointer of Git LFS"),
     ("a.arrow", b"no arrow at all", r"a\.arrow is not a arrow file \(.+\); give another"),
 ]  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 from builders.errors import InputError
 from builders.recipe import row_id
 from builders.schema import user
-from builders.sources.prompt_columns import PROMPT_COLUMNS
+from builders.sources.column_plan import PROMPT_COLUMNS
 from builders.sources.seed_forms import read_prompts, read_tasks
 from builders.sources.source import LoadedSource, Source
 from tests.cases import each
@@ -38,7 +38,8 @@ def texts(source: Source) -> list[str]:
 
 def test_a_usual_column_of_prompts_is_found(tmp_path: Path) -> None:
     for column in PROMPT_COLUMNS:
-        place = written(tmp_path, f"{column}.jsonl", [{"nr": 1, column: "Name a fruit."}])
+        value = ["Name a fruit.", "Pear"] if column == "data" else "Name a fruit."
+        place = written(tmp_path, f"{column}.jsonl", [{"nr": 1, column: value}])
         prompts, *_ = read_prompts(Source(place=place))
         assert prompts == [{"id": row_id("Name a fruit."), "prompt": user("Name a fruit.")}]
 

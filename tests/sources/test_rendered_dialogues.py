@@ -1,0 +1,100 @@
+"""A text with the marks of a chat template is its turns; a text about such marks is a text."""
+
+from typing import Any
+
+from builders.schema import assistant, user
+from builders.sources.conversations import Reason
+from builders.sources.prompt_columns import PromptColumns
+from tests.cases import each
+
+ASKED = user("ask")
+WITH_SYSTEM = [{"role": "system", "content": "s"}, *ASKED]
+GOES_ON = [*user("a"), *assistant("b"), *ASKED]
+FORMS: dict[str, tuple[str, list[dict[str, str]]]] = {
+    "ChatML": (
+        "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nask<|im_end|>\n"
+        "<|im_start|>assistant\nx<|im_end|>\n",
+        WITH_SYSTEM,
+    ),
+    "Llama 2": ("<s>[INST] <<SYS>>\ns\n<</SYS>>\n\nask [/INST] x </s>", WITH_SYSTEM),
+    "Mistral": ("<s>[INST] a [/INST] b</s>[INST] ask [/INST] x</s>", GOES_ON),
+    "Llama 3": (
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\ns<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\nask<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\nx<|eot_id|>",
+        WITH_SYSTEM,
+    ),
+    "Gemma": (
+        "<bos><start_of_turn>user\nask<end_of_turn>\n<start_of_turn>model\nx<end_of_turn>\n",
+        ASKED,
+    ),
+    "Zephyr": ("<|system|>\ns</s>\n<|user|>\nask</s>\n<|assistant|>\nx</s>", WITH_SYSTEM),
+    "Phi": ("<|user|>\nask<|end|>\n<|assistant|>\nx<|end|>", ASKED),
+    "DeepSeek": (
+        "<｜begin▁of▁sentence｜><｜User｜>ask<｜Assistant｜>x<｜end▁of▁sentence｜>",
+        ASKED,
+    ),
+    "Baize": (
+        "The conversation between human and AI assistant.\n[|Human|] ask\n[|AI|] x\n[|Human|] ",
+        ASKED,
+    ),
+    "Guanaco": ("### Human: a### Assistant: b### Human: ask### Assistant: x", GOES_ON),
+    "Alpaca": (
+        "Below is an instruction that describes a task. Write a response.\n\n"
+        "### Instruction:\nask\n\n### Input:\non\n\n### Response:\nx",
+        user("ask\n\non"),
+    ),
+    "Alpaca with another beginning": (
+        "s\n\n### Instruction:\nask\n\n### Response:\nx",
+        WITH_SYSTEM,
+    ),
+    "HH-RLHF": ("\n\nHuman: a\n\nAssistant: b\n\nHuman: ask\n\nAssistant: x", GOES_ON),
+    "Vicuna": ("A chat between a user and an assistant. USER: ask ASSISTANT: x</s>", ASKED),
+    "Glaive": ("SYSTEM: s\nUSER: ask\n\nASSISTANT: x", WITH_SYSTEM),
+}
+
+
+@each(("text", "prompt"), FORMS)
+def test_a_rendered_dialogue_is_asked_up_to_its_last_question(
+    text: str, prompt: list[dict[str, str]]
+) -> None:
+    for columns, row in (
+        (PromptColumns(), {"text": text}),
+        (PromptColumns("chosen"), {"chosen": text}),
+    ):
+        found = columns.prompt(row)
+        assert isinstance(found, dict) and found["prompt"] == prompt
+
+
+OPEN: dict[str, tuple[dict[str, Any], list[dict[str, str]]]] = {
+    "marks that wait for an answer": ({"prompt": "\n\nHuman: ask\n\nAssistant: "}, ASKED),
+    "a template's marks": ({"prompt": "<|user|>\nask</s>\n<|assistant|>\nx"}, ASKED),
+    "an example in a prompt": (
+        {"prompt": "User: a\nAssistant: b\n\nRate the answer."},
+        user("User: a\nAssistant: b\n\nRate the answer."),
+    ),
+    "a question about marks": (
+        {"question": "What do [INST] and [/INST] mean?"},
+        user("What do [INST] and [/INST] mean?"),
+    ),
+    "a text about marks": (
+        {"text": "What do [INST] and [/INST] mean?"},
+        user("What do [INST] and [/INST] mean?"),
+    ),
+    "a text with a dialogue in it": (
+        {"text": "They met.\nUser: a\nBot: b"},
+        user("They met.\nUser: a\nBot: b"),
+    ),
+    "a heading": ({"text": "### Human: rights"}, user("### Human: rights")),
+}
+
+
+@each(("row", "prompt"), OPEN)
+def test_what_a_user_wrote_stays_a_text(row: dict[str, Any], prompt: list[dict[str, str]]) -> None:
+    found = PromptColumns().prompt(row)
+    assert isinstance(found, dict) and found["prompt"] == prompt
+
+
+def test_a_rendered_dialogue_that_the_assistant_begins_is_left_out() -> None:
+    reason = PromptColumns().prompt({"text": "Assistant: hi\nHuman: ask\nAssistant: x"})
+    assert isinstance(reason, Reason) and reason.word == "assistant first"

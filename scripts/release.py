@@ -56,7 +56,9 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
     )
     add_alias(parser, "--to", folder)
     parser.add_argument(
-        "--pr", action="store_true", help="Publish as a pull request instead of on main."
+        "--pr",
+        action="store_true",
+        help="Publish as a pull request instead of on main, with a comment that previews it.",
     )
     parser.add_argument(
         "--branch",
@@ -249,7 +251,8 @@ def _outcome(what: ReleasePlan, done: Published, dry_run: bool) -> str:
     if dry_run:
         lines += [f"  + {name}" for name in done.sent] + [f"  - {name}" for name in done.removed]
     elif done.pull_request:
-        lines.append(f"pull request {done.pull_request}, commit {str(done.commit)[:12]}")
+        at = f"commit {str(done.commit)[:12]}"
+        lines.append(f"pull request {done.pull_request}, {at}, with a comment that previews it")
     elif what.branch:
         lines.append(
             f"commit {str(done.commit)[:12]} of the branch {what.branch}, read back and compared; "

@@ -55,7 +55,8 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Review; comment and merge if requested. 0: accepted; 3: refused."""
-    from builders.review.pull_requests import fetch, merge, write_comment
+    from builders.hub.pull_request_comments import write_comment
+    from builders.review.pull_requests import fetch, merge
     from builders.review.report import comment, facts, review
 
     repository, revision = parse_set(given.set, expected="a set on a Hub such as org/set")
@@ -72,7 +73,7 @@ def run(given: argparse.Namespace) -> int:
         found = replace(found, findings=(*fetched.findings(), *found.findings))
         text = comment(found, repository=repository, number=given.number, sha=fetched.sha)
         if given.comment:
-            write_comment(hub, fetched, text)
+            write_comment(hub, repository, given.number, text)
         merged = None
         if given.merge and found.verdict == "accept":
             merged = merge(hub, fetched, found.accepted, pull)

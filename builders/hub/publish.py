@@ -30,6 +30,7 @@ from builders.hub.baseline import (
 )
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
 from builders.hub.fetch import commit, tree, versions, visibility
+from builders.hub.pull_request_comments import write_preview
 from builders.release.folder import release
 from builders.release.snapshot import read_manifest
 from builders.schema import Schema
@@ -116,7 +117,7 @@ def publish(
     Args:
         hub: The Hub to publish on.
         plan: What to publish where.
-        pull_request: Open or update one pull request instead of committing to main.
+        pull_request: Open or update one pull request, with one comment, instead of main.
         dry_run: Only find out what would be sent; send nothing.
         private: Whether a new repository is private; one that exists must be private then.
         notify: Receives each step as one line.
@@ -143,7 +144,12 @@ def publish(
     for _ in range(_TRIES):
         with _workplace(plan.draft.folder.parent) as made:
             try:
-                return _publish(hub, plan, made, pull_request, dry_run, private, notify)
+                done = _publish(hub, plan, made, pull_request, dry_run, private, notify)
+                if done.pull_request and not dry_run:
+                    notify(f"previewing it in a comment on pull request {done.pull_request}")
+                    at = done.pull_request, str(done.commit)
+                    write_preview(hub, plan.repository, *at, made / "release")
+                return done
             except MovedError:
                 notify(
                     f"{plan.branch or 'main'} of {plan.repository} moved in the meantime; "
@@ -389,8 +395,6 @@ def remove_leftovers(drafts: Path) -> None:
 def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True

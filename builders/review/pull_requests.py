@@ -1,4 +1,4 @@
-"""Pull requests on a Hub: fetch their files, write our one comment, merge what was reviewed.
+"""Pull requests on a Hub: fetch their files, merge what was reviewed.
 
 Nothing in them is executed or parsed here; builders.review.report reads them in a sandbox.
 """
@@ -19,7 +19,7 @@ from builders.errors import HubError
 from builders.hub.connection import Hub, client_errors, file_to_add
 from builders.hub.fetch import commit, download, tree, unsafe_path
 from builders.release.snapshot import MANIFEST
-from builders.review.findings import MARK, Finding, refused
+from builders.review.findings import Finding, refused
 from builders.schema import Row
 from builders.set_names import parse_set
 
@@ -137,33 +137,6 @@ def _differ(old: Any, new: Any) -> bool:
 def _copy(source: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, to)
-
-
-def write_comment(hub: Hub, pull: Pull, text: str) -> None:
-    """Write our comment on a pull request, or edit the one that is already there.
-
-    Raises:
-        HubError: The token may not comment, or the Hub does not answer.
-    """
-    api = hub.api()
-    at = {"repo_id": pull.repository, "discussion_num": pull.number, "repo_type": "dataset"}
-    with client_errors(hub, pull.repository):
-        me = api.whoami()["name"]
-        ours = next(
-            (
-                event
-                for event in api.get_discussion_details(**at).events
-                if event.type == "comment"
-                and event.author == me
-                and not event.hidden
-                and event.content.startswith(MARK)
-            ),
-            None,
-        )
-        if ours is None:
-            api.comment_discussion(comment=text, **at)
-        elif ours.content != text:
-            api.edit_discussion_comment(comment_id=ours.id, new_content=text, **at)
 
 
 def merge(hub: Hub, pull: Pull, accepted: Sequence[tuple[Action, Row]], folder: Path) -> str:

@@ -19,7 +19,8 @@ from builders.errors import HubError, InputError
 from builders.hub.connection import Hub as Connection
 from builders.recipe import row_id
 from builders.release import words
-from builders.review.pull_requests import MARK, fetch, merge
+from builders.review.findings import MARK
+from builders.review.pull_requests import fetch, merge
 from builders.review.webhook_job import pull_requests, watch
 from builders.schema import PROMPT_COMPLETION, Row, assistant, user
 from scripts import review_job

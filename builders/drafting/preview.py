@@ -136,7 +136,8 @@ def group_view(place: int, facts: Mapping[str, Any]) -> list[Part]:
     group = facts["rows"][place]
     usd = "? USD" if group["usd"] is None else f"{group['usd']:.6g} USD"
     tokens = f"{group['input_tokens']:,} + {group['output_tokens']:,} tokens"
-    took = f"{len(group['calls'])} calls, {tokens}, {usd}"
+    many = len(group["calls"])
+    took = f"{many} call{'' if many == 1 else 's'}, {tokens}, {usd}"
     parts = [Part(f"{place + 1} of {len(facts['rows'])}", took, style="bold")]
     views = [row_view(call, "calls") for call in group["calls"]]
     views += [row_view(one["row"], one["config"]) for one in group["outcomes"]]

@@ -110,13 +110,14 @@ class Judgements:
     async def until_worth(self, step: str, question: int, turn: int) -> None:
         """Wait with a try of a question that would be paid in vain, as a rule.
 
-        While no answer of the step can be parsed, its first 5 questions go through all their tries,
-        the next ones have one, and those after the first 20 none.
+        While no answer of the step can be parsed, its first 5 questions go through all their tries
+        before the next ones have more than one, and the first 20 before those after them have any.
         """
         so_far = self.steps[step]
         if question <= _TRIED_OUT or not (turn or question > MOST_UNREADABLE):
             return
-        while self._may_stop and not so_far.readable and so_far.ended < _TRIED_OUT:
+        enough = _TRIED_OUT if turn else MOST_UNREADABLE
+        while self._may_stop and not so_far.readable and so_far.ended < enough:
             await asyncio.sleep(_LOOKED_AGAIN_S)
 
     def end(self, step: str) -> None:

@@ -197,7 +197,7 @@ HOSTILE = (
 )
 
 
-SLOW = {"build", "release", "diff", "judge", "hub", "yank", "review"}
+SLOW = {"build", "preview", "release", "diff", "judge", "hub", "yank", "review"}
 
 
 @pytest.fixture(scope="module")

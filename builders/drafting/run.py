@@ -366,6 +366,8 @@ def _ask(
     for at, raw in _raw_rows(spec, engine, seeds, settings):
         order.append(at)
         candidates.append(one := candidate_row(spec.recipe, raw, engine.judgements.judge))
+        if engine.stopped:
+            raise engine.stopped
         kept_id = str(one.row["id"]) if one.row else None
         progress.count_row(kept_id, one_of_several=one_of_several(at))
     added = sorted(range(len(order)), key=order.__getitem__)

@@ -359,7 +359,7 @@ class Engine:
     def _stop_for(self, why: PotstillError) -> PotstillError:
         """Stop the build, if nothing has yet; return why it stops."""
         self._stop = self._stop or why
-        self._stop_asked.set()
+        self.loop.call_soon_threadsafe(self._stop_asked.set)
         return self._stop
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:

@@ -1,6 +1,6 @@
 """The unmodified `datasets`, its streams and the `hf` command on the embedded Hub, in children.
 
-Each test runs with both settings of a user: large files by Xet, the client's default, or by LFS.
+A user sends large files by Xet, the client's default, or by LFS.
 """
 
 import json
@@ -16,6 +16,9 @@ from tests.hubs import OWNER, Hub, clean_environment, sha256
 pytestmark = pytest.mark.slow
 
 LANES = pytest.mark.parametrize("xet", [False, True], ids=["LFS", "Xet"])
+MOSTLY_LFS = pytest.mark.parametrize(
+    "xet", [False, pytest.param(True, marks=pytest.mark.matrix)], ids=["LFS", "Xet"]
+)
 
 BEGIN = """
 from datasets import Dataset, DatasetDict, load_dataset
@@ -64,7 +67,7 @@ def test_a_tag_pins_rows_and_columns_also_when_they_are_streamed(
     assert ("xet" in sent, "lfs" in sent) == (xet, not xet)
 
 
-@LANES
+@MOSTLY_LFS
 def test_configs_are_pushed_side_by_side_and_the_card_s_text_stays(
     hub: Hub, repo: str, tmp_path: Path, xet: bool
 ) -> None:
@@ -185,7 +188,7 @@ def test_what_was_loaded_once_is_there_offline(hub: Hub, repo: str, tmp_path: Pa
     assert len(hub.requests()) == before
 
 
-@LANES
+@MOSTLY_LFS
 def test_a_folder_goes_up_and_comes_down_by_the_hf_command(
     hub: Hub, repo: str, tmp_path: Path, xet: bool
 ) -> None:

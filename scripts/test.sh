@@ -32,7 +32,9 @@ elif [[ $# -gt 0 ]]; then
 fi
 export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 unset PYTHONDONTWRITEBYTECODE # the commands that tests start would compile every module anew
-parallel=(-n 2 --dist loadfile)
+# A test that hangs fails after ten minutes, with the stacks of all threads, and the next one runs.
+# (By the method `thread` it would end its worker, and xdist would try that test again.)
+parallel=(-n 2 --dist loadfile --timeout 600 --timeout-method signal)
 only_quick=(-m "not slow and not matrix" --hypothesis-profile quick)
 
 failed=()

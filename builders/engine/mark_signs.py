@@ -8,15 +8,17 @@ from builders.engine.foreign_turns import ROLES
 _SIGNS = (
     *("<|", "|>", "<｜", "｜>", "<s>", "</s>", "◁", "<<sys>", "<</sys>", "<start_of_", "<end_of_"),
     *("<begin_of_", "os>", "pad>", "unk>", "sep>", "eot>", "eod>", "eop>", "eom>", "eoa>", "eoh>"),
-    *("_id>", "im_start>", "im_end>", "im_sep>", "<extra_id_", "<0x", "<special_", "<reserved_"),
-    *("<dummy", "<unused", "<_end>", "[e~[", "[pad]", "[unk]", "[sep]", "[eos]", "[bos]", "inst]"),
+    *("_id>", "im_start>", "im_end>", "im_sep>", "<extra_", "<0x", "<special_", "<reserved_"),
+    *("<dummy", "<unused", "<_end>", "[e~[", "[eos]", "[end of text]", "[gmask]", "<sop>", "inst]"),
     *("think]", "thinking]", "_prompt]", "_tools]", "_results]", "_calls]", "[unused_token_"),
     *("<think", "</think", "< think", "</ think", ":think", "_think"),
     *("<\n", "thought>", "thoughts>", "reasoning>", "thought >", "thoughts >", "reasoning >"),
     *("<reflection", "<scratchpad", "analysis", "assistantfinal", "▁"),
     *("<details", "&lt;think", "commentary", "[|", "<invoke ", "my thought process:"),
     *("tool_call", "toolcall", "function_call", "functioncall", "<function=", "<tool_use>"),
-    *("human:", "user:", "instruction:", "assistant:", "response:"),
+    *("<fim_", "<file_sep>", "endoftext>", "<tokens_unused", "### end", "_end>", "<bot>"),
+    *("human:", "user:", "instruction:", "assistant:", "response:", "user**:", "human**:"),
+    *("<human>:", "correct user:", "用户", "用戶", "ユーザー"),
     *(f"{role}\n" for role in ROLES),
 )
 _RARE = "<>[]◁▁:_#&\n"

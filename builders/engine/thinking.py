@@ -18,11 +18,9 @@ from typing import NamedTuple
 from builders.engine.cited_text import Spans, cited, inside
 from builders.engine.harmony_channels import after_space, without_channels
 from builders.engine.mark_signs import may_have_marks
+from builders.engine.spoken_marks import NAMES, in_prose, is_entry
 from builders.engine.template_marks import (
-    NAMES,
     after_leading_marks,
-    in_prose,
-    is_entry,
     tool_call,
     without_marks,
 )

@@ -50,3 +50,58 @@ def test_another_turn_after_an_answer_is_found(text: str) -> None:
 )
 def test_a_dialogue_or_a_list_that_is_the_answer_stays(text: str) -> None:
     assert parted(text) == Parted(text)
+
+
+@each(
+    "text",
+    [
+        "Try these two. Both are at https://chat.ai\n\nThen sign in.",
+        "Write to mail@sea.ai\n\nRegards,\nJo",
+        "It is in app.state.user\n\nSet it first.",
+        "The weights are in net.model\n\nLoad them.",
+        "It calls os.system\n\nThat gives a status.",
+        "It has three parts.\n\nmodel\nview\ncontroller",
+        "The columns are these.\nuser\nname\nborn",
+        "Two roles.\nuser\nassistant",
+        "The second one fits.\nuser\n\nThat is one who uses it.",
+        "## Aim: rivers\nName three.\n\n## Instruction: five minutes\nShow a map.",
+        "# Plan\n\n## Aim\nRivers.\n\n### Instruction:\n1. Show a map.",
+        "### Event:\nRain.\n\n### Response:\nTake a coat.",
+        "Two people.\n\n### User: Ann\nShe is 30.\n\n### User: Bo\nHe is 40.",
+        "Use this one:\n\n### Instruction:\n{q}\n\n### Response:",
+        "A Walk by the River\n\nUser: Hi.\nAssistant: Hello.",
+        "# A walk\n\nUser: Hi.\nAssistant: Hello.",
+        "**A walk**\n\nUser: Is it far?\nAssistant: No.",
+        "[A room at night.]\n\nHuman: Who is it?\nAI: Me.",
+        "EXT. A RIVER - DAY\n\nHuman: Is it deep?\nAI: It is.",
+        "Ein Gespräch am Fluss.\n\nUser: Guten Tag!\nAssistant: Guten Tag!",
+        "Un diálogo corto.\n\nUser: Hola.\nAssistant: Hola.",
+        "下面是对话。\n\nUser: 你好\nAssistant: 你好",
+        "He waited.\n\nUser: Are you there?\n\nNothing came back.",
+        "Support\n\nBot: Hi.\nUser: My card is lost.\nBot: I block it.",
+        "user: root\nhost: river\nThe file has two keys.",
+    ],
+)
+def test_everyday_words_for_roles_are_no_turn(text: str) -> None:
+    assert parted(text) == Parted(text)
+
+
+@each(
+    "text",
+    [
+        f"{NILE}user\n\nAnd the second?assistant\n\nThe Amazon.",
+        f"{NILE}\nassistant\nIt is in Africa.",
+        f"{NILE}\nuser\nAnd the second one?",
+        f"{NILE}\n### Human: And?\n### Assistant: The Amazon.",
+        f"{NILE}\n### Assistant: It is long.",
+        f"{NILE}\n<human>: And?\n<bot>: The Amazon.",
+        f"{NILE}\nGPT4 Correct User: And?\nGPT4 Correct Assistant: The Amazon.",
+        f"{NILE}\n\n**User:** And?\n**Assistant:** The Amazon.",
+        f"{NILE}\nuser: And?\nassistant: The Amazon.",
+        "尼罗河最长。\n\n用户：第二呢？\n助手：亚马逊河。",
+        "Oslo\n\nUser: And of Sweden?\nAssistant: Stockholm",
+    ],
+)
+def test_a_turn_in_any_of_the_formats_is_found(text: str) -> None:
+    found = parted(text)
+    assert found.leaked and found.text == text

@@ -54,7 +54,6 @@ def test_a_mark_that_an_answer_is_about_stays(text: str) -> None:
     [
         "<s>x</s>",
         "\n<s>x</s>\n",
-        "The pipe is written:\n<|",
         "The pipe is<|",
         "It ends with </s></s>",
         "Answer: </s>",
@@ -102,4 +101,102 @@ def test_an_answer_is_without_the_marks_around_it(text: str, answer: str) -> Non
     ],
 )
 def test_the_call_of_a_tool_is_found_in_the_middle_of_a_text_too(text: str) -> None:
+    assert parted(text).calls
+
+
+@each(
+    "text",
+    [
+        "The number of <|endoftext|> is 0 in this one.",
+        "</s> closes a text in this model.",
+        "[INST] and [/INST] are what it was trained with.",
+        "[INST] is a mark of Mistral's.",
+        "It knows two. <|user|> begins a turn. <|end|> closes it.",
+        "**<|sep|>** parts the two.",
+        "<|a_b|> → the first\n<|b_c|> → the second",
+        "It reads <|begin_of_text|>, <|start_header_id|> and <|eot_id|>.",
+        "Phi: <|user|>user opens it, <|end|> closes it.",
+        "It has three: <pad>, <unk>, <eos>",
+        "The special tokens, four in all, are <s>, </s>, <unk>, <pad>",
+        "Remove the final <eos>",
+        "Decoded token by token: das Haus <eos>",
+        "In: <bos> a house <eos>\nOut: <bos> ein Haus <eos>",
+        "The bytes <0xC3><0xBC> are one letter.",
+        "Put [TOOL_CALLS] before the list, as it does.",
+        "In this format <|call|> comes last in a call.",
+        "Das Ende wird mit dem Zeichen <|im_end|> markiert.",
+        "La balise </s> termine la phrase.",
+        "El token <|eot_id|> cierra el turno.",
+        "Знак <|endoftext|> разделяет тексты.",
+        "模型用<|im_end|>结束一轮。",
+        "文末には</s>が付きます。",
+        "문장은 </s> 토큰으로 끝납니다.",
+        "[UNK]",
+        "<pad>",
+        "We fly from Oslo [OSL] to Boston [BOS]",
+        "It becomes: [CLS] a house [SEP] [PAD] [PAD]",
+        "It becomes [CLS] a house [SEP] a tree [SEP] for the model.",
+        "The [MASK] is hidden. [SEP]",
+        "<S><NP>it</NP><VP>rains</VP></S>",
+        '<p><s n="1">It rains.</s> <s n="2">It pours.</s></p>',
+        "<s> ::= <a> <b>\n<a> ::= x",
+        "Rules:\n\n<s> ::= <a>\n<a> ::= x",
+        "assistant\n\n*noun* (plural assistants): one who helps",
+        "It gives ▁a ▁house for these two words of it.",
+        "BETWEEN <start_of_week> AND <end_of_week>;",
+        "[SYSTEM_PROMPT]\n\nThe question: {q}",
+        "cat <<EOT>a.txt\nx\nEOT",
+        "The pipes are:\n|>\n<|",
+        "<|",
+    ],
+)
+def test_a_mark_in_a_sentence_or_a_list_is_spoken_of_in_any_language(text: str) -> None:
+    assert parted(text) == Parted(text)
+
+
+@each(
+    ("text", "answer"),
+    [
+        (f"{NILE} </s>", NILE),
+        ("Oslo </s>", "Oslo"),
+        ("雨是水。<|im_end|>", "雨是水。"),
+        (f"{NILE}<fim_middle>", NILE),
+        (f"{NILE}<endoftext>", NILE),
+        (f"{NILE} [end of text]\n", NILE),
+        (f"{NILE}\n\n### End", NILE),
+        (f"[gMASK]<sop>{NILE}", NILE),
+        (f"### Assistant:\n{NILE}", NILE),
+        (f"GPT4 Correct Assistant: {NILE}", NILE),
+        ("It is the token </s>. It ends a text.</s>", "It is the token </s>. It ends a text."),
+    ],
+)
+def test_a_mark_after_the_last_sentence_is_cut(text: str, answer: str) -> None:
+    assert parted(text) == Parted(answer)
+
+
+@each(
+    "text",
+    [
+        f"{NILE} <|im_end|> And the Amazon?",
+        f"{NILE}<|endoftext|>and more",
+        "雨是水。<|im_end|>雪是冰。",
+        f"{NILE}\n<|user|>\nAnd?",
+        f"{NILE}<|end|><|user|>And?",
+        "<s> a river</s>",
+        "▁The▁longest▁river is▁it",
+    ],
+)
+def test_a_mark_between_sentences_is_a_leak(text: str) -> None:
+    found = parted(text)
+    assert found.leaked and found.text == text
+
+
+@each(
+    "text",
+    [
+        "<|python_start|>[f(a=1)]<|python_end|>",
+        '<|tools_prefix|>[{"f": {}}]<|tools_suffix|>',
+    ],
+)
+def test_a_call_between_marks_is_no_answer_once_they_are_cut(text: str) -> None:
     assert parted(text).calls

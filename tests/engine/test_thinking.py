@@ -195,7 +195,7 @@ MARKS = [
     ),
     *("[/INST]", "<|return|>", "<|assistant|>", "<|user|>", "<start_of_turn>", "<|fim_pad|>"),
     *("<|im_end|>\n<|im_start|>", "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"),
-    *("<EOS>", "<end_of_utterance>", "<seed:eos>", "<im_end>", "[PAD]", "<0x0A>", "<extra_id_1>"),
+    *("<EOS>", "<end_of_utterance>", "<seed:eos>", "<im_end>", "<0x0A>", "<extra_id_1>"),
     *("<eot_id>", "<eom>", "[EOS]", "<SPECIAL_12>", "<reserved_7>", "</S>", "<end_of_sentence>"),
     *("</s></s>\n", "[UNUSED_TOKEN_145]", "<</SYS>>", "<|im_end|>\n<|im_start|>user\n"),
 ]
@@ -244,7 +244,6 @@ def test_marks_that_begin_an_answer_are_no_part_of_it(text: str) -> None:
         f"{NILE}\n\n### Instruction:\nAnd?",
         f"{NILE}<extra_id_1>User\nAnd?",
         "▁The▁Nile",
-        "[INST] is a mark of Mistral's.",
     ],
 )
 def test_another_turn_in_an_answer_is_found(text: str) -> None:

@@ -179,6 +179,18 @@ def _text(path: Path) -> Records:
 # --- JSON
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, where a key that comes again gets a number, as a column of a table does."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys, values = zip(*pairs, strict=True)
+        found = dict(zip(distinct(keys), values, strict=True))
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def _json(path: Path, part: str | None) -> Records:
     """The rows of a JSON document or of JSON Lines, whichever the content is."""
     lines = ((number, line) for number, line in enumerate(_lines(path), 1) if line.strip())
@@ -211,7 +223,7 @@ def _value(line: str) -> Any:
     if bad := _not_utf_8(line):
         return bad
     try:
-        return json.loads(line)
+        return _DECODER.decode(line)
     except json.JSONDecodeError as error:
         return Unreadable(f"not JSON ({error.msg} at column {error.colno})")
     except (ValueError, RecursionError) as error:
@@ -232,10 +244,9 @@ def _values(path: Path) -> list[Any] | None:
         InputError: It is not JSON, and its suffix is .json.
     """
     text, values, at = "".join(_lines(path)), [], 0
-    decoder = json.JSONDecoder()
     try:
         while (at := _SPACE.match(text, at).end()) < len(text):  # type: ignore[union-attr]
-            value, at = decoder.raw_decode(text, at)
+            value, at = _DECODER.raw_decode(text, at)
             values.append(value)
     except (ValueError, RecursionError) as error:
         if suffix_of(path) != ".json":

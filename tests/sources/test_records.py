@@ -251,6 +251,14 @@ def test_columns_of_one_name_in_a_table_are_told_apart(tmp_path: Path) -> None:
     assert row == {"x": "a", "x (2)": "b", "y": "c"}
 
 
+def test_keys_of_one_name_in_an_object_are_told_apart(tmp_path: Path) -> None:
+    for name, content in (
+        ("a.jsonl", '{"x": "a", "x": "b"}\n{"x": "c"}'),
+        ("a.json", '[{"x": "a", "x": "b"}]'),
+    ):
+        assert rows(written(tmp_path / name, content))[0] == {"x": "a", "x (2)": "b"}
+
+
 def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
     content = lines(*({"x": "a" * 1000} for _ in range(20_000)))
     for name, data in (("a.jsonl", content), ("a.csv", content), ("a.txt", content)):

@@ -37,12 +37,16 @@ _BY_CHANCE = 100  # characters: a shorter text may be in another by chance
 _BEFORE = r"(?:\A|[:\n\"'`“”„«»(\[]|[.)]\s)\s*"
 _END = r"(?:(?:</s>|<\|\w+\|>|<end_of_turn>)\s*)*"
 _AFTER = r"[.!?]?\s*(?:[\n\"'`“”«»)\]]|\Z)"
-_NO_TEXT = re.compile(  # a URL, an address, a colour, an id such as doc_17, a UUID, a locale
-    r"\s*(?:\w+://\S+|[^\s@]+@[^\s@]+\.\w+|#[0-9a-fA-F]{3,8}|[A-Za-z]+[_-]\d+"
-    r"|[0-9a-fA-F]{8}[0-9a-fA-F-]{8,}|[a-z]{2}[-_][A-Z]{2})\s*",
-    re.ASCII,
+_NO_TEXT = (
+    re.compile(  # a URL, an address, a colour, an id such as doc_17, a UUID, a locale, a file
+        r"\s*(?:\w+://\S+|[^\s@]+@[^\s@]+\.\w+|[^<>@\n]*<[^\s@]+@[^\s@]+>|#[0-9a-fA-F]{3,8}"
+        r"|[A-Za-z]+[_-]\d+|[0-9a-fA-F]{8}[0-9a-fA-F-]{8,}|[a-z]{2}[-_][A-Z]{2}"
+        r"|[\w./\\-]+\.(?:pdf|txt|html?|docx?|xlsx?|jsonl?|csv|xml|md|png|jpe?g|mp3|wav|mp4))",
+        re.ASCII,
+    )
 )
 _NO_INPUT = "<noinput>"  # in Self-Instruct and the first Alpaca
+_MOST_OF_LABEL = 500  # characters
 _NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*", re.ASCII)
 _LABEL = re.compile(r"\s*\(?(?:[A-Za-z]|\d{1,2})\s*[).:]\s*", re.ASCII)  # of an option in its line
 _LETTER = re.compile(r"(?:(?:option|choice)[ _]?)?\(?(?:[a-z]|\d{1,2})[).:]?", re.IGNORECASE)
@@ -65,7 +69,11 @@ def is_label(value: Any) -> bool:
     """Whether a value is an id, an address or a colour rather than something to read."""
     if isinstance(value, list):
         return bool(value) and all(isinstance(one, str) and is_label(one) for one in value)
-    return isinstance(value, str) and _NO_TEXT.fullmatch(value) is not None
+    return (
+        isinstance(value, str)
+        and len(value) < _MOST_OF_LABEL
+        and _NO_TEXT.fullmatch(value.strip()) is not None
+    )
 
 
 def is_query(text: str) -> bool:

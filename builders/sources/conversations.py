@@ -238,14 +238,16 @@ def _turns(value: Any, in_pairs: bool) -> Iterator[tuple[str, Any] | Reason]:
 
 
 def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:
-    if lost := next((name for name in turn if turn[name] and _plain(name) in _NOT_IN_TURNS), None):
-        yield unreadable(
-            f"a turn has {lost!r}, which would be lost; name what to ask with --column"
-        )
-        return
     speaker = next((turn[name] for name in _SPEAKER if turn.get(name) is not None), None)
     if isinstance(speaker, Mapping):
         speaker = speaker.get("role")
+    role = None
+    if speaker is not None:
+        role = ROLES.get(_plain(speaker)) or ROLES.get(re.split(r"[^a-z]", _plain(speaker))[0])
+    lost = next((name for name in turn if turn[name] and _plain(name) in _NOT_IN_TURNS), None)
+    if lost is not None and (speaker is None or role == "user"):
+        yield unreadable(f"a turn has {lost!r}, for which messages have no place")
+        return
     if speaker is None:
         names = [name for name in turn if _plain(name) != "model"]  # a setting, not a speaker
         said = [(role, turn[name]) for name in names if (role := ROLES.get(_plain(name)))]
@@ -254,7 +256,6 @@ def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:
         else:
             yield unreadable(f"{shortened(turn)} has no 'role' and 'content'")
         return
-    role = ROLES.get(_plain(speaker)) or ROLES.get(re.split(r"[^a-z]", _plain(speaker))[0])
     if role is None:
         yield unreadable(f"the speaker {shortened(speaker)} is not known")
     elif role == "tool" or any(turn.get(name) for name in _CALLS):

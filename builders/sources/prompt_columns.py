@@ -59,11 +59,16 @@ from builders.sources.rendered_dialogues import rendered_turns
 from builders.sources.rows import Row
 
 _IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog", "data"}  # lists, as in LIMA
-_TEXT_ONLY = {"evidence", "facts"}  # where it is a list, it is that of gold proofs
+_TALKS = {"dialogue", "dialog"}  # of others, where texts in a list are no turns of the user
+_TEXT_ONLY = {"evidence", "facts", "knowledge"}  # where it is a list, it is that of gold proofs
 _AS_JSON = {"table", "schema"}
 _MOST_PLANS = 1000  # rows of a file differ in columns, mostly little
 _MOST_OBJECTS = 5  # objects inside one another
-_NAME = re.compile(r"[\w.@/:#+-]*", re.ASCII)  # a word, an id, a path
+_WORD = re.compile(r"[\w.@/:#+-]*", re.ASCII)  # also an id, a path
+_NAME = re.compile(
+    rf"{_WORD.pattern}|[A-Z][\w.'-]*(?:\s[A-Z][\w.'-]*){{1,2}}", re.ASCII
+)  # also of a person
+_KIND = re.compile(rf"{_WORD.pattern}(?:\s{_WORD.pattern})?", re.ASCII)  # of tasks
 _ANSWERED_BY = {"assistant", "bot", "gpt", "ai", "output", "response", "answer", "completion"}
 
 
@@ -182,7 +187,7 @@ class PromptColumns:
         names = _names(str(self.named), row)
         if missing := [name for name in names if name not in row]:
             return _missing(repr(missing[0]), row)
-        asks = [name for name in names if _is_dialogue(row[name])]
+        asks = [name for name in names if _is_dialogue(row[name], plain(name))]
         asked = next(iter([*asks, *(name for name in names if name in filled)]), names[0])
         about = [name for name in names if name in filled and name != asked]
         return Plan(asked, about, lists=[name for name in about if plain(name) in OPTIONS])
@@ -246,7 +251,7 @@ class PromptColumns:
         """The text of a column that a prompt is about; None where it holds something else."""
         column, text = plain(name), about if isinstance(about, str) else None
         if self.named:
-            if _is_dialogue(about):
+            if _is_dialogue(about, column):
                 return unreadable("it is a second dialogue; name one")
             return column_text(about)
         if column in AS_IT_IS:
@@ -254,7 +259,7 @@ class PromptColumns:
             return None if copied else column_text(about)
         if column in _TEXT_ONLY and text is None:
             return None
-        if column == "code" and text and _NAME.fullmatch(text.strip()):
+        if column == "code" and text and _WORD.fullmatch(text.strip()):
             return None
         if column == "query" and text and is_query(text):
             return None
@@ -308,8 +313,13 @@ def _is_whole(text: str, asked: str) -> bool:
     return " ".join(asked.split()) in " ".join(text.split()) or bool(rendered_turns(text))
 
 
-def _is_dialogue(value: Any) -> bool:
+def _is_dialogue(value: Any, column: str) -> bool:
+    """Whether a column has turns, of which the last may be the answer."""
     value = unpacked(value)
+    if isinstance(value, str):
+        return rendered_turns(value) is not None
+    if isinstance(value, list) and value and column in DIALOGUES - _TALKS:
+        return True
     return is_dialogue(value.get("messages") if isinstance(value, Mapping) else value)
 
 
@@ -319,11 +329,12 @@ def _is_label(row: Row, name: str) -> bool:
     if is_empty(value):
         return False
     if column == "data":
-        return not (isinstance(value, list) and _has_texts(value))
+        return not is_request(value) and not (isinstance(value, list) and _has_texts(value))
     if not isinstance(value, str):
         return not isinstance(value, list) and not is_request(value)
-    speaks = column in ("user", "human") and _ANSWERED_BY & {*map(plain, row)}
-    return not speaks and _NAME.fullmatch(value.strip()) is not None
+    if column == "task":
+        return _KIND.fullmatch(value.strip()) is not None
+    return not _ANSWERED_BY & {*map(plain, row)} and _NAME.fullmatch(value.strip()) is not None
 
 
 def _names(named: str, row: Row) -> list[str]:

@@ -1,64 +1,73 @@
 """A text that is a whole dialogue, with the marks of a chat template, as its turns.
 
-The marks are those of ChatML, Llama, Mistral, Gemma, Phi, DeepSeek and Zephyr; Alpaca's headings;
-and speakers by name, as Anthropic's HH-RLHF, Vicuna and Guanaco have them. A sentence before the
-first mark that belongs to such a template is left out; other lines before it are a system turn.
+The marks are those of ChatML, Llama, Mistral, Gemma, Phi, DeepSeek, Cohere, Granite, gpt-oss,
+OpenAssistant and Zephyr; headings, as Alpaca has them; and speakers by name, as Anthropic's
+HH-RLHF, Vicuna and Guanaco have them. A sentence before the first mark that belongs to such a
+template is left out; other lines before marks or headings are a system turn.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+_USER = (
+    *("user", "human", "prompter", "instruction", "input", "question", "context", "task"),
+    *("problem", "query", "user_token", "[inst]", "<</sys>>"),
+)
+_ASSISTANT = (
+    *("assistant", "gpt", "ai", "bot", "model", "response", "output", "answer", "solution"),
+    *("chatbot_token", "[/inst]"),
+)
 _ROLES = {
-    **dict.fromkeys(("user", "human", "instruction", "input", "question", "prompter"), "user"),
-    **dict.fromkeys(("[inst]", "<</sys>>", "<｜user｜>"), "user"),
-    **dict.fromkeys(("assistant", "response", "output", "gpt", "ai", "bot", "model"), "assistant"),
-    **dict.fromkeys(("answer", "[/inst]", "<｜assistant｜>"), "assistant"),
-    **dict.fromkeys(("system", "<<sys>>"), "system"),
+    **dict.fromkeys(_USER, "user"),
+    **dict.fromkeys(_ASSISTANT, "assistant"),
+    **dict.fromkeys(("system", "developer", "system_token", "<<sys>>"), "system"),
 }
-_NAMES = "user|human|assistant|system|gpt|ai|bot"
-
-
-class _Form(NamedTuple):
-    """How turns begin.
-
-    Attributes:
-        mark: Its group is the speaker, a key of `_ROLES` in any case.
-        sure: Whether nobody writes such a mark in a text of their own.
-        after_text: Whether another text may be before the first mark.
-    """
-
-    mark: re.Pattern[str]
-    sure: bool = True
-    after_text: bool = True
-
-
+_ROLE = r"[ \t]*(user|assistant|system|developer|model)[ \t]*"
+_PARTS = "Instruction|Input|Context|Question|Response|Output|Answer"
+# The speaker is the group. Nobody writes such a mark in a text of their own; a heading they may.
+_MARKS, _HEADINGS, _SPEAKERS = "marks", "headings", "speakers"
 _FORMS = (
-    _Form(re.compile(r"<\|im_start\|>[ \t]*(user|assistant|system)[ \t]*\n?")),
-    _Form(
-        re.compile(r"<\|start_header_id\|>[ \t]*(user|assistant|system)[ \t]*<\|end_header_id\|>")
+    (_MARKS, re.compile(rf"<\|im_start\|>{_ROLE}\n?")),
+    (
+        _MARKS,
+        re.compile(
+            rf"<\|(?:start_header_id|header_start)\|>{_ROLE}<\|(?:end_header_id|header_end)\|>"
+        ),
     ),
-    _Form(re.compile(r"<start_of_turn>[ \t]*(user|model|system)[ \t]*\n?")),
-    _Form(re.compile(r"<\|(user|assistant|system)\|>")),
-    _Form(re.compile(r"(<｜User｜>|<｜Assistant｜>)")),
-    _Form(re.compile(r"(\[/?INST\]|<</?SYS>>)")),
-    _Form(re.compile(r"\[\|(Human|AI)\|\]")),
-    _Form(re.compile(rf"### ?({_NAMES}) ?:", re.IGNORECASE), sure=False),
-    _Form(re.compile(r"^### ?(Instruction|Input|Response|Output|Answer) ?:", re.M), sure=False),
-    _Form(re.compile(r"(?:^|\s)(USER|ASSISTANT|SYSTEM):"), False, False),
-    _Form(re.compile(r"^(Human|User|Assistant|System|AI|GPT|Bot):", re.M), False, False),
+    (_MARKS, re.compile(rf"<\|start_of_role\|>{_ROLE}<\|end_of_role\|>")),
+    (_MARKS, re.compile(rf"<\|start\|>{_ROLE}(?:<\|channel\|>\w+)?<\|message\|>")),
+    (
+        _MARKS,
+        re.compile(r"(?:<\|START_OF_TURN_TOKEN\|>)?<\|(USER_TOKEN|CHATBOT_TOKEN|SYSTEM_TOKEN)\|>"),
+    ),
+    (_MARKS, re.compile(rf"<start_of_turn>{_ROLE}\n?")),
+    (_MARKS, re.compile(r"<[|｜](user|assistant|system|prompter|bot)[|｜]>:?", re.IGNORECASE)),
+    (_MARKS, re.compile(r"(\[/?INST\]|<</?SYS>>)")),
+    (_MARKS, re.compile(r"\[\|(Human|AI)\|\]")),
+    (_MARKS, re.compile(r"<(human|bot)>:")),
+    (_HEADINGS, re.compile(r"### ?(User|Human|Assistant|System|GPT|AI|Bot) ?:", re.IGNORECASE)),
+    (
+        _HEADINGS,
+        re.compile(rf"^#{{2,3}} ?({_PARTS}|Task|Problem|Query|Solution|Completion) ?:", re.M),
+    ),
+    (_SPEAKERS, re.compile(r"(?:^|\s)(USER|ASSISTANT|SYSTEM):")),
+    (_SPEAKERS, re.compile(r"^(Human|User|Assistant|System|AI|GPT|Bot):", re.M)),
+    (_SPEAKERS, re.compile(rf"^({_PARTS}):", re.M)),
 )
 _BEGINS = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?\s*")
 _PREAMBLE = re.compile(
     r"(?:Below is an? (?:instruction|question)|A chat between|The conversation between).*?"
     r"(?=USER:|###|\[\||\n)\s*"
 )
-_MARK = r"(?:<[|｜s]|<start_of_turn>|\[/?INST\]|\[\||###|(?:Human|User|System|USER|SYSTEM) ?:)"
+_MARK = (
+    r"(?:<[|｜s]|<start_of_turn>|<human>|\[/?INST\]|\[\||##"
+    r"|(?:Human|User|System|USER|SYSTEM|Instruction|Input|Context|Question) ?:)"
+)
 _MAY_BE = re.compile(_MARK)
 _MAY_BEGIN = re.compile(rf"\s*(?:{_MARK}|<bos>|Below|A chat|The conv)")
 _END = re.compile(
-    r"(?:</s>|<s>|<\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>|<end_of_turn>|<eos>"
+    r"(?:</s>|<s>|<\|(?:im_end|eot_id|eot|end|return|endoftext|end_of_text|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<eos>"
     r"|<｜end▁of▁sentence｜>|\[\|$)"
 )
 
@@ -67,22 +76,23 @@ def rendered_turns(text: str, *, whole: bool = True) -> list[dict[str, str]] | N
     """The turns of a text that is a rendered dialogue; None of any other.
 
     `whole` says that a dialogue with its answer is expected there. Else the user may have written
-    it, unless its marks are a template's or the turn at its end is still to be spoken.
+    it, unless its marks are a template's, or its speakers wait for the assistant.
     """
     if not (_MAY_BE.search(text) if whole else _MAY_BEGIN.match(text)):
         return None
     start = _BEGINS.match(text).end()  # type: ignore[union-attr]
     if preamble := _PREAMBLE.match(text, start):
         start = preamble.end()
-    for mark, sure, after_text in _FORMS:
+    for kind, mark in _FORMS:
         before, *parts = mark.split(text[start:])
         speakers = [_ROLES[name.lower()] for name in parts[::2]]
         if "user" not in speakers or "assistant" not in speakers:
             continue
-        if before.strip() and not (whole and after_text and before.endswith("\n")):
+        if before.strip() and not (whole and kind != _SPEAKERS and before.endswith("\n")):
             continue
         contents = [_END.sub("", part).strip() for part in parts[1::2]]
-        if sure or whole or (speakers[-1] == "assistant" and not contents[-1]):
+        is_open = speakers[-1] == "assistant" and not contents[-1]
+        if whole or kind == _MARKS or (kind == _SPEAKERS and is_open):
             spoken = zip(["system", *speakers], [before.strip(), *contents], strict=True)
             return [{"role": role, "content": content} for role, content in spoken]
     return None

@@ -746,6 +746,27 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "source",
         "target rationale task",
     ),
+    "a file's name and an address with a name": (
+        {"question": "ask", "document": "reports/a-1.pdf", "email": "Ann <a@b.c>"},
+        user("ask"),
+        "question",
+        "document email",
+    ),
+    "a logged request": (
+        {
+            "request": {"body": {"model": "m", "messages": WITH_SYSTEM}, "headers": {"a": "b"}},
+            "response": {"choices": [{"message": assistant("x")[0]}]},
+        },
+        WITH_SYSTEM,
+        "request.body.messages",
+        "response request.headers request.body.model",
+    ),
+    "data in an object": (
+        {"data": {"question": "ask", "context": "on"}, "id": 1},
+        user("ask\n\non"),
+        "data.question data.context",
+        "id",
+    ),
     "a message of somebody": (
         {"user": "Ann Lee", "message": "ask", "time": "now"},
         user("ask"),
@@ -899,6 +920,12 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "tools in an object": ({"input": {"messages": MESSAGES, "tools": [{}]}}, "tool turns", "tools"),
     "the name of a task": ({"task": "qa-1", "sentence": "on"}, "unreadable", "with prompts"),
+    "the name of a kind of tasks": (
+        {"task": "text classification", "sentence": "on"},
+        "unreadable",
+        "with prompts",
+    ),
+    "the name of a person": ({"user": "Ann B. Lee", "content": "on"}, "unreadable", "with prompts"),
     "the name of a user": ({"user": "u_1", "content": "on"}, "unreadable", "with prompts"),
     "a model in a turn": ({"messages": [{"model": "m"}]}, "unreadable", "has no 'role'"),
     "a request without a text": ({"body": {"model": "m"}}, "unreadable", "has no 'role'"),
@@ -930,6 +957,12 @@ NAMED: dict[str, tuple[dict[str, Any], str, str]] = {
     "blanks": ({"a": "x", "b": "y"}, "a + b", "x\n\ny"),
     "a plus in a name": ({"C++": "x", "b": "y"}, "C+++b", "x\n\ny"),
     "a dialogue": ({"doc": "on", "chat": [*MESSAGES, *assistant("x")]}, "doc+chat", "m\n\non"),
+    "texts in turn": ({"doc": "on", "conversations": ["m", "x"]}, "doc+conversations", "m\n\non"),
+    "a rendered dialogue": (
+        {"doc": "on", "chosen": "\n\nHuman: m\n\nAssistant: x"},
+        "doc+chosen",
+        "m\n\non",
+    ),
     "an object": ({"doc": "on", "prompt": {"question": "ask"}}, "prompt+doc", "ask\n\non"),
     "options": (
         {"stem": "ask", "choices": {"text": ["x"], "label": ["1"]}},

@@ -34,6 +34,33 @@ FORMS: dict[str, tuple[str, list[dict[str, str]]]] = {
         "<｜begin▁of▁sentence｜><｜User｜>ask<｜Assistant｜>x<｜end▁of▁sentence｜>",
         ASKED,
     ),
+    "Llama 4": (
+        "<|begin_of_text|><|header_start|>user<|header_end|>\n\nask<|eot|>"
+        "<|header_start|>assistant<|header_end|>\n\nx<|eot|>",
+        ASKED,
+    ),
+    "Granite": (
+        "<|start_of_role|>user<|end_of_role|>ask<|end_of_text|>\n"
+        "<|start_of_role|>assistant<|end_of_role|>x<|end_of_text|>",
+        ASKED,
+    ),
+    "gpt-oss": (
+        "<|start|>system<|message|>s<|end|><|start|>user<|message|>ask<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>x<|return|>",
+        WITH_SYSTEM,
+    ),
+    "Cohere": (
+        "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>ask<|END_OF_TURN_TOKEN|>"
+        "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>x<|END_OF_TURN_TOKEN|>",
+        ASKED,
+    ),
+    "OpenAssistant": ("<|prompter|>ask<|endoftext|><|assistant|>x<|endoftext|>", ASKED),
+    "RedPajama": ("<human>: ask\n<bot>: x", ASKED),
+    "a question with its context": (
+        "Context: on\n\nQuestion: ask\n\nAnswer: x",
+        user("on\n\nask"),
+    ),
+    "headings": ("## Question: ask\n## Answer: x", ASKED),
     "Baize": (
         "The conversation between human and AI assistant.\n[|Human|] ask\n[|AI|] x\n[|Human|] ",
         ASKED,
@@ -76,6 +103,10 @@ OPEN: dict[str, tuple[dict[str, Any], list[dict[str, str]]]] = {
     "a question about marks": (
         {"question": "What do [INST] and [/INST] mean?"},
         user("What do [INST] and [/INST] mean?"),
+    ),
+    "a prompt with headings": (
+        {"prompt": "### Instruction:\nask\n\n### Response:\n"},
+        user("### Instruction:\nask\n\n### Response:\n"),
     ),
     "a text about marks": (
         {"text": "What do [INST] and [/INST] mean?"},

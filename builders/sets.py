@@ -123,11 +123,13 @@ def load_set(name: str | Path) -> Set:
                 f"there is no file {given!r}; `potstill new {path.stem} --recipe RECIPE` writes it"
             )
         return _set_in_file(path)
-    here, ships = Path(f"{given}.md"), given in recipe_names()
-    if "/" not in given and (is_set_file(here) or (here.is_file() and not ships)):
-        return _set_in_file(here)
-    if ships:
-        return _set_in_file(CARDS / f"{given}.md")
+    if "/" not in given:
+        here, shipped = Path(f"{given}.md"), CARDS / f"{given}.md"
+        ships = is_set_file(shipped)
+        if is_set_file(here) or (here.is_file() and not ships):
+            return _set_in_file(here)
+        if ships:
+            return _set_in_file(shipped)
     return ad_hoc(_recipe_of(given))
 
 

@@ -79,11 +79,11 @@ def _sha256(text: str) -> str:
 def _about(found: SetRows) -> dict[str, Any]:
     """What the set reports of itself, as far as it has the form of ours."""
     facts, name = found.facts, found.folder.resolve().name
-    lineage, spent = (as_object(facts.get(one)) for one in ("lineage", "spent"))
+    lineage, spent, made = (as_object(facts.get(one)) for one in ("lineage", "spent", "set"))
     recipe = lineage.get("recipe") or facts.get("recipe")
     version = f"v{facts['version']}" if facts.get("version") else ""
     return {
-        "title": str(facts.get("repository") or recipe or name),
+        "title": str(made.get("name") or recipe or name),
         "version": f"draft {name}" if "run" in facts else version,
         "recipe": recipe,
         "follows": lineage.get("follows"),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-_FACTS = ("version", "counts", "spent", "lineage", "measures")
+_FACTS = ("version", "set", "counts", "spent", "lineage", "measures")
 _JSON = {
     column.name
     for schema in (CALLS, DROPPED, RATED_ANSWERS, CONTRIBUTED)
@@ -44,8 +44,9 @@ class SetRows:
     """A set in a folder, to look at.
 
     Attributes:
-        facts: What the set reports of itself: `counts`, `lineage`, `spent`, `measures`; of a draft
-            `recipe` and `run`, of a release `version`. Empty where it reports nothing.
+        facts: What the set reports of itself: `set` (its name and declaration), `counts`,
+            `lineage`, `spent`, `measures`; of a draft `recipe` and `run`, of a release `version`.
+            Empty where it reports nothing.
         files: The parquet files of each config, `default` first.
         json_columns: The names of the columns whose texts are JSON; rows have their values.
     """

@@ -108,7 +108,9 @@ def data_of(html: str) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
 
 @each("text", HOSTILE)
 def test_no_text_of_a_set_is_outside_of_what_is_packed(text: str, tmp_path: Path) -> None:
-    draft = written(tmp_path / row_id(text), rows_of(text), repository=text, measures={text: text})
+    draft = written(
+        tmp_path / row_id(text), rows_of(text), set={"name": text}, measures={text: text}
+    )
     html = made(draft, tmp_path / "set.html")
     lines, index, facts = data_of(html)
     assert [line["row"]["id"] for line in lines] == [*index["id"]]

@@ -83,6 +83,16 @@ def printable(text: str) -> str:
 
 
 @contextlib.contextmanager
+def named_in_errors(folder: Path, name: str) -> Iterator[None]:
+    """Name in errors what a person gave, in the place of the temporary folder that it is in."""
+    try:
+        yield
+    except PotstillError as error:
+        error.args = (str(error).replace(str(folder), name), *error.args[1:])
+        raise
+
+
+@contextlib.contextmanager
 def file_errors_in_one_line() -> Iterator[None]:
     """Turn an error about a file or a folder that nobody foresaw into one line with its path.
 

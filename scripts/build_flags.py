@@ -140,8 +140,8 @@ def _declared_by(release: str) -> Set:
     from scripts.diff import named_folder
 
     given = argparse.Namespace(work=None, hub_data=None)
-    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
-        return released_set(named_folder(release, given, Path(made) / "set"), release)
+    with named_folder(release, given) as folder:
+        return released_set(folder, release)
 
 
 def _source_flags(parser: Parser, flag: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.errors import named_in_errors
 from builders.recipe import Recipe
 from builders.recipe_loading import load_recipe, recipe_names
 from builders.set_names import parse_set
@@ -67,6 +68,7 @@ def run(given: argparse.Namespace) -> int:
                 made = resources.enter_context(tempfile.TemporaryDirectory(prefix="potstill-"))
                 folder = Path(made) / repository.partition("/")[2]
                 fetch_snapshot(hub, repository, revision or "main", folder)
+                resources.enter_context(named_in_errors(folder, given.set))
                 tag = None if revision in (None, "main") else version
         if not given.only_withdrawn:
             found = verified(folder, _recipe, tag=tag)

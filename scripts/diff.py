@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from builders.errors import named_in_errors
 from builders.set_names import parse_set
 from scripts.command_line import Parser, add_hub_data, add_json, add_work, print_out, text
 from scripts.main import no_folder_either, the_hub
@@ -40,12 +42,8 @@ def run(given: argparse.Namespace) -> int:
     from builders.release.snapshot import snapshot
     from builders.release.versions import demanded
 
-    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
-        folders = (
-            named_folder(name, given, Path(made) / str(n))
-            for n, name in enumerate((given.old, given.new))
-        )
-        found = diff(*map(snapshot, folders))
+    with named_folder(given.old, given) as old, named_folder(given.new, given) as new:
+        found = diff(snapshot(old), snapshot(new))
     part = demanded(found)
     if given.json:
         print_out(json.dumps({**facts(found), "demands": part}))
@@ -56,22 +54,28 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def named_folder(name: str, given: argparse.Namespace, fetched: Path) -> Path:
-    """The folder of a set by its path, its recipe or its name on a Hub, as it is fetched to one.
+@contextmanager
+def named_folder(name: str, given: argparse.Namespace) -> Iterator[Path]:
+    """The folder of a set by its path, its recipe or its name on a Hub, fetched for the block.
 
     `given` has the flags --work and --hub-data.
     """
     from builders.drafting.draft import load_draft
 
     if Path(name).is_dir():
-        return Path(name)
+        yield Path(name)
+        return
     if name.endswith((".py", ".md")) or "/" not in name:
-        return load_draft(name, given.work).folder
+        yield load_draft(name, given.work).folder
+        return
     from builders.hub.fetch import fetch_snapshot
 
     repository, revision = parse_set(
         name, expected="the folder of a draft or a release, or a set such as org/set@v1.0.0"
     )
-    with no_folder_either(name), the_hub(given.hub_data, only_reads=True) as hub:
-        fetch_snapshot(hub, repository, revision or "main", fetched)
-    return fetched
+    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
+        folder = Path(made) / repository.partition("/")[2]
+        with no_folder_either(name), the_hub(given.hub_data, only_reads=True) as hub:
+            fetch_snapshot(hub, repository, revision or "main", folder)
+        with named_in_errors(folder, name):
+            yield folder

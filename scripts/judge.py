@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.engine.teacher import KEY_ENV, TeacherSpec
-from builders.errors import UsageError
+from builders.errors import UsageError, named_in_errors
 from builders.hub.connection import from_environment
 from builders.hub.fetch import fetch_snapshot
 from builders.judging.label_values import label_values
@@ -144,7 +144,8 @@ def _source(given: argparse.Namespace) -> Iterator[Source]:
         with tempfile.TemporaryDirectory(prefix="potstill-") as made:
             folder = Path(made) / repository.partition("/")[2]
             fetch_snapshot(hub, repository, revision or "main", folder)
-            yield replace(source, place=str(folder))
+            with named_in_errors(folder, given.on):
+                yield replace(source, place=str(folder))
 
 
 def _asked(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -143,8 +142,8 @@ def _start(given: argparse.Namespace) -> Iterator[Set]:
     from scripts.diff import named_folder
 
     given.work = None
-    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
-        a_set = released_set(named_folder(given.start, given, Path(made) / "set"), given.start)
+    with named_folder(given.start, given) as folder:
+        a_set = released_set(folder, given.start)
         first = {"Changes": f"### v0.1.0\n\nFirst version, made after {given.start}."}
         words = a_set.words
         assert words is not None

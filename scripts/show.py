@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import UsageError
+from builders.set_names import set_name
 from scripts.command_line import (
     Parser,
     add_full,
@@ -93,10 +94,8 @@ def run(given: argparse.Namespace) -> int:
     asked = [f"--{name}" for name in _ONE_OF if getattr(given, name) is not None]
     if len(asked) > 1:
         raise UsageError(f"{asked[0]} and {asked[1]} are both given; give one of them")
-    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
-        fetched = Path(made) / Path(given.name).name
-        rows = set_rows(_folder(given, fetched))
-        place = given.name if rows.folder == fetched else str(rows.folder)
+    with _folder(given) as (folder, place):
+        rows = set_rows(folder)
         if given.page is not None:
             print_out(_page(rows, given))
         elif given.json:
@@ -115,7 +114,9 @@ def _page(rows: SetRows, given: argparse.Namespace) -> str:
     return f"wrote {given.page} ({size / 1e6:,.1f} MB); open it in a browser"
 
 
-def _folder(given: argparse.Namespace, fetched: Path) -> Path:
+@contextmanager
+def _folder(given: argparse.Namespace) -> Iterator[tuple[Path, str]]:
+    """The set's folder, and its name for a person: that of a set on a Hub is as it was given."""
     from builders.drafting.draft import last_draft, load_draft
     from builders.sets import names_set, set_home
 
@@ -124,10 +125,14 @@ def _folder(given: argparse.Namespace, fetched: Path) -> Path:
     if home is None and (folder / "drafts").is_dir():
         home = folder
     if home is not None:
-        return last_draft(home).folder
-    if folder.suffix == ".md" or (names_set(given.name) and not folder.is_dir()):
-        return load_draft(given.name, given.work).folder
-    return named_folder(given.name, given, fetched)
+        draft = last_draft(home).folder
+    elif folder.suffix == ".md" or (names_set(given.name) and not folder.is_dir()):
+        draft = load_draft(given.name, given.work).folder
+    else:
+        with named_folder(given.name, given) as found:
+            yield found, given.name if set_name(given.name) else str(found)
+        return
+    yield draft, str(draft)
 
 
 def _chain(rows: SetRows, given: argparse.Namespace) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from builders.drafting.contributions import CONFIG, files_of
 from builders.drafting.draft import Draft
 from builders.drafting.files import read_parquet
-from builders.errors import InputError, shortened
+from builders.errors import InputError, named_in_errors, shortened
 from builders.hub.connection import Hub, client_errors
 from builders.hub.fetch import branch_head, commit, download, fetch_snapshot, tree, versions
 from builders.release.card_changes import undone
@@ -100,18 +100,19 @@ def read_baseline(
             advised = to / "advisories"
             advised.mkdir()
             download(api, at, ADVISORIES, of_main, advised)
-    base = None
-    if newest is not None:
-        base = replace(snapshot(to / "base"), advisories=read_advisories(advised))
-    return Baseline(
-        head=head,
-        is_new=of_branch is None,
-        files=files,
-        tags=tags,
-        base=base,
-        version=read_manifest(main).get("version"),
-        contributed=_ids(main),
-    )
+    with named_in_errors(to, repository):
+        base = None
+        if newest is not None:
+            base = replace(snapshot(to / "base"), advisories=read_advisories(advised))
+        return Baseline(
+            head=head,
+            is_new=of_branch is None,
+            files=files,
+            tags=tags,
+            base=base,
+            version=read_manifest(main).get("version"),
+            contributed=_ids(main),
+        )
 
 
 def _strange(files: Mapping[str, RepoFile]) -> str | None:
@@ -153,7 +154,11 @@ def check_card(
     if head in tags.values():
         return
     api, at = hub.api(), {"repo_id": repository, "repo_type": "dataset"}
-    with tempfile.TemporaryDirectory(prefix="potstill-") as made, client_errors(hub, repository):
+    with (
+        tempfile.TemporaryDirectory(prefix="potstill-") as made,
+        named_in_errors(Path(made), repository),
+        client_errors(hub, repository),
+    ):
         there, was = Path(made) / "there", Path(made) / "was"
         files = tree(api, at, head)
         for path in {CARD, MANIFEST} & files.keys():

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from builders.drafting.files import canonical_json
-from builders.errors import HubError, InputError, nearest_name
+from builders.errors import HubError, InputError, named_in_errors, nearest_name
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
 from builders.hub.fetch import commit, download, tree, versions
 from builders.release.snapshot import (
@@ -51,6 +51,7 @@ def yank(hub: Hub, repository: str, version: str, why: str, use: str | None = No
     for _ in range(_TRIES):
         with (
             tempfile.TemporaryDirectory(prefix="potstill-") as made,
+            named_in_errors(Path(made), repository),
             contextlib.suppress(MovedError),
         ):
             return _yank(hub, repository, version, why, use, Path(made) / "main")
@@ -111,7 +112,10 @@ def advisory(
     else:
         sha = commit(hub, repository, revision)
         version = next((name for name, tag in tagged if tag == sha), revision)
-    with tempfile.TemporaryDirectory(prefix="potstill-") as made:
+    with (
+        tempfile.TemporaryDirectory(prefix="potstill-") as made,
+        named_in_errors(Path(made), repository),
+    ):
         main = Path(made) / "main"
         _fetch(hub, repository, commit(hub, repository, "main"), (ADVISORIES,), main)
         return version, read_advisories(main).get(version.removeprefix("v"))

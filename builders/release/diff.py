@@ -223,13 +223,11 @@ def _hashed(snapshot: Snapshot, config: str, columns: Sequence[str]) -> pl.DataF
             parts.append(part)
     rows = pl.concat(parts).with_row_index(_AT)
     if rows["id"].null_count():
-        raise InputError(
-            f"config {config!r} of {snapshot.folder.name}: a row has no id; give it one"
-        )
+        raise InputError(f"config {config!r} of {snapshot.folder}: a row has no id; give it one")
     twice = rows.filter(pl.col("id").is_duplicated())
     if twice.height:
         raise InputError(
-            f"config {config!r} of {snapshot.folder.name}: the id {min(twice['id'])!r} is in "
+            f"config {config!r} of {snapshot.folder}: the id {min(twice['id'])!r} is in "
             "two rows; ids must be unique in a config; remove one of the rows"
         )
     return rows
@@ -237,7 +235,7 @@ def _hashed(snapshot: Snapshot, config: str, columns: Sequence[str]) -> pl.DataF
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     why = (str(error).splitlines() or ["?"])[0][:200]
-    return InputError(f"{path.name} cannot be read as parquet ({why}); replace the file")
+    return InputError(f"{path} cannot be read as parquet ({why}); replace the file")
 
 
 def _first_ids(rows: pl.DataFrame) -> tuple[str, ...]:

@@ -121,10 +121,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: It is not JSON, or has a form that no release has.
     """
-    manifest = _object(folder / MANIFEST)
+    path = folder / MANIFEST
+    manifest = _object(path)
     version, history = manifest.get("version"), manifest.get("history", [])
     if version is not None and not (isinstance(version, str) and VERSION.fullmatch(version)):
-        raise InputError(f"{MANIFEST}: {version!r} is not a version; expected one such as '1.0.0'")
+        raise InputError(f"{path}: {version!r} is not a version; expected one such as '1.0.0'")
     fit = isinstance(history, list) and all(
         isinstance(one, dict)
         and VERSION.fullmatch(str(one.get("version")))
@@ -133,7 +134,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     )
     if not fit:
         raise InputError(
-            f"{MANIFEST}: its history is not a list of versions and changes; take it from a release"
+            f"{path}: its history is not a list of versions and changes; take it from a release"
         )
     return manifest
 
@@ -152,7 +153,7 @@ def read_advisories(folder: Path) -> dict[str, dict[str, str]]:
         )
         if not fit or not VERSION.fullmatch(plain):
             raise InputError(
-                f"{ADVISORIES}: {version!r} is not a version with 'why' and 'use'; fix the file"
+                f"{folder / ADVISORIES}: {version!r} is not a version with 'why' and 'use'; fix it"
             )
         found[plain] = dict(advisory)
     return found
@@ -181,9 +182,9 @@ def _object(path: Path) -> dict[str, Any]:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        raise InputError(f"{path.name} is not JSON; take the file from a release") from None
+        raise InputError(f"{path} is not JSON; take the file from a release") from None
     if not isinstance(read, dict):
-        raise InputError(f"{path.name} is not a JSON object; take the file from a release")
+        raise InputError(f"{path} is not a JSON object; take the file from a release")
     return read
 
 

@@ -90,6 +90,37 @@ def test_a_released_set_on_a_hub_is_shown_at_a_revision(
     assert f"version 0.1.0               {repo}\n" in show(repo)
 
 
+DAMAGE = {  # the file that is damaged, and the words before and after the name of the set
+    "rows": ("data/default/train-00000-of-00001.parquet", "show {}"),
+    "rows, for a page": ("data/default/train-00000-of-00001.parquet", "show {} --page set.html"),
+    "rows, compared": ("data/default/train-00000-of-00001.parquet", "diff {} out"),
+    "manifest": ("manifest.json", "show {}"),
+    "manifest, checked": ("manifest.json", "check {}"),
+    "manifest, to start from": ("manifest.json", "new mine --from {}"),
+}
+
+
+@each(("file", "words"), DAMAGE)
+def test_errors_of_a_fetched_set_name_the_set_and_not_where_it_was_fetched_to(
+    file: str,
+    words: str,
+    hub: Hub,
+    repo: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    at = {"repo_id": repo, "repo_type": "dataset"}
+    hub.api().upload_folder(**at, folder_path=home / "out")
+    hub.api().upload_file(**at, path_or_fileobj=b"PAR1 {", path_in_repo=file)
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    capsys.readouterr()
+    with contextlib.chdir(home):
+        assert main(words.format(f"{repo}@main").split()) == 1
+    _, err = capsys.readouterr()
+    assert repo in err and "potstill-" not in err and err.count("\n") == 1, err
+
+
 def test_rows_are_chosen_by_reason_config_and_id(show: Show) -> None:
     refusals = json.loads(show("out", "--dropped", "refusal", "--json"))["rows"]
     assert {*refusals} == {"dropped"}

@@ -1,4 +1,4 @@
-"""potstill help: the help of a verb, with the options of a recipe where one is named."""
+"""potstill help: the help of a verb, with the options of a set or a recipe where one is named."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         nargs="?",
         type=text,
         metavar="NAME",
-        help="A recipe, whose options are explained too.",
+        help="A set or a recipe: the options of the recipe are explained too.",
     )
 
 

@@ -14,7 +14,18 @@ from scripts.main import VERBS, main
 OFFERS = {
     "potstill bu": ["build"],
     "potstill build ultra": ["ultrafeedback"],
+    "potstill ne": ["new"],
+    "potstill new inst": [],
+    "potstill new mine --reci": ["--recipe"],
+    "potstill new mine --recipe ultra": ["ultrafeedback"],
+    "potstill new mine --recipe hou": [],
     "potstill prev": ["preview"],
+    "potstill preview hou": ["household"],
+    "potstill build notes": [],
+    "potstill show hou": ["household"],
+    "potstill diff household hou": ["household"],
+    "potstill release household --branch hou": [],
+    "potstill build ./hou": ["./household.md"],
     "potstill preview constit": ["constitution"],
     "potstill preview ultrafeedback --judge-t": ["--judge-tokens"],
     "potstill preview completions --fu": ["--full"],
@@ -54,7 +65,9 @@ true
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with a folder in it, where a shell looks for files."""
+    """A folder with a set, another Markdown file and a folder, where a shell looks for files."""
+    (tmp_path / "household.md").write_text("---\nrecipe: completions\n---\n", encoding="utf-8")
+    (tmp_path / "notes.md").write_text("# No set\n", encoding="utf-8")
     (tmp_path / "grain").mkdir()
     return tmp_path
 
@@ -76,7 +89,7 @@ def ask(command: list[str], folder: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_bash_completes_verbs_flags_choices_recipes_and_folders(
+def test_bash_completes_verbs_flags_choices_sets_recipes_and_folders(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = script("bash", place, capsys)
@@ -91,7 +104,8 @@ def test_fish_completes_the_same(place: Path, capsys: pytest.CaptureFixture[str]
     file = script("fish", place, capsys)
     offered = ask(["fish", "--no-config", "-c", FISH, str(file)], place)
     expected = {line: " ".join(words) for line, words in OFFERS.items()}
-    del expected["potstill build ./gr"]  # of recipes, fish is given the names
+    for path in ("potstill build ./gr", "potstill build ./hou"):
+        del expected[path]  # of sets and recipes, fish is given the names
     found = dict(zip(OFFERS, offered, strict=True))
     assert {line: found[line] for line in expected} == expected
 
@@ -103,3 +117,10 @@ def test_zsh_reads_the_script(place: Path, capsys: pytest.CaptureFixture[str]) -
     text = file.read_text(encoding="utf-8")
     assert text.startswith("#compdef potstill\n")
     assert all(f"{verb}:" in text for verb in VERBS)
+    here = (
+        f"cd {place}; compdef() {{ :; }}; compadd() {{ echo $@; }}; source {file}; _potstill_sets"
+    )
+    done = subprocess.run(
+        ["zsh", "-f", "-c", here], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split()[:3] == ["--", "household", "completions"]

@@ -214,9 +214,9 @@ class PromptColumns:
             of_history = history is not None and not isinstance(prompt_of(value), Reason)
             return _in(plan.history if of_history else plan.asked, prompt)
         used = [name for name in (plan.system, plan.history, plan.asked) if name is not None]
-        last = prompt[-1]["content"]
+        asked = last = prompt[-1]["content"]
         for names, text in self._about(row, plan, value):
-            if plain(names[0]) == "text" and not self.named and _is_whole(str(text), last):
+            if plain(names[0]) == "text" and not self.named and _is_whole(str(text), asked):
                 continue
             self._read |= {*names}
             reason = text if isinstance(text, Reason) else fault_of(text)

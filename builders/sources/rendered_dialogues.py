@@ -25,8 +25,8 @@ _ROLES = {
 }
 _ROLE = r"[ \t]*(user|assistant|system|developer|model)[ \t]*"
 _PARTS = "Instruction|Input|Context|Question|Response|Output|Answer"
-# The speaker is the group. Nobody writes such a mark in a text of their own; a heading they may.
-_MARKS, _HEADINGS, _SPEAKERS = "marks", "headings", "speakers"
+# The speaker is the group. Nobody writes such a mark in a text of their own; all else they may.
+_MARKS, _HEADINGS, _SPEAKERS, _LABELS = "marks", "headings", "speakers", "labels"
 _FORMS = (
     (_MARKS, re.compile(rf"<\|im_start\|>{_ROLE}\n?")),
     (
@@ -53,7 +53,7 @@ _FORMS = (
     ),
     (_SPEAKERS, re.compile(r"(?:^|\s)(USER|ASSISTANT|SYSTEM):")),
     (_SPEAKERS, re.compile(r"^(Human|User|Assistant|System|AI|GPT|Bot):", re.M)),
-    (_SPEAKERS, re.compile(rf"^({_PARTS}):", re.M)),
+    (_LABELS, re.compile(rf"^({_PARTS}):", re.M)),
 )
 _BEGINS = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?\s*")
 _PREAMBLE = re.compile(
@@ -88,10 +88,12 @@ def rendered_turns(text: str, *, whole: bool = True) -> list[dict[str, str]] | N
         speakers = [_ROLES[name.lower()] for name in parts[::2]]
         if "user" not in speakers or "assistant" not in speakers:
             continue
-        if before.strip() and not (whole and kind != _SPEAKERS and before.endswith("\n")):
+        if before.strip() and not (whole and kind in (_MARKS, _HEADINGS) and before.endswith("\n")):
             continue
         contents = [_END.sub("", part).strip() for part in parts[1::2]]
         is_open = speakers[-1] == "assistant" and not contents[-1]
+        if kind == _LABELS and is_open:  # for the next line, as in a prompt of its own
+            continue
         if whole or kind == _MARKS or (kind == _SPEAKERS and is_open):
             spoken = zip(["system", *speakers], [before.strip(), *contents], strict=True)
             return [{"role": role, "content": content} for role, content in spoken]

@@ -673,9 +673,9 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "text output",
     ),
     "a rendered text beside an instruction": (
-        {"instruction": "ask ", "text": "### Instruction:\nask\n### Response:\nx", "output": "x"},
-        user("ask "),
-        "instruction",
+        {"instruction": "ask ", "input": "on", "text": "Q: ask I: on A: x", "output": "x"},
+        user("ask\n\non"),
+        "instruction input",
         "text output",
     ),
     "a text with its class": (

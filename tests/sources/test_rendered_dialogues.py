@@ -108,6 +108,14 @@ OPEN: dict[str, tuple[dict[str, Any], list[dict[str, str]]]] = {
         {"prompt": "### Instruction:\nask\n\n### Response:\n"},
         user("### Instruction:\nask\n\n### Response:\n"),
     ),
+    "a question that waits for its answer": (
+        {"text": "Question: ask\nAnswer:"},
+        user("Question: ask\nAnswer:"),
+    ),
+    "an instruction with labels": (
+        {"instruction": "Question: ask\nAnswer: x"},
+        user("Question: ask\nAnswer: x"),
+    ),
     "a text about marks": (
         {"text": "What do [INST] and [/INST] mean?"},
         user("What do [INST] and [/INST] mean?"),

@@ -9,6 +9,7 @@ import re
 
 from builders.engine.cited_text import Spans, inside
 from builders.engine.foreign_turns import ROLE
+from builders.engine.spoken_marks import in_prose
 
 _CHANNEL = re.compile(
     rf"(?:<\|start\|>\s*{ROLE}?[^<]{{0,60}})?(?:<\|channel\|>)?\s*"
@@ -18,13 +19,20 @@ _CHANNEL = re.compile(
     re.DOTALL,
 )
 # The same once the marks were removed, but not the words.
-_STRIPPED = re.compile(
-    r"\s*(?:assistant(?:analysis|commentary)|(?:analysis|commentary)(?=[A-Z\"'*(\[\d]|[a-z]+ ))"
-)
-_STRIPPED_UNCLOSED = re.compile(r"\s*(?:assistant)?analysis(?=[A-Z])|\s*assistantanalysis")
+_STRIPPED = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)[:\s]*")
 _STRIPPED_NEXT = re.compile(r"assistant(?:analysis|commentary)")
-_STRIPPED_FINAL = "assistantfinal"
-_STRIPPED_BEGINS = re.compile(r"assistantfinal(?=[^\sa-z]|\n)")
+_STRIPPED_FINAL = re.compile(r"(?P<word>assistantfinal)(?![ \t]*[=(.\[{]|_)[:\s]*")
+_ON_LINES = re.compile(r"\s*analysis\n(?P<thought>.*?)\n\s*final\n\s*(?=\S)", re.DOTALL)
+# The words with which it begins to think: `analysisResult` is a name in code.
+_THINKS = (
+    r"(?:We|The|User|I|Need|Let|This|So|Okay|It|They|Just|Simple|First|That|There|What|Must|Should"
+    r"|Given|Question|Probably|Compute|Answer|Provide|Write|Explain|Summari[sz]e|Translate|Respond)"
+    r"(?=[ ,.:'’]|s\b)(?! ?[=(\[{])"
+)
+_STRIPPED_UNCLOSED = re.compile(
+    rf"\s*assistantanalysis|\s*analysis(?:{_THINKS}|(?=[^\x00-\x7f\W\d_]))"
+)
+_STRIPPED_ANSWER = re.compile(r"\s*final[A-Z][\w'’-]* [a-z]+ [^=(]")
 _NEXT = re.compile(r"<\|end\|>\s*(?=<\|start\|>assistant<\|channel\|>)")
 _SPACE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]*")
 
@@ -43,11 +51,16 @@ def without_channels(text: str, spans: Spans, thought: list[str]) -> tuple[str, 
     at = after_space(text, 0)
     if found := _CHANNEL.match(text, at):
         return _of_channels(text, found, thought)
-    if (found := _STRIPPED.match(text)) and (ends := text.find(_STRIPPED_FINAL, found.end())) >= 0:
-        thought.extend(_STRIPPED_NEXT.split(text[found.end() : ends]))
-        return text[ends + len(_STRIPPED_FINAL) :], False
-    if begins := _STRIPPED_BEGINS.match(text, at):
-        return text[begins.end() :], False
+    for found in _STRIPPED_FINAL.finditer(text):
+        is_word = in_prose(text, found.start(), found.end("word"))
+        if not inside(found.start(), spans) and not is_word:
+            began = _STRIPPED.match(text)
+            thinking = text[began.end() if began else 0 : found.start()]
+            thought.extend(_STRIPPED_NEXT.split(thinking))
+            return text[found.end() :], False
+    if found := _ON_LINES.match(text):
+        thought.append(found["thought"])
+        return text[found.end() :], False
     if _STRIPPED_UNCLOSED.match(text):
         thought.append(text)
         return "", True
@@ -56,6 +69,11 @@ def without_channels(text: str, spans: Spans, thought: list[str]) -> tuple[str, 
         thought.append(text[: found.start()])
         return _of_channels(text, _CHANNEL.match(text, found.end()), thought)
     return None
+
+
+def bare_final(text: str) -> str | None:
+    """The word `final` where a channel's mark seems to be left, as in "finalThe Nile is"."""
+    return "final" if _STRIPPED_ANSWER.match(text) else None
 
 
 def _of_channels(text: str, found: re.Match[str] | None, thought: list[str]) -> tuple[str, bool]:

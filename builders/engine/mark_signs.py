@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from builders.engine.foreign_turns import ROLES
 
 # Each is in lower case.
@@ -13,7 +15,9 @@ _SIGNS = (
     *("think]", "thinking]", "_prompt]", "_tools]", "_results]", "_calls]", "[unused_token_"),
     *("<think", "</think", "< think", "</ think", ":think", "_think"),
     *("<\n", "thought>", "thoughts>", "reasoning>", "thought >", "thoughts >", "reasoning >"),
-    *("<reflection", "<scratchpad", "analysis", "assistantfinal", "▁"),
+    *("reflection>", "scratchpad>", "analysis", "assistantfinal", "▁", "<!--"),
+    *("antthinking>", "<cot", "monologue>", "_process>", "\\u003c", "＜", "```think", "```thought"),
+    *("```reason", "thinking...", "[/think", "[/thought", "[/reason"),
     *("<details", "&lt;think", "commentary", "[|", "<invoke ", "my thought process:"),
     *("tool_call", "toolcall", "function_call", "functioncall", "<function=", "<tool_use>"),
     *("<fim_", "<file_sep>", "endoftext>", "<tokens_unused", "### end", "_end>", "<bot>"),
@@ -21,14 +25,26 @@ _SIGNS = (
     *("<human>:", "correct user:", "用户", "用戶", "ユーザー"),
     *(f"{role}\n" for role in ROLES),
 )
-_RARE = "<>[]◁▁:_#&\n"
-_SIGNS_WITH: dict[str, list[str]] = {}  # by their first character that few texts have, or alone
-for _sign in _SIGNS:
-    _SIGNS_WITH.setdefault(next((one for one in _sign if one in _RARE), _sign), []).append(_sign)
+_RARE = "<>[]◁▁:_#&`\n"
+
+
+def _by_character(signs: Iterable[str]) -> dict[str, list[str]]:
+    """The signs by their first character that few texts have; one without any by itself."""
+    found: dict[str, list[str]] = {}
+    for sign in signs:
+        found.setdefault(next((one for one in sign if one in _RARE), sign), []).append(sign)
+    return found
+
+
+_SIGNS_WITH = _by_character(_SIGNS)
+_ASCII_SIGNS_WITH = _by_character(sign for sign in _SIGNS if sign.isascii())
 
 
 def may_have_marks(text: str) -> bool:
     """Whether a text has one of the signs without which it has neither thinking nor marks."""
     lower = text.lower()
-    likely = [signs for rare, signs in _SIGNS_WITH.items() if rare in lower]
+    signs_with = _ASCII_SIGNS_WITH if text.isascii() else _SIGNS_WITH
+    likely = [signs for rare, signs in signs_with.items() if rare in lower]
+    if lower.startswith("final"):  # of a channel, its marks removed
+        return True
     return any(sign in lower for signs in likely for sign in signs)

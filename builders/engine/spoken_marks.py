@@ -18,7 +18,7 @@ NAMES = (
     r"|sequences?|zeichen|balises?|jetons?|etiquetas?|fichas?|tokeny?|symbole?)"
 )
 _ABOUT = re.compile(  # words of a text that is about marks
-    rf"\b{NAMES}\b|\b(?:tokeni[sz]|delimit|vocab|vokab)|токен|тег|标记|標記|标签|標籤|符号|结束符|词元"
+    rf"\b(?!word|string|byte|element){NAMES}\b|\b(?:tokeni[sz]|delimit|vocab|vokab)|токен|тег|标记|標記|标签|標籤|符号|结束符|词元"
     "|トークン|タグ|記号|토큰|태그|기호",
     re.IGNORECASE,
 )
@@ -78,6 +78,8 @@ def spoken_to(text: str, start: int, end: int) -> int:
         return end
     if _LINE_BEGINS.fullmatch(before) or bare[-1] in ENDS:
         ends_sentence = bool(bare) and before == bare and bare[-1] in ENDS
+        if ends_sentence and bare[-1] in "。！？" and after[:1] == " ":
+            ends_sentence = not is_about_marks(text)
         found = None if ends_sentence else _SUBJECT_GOES_ON.match(after)
         return end if found and _continues(found) else 0
     if before == bare and not (_is_uncased(bare[-1]) or bare[-1] in "(（、，：「『“„\"'-"):

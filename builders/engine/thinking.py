@@ -16,63 +16,41 @@ import re
 from typing import NamedTuple
 
 from builders.engine.cited_text import Spans, cited, inside
-from builders.engine.harmony_channels import after_space, without_channels
+from builders.engine.harmony_channels import after_space, bare_final, without_channels
 from builders.engine.mark_signs import may_have_marks
-from builders.engine.spoken_marks import NAMES, in_prose, is_entry
+from builders.engine.spoken_marks import (
+    NAMES,
+    ends_spoken_of,
+    in_prose,
+    is_about_marks,
+    is_entry,
+    spoken_to,
+)
 from builders.engine.template_marks import (
     after_leading_marks,
     tool_call,
     without_marks,
 )
-
-_PREFIX = r"(?:[\w-]{1,20}[:_])?"
-_SURE = rf"{_PREFIX}(?:think|thinking)"
-_TAG = rf"{_PREFIX}(?:think|thinking|thought|thoughts|reasoning)"
-_SOLAR = r"<\|(?:/{tag}|end_of_{tag})\|>|<\|end\|>\s*<\|begin\|>\s*assistant\s*<\|content\|>"
-_ASKED_FOR = r"(?:reflection|scratchpad|analysis)"
-_SOFT = rf"{_PREFIX}(?:thought|thoughts|reasoning)|{_ASKED_FOR}"  # names that prompts ask for too
-_BLOCKS = tuple(  # how thinking begins and ends; the group `tag` in the first is part of the second
-    (re.compile(begin, re.IGNORECASE), end)
-    for begin, end in (
-        (rf"<\s?(?P<tag>{_TAG}|{_ASKED_FOR})\s?>", r"</\s?{tag}\s?>"),
-        (r"<details\b[^<>\n]{0,200}\btype=[\"']reasoning[\"'][^<>\n]{0,200}>", r"</details\s?>"),
-        (r"◁(?P<tag>think|thinking)▷", r"◁/{tag}▷"),
-        (r"\[(?P<tag>THINK|THINKING)\]", r"\[/{tag}\]"),
-        (r"<\|(?P<tag>think|thinking)\|>", _SOLAR),
-        (r"<\|begin_of_(?P<tag>thought|thinking)\|>", r"<\|end_of_{tag}\|>"),
-        (r"<\|START_(?P<tag>THINKING)\|>", r"<\|END_{tag}\|>"),
-        (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
-        (r"<\|channel>\s*(?:thought|thinking|analysis)\b", r"<channel\|>"),
-    )
-)
-_MARK = re.compile(  # where thinking begins, or, with a group `close`, ends
-    rf"<(?P<close>/)?\s?(?P<tag>{_TAG})\s?>|(?P<close2>◁/|\[/)think(?:ing)?[▷\]]"
-    r"|[◁\[]think(?:ing)?[▷\]]|<\|begin_of_(?:thought|thinking)\|>"
-    r"|<details\b[^<>\n]{0,200}\btype=[\"']reasoning|\A\s*&lt;think(?:ing)?&gt;"
-    r"|(?P<close3><\|end_of_(?:thought|thinking)\|>|<\|END_THINKING\|>|<\|/think(?:ing)?\|>)",
-    re.IGNORECASE,
-)
-_ELEMENT = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w.:-]{0,40})(?:\s[^<>\n]{0,200})?>")
-# Elements that are the markup of an answer, or the end of one that a template marks too.
-_MARKUP = frozenset(
-    (
-        *("a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "div", "dl", "dt", "em", "hr"),
-        *("h1", "h2", "h3", "h4", "h5", "h6", "i", "img", "ins", "kbd", "li", "mark", "ol", "p"),
-        *("pre", "q", "s", "small", "span", "strong", "sub", "sup", "table", "tbody", "td", "th"),
-        *("thead", "tr", "u", "ul", "html", "svg", "math", "answer", "response"),
-    )
-)
-_GRANITE = re.compile(r"\s*here(?:'s| is) my thought process:", re.IGNORECASE)
-_GRANITE_ENDS = re.compile(r"here(?:'s| is) my response:", re.IGNORECASE)
-_WRAPPED = re.compile(  # the answer after thinking, where a template marks it too
-    r"\s*(?:<(?P<tag>answer|response)>(?P<a>.*)</(?P=tag)>"
-    r"|<\|begin_of_solution\|>(?P<b>.*?)(?:<\|end_of_solution\|>)?"
-    r"|<\|START_RESPONSE\|>(?P<c>.*?)(?:<\|END_RESPONSE\|>)?)\s*",
-    re.IGNORECASE | re.DOTALL,
+from builders.engine.thinking_marks import (
+    ASKED_FOR,
+    ASKED_FOR_ENDS,
+    BLOCKS,
+    EMPTY,
+    ESCAPED,
+    FOLLOWED,
+    GRANITE,
+    GRANITE_ENDS,
+    MARK,
+    RENDERED,
+    SOFT,
+    SURE,
+    WRAPPED,
+    WRAPS_ANSWER,
+    elements_in,
+    is_xml,
 )
 
 _ENDED = frozenset(".!?…;)]}*。！？")
-_NAMES = re.compile(rf"\b{NAMES}\b", re.IGNORECASE)
 # How a text goes on after a mark at its begin that it is about.
 _IS_SUBJECT = re.compile(
     rf"[,;:)](?=\s)|\.(?=\s|\Z)|[ \t]+(?:[-–—=]+>?\s|(?:{NAMES}|is|are|begins?|starts?|opens?"
@@ -85,7 +63,8 @@ _LAST_IN_PAIR = re.compile(
     rf"[<\[◁][^<>\[\]/\n]{{0,20}}(?:think|thought|reason)\w{{0,3}}[>\]▷]{_PAIR}\Z", re.IGNORECASE
 )
 _SPLIT_AT = re.compile(  # words before the mark of an end that end no thought
-    r"\b(?:at|on|by|after|before|until|between|from|the|the (?:first|last)|an?)[ (*_~]{1,3}\Z",
+    r"\b(?:at|on|by|with|after|before|until|between|from|the|the (?:first|last)|an?)"
+    r"[ (*_~]{1,3}\Z",
     re.IGNORECASE,
 )
 
@@ -116,6 +95,15 @@ def parted(text: str) -> Parted:
     """
     if not may_have_marks(text):
         return Parted(text)
+    plain = ESCAPED.sub(r"<\g<close>\g<name>>", text)
+    if plain is not text and plain != text:
+        found = _parted(plain)
+        if found.reasoning or found.unfinished:
+            return found
+    return _parted(text)
+
+
+def _parted(text: str) -> Parted:
     thought: list[str] = []
     rest, unfinished = _without_thinking(text, thought)
     reasoning = _unmarked("\n\n".join(one for one in (part.strip() for part in thought) if one))
@@ -124,7 +112,8 @@ def parted(text: str) -> Parted:
         return Parted(rest or text, reasoning or None, leaked=called, calls=True)
     if unfinished:
         return Parted("", reasoning or None, unfinished=True)
-    if mark := _unplaced(rest) or (_half_wrapped(rest) if thought else None):
+    mark = _unplaced(rest) or (_half_wrapped(rest) if thought else bare_final(text))
+    if mark:
         return Parted(rest, reasoning or None, leaked=mark)
     answer, leaked = without_marks(rest)
     return Parted(answer, reasoning or None, leaked=leaked)
@@ -135,9 +124,15 @@ def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
     spans = cited(text)
     if (found := without_channels(text, spans, thought)) is not None:
         return found
-    if (begun := _GRANITE.match(text)) and (close := _GRANITE_ENDS.search(text, begun.end())):
+    if (begun := GRANITE.match(text)) and (close := GRANITE_ENDS.search(text, begun.end())):
         thought.append(text[begun.end() : close.start()])
         return text[after_space(text, close.end()) :], False
+    for pattern in RENDERED:
+        if rendered := pattern.match(text):
+            thought.append(rendered["thought"])
+            return text[rendered.end() :], False
+    if empty := EMPTY.match(text):
+        return text[empty.end() :], False
     at, is_answer = 0, None
     if not _begin(text, 0) and (end := _unopened(text, spans)):
         thought.append(text[: end[0]])
@@ -145,8 +140,8 @@ def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
     while begin := _begin(text, at):
         start, marks, name = begin
         end = _end(text, start, marks, spans)
-        if is_answer is None and end and re.fullmatch(_SOFT, name):
-            is_answer = _is_answer(text[end[1] :], name)
+        if is_answer is None and end and re.fullmatch(SOFT, name):
+            is_answer = _is_answer(text[end[1] :], name, not thought)
         if is_answer or not _is_block(text, start, end):
             break
         thought.append(text[start : end[0] if end else None])
@@ -154,7 +149,7 @@ def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
             return "", True
         at = _after_marks(text, end[1])
     rest = _without_blocks(text[at:], thought) if at else text
-    if thought and (wrapped := _WRAPPED.fullmatch(rest)):
+    if thought and (wrapped := WRAPPED.fullmatch(rest)):
         rest = next(one for one in wrapped.group("a", "b", "c") if one is not None).strip()
     return rest, False
 
@@ -162,35 +157,20 @@ def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
 def _after_marks(text: str, at: int) -> int:
     """Where a text goes on after thinking, and after more marks that end it on their own lines."""
     at = after_space(text, at)
-    while (again := _MARK.match(text, at)) and _closes(again) and _has_own_line(text, again):
+    while (again := MARK.match(text, at)) and _closes(again) and _has_own_line(text, again):
         at = after_space(text, again.end())
     return at
 
 
-def _is_answer(rest: str, name: str) -> bool:
+def _is_answer(rest: str, name: str, is_first: bool) -> bool:
     """Whether an element by a name that prompts ask for too is of the answer; the rest follows it.
 
-    It is where other elements of the answer follow, or where it is the whole answer.
+    It is where it is the whole answer. Where other elements follow, it is if its name is common in
+    answers, or if it follows thinking.
     """
-    whole = re.fullmatch(_ASKED_FOR, name) and not without_marks(rest)[0].strip()
-    return bool(whole) or _is_xml(rest)
-
-
-def _is_xml(text: str) -> bool:
-    """Whether a text begins with an element and has one that is neither thinking nor markup."""
-    if not text.lstrip().startswith("<"):
-        return False
-    spans = cited(text)
-    opened: set[str] = set()
-    for found in _ELEMENT.finditer(text):
-        name = found["name"].lower()
-        known = name in _MARKUP or re.fullmatch(rf"{_TAG}|{_ASKED_FOR}", name)
-        if known or inside(found.start(), spans):
-            continue
-        if found["close"] and name in opened:
-            return True
-        opened.add(name)
-    return False
+    if re.fullmatch(ASKED_FOR, name) and not without_marks(rest)[0].strip():
+        return True
+    return (name in FOLLOWED or not is_first) and is_xml(rest)
 
 
 def _is_block(text: str, start: int, end: tuple[int, int] | None) -> bool:
@@ -215,7 +195,7 @@ def _is_block(text: str, start: int, end: tuple[int, int] | None) -> bool:
 def _half_wrapped(text: str) -> str | None:
     """The mark of an answer after thinking that has no other: of one that may be cut off."""
     lower = text.lower()
-    for name in ("answer", "response"):
+    for name in WRAPS_ANSWER:
         begin, end = f"<{name}>", f"</{name}>"
         if lower.lstrip().startswith(begin) and end not in lower:
             return begin
@@ -230,9 +210,11 @@ def _begin(text: str, at: int) -> tuple[int, re.Pattern[str], str] | None:
     Of the marks, begin or end, that of the end is the group `close`. A name is in lower case.
     """
     for place in dict.fromkeys((at, after_leading_marks(text, at))):
-        for begins, ends in _BLOCKS:
+        for begins, ends in BLOCKS:
             if found := begins.match(text, after_space(text, place)):
                 tag = re.escape(found["tag"]) if "tag" in begins.groupindex else ""
+                if begins is BLOCKS[0][0] and re.fullmatch(SURE, found["tag"], re.IGNORECASE):
+                    tag = f"(?:{tag}|think|thinking)"  # models mix them up
                 close = ends.replace("{tag}", tag)
                 marks = re.compile(f"(?P<close>{close})|{re.escape(found[0])}", re.IGNORECASE)
                 return found.end(), marks, found[0].strip("< >").lower()
@@ -251,6 +233,9 @@ def _end(text: str, at: int, marks: re.Pattern[str], spans: Spans) -> tuple[int,
         if not found["close"]:
             depth += not in_prose(text, *found.span())
             continue
+        if in_prose(text, *found.span()):  # thinking about it, unless no other ends it
+            last = last or found.span()
+            continue
         depth, last = depth - 1, found.span()
         if not depth:
             break
@@ -263,9 +248,22 @@ def _end(text: str, at: int, marks: re.Pattern[str], spans: Spans) -> tuple[int,
 
 def _unopened(text: str, spans: Spans) -> tuple[int, int] | None:
     """The span of the mark that ends a block which the prompt has opened, in a text without it."""
-    for found in _MARK.finditer(text):
+    for found in ASKED_FOR_ENDS.finditer(text):
+        before = text[: found.start()].lower()
+        if not inside(found.end() - 1, spans) and f"<{found['tag'].lower()}" not in before:
+            return found.span()
+        break
+    named, left_open = 0, False
+    for found in MARK.finditer(text):
         start, end = found.span()
-        if inside(start, spans) or _is_named(text, start, end):
+        if inside(start, spans):
+            if not _closes(found) or left_open:
+                left_open = True
+                continue
+            left_open = True
+            if not (_has_own_line(text, found) and _is_balanced(text[end:])):
+                continue
+        elif start < named or (named := _named_to(text, start, end)):
             continue
         if not _closes(found):
             return None
@@ -273,27 +271,39 @@ def _unopened(text: str, spans: Spans) -> tuple[int, int] | None:
     return None
 
 
+def _is_balanced(answer: str) -> bool:
+    """Whether a text after a mark is an answer in which all code ends that begins, and no more."""
+    fences = sum(line.lstrip().startswith(("```", "~~~")) for line in answer.split("\n"))
+    pairs = (("<pre", "</pre"), ("<code", "</code"), ("<!--", "-->"))
+    paired = all(answer.count(begin) == answer.count(end) for begin, end in pairs)
+    return bool(answer.strip()) and not fences % 2 and paired
+
+
 def _closes(found: re.Match[str]) -> bool:
     return bool(found["close"] or found["close2"] or found["close3"])
 
 
-def _is_named(text: str, start: int, end: int) -> bool:
-    """Whether a mark of thinking is a word of a sentence about it, an entry or a quoted line."""
-    before = text[max(0, start - 80) : start]
+def _named_to(text: str, start: int, end: int) -> int:
+    """Where the marks end that a sentence is about, an entry or a quoted line; 0: it is none."""
+    before = text[max(0, start - 48) : start]
     if _LAST_IN_PAIR.search(before) or _NEXT_IN_PAIR.match(text, end):
-        return True
-    if is_entry(text, start, end) or _is_quoted(text, start, end):
-        return True
+        return end
+    if _is_quoted(text, start, end):
+        return end
     opens = text[start + 1] != "/"
     if opens and start < 40 and not text[:start].strip() and _IS_SUBJECT.match(text, end):
-        return True
+        return end
     splits = not opens and _SPLIT_AT.search(before)
-    if splits and end == len(text) and "\n" not in text:
-        return True
-    if not in_prose(text, start, end):
-        return False
-    line = before.rpartition("\n")[2] + text[end : end + 40]
-    return opens or bool(splits or _NAMES.search(line) or _MARK.search(line))
+    if end == len(text) and "\n" not in text and (splits or ends_spoken_of(text, start)):
+        return end
+    to = spoken_to(text, start, end)
+    if not to or is_entry(text, start, end):
+        return to
+    if in_prose(text, start, end) and (opens or splits or text[end] in ".,;:!?)"):
+        return to
+    line = text[max(0, start - 80) : start].rpartition("\n")[2] + text[end : end + 40]
+    is_word = in_prose(text, start, end) and MARK.search(line)
+    return to if is_word or is_about_marks(line) else 0
 
 
 def _is_quoted(text: str, start: int, end: int) -> bool:
@@ -321,10 +331,10 @@ def _without_blocks(text: str, thought: list[str]) -> str:
     """The text without closed blocks whose marks have lines of their own, in no other element."""
     spans, opened, kept, at = cited(text), None, [], 0
     elements: Spans | None = None
-    for found in _MARK.finditer(text):
+    for found in MARK.finditer(text):
         if not found["tag"] or inside(found.start(), spans) or not _has_own_line(text, found):
             continue
-        elements = _elements(text) if elements is None else elements
+        elements = elements_in(text) if elements is None else elements
         if inside(found.start(), elements) or _follows_colon(text, found.start()):
             continue
         if not found["close"]:
@@ -346,36 +356,21 @@ def _has_own_line(text: str, found: re.Match[str]) -> bool:
     return not before.rpartition("\n")[2].strip() and not after.partition("\n")[0].strip()
 
 
-def _elements(text: str) -> Spans:
-    """Where a text is inside an element of XML or HTML that is no thinking."""
-    opened: dict[str, list[int]] = {}
-    spans: list[tuple[int, int]] = []
-    for found in _ELEMENT.finditer(text):
-        name = found["name"].lower()
-        if re.fullmatch(_TAG, name):
-            continue
-        if not found["close"]:
-            opened.setdefault(name, []).append(found.end())
-        elif starts := opened.get(name):
-            start = starts.pop()
-            while spans and spans[-1][0] >= start:
-                spans.pop()
-            spans.append((start, found.start()))
-    return sorted(spans)
-
-
 def _unplaced(text: str) -> str | None:
     """The first mark of thinking that is still in an answer and is not what it is about."""
     spans: Spans | None = None
     elements: Spans = ()
-    is_xml = False
-    for found in _MARK.finditer(text):
+    in_xml, named = False, 0
+    for found in MARK.finditer(text):
         if spans is None:
-            spans, elements, is_xml = cited(text), _elements(text), _is_xml(text)
-        if inside(found.start(), spans) or _is_named(text, *found.span()):
+            spans, elements, in_xml = cited(text), elements_in(text), is_xml(text)
+        if inside(found.start(), spans) or found.start() < named:
             continue
-        sure = not found["tag"] or re.fullmatch(_SURE, found["tag"], re.IGNORECASE)
-        if sure or not (inside(found.start(), elements) or is_xml):
+        if to := _named_to(text, *found.span()):
+            named = to
+            continue
+        sure = not found["tag"] or re.fullmatch(SURE, found["tag"], re.IGNORECASE)
+        if sure or not (inside(found.start(), elements) or in_xml):
             return found[0]
     return None
 

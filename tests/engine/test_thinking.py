@@ -74,6 +74,83 @@ def test_thinking_before_an_answer_is_its_reasoning(text: str, reasoning: str | 
     assert parted(text) == Parted(NILE, reasoning)
 
 
+@each(
+    "form",
+    [
+        *("<think_fast>{}</think_fast>", "<think_faster>\n{}\n</think_faster>\n"),
+        "<cot>{}</cot>",
+        *("<antThinking>{}</antThinking>", "<thought_process>\n{}\n</thought_process>\n\n"),
+        *("<thinking_process>{}</thinking_process>", "<reasoning_process>{}</reasoning_process>"),
+        *(
+            "<inner_monologue>{}</inner_monologue>\n",
+            "<think>{}</thinking>",
+            "<thinking>{}</think>",
+        ),
+        *("[thought]{}[/thought]", "[REASONING]\n{}\n[/REASONING]\n", "[thinking]{}[/thinking]"),
+        "\\<think\\>\n{}\n\\</think\\>\n",
+        "\\u003cthink\\u003e{}\\u003c/think\\u003e",
+        *("＜think＞{}＜/think＞", "```thinking\n{}\n```\n\n", "```reasoning\n{}\n```\n"),
+        *("Thinking...\n{}\n...done thinking.\n\n", "<!-- thinking: {} -->\n"),
+        "<details>\n<summary>Thinking</summary>\n\n{}\n\n</details>\n\n",
+        "<details open><summary>Thought for 2 s</summary>{}</details>",
+        "<thinking>{}</thinking>\n<output>",
+        *(
+            "{}\n</scratchpad>\n\n",
+            "{}\n</antThinking>\n",
+            "{}\n</think_fast>\n",
+            "{}[/thinking]\n",
+        ),
+        *("analysis\n{}\nassistantfinal\n", "analysis {} assistantfinal ", "{}assistantfinal"),
+        *("analysis\n\n{}\n\nfinal\n\n", "analysis: {}\n\nassistantfinal: "),
+    ],
+)
+def test_each_tag_is_read_in_all_its_forms(form: str) -> None:
+    wrapped = f"{NILE}\n</output>" if form.endswith("<output>") else NILE
+    assert parted(form.format("It is long.") + wrapped) == Parted(NILE, "It is long.")
+
+
+@each("name", ["answer", "response", "output", "solution", "final", "final_answer", "conclusion"])
+def test_an_answer_in_an_element_of_its_own_after_thinking_is_without_it(name: str) -> None:
+    for tag in ("think", "reasoning", "Thought", "scratchpad"):
+        text = f"<{tag}>\na\n</{tag}>\n<{name}>\n{NILE}\n</{name}>"
+        assert parted(text) == Parted(NILE, "a")
+
+
+@each("answer", [f"<section>{NILE}</section>", "<speak>a</speak>", "<result>4</result>"])
+def test_what_follows_thinking_by_a_common_name_stays_as_it_is(answer: str) -> None:
+    assert parted(f"<thoughts>a</thoughts>\n{answer}") == Parted(answer, "a")
+
+
+@each(
+    ("thinking", "answer"),
+    [
+        ("I use\n```py\nx = 1", "So:\n```py\nprint(x)\n```"),
+        ("I use\n~~~\nx", "So:\n~~~\nprint(x)\n~~~"),
+        ("There is <pre> for it.", "It is this:\n<pre>x</pre>"),
+        ("There is <code> for it.", "Use <code>x</code>."),
+        ("It begins with <!-- then.", "Write:\n<!-- x -->"),
+    ],
+)
+def test_code_that_unopened_thinking_leaves_open_does_not_hide_its_end(
+    thinking: str, answer: str
+) -> None:
+    assert parted(f"{thinking}\n</think>\n\n{answer}") == Parted(answer, thinking)
+    shown = f"{answer}\n\n```\n</think>\n```\n\nis its end."
+    assert parted(shown) == Parted(shown)
+
+
+@each("answer", ["Париж — столица.", "巴黎是首都。", "París es la capital.", "Yes.", "it is."])
+@each("thought", ["Нужен ответ.", "用户在问。", "¿Qué pide?", "T", "ok, a city.", "“We answer.”"])
+def test_stripped_channels_are_found_in_any_script(thought: str, answer: str) -> None:
+    assert parted(f"analysis{thought}assistantfinal{answer}") == Parted(answer, thought)
+
+
+def test_a_word_glued_to_final_may_be_an_answer_s_begin() -> None:
+    assert parted("finalOslo is the capital.").leaked == "final"
+    for code in ("finalPrice = 3", "finalPrice", "finalize it", "final answers are due"):
+        assert parted(code) == Parted(code)
+
+
 def test_a_fence_that_thinking_leaves_open_does_not_hide_its_end() -> None:
     code = "```py\nprint(1)\n```\nDone."
     assert parted(f"<think>\nuse\n```py\nx\n</think>\n{code}") == Parted(code, "use\n```py\nx")
@@ -91,6 +168,8 @@ def test_a_block_on_lines_of_its_own_between_paragraphs_is_thinking_too() -> Non
         f"Sure! <think>a</think> {NILE}",
         f"Sure! <think> a </think> {NILE}",
         f"{NILE}\n<think>was this right?</think>",
+        f"<think> the river is meant </think> it is the Nile. {NILE}",
+        f"Okay. <think> we need a river </think> {NILE}",
         f"{NILE}\n<think>was this right?",
         f"{NILE}\n</think>\n<think>a</think> {NILE}</think>",
         f"Okay, so </think> {NILE}",
@@ -292,7 +371,6 @@ def test_another_turn_in_an_answer_is_found(text: str) -> None:
         "> <think>\n> a\n> </think>\n\nis the form.",
         "<!-- <think> --> is a comment.",
         "<analysis>It is sad.</analysis>\n<verdict>negative</verdict>",
-        "<reasoning>2+2=4</reasoning><result>4</result>",
         "<verdict>no</verdict>\n<reasoning>\nIt is sad.\n</reasoning>",
         "<analysis>\n<step>one</step>\n</analysis>",
         "`<tool_call>` begins a call; <tool_call> too.",
@@ -300,6 +378,30 @@ def test_another_turn_in_an_answer_is_found(text: str) -> None:
         "Here it is:\n\nUser: Hi.\n\nBye.",
         "The file\nuser\nis read.",
         "Bars: ▁▂▃",
+        "analysisResult",
+        "analysisResult = f(x)\nprint(analysisResult)",
+        "analysisOptions: {\n  depth: 2\n}",
+        "The word assistantfinal is left of two marks.",
+        "[Thinking](https://a.org/thinking) is a page.",
+        "See [Think](https://a.org/t) and [[Thinking]].",
+        "[thinking] Well, that is hard. [smiles] Oslo?",
+        "ANN: [Thinking] Who was it?\nBO: [thinking] Not me.",
+        "[thinking]\nWho was it?",
+        "The tag for it is: <think>",
+        "At its end the model writes </think>.",
+        "A thought ends with </think>",
+        "```py\nx = y.split('</think>')\n```\n\nIt keeps what follows </think>.",
+        "模型把推理放在<think>和</think>标签之间。",
+        "R1は<think>タグの中で考えます。",
+        "모델은 <think> 태그 안에서 생각합니다.",
+        "Das Modell denkt zwischen <think> und </think> nach.",
+        "Elle pense entre les balises <think> et </think>, puis répond.",
+        "<details>\n<summary>Steps</summary>\nx\n</details>\nDone.",
+        "```python\nthinking = 1\n```\nsets it.",
+        "The tags:\n\n    </think>\n\nis one.",
+        "[THINK]\nWhat is it?\n\n[PAIR]\nTell another.",
+        "<!-- thinking of you -->\n<p>Hi</p>",
+        "<details><summary>My thoughts on it</summary>Long.</details>\n\nMore.",
     ],
 )
 def test_what_an_answer_is_about_stays_as_it_is(text: str) -> None:
@@ -356,6 +458,13 @@ def test_any_text_is_parted_and_nothing_is_added_to_it(text: str) -> None:
             "<s>a\n",
             "x\n- <pad>: y",
             "\nHuman: a\nRobot: b",
+            "[think]a",
+            "\\<think\\>",
+            "assistantfinal is",
+            "\n```\n</think>\n",
+            "<pad>, ",
+            ".user\n\nb",
+            "\n### User: a",
         ),
     ],
 )

@@ -20,7 +20,7 @@ CLEAR = (
 )
 _VAGUE = (
     *("text", "prompts", "instructions", "questions", "body", "selftext", "params", "modelinput"),
-    "full_text",
+    *("full_text", "question_stem", "stem"),
 )
 _SOURCE = ("source", "target")  # a text and its translation
 NAMES = ("user", "human", "task", "data")  # where a name or a setting is no column that asks

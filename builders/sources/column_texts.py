@@ -162,7 +162,7 @@ def option_lines(value: Any) -> str | Reason | None:
             filled = {name: one for name, one in value.items() if not is_empty(one)}
             if not all(_LETTER.fullmatch(str(name)) for name in filled):
                 return None
-            labels, options = [*filled], [*filled.values()]
+            labels, options = [str(name).strip("(). :") for name in filled], [*filled.values()]
     elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
         if any(_OF_ANSWERS & {*one} for one in value):
             return None

@@ -44,7 +44,7 @@ _INSIDE = ("messages", "conversations", "conversation", "contents", "turns")
 _SYSTEM_BESIDE = ("system", "system_instruction", "systemInstruction")
 _CALLS = ("tool_calls", "function_call", "functionCall", "functionResponse")
 _TEXT_PARTS = (None, "text", "input_text", "output_text")
-_NOT_IN_TURNS = MEDIA | {*DOCUMENTS, *OPTIONS}
+_NOT_IN_TURNS = MEDIA | {*DOCUMENTS, *OPTIONS, "attachments", "files"}
 _THOUGHTS = ("thinking", "reasoning", "redacted_thinking")
 _TOOL_PARTS = ("tool_use", "tool_result", "tool_call", "function_call", "function_response")
 

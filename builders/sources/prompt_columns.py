@@ -159,7 +159,7 @@ class PromptColumns:
     def _plan_of(self, row: Row, *, as_usual: bool = False) -> Plan | Reason:
         filled = tuple(name for name, value in row.items() if not is_empty(value))
         names = tuple(row)
-        may_be_labels = [name for name in names if plain(name) in NAMES]
+        may_be_labels = [name for name in names if plain(name) in NAMES and "." not in name]
         if may_be_labels and (not self.named or as_usual):
             labels = [name for name in may_be_labels if _is_label(row, name)]
             names = tuple(name for name in names if name not in labels)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 
 _USER = (
-    *("user", "human", "prompter", "instruction", "input", "question", "context", "task"),
-    *("problem", "query", "user_token", "[inst]", "<</sys>>"),
+    *("user", "human", "prompter", "q", "instruction", "instruct", "input", "question"),
+    *("context", "task", "problem", "query", "user_token", "[inst]", "<</sys>>"),
 )
 _ASSISTANT = (
-    *("assistant", "gpt", "ai", "bot", "model", "response", "output", "answer", "solution"),
+    *("assistant", "a", "gpt", "ai", "bot", "model", "response", "output", "answer", "solution"),
     *("chatbot_token", "[/inst]"),
 )
 _ROLES = {
@@ -24,7 +24,7 @@ _ROLES = {
     **dict.fromkeys(("system", "developer", "system_token", "<<sys>>"), "system"),
 }
 _ROLE = r"[ \t]*(user|assistant|system|developer|model)[ \t]*"
-_PARTS = "Instruction|Input|Context|Question|Response|Output|Answer"
+_PARTS = "Instruction|Instruct|Input|Context|Question|Response|Output|Answer"
 # The speaker is the group. Nobody writes such a mark in a text of their own; all else they may.
 _MARKS, _HEADINGS, _SPEAKERS, _LABELS = "marks", "headings", "speakers", "labels"
 _FORMS = (
@@ -46,14 +46,16 @@ _FORMS = (
     (_MARKS, re.compile(r"(\[/?INST\]|<</?SYS>>)")),
     (_MARKS, re.compile(r"\[\|(Human|AI)\|\]")),
     (_MARKS, re.compile(r"<(human|bot)>:")),
-    (_HEADINGS, re.compile(r"### ?(User|Human|Assistant|System|GPT|AI|Bot) ?:", re.IGNORECASE)),
+    (_MARKS, re.compile(r"GPT4 Correct (User|Assistant):")),
+    (_HEADINGS, re.compile(r"### ?(User|Human|Assistant|System|GPT|AI|Bot)(?: ?:|$)", re.I | re.M)),
     (
         _HEADINGS,
-        re.compile(rf"^#{{2,3}} ?({_PARTS}|Task|Problem|Query|Solution|Completion) ?:", re.M),
+        re.compile(rf"^#{{1,4}} ?({_PARTS}|Task|Problem|Query|Solution)(?: ?:|$)", re.M),
     ),
-    (_SPEAKERS, re.compile(r"(?:^|\s)(USER|ASSISTANT|SYSTEM):")),
+    (_SPEAKERS, re.compile(r"(?:^|\s|</s>)(USER|ASSISTANT|SYSTEM):")),
     (_SPEAKERS, re.compile(r"^(Human|User|Assistant|System|AI|GPT|Bot):", re.M)),
     (_LABELS, re.compile(rf"^({_PARTS}):", re.M)),
+    (_LABELS, re.compile(r"^(Q|A):", re.M)),
 )
 _BEGINS = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?\s*")
 _PREAMBLE = re.compile(
@@ -61,13 +63,13 @@ _PREAMBLE = re.compile(
     r"(?=USER:|###|\[\||\n)\s*"
 )
 _MARK = (
-    r"(?:<[|｜s]|<start_of_turn>|<human>|\[/?INST\]|\[\||##"
-    r"|(?:Human|User|System|USER|SYSTEM|Instruction|Input|Context|Question) ?:)"
+    r"(?:<[|｜s]|<start_of_turn>|<human>|\[/?INST\]|\[\||#|GPT4"
+    r"|(?:Human|User|System|USER|SYSTEM|Instruct|Instruction|Input|Context|Question|Q) ?:)"
 )
 _MAY_BE = re.compile(_MARK)
 _MAY_BEGIN = re.compile(rf"\s*(?:{_MARK}|<bos>|Below|A chat|The conv)")
 _END = re.compile(
-    r"(?:</s>|<s>|<\|(?:im_end|eot_id|eot|end|return|endoftext|end_of_text|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<eos>"
+    r"(?:</s>|<s>|<\|(?:im_end|end_of_turn|eot_id|eot|end|return|endoftext|end_of_text|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<eos>"
     r"|<｜end▁of▁sentence｜>|\[\|$)"
 )
 

@@ -761,6 +761,19 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "request.body.messages",
         "response request.headers request.body.model",
     ),
+    "a stem and its options": (
+        {"question": {"stem": "ask", "choices": [{"text": "x", "label": "A"}]}, "answerKey": "A"},
+        user("ask\n\nA. x"),
+        "question.stem question.choices",
+        "answerKey",
+    ),
+    "a user in an object": ({"prompt": {"user": "ask"}}, user("ask"), "prompt.user", ""),
+    "options with marked letters": (
+        {"question": "ask", "options": {"A.": "x", "(B)": "y"}},
+        user("ask\n\nA. x\nB. y"),
+        "question options",
+        "",
+    ),
     "data in an object": (
         {"data": {"question": "ask", "context": "on"}, "id": 1},
         user("ask\n\non"),
@@ -912,6 +925,11 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str, str]] = {
         {"messages": [{"role": "user", "content": "m", "images": ["aGk="]}]},
         "unreadable",
         "a turn has 'images'",
+    ),
+    "a file in a turn": (
+        {"messages": [{"role": "user", "content": "m", "attachments": ["a"]}]},
+        "unreadable",
+        "a turn has 'attachments'",
     ),
     "a context in a turn": (
         {"conversations": [{"instruction": "ask", "context": "on", "output": "x"}]},

@@ -60,6 +60,15 @@ FORMS: dict[str, tuple[str, list[dict[str, str]]]] = {
         "Context: on\n\nQuestion: ask\n\nAnswer: x",
         user("on\n\nask"),
     ),
+    "OpenChat": (
+        "GPT4 Correct User: ask<|end_of_turn|>GPT4 Correct Assistant: x<|end_of_turn|>",
+        ASKED,
+    ),
+    "Vicuna, with more turns": ("USER: a ASSISTANT: b</s>USER: ask ASSISTANT: x</s>", GOES_ON),
+    "Phi 2": ("Instruct: ask\nOutput: x", ASKED),
+    "letters": ("Q: ask\nA: x", ASKED),
+    "headings without colons": ("### Instruction\nask\n\n### Response\nx", ASKED),
+    "headings of speakers": ("### System\ns\n### User\nask\n### Assistant\nx", WITH_SYSTEM),
     "headings": ("## Question: ask\n## Answer: x", ASKED),
     "Baize": (
         "The conversation between human and AI assistant.\n[|Human|] ask\n[|AI|] x\n[|Human|] ",

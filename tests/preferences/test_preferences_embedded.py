@@ -37,18 +37,19 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*deprecated:FutureWarning"),
 ]
 
-ROWS = {"ultrafeedback": 12, "constitution": 8}
-# Whole answers of this model take several times as long, and teach this test nothing more.
-SHORT = ["--cut-off", "keep", "--max-tokens", "64"]
+ROWS = 4
+# With whole answers, or more of them, a build takes several times as long, and shows nothing more.
+SHORT = ["--rows", str(ROWS), "--cut-off", "keep", "--max-tokens", "32"]
+BUILDS = {"ultrafeedback": [*SHORT, "--writers", "2"], "constitution": SHORT}
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both sets, built by the embedded teacher, with answers that are cut off, and released."""
     folder = tmp_path_factory.mktemp("preferences")
-    for name, rows in ROWS.items():
+    for name, words in BUILDS.items():
         place = ["--work", str(folder / "work")]
-        assert main(["build", name, "--rows", str(rows), *SHORT, *place]) == 0
+        assert main(["build", name, *words, *place]) == 0
         assert main(["release", name, *place, "--to", str(folder / name)]) == 0
     return folder
 
@@ -59,13 +60,13 @@ def loaded(work: Path, name: str, config: str, cache: Path) -> Any:
     return datasets.load_dataset(str(work / name), config, split="train", cache_dir=str(cache))
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", BUILDS)
 def test_every_prompt_is_kept_or_dropped_for_a_reason_and_each_config_loads(
     name: str, work: Path, tmp_path: Path
 ) -> None:
     draft = last_draft(work / "work" / name)
     counts = draft.counts
-    assert counts["made"] == ROWS[name] == counts["kept"] + sum(counts["dropped"].values())
+    assert counts["made"] == ROWS == counts["kept"] + sum(counts["dropped"].values())
     assert counts["kept"] >= 2, counts
     for path in sorted(draft.folder.glob("*.parquet")):
         wanted = pq.read_table(path).to_pylist()
@@ -165,13 +166,14 @@ def test_a_trainer_takes_two_real_steps_on_a_released_config(
 # --- what the judge is worth
 
 
+PAIRS = 52  # a report of fewer than 50 is unreliable for that reason alone
 CORRECT = Comparison(id="correct", harms=(), question="Which answer is correct?")
 
 
 def labelled() -> list[dict[str, Any]]:
-    """Sixty pairs that nobody would judge wrong; in every second the right answer is b."""
+    """Pairs that nobody would judge wrong; in every second the right answer is b."""
     pairs = []
-    for number in range(60):
+    for number in range(PAIRS):
         left, right = 3 + number, 2 + 3 * number % 17
         right_answer, wrong = f"It is {left + right}.", f"It is {left + right + 11}."
         texts = (right_answer, wrong) if number % 2 == 0 else (wrong, right_answer)
@@ -193,7 +195,7 @@ def judging(teach: Any) -> Any:
         sure = {"temperature": 0.0, "max_tokens": 4, "logprobs": True, "top_logprobs": 20}
         AskAll(
             name="judge",
-            llm=teach("judge", **sure),
+            llm=teach("judge", cut_off="keep", **sure),
             build=lambda raw: comparison_questions(CORRECT, raw, reasons=False),
             answer="sure",
             parse=parse_probability,
@@ -228,8 +230,8 @@ def test_the_report_of_the_small_judge_calls_it_unreliable_and_says_so_on_the_ca
     file = tmp_path / "report.json"
     file.write_text(json.dumps({"judges": [measured]}), encoding="utf-8")
     place = ["--work", str(work / "work")]
-    again = ["build", "ultrafeedback", "--rows", "12", *SHORT, *place, "--from-ledger"]
-    assert main([*again, "--judge-report", str(file)]) == 0
+    again = ["build", "ultrafeedback", *BUILDS["ultrafeedback"], *place]
+    assert main([*again, "--from-ledger", "--judge-report", str(file)]) == 0
     assert main(["release", "ultrafeedback", *place, "--to", str(tmp_path / "measured")]) == 0
     card = (tmp_path / "measured" / "README.md").read_text(encoding="utf-8")
     assert f"The judge {EMBEDDED_MODEL}: **unreliable**." in card

@@ -125,11 +125,17 @@ def test_each_width_has_no_sideways_scroll_and_each_text_enough_contrast(
     async def steps(browser: Tab) -> None:
         await browser.press("o")  # what is folded too
         assert await browser.value("document.documentElement.scrollWidth") <= width
+        assert await browser.value(STICKING_OUT) == []
         assert await browser.value(CONTRASTS) == []
 
     in_browser(html, steps, width=width, dark=dark)
 
 
+# What is wider than the card that it is in.
+STICKING_OUT = """
+[...document.querySelectorAll(".card, .answer, .turn")]
+  .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)
+"""
 # Texts whose contrast with the nearest opaque ground behind them is below 4.5 (WCAG 2.2, AA).
 CONTRASTS = """
 (() => {

@@ -109,13 +109,13 @@ def load_set(name: str | Path) -> Set:
     """The set of a name or a file, as on the command line.
 
     `mathprefs` is mathprefs.md in the working folder, else a set that ships, else the ad-hoc set of
-    a recipe; `sets/mathprefs.md` is a file; `./my_recipe.py` a recipe.
+    a recipe; `sets/mathprefs` and `sets/mathprefs.md` are a file; `./my_recipe.py` a recipe.
 
     Raises:
         InputError: There is no such set or recipe, or its file is wrong.
         RecipeError: As `load_recipe`.
     """
-    given = str(name)
+    given = by_path(str(name))
     path = Path(given).expanduser()
     if path.suffix == ".md":
         if not path.is_file():
@@ -131,6 +131,11 @@ def load_set(name: str | Path) -> Set:
         if ships:
             return _set_in_file(shipped)
     return ad_hoc(_recipe_of(given))
+
+
+def by_path(name: str) -> str:
+    """A name; where it is the path of a set's file but for `.md`, that path."""
+    return f"{name}.md" if "/" in name and is_set_file(Path(f"{name}.md")) else name
 
 
 def as_set(given: Set | Recipe | str | Path) -> Set:
@@ -209,6 +214,7 @@ def set_home(name: str, work: Path | None) -> Path | None:
         name: The name of a set or a recipe, or the file of a set.
         work: The folder of all sets; None takes that of the set.
     """
+    name = by_path(name)
     path = Path(name)
     folder = path.parent if path.suffix == ".md" else Path()
     stem = path.stem if path.suffix == ".md" else name

@@ -74,7 +74,8 @@ def run(given: argparse.Namespace) -> int:
             declared = draft.facts["set"]
     print_out(shown)
     if declared and declared["ad_hoc"]:
-        print_err(f"this set has no file of its own; `{new_command(declared)}` writes one")
+        command = new_command(declared, given.source)
+        print_err(f"this set has no file of its own; `{command}` writes one")
     return 0
 
 

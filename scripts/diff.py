@@ -11,6 +11,7 @@ from pathlib import Path
 
 from builders.errors import named_in_errors
 from builders.set_names import parse_set
+from builders.sets import by_path
 from scripts.command_line import Parser, add_hub_data, add_json, add_work, print_out, text
 from scripts.main import no_folder_either, the_hub
 
@@ -65,6 +66,7 @@ def named_folder(name: str, given: argparse.Namespace) -> Iterator[Path]:
     if Path(name).is_dir():
         yield Path(name)
         return
+    name = by_path(name)
     if name.endswith((".py", ".md")) or "/" not in name:
         yield load_draft(name, given.work).folder
         return

@@ -118,9 +118,9 @@ def _page(rows: SetRows, given: argparse.Namespace) -> str:
 def _folder(given: argparse.Namespace) -> Iterator[tuple[Path, str]]:
     """The set's folder, and its name for a person: that of a set on a Hub is as it was given."""
     from builders.drafting.draft import last_draft, load_draft
-    from builders.sets import names_set, set_home
+    from builders.sets import by_path, names_set, set_home
 
-    folder = Path(given.name)
+    folder = Path(by_path(given.name))
     home = set_home(given.name, given.work)
     if home is None and (folder / "drafts").is_dir():
         home = folder

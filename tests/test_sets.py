@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,8 @@ def test_a_set_is_found_by_name_file_and_path_and_its_drafts_are_beside_it(folde
     assert main(["build", "trees", "--work", "elsewhere"]) == 0
     assert Path("elsewhere/trees/drafts/0001").is_dir()
     for verb in ("show", "ledger"):
-        assert main([verb, "sub/trees.md"]) == 0 and main([verb, "trees"]) == 0, verb
-    assert main(["diff", "trees", "sub/trees.md"]) == 0
+        assert all(main([verb, name]) == 0 for name in ("sub/trees.md", "sub/trees", "trees")), verb
+    assert main(["diff", "trees", "sub/trees.md"]) == main(["diff", "trees", "sub/trees"]) == 0
 
 
 def test_a_shipped_set_is_built_in_the_working_folder_never_beside_its_file() -> None:
@@ -284,6 +285,19 @@ def test_an_ad_hoc_set_has_computed_words_and_is_offered_a_file(
     card = Path("out/README.md").read_text()
     assert "pretty_name: Completions from prompts.txt\n" in card
     assert "Potstill" not in card and "135 million" not in card
+
+
+def test_the_command_that_writes_a_file_names_the_source_as_it_was_given(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "sub").mkdir()
+    Path("sub/q.csv").write_text("frage,n\nWarum?,1\n", encoding="utf-8")
+    source = ["--prompts", str(folder / "sub/q.csv"), "--column", "frage", "--license", "mit"]
+    assert main(["build", "completions", *source, "--teacher", "scripted:script.jsonl"]) == 0
+    [command] = re.findall(r"`potstill (new .*)`", capsys.readouterr().err)
+    assert command == shlex.join(["new", "my-completions", "--recipe", "completions", *source])
+    assert main(shlex.split(command)) == 0
+    assert main(["build", "my-completions", "--teacher", "scripted:script.jsonl"]) == 0
 
 
 def test_a_card_names_the_small_teacher_only_where_it_was_asked(folder: Path) -> None:

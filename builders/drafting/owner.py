@@ -70,12 +70,20 @@ def _way_on(spec: BuildSpec) -> str:
     return f"make yours a set with a file, `{command}`, or give another folder with --work"
 
 
-def new_command(record: Mapping[str, Any]) -> str:
-    """The command that writes a file for a set without one, from what its draft records of it."""
+def new_command(record: Mapping[str, Any], place: str | None = None) -> str:
+    """The command that writes a file for a set without one, from what its draft records of it.
+
+    Args:
+        record: What is recorded of the set; of an absolute path it has the name alone.
+        place: The source as it was given, if that is known.
+    """
     declared = record["declaration"]
     words = ["potstill", "new", f"my-{record['name'].replace('_', '-')}"]
     words += ["--recipe", declared["recipe"]]
     for flag in ("prompts", "seeds"):
-        if place := declared.get(flag, {}).get("place"):
-            words += [f"--{flag}", place]
+        source = declared.get(flag, {})
+        if "place" in source:
+            words += [f"--{flag}", place or source["place"]]
+        for key in ("column", "license"):
+            words += [f"--{key}", source[key]] if key in source else []
     return shlex.join(words)

@@ -23,7 +23,7 @@ run build first "$@"
 run show first --rows 1
 run release first --to-folder work/releases/first
 echo 'print(rows[0])' # after the two lines of Python that `release` ends with
-HF_DATASETS_DISABLE_PROGRESS_BARS=1 .venv/bin/python -c '
+HF_DATASETS_CACHE="$root/work/cache" HF_DATASETS_DISABLE_PROGRESS_BARS=1 .venv/bin/python -c '
 from datasets import load_dataset
 print(load_dataset("work/releases/first", split="train")[0])'
 

@@ -25,6 +25,8 @@ usage() {
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 cd -- "$root"
 export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_WARN_SCRIPT_LOCATION=1
+# An account without a home that can be written to keeps no cache; uv would fail there.
+mkdir -p -- "${XDG_CACHE_HOME:-${HOME:-/dev/null}/.cache}" 2>/dev/null || export UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1
 
 folder=.venv wanted="" add=()
 while [[ $# -gt 0 ]]; do

@@ -116,7 +116,7 @@ def load_set(name: str | Path) -> Set:
         RecipeError: As `load_recipe`.
     """
     given = by_path(str(name))
-    path = Path(given).expanduser()
+    path = at_home(given)
     if path.suffix == ".md":
         if not path.is_file():
             raise InputError(
@@ -187,8 +187,20 @@ def _set_in_file(path: Path) -> Set:
 def recipe_place(recipe: str, folder: Path) -> str:
     """A recipe as `load_recipe` takes it: its file by a path that starts in a folder."""
     if recipe.endswith(".py") or "/" in recipe:
-        return str(folder / Path(recipe).expanduser())
+        return str(folder / at_home(recipe))
     return recipe
+
+
+def at_home(word: object) -> Path:
+    """A path, whose `~` is a home.
+
+    Raises:
+        InputError: There is no such user.
+    """
+    try:
+        return Path(str(word)).expanduser()
+    except RuntimeError:
+        raise InputError(f"{shortened(word)}: there is no such user; name another") from None
 
 
 def check_name(name: str) -> None:

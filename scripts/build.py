@@ -74,7 +74,7 @@ def run(given: argparse.Namespace) -> int:
             declared = draft.facts["set"]
     print_out(shown)
     if declared and declared["ad_hoc"]:
-        command = new_command(declared, given.source)
+        command = new_command(declared, spec.source.place if spec.source else None)
         print_err(f"this set has no file of its own; `{command}` writes one")
     return 0
 

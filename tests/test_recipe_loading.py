@@ -330,7 +330,7 @@ def test_a_set_is_shown_by_its_name_where_its_recipe_is_not(
     assert main(["show", "echoes"]) == 0 and main(["ledger", "echoes"]) == 0
     assert "IT IS RAIN" in capsys.readouterr().out
     assert main(["release", "echoes", "--to", "out"]) == 1
-    line = "potstill: work/echoes has a set of a recipe that is not here; give the path of its file"
+    line = "work/echoes has a set whose file or recipe is not here; give the path of it, such as"
     assert line in capsys.readouterr().err
 
 

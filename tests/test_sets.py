@@ -276,7 +276,7 @@ def test_an_ad_hoc_set_has_computed_words_and_is_offered_a_file(
 ) -> None:
     words = ["build", "completions", "--prompts", "prompts.txt"]
     assert main([*words, "--teacher", "scripted:script.jsonl"]) == 0
-    command = "`potstill new my-completions --recipe completions --prompts prompts.txt`"
+    command = "`potstill new my-completions --recipe completions --prompts prompts.txt "
     assert command in capsys.readouterr().err
     assert main(["release", "completions", "--to-folder", "out"]) == 0
     error = capsys.readouterr().err
@@ -295,9 +295,10 @@ def test_the_command_that_writes_a_file_names_the_source_as_it_was_given(
     source = ["--prompts", str(folder / "sub/q.csv"), "--column", "frage", "--license", "mit"]
     assert main(["build", "completions", *source, "--teacher", "scripted:script.jsonl"]) == 0
     [command] = re.findall(r"`potstill (new .*)`", capsys.readouterr().err)
-    assert command == shlex.join(["new", "my-completions", "--recipe", "completions", *source])
+    words = ["new", "my-completions", "--recipe", "completions", *source]
+    assert command == shlex.join([*words, "--teacher=scripted:script.jsonl"])
     assert main(shlex.split(command)) == 0
-    assert main(["build", "my-completions", "--teacher", "scripted:script.jsonl"]) == 0
+    assert main(["build", "my-completions"]) == 0
 
 
 def test_a_card_names_the_small_teacher_only_where_it_was_asked(folder: Path) -> None:
@@ -448,7 +449,7 @@ def test_a_set_of_a_recipe_in_a_file_names_it_by_a_path(
     write_recipe(Path("own"))
     teacher = ["--teacher", "scripted:own/script.jsonl"]
     assert main(["build", "own/echoes.py", *teacher]) == 0
-    command = "potstill new my-echoes --recipe ./own/echoes.py"
+    command = "potstill new my-echoes --recipe ./own/echoes.py --teacher=scripted:own/script.jsonl"
     assert f"`{command}`" in capsys.readouterr().err
     assert main(command.split()[1:]) == 0
     assert load_set("my-echoes").recipe.name == "echoes"
@@ -456,3 +457,71 @@ def test_a_set_of_a_recipe_in_a_file_names_it_by_a_path(
     assert record("my-echoes")["declaration"]["recipe"] == "./own/echoes.py"
     assert main(["release", "my-echoes", "--to-folder", "out"]) == 0
     assert main(["build", "--from", "out", "--work", "again", *teacher]) == 0
+
+
+def test_no_verb_takes_the_drafts_of_another_set(capsys: pytest.CaptureFixture[str]) -> None:
+    for place in ("a", "b"):
+        fill(Path(place))
+        write_set(Path(place, "trees.md"), FRONT)
+    assert main(["build", "a/trees.md", "--work", "both"]) == 0
+    line = refusal(capsys, "release", "b/trees.md", "--work", "both", "--to-folder", "out")
+    assert line.startswith("potstill: both/trees has the drafts of another set, a/trees.md; name ")
+    write_set(Path("completions.md"), FRONT)
+    assert main(["build", "completions"]) == 0
+    Path("completions.md").unlink()  # the set that ships has the same name
+    line = refusal(capsys, "release", "completions", "--to-folder", "out")
+    assert "work/completions has the drafts of another set, completions.md" in line
+    assert not Path("out").exists()
+    for place in ("c", "d"):
+        write_recipe(Path(place))
+        words = ["build", f"{place}/echoes.py", "--teacher", f"scripted:{place}/script.jsonl"]
+        if place == "c":
+            assert main(words) == 0
+    assert "has the drafts of a set without a file, of the recipe" in refusal(capsys, *words)
+
+
+def test_a_damaged_note_of_the_owner_is_written_anew() -> None:
+    write_set(Path("trees.md"), FRONT)
+    for damaged in ("", "[1]", "5", '{"file": 5, "recipe": "x"}', '{"a": 1}', "{"):
+        Path("work/trees").mkdir(parents=True, exist_ok=True)
+        Path("work/trees/set.json").write_text(damaged)
+        assert main(["build", "trees"]) == 0, damaged
+        owner = json.loads(Path("work/trees/set.json").read_text())
+        assert owner == {"file": "../../trees.md", "recipe": "completions"}
+
+
+def test_what_would_be_so_anyway_is_not_recorded() -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees"]) == 0
+    same = ["--seed", "42", "--samples", "1", "--license", "mit", "--prompts", "prompts.txt"]
+    assert main(["build", "trees", *same, "--teacher", "scripted:script.jsonl"]) == 0
+    write_set(Path("trees.md"), FRONT + "seed: 42\noptions: {samples: 1}\n")
+    assert main(["build", "trees"]) == 0
+    assert [path.name for path in Path("work/trees/drafts").iterdir()] == ["0001"]
+    assert record()["overridden"] == []
+
+
+def test_one_model_has_one_licence(capsys: pytest.CaptureFixture[str]) -> None:
+    two = "{writer: {place: WHO, license: cc-by-nc-4.0}, judge: {place: WHO, license: mit}}"
+    teachers = two.replace("WHO", "'scripted:script.jsonl'")
+    write_set(Path("trees.md"), FRONT.replace("scripted:script.jsonl", teachers))
+    line = refusal(capsys, "build", "trees")
+    assert "has the licence cc-by-nc-4.0 as writer and mit as judge; a model has one" in line
+    assert main(["build", "trees", "--teacher-license", "apache-2.0"]) == 0
+    teachers = load_draft("trees").facts["lineage"]["teachers"]
+    assert {one["licence"] for one in teachers.values()} == {"apache-2.0"}
+
+
+def test_shards_are_merged_from_any_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees", "--shard", "1/2"]) == 0
+    Path("sub").mkdir()
+    monkeypatch.chdir("sub")
+    assert main(["build", "../trees.md", "--shard", "2/2"]) == 0
+    assert main(["merge", "../trees.md"]) == 0
+    assert load_draft("../trees.md").counts["kept"] == 3
+
+
+@each("name", ["~nosuchuser/x.md", "~nosuchuser/x.py"])
+def test_a_home_that_is_none_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no such user" in refusal(capsys, "build", name)

@@ -81,14 +81,17 @@ class BuildSpec:
         return f"--rows counts {unit}: {f'{most:,} at most' if most else 'all'}{whose}{until}"
 
     def facts(self, origin: Origin) -> dict[str, Any]:
-        """What the shards of one build have in common, but for `shard`."""
+        """What the shards of one build have in common, but for `shard` and the source's place."""
+        source = self.source or Source(place=self.recipe.seeds.source)
+        path = Path(source.place)
+        place = str(path.absolute()) if path.exists() else source.place
         return {
             "set": dict(self.declared),
             "rows": self.settings.rows,
             "default_rows": self.default_rows,
             "seed": self.settings.seed,
             "options": dict(self.settings.options),
-            "source": asdict(self.source or Source(place=self.recipe.seeds.source)),
+            "source": {**asdict(source), "place": place},
             "licence": self.licence,
             "written_by": self.written_by,
             "seeds": origin.facts(),

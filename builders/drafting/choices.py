@@ -23,7 +23,7 @@ from builders.hub_vocabulary import known_licence
 from builders.recipe import SEED, Recipe, Settings, named
 from builders.set_file import BudgetDeclaration, Declaration, SourceDeclaration, TeacherDeclaration
 from builders.set_names import set_name
-from builders.sets import Set, ad_hoc
+from builders.sets import Set, ad_hoc, at_home
 from builders.sources.source import Source
 
 Teachers = Mapping[str, Sequence[TeacherDeclaration]]
@@ -54,13 +54,15 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
         options={**_declared_options(a_set), **given.options},
         beside=beside,
     )
+    alone = _merged(a_set, Choices())
+    alone = alone.model_copy(update={"teachers": _by_role(alone.teachers, recipe)})
     source: SourceDeclaration = getattr(merged, recipe.seeds.flag)
     parts = source.model_dump(include={"config", "split", "column", "revision"})
     with named(a_set.file.name if a_set.file else "license"):
         licence = known_licence(source.license) if source.license else None
     return BuildSpec(
         set=a_set,
-        declared=set_record(a_set, _whole(merged, settings, recipe), given),
+        declared=set_record(a_set, _whole(merged, settings, recipe), alone),
         settings=settings,
         work=given.work or a_set.work,
         teachers=_pool(merged.teachers, given),
@@ -138,7 +140,8 @@ def _merged(a_set: Set, given: Choices) -> Declaration:
     declared, flag = a_set.declaration, a_set.recipe.seeds.flag
     source = a_set.source
     source = source.model_copy(update={"place": _place(source, a_set.folder)})
-    if given.source.get("place"):
+    other = given.source.get("place")
+    if other and other != source.place:
         source = SourceDeclaration()
     more = {**given.source, "license": given.licence}
     source = source.model_copy(update={name: part for name, part in more.items() if part})
@@ -167,8 +170,8 @@ def _whole(merged: Declaration, settings: Settings, recipe: Recipe) -> Declarati
 def _place(source: SourceDeclaration, folder: Path) -> str | None:
     """Where a declared source is: a path starts in the folder of the set's file."""
     place = source.place
-    if place is None or (folder / Path(place).expanduser()).exists():
-        return place and str(folder / Path(place).expanduser())
+    if place is None or (folder / at_home(place)).exists():
+        return place and str(folder / at_home(place))
     is_name = set_name(place, source.revision) or not ("/" in place or Path(place).suffix)
     return place if is_name else str(folder / place)
 
@@ -178,7 +181,7 @@ def _declared_options(a_set: Set) -> dict[str, int | float | str]:
     options = dict(a_set.declaration.options)
     for option in a_set.recipe.options:
         if option.file and options.get(option.name, option.default) != option.default:
-            options[option.name] = str(a_set.folder / Path(str(options[option.name])).expanduser())
+            options[option.name] = str(a_set.folder / at_home(options[option.name]))
     return options
 
 
@@ -239,7 +242,7 @@ def _from_folder(one: TeacherDeclaration, folder: Path) -> TeacherDeclaration:
     """A declared teacher; the path of its file starts in the folder of the set's file."""
     kind, colon, file = one.place.partition(":")
     if f"{kind}{colon}" in FILES:
-        return one.model_copy(update={"place": f"{kind}:{folder / Path(file).expanduser()}"})
+        return one.model_copy(update={"place": f"{kind}:{folder / at_home(file)}"})
     return one
 
 
@@ -279,9 +282,22 @@ def _with(one: TeacherDeclaration, name: str, given: Choices) -> TeacherDeclarat
     )
 
 
+def _check_licences(teachers: Teachers) -> None:
+    """Raise InputError where one model has two licences."""
+    known: dict[str, tuple[str, str | None]] = {}
+    for name, one in _by_name(teachers):
+        before, licence = known.setdefault(one.word, (name, one.license))
+        if licence != one.license:
+            raise InputError(
+                f"{one.model or one.place} has the licence {licence or 'unknown'} as {before} and "
+                f"{one.license or 'unknown'} as {name}; a model has one: give the same to both"
+            )
+
+
 def _pool(teachers: Teachers, given: Choices) -> TeacherPoolSpec:
     """The teachers, not yet started, with the parameters of each."""
     words, choices = list[str](), list[Choice]()
+    _check_licences(teachers)
     trusted, licences = [*given.trusted], list[tuple[str, str]]()
     for role, some in teachers.items():
         words += [f"{role}={one.word}" if role else one.word for one in some]

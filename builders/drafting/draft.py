@@ -21,6 +21,7 @@ from builders.drafting.files import (
 )
 from builders.drafting.licence import licence_of
 from builders.drafting.notebook import draft_html
+from builders.drafting.owner import set_of_drafts
 from builders.durable import durably_rename
 from builders.errors import InputError, file_errors_in_one_line, nearest_name
 from builders.recipe import Recipe, named, path
@@ -227,10 +228,12 @@ def load_draft(name: Set | Recipe | str | Path, work: str | Path | None = None) 
             if home is None:
                 raise
             raise InputError(
-                f"{home} has a set of a recipe that is not here; give the path of its file, such "
-                f"as ./{home.name}.py"
+                f"{home} has a set whose file or recipe is not here; give the path of it, such as "
+                f"{home.name}.md or ./{home.name}.py"
             ) from None
-        return replace(last_draft((folder or a_set.work) / a_set.name), set=a_set)
+        home = (folder or a_set.work) / a_set.name
+        draft = last_draft(home)
+        return replace(draft, set=set_of_drafts(a_set, home))
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -252,7 +255,7 @@ def last_draft(home: Path) -> Draft:
             f"`potstill build {home.name}` first, or name its folder with --work"
         )
     folder = folders[-1]
-    facts, run = (read_json(folder / name) for name in (FACTS, RUN))
+    facts, run = read_json(folder / FACTS, "recipe", "counts", "lineage"), read_json(folder / RUN)
     return Draft(folder=folder, facts=facts, run=run)
 
 

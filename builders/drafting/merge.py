@@ -7,10 +7,12 @@ answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from builders.drafting.build_spec import LEDGER, BuildSpec
+from builders.drafting.build_spec import LEDGER, BuildSpec, Choices
+from builders.drafting.choices import build_spec
 from builders.drafting.draft import Draft
 from builders.drafting.notes import learned_before, read_notes, write_notes
 from builders.drafting.run import build_draft, open_build
@@ -32,13 +34,16 @@ def merge(a_set: Set, work: Path, folders: Sequence[Path], progress: Progress) -
     found = sorted(folders or (work / a_set.name / "shards").glob("*-of-*"))
     shards = [_shard_facts(folder) for folder in found]
     _check(found, shards)
-    facts = shards[0]
+    facts, own = shards[0], build_spec(a_set, Choices()).source
+    source = Source(**facts["source"])
+    if own and Path(source.place).is_absolute() and not Path(source.place).exists():
+        source = replace(source, place=own.place)  # a shard of another machine
     spec = BuildSpec(
         set=ad_hoc(a_set.recipe) if facts["set"]["ad_hoc"] else a_set,
         declared=facts["set"],
         settings=Settings(rows=facts["rows"], seed=facts["seed"], options=facts["options"]),
         work=work,
-        source=Source(**facts["source"]),
+        source=source,
         licence=facts["licence"],
         written_by=facts["written_by"],
         from_ledger=True,
@@ -66,7 +71,10 @@ def _check(folders: Sequence[Path], shards: Sequence[dict[str, Any]]) -> None:
         raise InputError("there is no shard; run `potstill build NAME --shard 1/2` and so on first")
     places = [tuple(facts.pop("shard")) for facts in shards]
     for folder, facts in zip(folders, shards, strict=True):
-        differing = [name for name in facts if facts[name] != shards[0][name]]
+        first, own = (
+            {**one, "source": {**one["source"], "place": ""}} for one in (shards[0], facts)
+        )
+        differing = [name for name in own if own[name] != first[name]]
         if differing:
             raise InputError(
                 f"{folder} is a shard of another build than {folders[0]}: {differing[0]} is "

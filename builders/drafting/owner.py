@@ -7,83 +7,141 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from builders.drafting.build_spec import BuildSpec
 from builders.drafting.files import canonical_json
 from builders.durable import durably_rename
 from builders.errors import InputError
+from builders.recipe_loading import recipe_names
+from builders.sets import Set, ad_hoc
 
 OWNER = "set.json"
+_SHIPPED = "cards/"
 
 
-def claim_folder(spec: BuildSpec) -> None:
-    """Note in the folder of a build which set it belongs to.
+class Owner(NamedTuple):
+    """A set as the folder of its drafts knows it.
+
+    `file` is its file as it is found from the folder, that of one that ships after `cards/`, or the
+    release that declares it; None for a set without a file, which its `recipe` names alone.
+    """
+
+    file: str | None
+    recipe: str
+
+    def is_there(self, folder: Path) -> bool:
+        """Whether the set can still be built, so that its folder is not free."""
+        file = self.file or _SHIPPED
+        return file.startswith(_SHIPPED) or not file.endswith(".md") or (folder / file).exists()
+
+    def shown(self, folder: Path) -> str:
+        """In the words of an error, its file as it is found from here."""
+        if self.file is None:
+            return f"a set without a file, of the recipe {self.recipe}"
+        if self.file.startswith(_SHIPPED):
+            return f"the set {Path(self.file).stem} that ships"
+        is_file = self.file.endswith(".md")
+        return f"another set, {os.path.relpath(folder / self.file) if is_file else self.file}"
+
+
+def claim_folder(a_set: Set, folder: Path, record: Mapping[str, Any]) -> None:
+    """Note in the folder of a set's drafts that they are of this set.
 
     A set whose file is gone, as it was renamed or moved, gives its folder up.
+
+    Args:
+        a_set: The set.
+        folder: The folder.
+        record: What a draft records of the set, for the way on.
 
     Raises:
         InputError: It belongs to another set.
     """
-    folder = spec.work / spec.set.name
-    ours = {"file": _file(spec, folder), "recipe": spec.recipe.name}
-    path = folder / OWNER
-    try:
-        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        before = {}
+    ours, before = _owner_of(a_set, folder), _owner_in(folder)
     if before == ours:
         return
-    if before and (before["file"] is None or _is_there(before["file"], folder)):
-        raise InputError(f"{folder} has the drafts of {_shown(before)}; {_way_on(spec)}")
+    if before and not _same(before, ours) and before.is_there(folder):
+        way = "rename one of the two, or give another folder with --work"
+        if ours.file is None or a_set.ships:
+            command = new_command(record)
+            way = f"make yours a set with a file, `{command}`, or give another folder with --work"
+        raise InputError(f"{folder} has the drafts of {before.shown(folder)}; {way}")
     new = folder / f".{OWNER}"
-    new.write_text(canonical_json(ours), encoding="utf-8")
-    durably_rename(new, path)
+    new.write_text(canonical_json(ours._asdict()), encoding="utf-8")
+    durably_rename(new, folder / OWNER)
 
 
-def _file(spec: BuildSpec, folder: Path) -> str | None:
-    """The set's file as it is found from its folder; that of one that ships by its name alone."""
-    file = spec.set.file
+def set_of_drafts(a_set: Set, folder: Path) -> Set:
+    """The set whose drafts a folder has: this one, or that of its recipe without a file.
+
+    Raises:
+        InputError: They are of another set.
+    """
+    ours, before = _owner_of(a_set, folder), _owner_in(folder)
+    if before is None or _same(before, ours):
+        return a_set
+    if before.file is None and a_set.ships and before.recipe == ours.recipe:
+        return ad_hoc(a_set.recipe)
+    raise InputError(
+        f"{folder} has the drafts of {before.shown(folder)}; name that one, or the folder of this "
+        "one with --work"
+    )
+
+
+def _same(one: Owner, other: Owner) -> bool:
+    """Whether two are one set: a file stays the same set by another recipe."""
+    return one.file == other.file and (one.file is not None or one.recipe == other.recipe)
+
+
+def _owner_of(a_set: Set, folder: Path) -> Owner:
+    recipe, file = a_set.recipe.name, a_set.file
+    if a_set.recipe.file is not None and recipe not in recipe_names():
+        recipe = os.path.relpath(a_set.recipe.file.resolve(), folder.resolve())
     if file is None:
-        return spec.set.released.shown if spec.set.released else None
-    if spec.set.ships:
-        return f"cards/{file.name}"
-    return os.path.relpath(file.resolve(), folder.resolve())
+        return Owner(a_set.released.shown if a_set.released else None, recipe)
+    if a_set.ships:
+        return Owner(f"{_SHIPPED}{file.name}", recipe)
+    return Owner(os.path.relpath(file.resolve(), folder.resolve()), recipe)
 
 
-def _is_there(file: str, folder: Path) -> bool:
-    return file.startswith("cards/") or not file.endswith(".md") or (folder / file).exists()
-
-
-def _shown(owner: dict[str, Any]) -> str:
-    if owner["file"] is None:
-        return f"a set without a file, of the recipe {owner['recipe']}"
-    if owner["file"].startswith("cards/"):
-        return f"the set {Path(owner['file']).stem} that ships"
-    return f"another set, {owner['file']}"
-
-
-def _way_on(spec: BuildSpec) -> str:
-    if spec.set.released or (spec.set.file and not spec.set.ships):
-        return "rename one of the two files, or give another folder with --work"
-    command = new_command(spec.declared)
-    return f"make yours a set with a file, `{command}`, or give another folder with --work"
+def _owner_in(folder: Path) -> Owner | None:
+    """The owner that a folder notes; None where it notes none, or the note is damaged."""
+    try:
+        facts = json.loads((folder / OWNER).read_text(encoding="utf-8"))
+        found = Owner(facts["file"], facts["recipe"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    fits = isinstance(found.file, str | None) and isinstance(found.recipe, str)
+    return found if fits else None
 
 
 def new_command(record: Mapping[str, Any], place: str | None = None) -> str:
-    """The command that writes a file for a set without one, from what its draft records of it.
+    """The command that writes a file for a set without one, from what is declared of it.
 
-    Args:
-        record: What is recorded of the set; of an absolute path it has the name alone.
-        place: The source as it was given, if that is known.
+    `place` is where its source is found from here, which a record may not hold.
     """
     declared = record["declaration"]
     words = ["potstill", "new", f"my-{record['name'].replace('_', '-')}"]
     words += ["--recipe", declared["recipe"]]
     for flag in ("prompts", "seeds"):
-        source = declared.get(flag, {})
-        if "place" in source:
-            words += [f"--{flag}", place or source["place"]]
-        for key in ("column", "license"):
-            words += [f"--{key}", source[key]] if key in source else []
-    return shlex.join(words)
+        source = dict(declared.get(flag, {}))
+        if source.get("place"):
+            source["place"] = place or source["place"]
+        for name in ("place", "column", "license"):
+            if value := source.get(name):
+                words += [f"--{flag if name == 'place' else name}", value]
+    roles = {
+        role: [_word(one) for one in some] for role, some in declared.get("teachers", {}).items()
+    }
+    if len({*map(tuple, roles.values())}) == 1:
+        roles = {"": next(iter(roles.values()))}
+    for role, some in roles.items():
+        words += [f"--teacher={role}={who}" if role else f"--teacher={who}" for who in some]
+    if "rows" in declared:
+        words += ["--rows", str(declared["rows"])]
+    return shlex.join(word for word in words if word != "--teacher=embedded")
+
+
+def _word(teacher: Mapping[str, Any]) -> str:
+    model = teacher.get("model")
+    return f"{teacher['place']}#{model}" if model else str(teacher["place"])

@@ -199,7 +199,7 @@ def open_build(spec: BuildSpec) -> Iterator[Ledger]:
     with ExitStack() as held, errors_in_one_line(spec.recipe):
         try:
             held.enter_context(folder_lock(spec.home))
-            claim_folder(spec)
+            claim_folder(spec.set, spec.work / spec.set.name, spec.declared)
         except OSError as error:
             raise folder_error(error, spec.home) from None
         ledger = held.enter_context(closing(Ledger.open(spec.home / LEDGER)))

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from builders.drafting.build_spec import Choices
 from builders.engine.addresses import shown_address
 from builders.engine.teacher import EMBEDDED_FILE
+from builders.recipe import SEED
 from builders.set_file import Declaration
 from builders.sets import Set
 
@@ -18,54 +18,77 @@ FILES = (EMBEDDED_FILE, "scripted:")  # what comes before the path of a teacher'
 _DECIDES = {"recipe", "prompts", "seeds", "rows", "keep", "seed", "options", "teachers"}
 
 
-def set_record(a_set: Set, merged: Declaration, given: Choices) -> dict[str, Any]:
-    """What a draft and a release record of the set: no path of this machine and no secret."""
-    declared = merged.model_dump(mode="json", include=_DECIDES, exclude_defaults=True)
-    if Path(declared["recipe"]).suffix == ".py":
-        declared["recipe"] = f"./{_public_path(declared['recipe'], a_set.folder)}"
-    if source := declared.get(a_set.recipe.seeds.flag):
-        source["place"] = _public_path(source.get("place"), a_set.folder)
-    for option in a_set.recipe.options:
-        if option.file and option.name in declared.get("options", {}):
-            path = _public_path(declared["options"][option.name], a_set.folder)
-            declared["options"][option.name] = path
-    for one in (one for some in declared.get("teachers", {}).values() for one in some):
-        kind, colon, file = one["place"].partition(":")
-        is_file = f"{kind}{colon}" in FILES
-        public = f"{kind}:{_public_path(file, a_set.folder)}" if is_file else None
-        one["place"] = public or shown_address(one["place"])
+def set_record(a_set: Set, merged: Declaration, alone: Declaration) -> dict[str, Any]:
+    """What a draft and a release record of the set: no path of this machine and no secret.
+
+    Args:
+        a_set: The set.
+        merged: Its declaration with what was chosen for the build, every role named.
+        alone: The same without anything chosen, to record what was overridden.
+    """
+    declared, before = _declared(a_set, merged), _declared(a_set, alone)
     return {
         "name": a_set.name,
         "ad_hoc": a_set.ad_hoc,
         "declaration": declared,
-        "overridden": [] if a_set.ad_hoc else sorted(_overridden(a_set, given)),
+        "overridden": [] if a_set.ad_hoc else sorted(_differing(before, declared)),
     }
 
 
-def _public_path(place: str | None, folder: Path) -> str | None:
-    """A path as the set's file would give it, or only its name where it leads out of the folder."""
-    if not place or not Path(place).exists():
-        return place and (Path(place).name if Path(place).is_absolute() else place)
-    inside = os.path.relpath(place, folder)
-    return Path(place).name if inside.startswith("..") else inside
+def _declared(a_set: Set, whole: Declaration) -> dict[str, Any]:
+    """What decides on the rows, without what is as it would be anyway, its paths public."""
+    written = _written(a_set)
+    declared = whole.model_dump(mode="json", include=_DECIDES, exclude_defaults=True)
+    declared["recipe"] = _public(declared["recipe"], a_set.folder, written)
+    if source := declared.get(a_set.recipe.seeds.flag):
+        source["place"] = _public(source.get("place"), a_set.folder, written)
+        if source == {"place": None}:
+            del declared[a_set.recipe.seeds.flag]
+    if declared.get("seed") == SEED:
+        del declared["seed"]
+    options, known = declared.pop("options", {}), {one.name: one for one in a_set.recipe.options}
+    options = {name: value for name, value in options.items() if value != known[name].default}
+    for name in options:
+        if known[name].file:
+            options[name] = _public(options[name], a_set.folder, written)
+    if options:
+        declared["options"] = options
+    for one in (one for some in declared["teachers"].values() for one in some):
+        kind, colon, file = one["place"].partition(":")
+        is_file = f"{kind}{colon}" in FILES
+        public = f"{kind}:{_public(file, a_set.folder, written)}" if is_file else None
+        one["place"] = public or shown_address(one["place"])
+    return dict(sorted(declared.items()))
 
 
-def _overridden(a_set: Set, given: Choices) -> Iterator[str]:
-    """The keys of a set's file in whose place something else was chosen for the build."""
+def _written(a_set: Set) -> dict[str, str]:
+    """The relative paths in a set's file, by the path from here that each leads to."""
     declared = a_set.declaration
-    for name in ("rows", "keep", "seed"):
-        if getattr(given, name) not in (None, getattr(declared, name)):
+    places = [part.place for part in (declared.prompts, declared.seeds) if part and part.place]
+    places += [one.place.partition(":")[2] for some in declared.teachers.values() for one in some]
+    places += [value for value in declared.options.values() if isinstance(value, str)]
+    return {str(a_set.folder / place): place for place in places if not Path(place).is_absolute()}
+
+
+def _public(place: Any, folder: Path, written: Mapping[str, str]) -> Any:
+    """A path as the set's file has it, or from its folder, or its name where that is elsewhere."""
+    if not isinstance(place, str) or place in written:
+        return written.get(place, place)
+    if not Path(place).exists() and not Path(place).is_absolute():
+        return place
+    inside = os.path.relpath(place, folder)
+    is_recipe = "./" if Path(place).suffix == ".py" else ""
+    return is_recipe + (Path(place).name if inside.startswith("..") else inside)
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*before, *now} - {"options"}):
+        if before.get(name) != now.get(name):
             yield name
-    if any(given.source.values()) or given.licence:
-        yield a_set.recipe.seeds.flag
-    yield from (
-        f"options.{name}"
-        for name, value in given.options.items()
-        if value != declared.options.get(name)
-    )
-    more = (given.teachers, given.usual.model, given.parameters, given.trusted, given.licences)
-    if any(more):
-        yield "teachers"
+    options, chosen = before.get("options", {}), now.get("options", {})
+    for name in sorted({*options, *chosen}):
+        if options.get(name) != chosen.get(name):
+            yield f"options.{name}"
 
 
 def with_recorded_teachers(record: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,4 +99,5 @@ def with_recorded_teachers(record: Mapping[str, Any], order: Mapping[str, Any]) 
     if "teachers" in before["declaration"]:
         declared["teachers"] = before["declaration"]["teachers"]
     names = {*record["overridden"]} - {"teachers"} | {*before["overridden"]} & {"teachers"}
+    declared = dict(sorted(declared.items()))
     return {**record, "declaration": declared, "overridden": sorted(names)}

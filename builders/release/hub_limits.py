@@ -124,6 +124,6 @@ def check_licences(lineage: Mapping[str, Any], repository: str | None) -> None:
     if repository is not None and licence_of(lineage).id == UNKNOWN:
         raise InputError(
             f"the licence of {lineage['seeds']['name']} is unknown, and a set on a Hub needs one; "
-            "build again with --license ID, such as cc-by-4.0 or other, which repeats no call, or "
-            "release it with --to-folder"
+            "build again with --license ID, such as cc-by-4.0 or other, or with `license:` beside "
+            "the source in the set's file, which repeats no call, or release it with --to-folder"
         )

@@ -21,6 +21,10 @@ def words_of(draft: Draft) -> Words:
     Raises:
         InputError: The draft was found by its folder alone, or a secret is among the words.
     """
+    if "set" not in draft.facts:
+        raise InputError(
+            f"{draft.folder} is of an older potstill; build again, which repeats no call"
+        )
     if draft.facts["set"]["ad_hoc"]:
         import pyarrow.parquet as pq
 

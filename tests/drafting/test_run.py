@@ -663,7 +663,7 @@ def test_a_damaged_answer_is_asked_again_and_reported(
     assert changed <= {3, 7}  # only the seconds that an answer took may differ
     assert main([*words, "--json"]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out)["run"]["calls"] == 0 and "damaged" not in err
+    assert json.loads(out)["run"]["calls"] == 0 and "damaged answers" not in err
     assert file_bytes(home / "drafts" / "0001") == first and not (home / "drafts" / "0002").exists()
 
 

@@ -35,7 +35,7 @@ _HEADING = re.compile(
 _OF_AN_API = re.compile(r"\b(?:GET|POST|PUT|PATCH|DELETE|HTTP|API|[Rr]equest|[Ee]ndpoint)\b")
 _ANY_HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 _TURN = re.compile(
-    r"^(?:(?P<name>Human|User|HUMAN|USER):(?=\s|\Z)|(?P<sure>GPT4 Correct User|<human>):"
+    r"^(?:(?P<name>Human|User|HUMAN|USER):(?=\s|\Z)|(?P<sure>GPT4 Correct User|<(?:human|user)>):"
     r"|(?P<weak>\*\*(?:User|Human)(?::\*\*|\*\*:)|(?:user|human):(?=\s)|(?:用户|用戶|ユーザー)[:：]))",
     re.MULTILINE,
 )

@@ -12,7 +12,8 @@ _SIGNS = (
     *("<begin_of_", "os>", "pad>", "unk>", "sep>", "eot>", "eod>", "eop>", "eom>", "eoa>", "eoh>"),
     *("_id>", "im_start>", "im_end>", "im_sep>", "<extra_", "<0x", "<special_", "<reserved_"),
     *("<dummy", "<unused", "<_end>", "[e~[", "[eos]", "[end of text]", "[gmask]", "<sop>", "inst]"),
-    *("think]", "thinking]", "_prompt]", "_tools]", "_results]", "_calls]", "[unused_token_"),
+    *("/think>", "/thinking>", "思考>", "<tool_code>", "think]", "thinking]", "_prompt]"),
+    *("_tools]", "_results]", "_calls]", "[unused_token_"),
     *("<think", "</think", "< think", "</ think", ":think", "_think"),
     *("<\n", "thought>", "thoughts>", "reasoning>", "thought >", "thoughts >", "reasoning >"),
     *("reflection>", "scratchpad>", "analysis", "assistantfinal", "▁", "<!--"),
@@ -22,7 +23,7 @@ _SIGNS = (
     *("tool_call", "toolcall", "function_call", "functioncall", "<function=", "<tool_use>"),
     *("<fim_", "<file_sep>", "endoftext>", "<tokens_unused", "### end", "_end>", "<bot>"),
     *("human:", "user:", "instruction:", "assistant:", "response:", "user**:", "human**:"),
-    *("<human>:", "correct user:", "用户", "用戶", "ユーザー"),
+    *("<human>:", "<user>:", "correct user:", "用户", "用戶", "ユーザー"),
     *(f"{role}\n" for role in ROLES),
 )
 _RARE = "<>[]◁▁:_#&`\n"

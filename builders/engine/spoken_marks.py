@@ -43,12 +43,14 @@ _SUBJECT_GOES_ON = re.compile(
 )
 _WORD_GOES_ON = re.compile(
     r"[.,;:!?)](?:\s|\Z|[\"'”’»)*_])|[、。，；：）！？]|['’]s\b|[ \t]+[-–—=→+&/(]+[ \t]?\S"
+    r"|[ \xa0][?!;:»](?=\s|\Z)"
     rf"|{_GOES_ON}[\"'(`*]?(?P<word>\w)"
 )
 _QUALIFIED = re.compile(  # words before a mark that it belongs to
     r"\b(?:the|an?|trailing|leading|final|closing|opening|last|first|special) \Z", re.IGNORECASE
 )
 _ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+")
+_LABELLED_ITEM = re.compile(rf"{_ITEM.pattern}[^:]{{1,60}}: ")
 _ITEM_GOES_ON = re.compile(r"[ \t]*(?::|[-–—=→(] ?)")
 _CELL_GOES_ON = re.compile(r"[^<|\n]{0,100}\|(?!>)")
 _WRAPS = {"*": "*", "_": "_", "~": "~", "(": ")"}
@@ -84,7 +86,7 @@ def spoken_to(text: str, start: int, end: int) -> int:
         return end if found and _continues(found) else 0
     if before == bare and not (_is_uncased(bare[-1]) or bare[-1] in "(（、，：「『“„\"'-"):
         return 0
-    if listed and not after.strip():
+    if not after.strip() and (listed or _LABELLED_ITEM.fullmatch(before)):
         return end
     found = _WORD_GOES_ON.match(after)
     continues = found and (_continues(found) or (found["word"] and is_about_marks(text)))

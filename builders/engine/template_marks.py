@@ -73,8 +73,9 @@ _NAMED = re.compile(
     r"|(?:^|\n)[ \t]*(?:[-*+•>]|\d{1,3}[.)])[ \t]+)\Z"
 )
 _CALLED = re.compile(  # the call of a tool, written as text
-    r"^[ \t]*<(?:(?:[\w-]{1,20}[:_])?tool_?calls?|function_?calls?|start_function_call|tool_use"
-    r"|function=[\w.:-]{1,80})>|^[ \t]*<invoke name="
+    r"<(?:\w{1,20}:)?function_?call name=\""
+    r"|^[ \t]*<(?:(?:[\w-]{1,20}[:_])?tool_?calls?|function_?calls?|start_function_call|tool_use"
+    r"|tool_code|function=[\w.:-]{1,80})>|^[ \t]*<invoke name="
     r"|<(?:[\w-]{1,20}[:_])?(?:tool_?call|function_?call)>\s*(?:[{\[]|<function=)"
     r"|<function=[\w.:-]{1,80}>\s*(?:[{\[]|</|<parameter)"
     r"|<details\b[^<>\n]{0,200}\btype=\"tool_calls\""

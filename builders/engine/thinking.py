@@ -285,10 +285,10 @@ def _closes(found: re.Match[str]) -> bool:
 
 def _named_to(text: str, start: int, end: int) -> int:
     """Where the marks end that a sentence is about, an entry or a quoted line; 0: it is none."""
+    if _is_quoted(text, start, end):
+        return end
     before = text[max(0, start - 48) : start]
     if _LAST_IN_PAIR.search(before) or _NEXT_IN_PAIR.match(text, end):
-        return end
-    if _is_quoted(text, start, end):
         return end
     opens = text[start + 1] != "/"
     if opens and start < 40 and not text[:start].strip() and _IS_SUBJECT.match(text, end):
@@ -296,14 +296,14 @@ def _named_to(text: str, start: int, end: int) -> int:
     splits = not opens and _SPLIT_AT.search(before)
     if end == len(text) and "\n" not in text and (splits or ends_spoken_of(text, start)):
         return end
+    is_word = in_prose(text, start, end)
+    if is_word and (opens or splits or text[end] in ".,;:!?)"):
+        return end
     to = spoken_to(text, start, end)
     if not to or is_entry(text, start, end):
         return to
-    if in_prose(text, start, end) and (opens or splits or text[end] in ".,;:!?)"):
-        return to
     line = text[max(0, start - 80) : start].rpartition("\n")[2] + text[end : end + 40]
-    is_word = in_prose(text, start, end) and MARK.search(line)
-    return to if is_word or is_about_marks(line) else 0
+    return to if (is_word and MARK.search(line)) or is_about_marks(line) else 0
 
 
 def _is_quoted(text: str, start: int, end: int) -> bool:

@@ -13,7 +13,7 @@ from builders.engine.cited_text import Spans, cited, inside
 
 _PREFIX = r"(?:[\w-]{1,20}[:_])?"
 SURE = (
-    rf"(?:{_PREFIX}(?:think|thinking)|antthinking|think_fast(?:er)?|cot|inner_monologue"
+    rf"(?:{_PREFIX}(?:think|thinking)|antthinking|think_fast(?:er)?|cot|(?:inner|internal)_monologue|思考"
     r"|(?:thought|thinking|reasoning)_process)"
 )
 TAG = rf"(?:{SURE}|{_PREFIX}(?:thought|thoughts|reasoning))"
@@ -25,7 +25,7 @@ SOFT = rf"{_PREFIX}(?:thought|thoughts|reasoning)|{ASKED_FOR}"  # names that pro
 BLOCKS = tuple(  # how thinking begins and ends; the group `tag` in the first is part of the second
     (re.compile(begin, re.IGNORECASE), end)
     for begin, end in (
-        (rf"<\s?(?P<tag>{TAG}|{ASKED_FOR})\s?>", r"</\s?{tag}\s?>"),
+        (rf"<\s?(?P<tag>{TAG}|{ASKED_FOR})\s?>", r"<\s?\\?/\s?{tag}\s?>"),
         (r"<details\b[^<>\n]{0,200}\btype=[\"']reasoning[\"'][^<>\n]{0,200}>", r"</details\s?>"),
         (r"◁(?P<tag>think|thinking)▷", r"◁/{tag}▷"),
         (r"(?-i:\[(?P<tag>THINK)\])(?=\S)", r"\[/{tag}\]"),
@@ -38,7 +38,7 @@ BLOCKS = tuple(  # how thinking begins and ends; the group `tag` in the first is
     )
 )
 MARK = re.compile(  # where thinking begins, or, with a group `close`, ends
-    rf"<(?P<close>/)?\s?(?P<tag>{TAG})\s?>|(?P<close2>◁/think(?:ing)?▷"
+    rf"<(?P<close>\s?\\?/)?\s?(?P<tag>{TAG})\s?>|(?P<close2>◁/think(?:ing)?▷"
     rf"|\[/{_IN_BRACKETS}\])|◁think(?:ing)?▷|(?-i:\[THINK\](?=\S))"
     r"|<\|begin_of_(?:thought|thinking)\|>"
     r"|<details\b[^<>\n]{0,200}\btype=[\"']reasoning|\A\s*&lt;think(?:ing)?&gt;"

@@ -131,6 +131,8 @@ def test_the_call_of_a_tool_is_found_in_the_middle_of_a_text_too(text: str) -> N
         "模型用<|im_end|>结束一轮。",
         "文末には</s>が付きます。",
         "문장은 </s> 토큰으로 끝납니다.",
+        "Que veut dire </s> ?",
+        "- Oslo-7B: </s>\n- Oslo-8B: <|endoftext|>\n- Nile: <|im_end|>",
         "[UNK]",
         "<pad>",
         "We fly from Oslo [OSL] to Boston [BOS]",
@@ -194,6 +196,8 @@ def test_a_mark_between_sentences_is_a_leak(text: str) -> None:
 @each(
     "text",
     [
+        '<x:function_call name="f">',
+        "<tool_code>f(1)</tool_code>",
         "<|python_start|>[f(a=1)]<|python_end|>",
         '<|tools_prefix|>[{"f": {}}]<|tools_suffix|>',
     ],

@@ -78,7 +78,8 @@ def test_thinking_before_an_answer_is_its_reasoning(text: str, reasoning: str | 
     "form",
     [
         *("<think_fast>{}</think_fast>", "<think_faster>\n{}\n</think_faster>\n"),
-        "<cot>{}</cot>",
+        *("<cot>{}</cot>", "<internal_monologue>{}</internal_monologue>", "<思考>{}</思考>\n"),
+        *("{}\n< /think>\n", "{}\n<\\/think>\n", "<think>{}<\\/think>"),
         *("<antThinking>{}</antThinking>", "<thought_process>\n{}\n</thought_process>\n\n"),
         *("<thinking_process>{}</thinking_process>", "<reasoning_process>{}</reasoning_process>"),
         *(

@@ -220,9 +220,7 @@ def _texts(name: str, given: Any) -> list[str]:
 
 def _choices(params: Mapping[str, object], without: str | Sequence[str]) -> list[Choice]:
     """The parameters that were chosen, each value as JSON would carry it."""
-    names = [without] if isinstance(without, str) else without
-    with named("without"):
-        left_out = [read_without(text(name)) for name in names]
+    left_out = [_checked("without", one, read_without) for one in _texts("without", without)]
     with named("params"):
         try:
             values = json.loads(json.dumps(dict(params), allow_nan=False))

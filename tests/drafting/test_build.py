@@ -131,6 +131,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an empty source": ({"prompts": " "}, "prompts: the value is empty; .*"),
     "a source of nothing": ({"prompts": Source(place="")}, "prompts: the value is empty; .*"),
     "a column's type": ({"prompts": Source(place="x", column=5)}, "column: 5 is not a text"),
+    "what is left out": ({"without": 5}, "without: 5 is not a text"),
     "a source's part": ({"column": "text"}, r"column is part of a source: give prompts=Source.*"),
     "an empty teacher": ({"teacher": ""}, "teacher: the value is empty; .*"),
     "a list of no teacher": ({"teacher": []}, "teacher: none is given; .*"),

@@ -5,7 +5,7 @@ template; a server that does not know them leaves all of that in the text. An an
 in it is worse than an answer lost: where a mark is neither what an answer is about (in code, in
 quotation marks, a word of a sentence, an item) nor at a place where thinking surely begins or ends,
 the answer is left as it is and cannot be used. An element by a name that prompts ask for too, as
-`<reasoning>`, is thinking only where no other element of XML follows it.
+`<reasoning>`, is thinking at the begin of a text; `<analysis>` only where no other element follows.
 
 Source: the reasoning parsers of vLLM and SGLang, and the chat templates of the models they are for.
 """

@@ -118,7 +118,7 @@ def shown_name(place: str) -> str:
     """The name by which a source is shown: of a file or a folder the last part of its path."""
     if "/" in place and not Path(place).exists():
         return place
-    name = Path(place).name
+    name = "stdin" if place == "-" else Path(place).name
     return name if name.strip(".") else Path(place).resolve().name
 
 

@@ -145,7 +145,14 @@ def test_a_source_is_shown_by_the_last_part_of_its_path(
     (tmp_path / "set").mkdir()
     monkeypatch.chdir(tmp_path / "set")
     names = [".", "../set", "org/name", "a.jsonl", "..", "-"]
-    assert [*map(shown_name, names)] == ["set", "set", "org/name", "a.jsonl", tmp_path.name, "-"]
+    assert [*map(shown_name, names)] == [
+        "set",
+        "set",
+        "org/name",
+        "a.jsonl",
+        tmp_path.name,
+        "stdin",
+    ]
 
 
 def test_a_device_is_no_source() -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from builders.errors import InputError, did_you_mean
 
 OTHER, UNKNOWN = "other", "unknown"  # licences; the terms of the first are described elsewhere
+LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")  # what a card may name
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
 
 

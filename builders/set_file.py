@@ -1,7 +1,4 @@
-"""The file of a set: front matter that declares it, and the words that only a person can write.
-
-The front matter is YAML 1.2 in its values: `no` is a text, as in `language: no`.
-"""
+"""The file of a set: front matter that declares it, and the words that only a person can write."""
 
 from __future__ import annotations
 
@@ -11,10 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from builders.errors import InputError, did_you_mean, shortened
+from builders.front_matter import MARKS, FrontMatter, Place, check_texts, key_of, split_file
+from builders.hub_vocabulary import LANGUAGE, known_licence
+from builders.set_names import set_name
 
 SECTIONS = ("What it is", "Use", "Limits", "Changes")  # that every set has
 FOR_THE_HUB = (  # keys that the Hub acts on, and that nothing here computes
@@ -24,9 +30,11 @@ FOR_THE_HUB = (  # keys that the Hub acts on, and that nothing here computes
 )
 CARD_KEYS = ("pretty_name", "language", "task_categories", "tags", *FOR_THE_HUB)  # on the card
 _OWN_SECTIONS = ("Load it", "Configs", "How it was made", "Licence", "Versions")  # of the card
-VERSION = re.compile(r"^### v(\d+\.\d+\.\d+)\b", re.MULTILINE)
-_MARKS = re.compile(r"<!-- /?(?:words: |versions -->)")  # on a card, around a person's words
+_NUMBER = "(0|[1-9][0-9]{0,8})"
+_VERSION = re.compile(rf"### v({_NUMBER}\.{_NUMBER}\.{_NUMBER})[:,.;]?(?!\S)")
+_LIKE_A_VERSION = re.compile(r"### v\d")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_COMMENT = re.compile(r" {0,3}<!--")  # one that hides whole lines
 _HEADING = re.compile(r"## +(.+?)(?: +#+)? *")
 _WRITTEN = {  # what an error says of a value of the wrong type
     "string_type": "is not a text; write it in quotes",
@@ -36,12 +44,25 @@ _WRITTEN = {  # what an error says of a value of the wrong type
     "list_type": "is not a list",
     "dict_type": "is not a mapping of names to values",
     "model_type": "is neither a text nor a mapping of names to values",
+    "string_pattern_mismatch": "is not one line of text; write one, or remove the key",
     "missing": "is missing; add it",
 }
+_MAPPINGS = {"budget": "{usd: 5, price: 0.5/1.5}", "options": "{NAME: VALUE}"}  # examples
+
+Text = Annotated[str, Field(pattern=r"^[^\n]*\S[^\n]*$")]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, values: object) -> object:
+        """A key that is there without a value is not given."""
+        if not isinstance(values, Mapping):
+            return values
+        empty = {name for name in cls.model_fields if values.get(name, "") is None}
+        return {name: value for name, value in values.items() if name not in empty}
 
 
 def _place(given: object) -> object:
@@ -51,76 +72,92 @@ def _place(given: object) -> object:
 
 def _by_role(given: object) -> object:
     """Teachers by role; those of all roles have an empty name."""
+    roles = {"": given}
     if isinstance(given, dict) and not given.keys() & TeacherDeclaration.model_fields.keys():
-        roles = given
-    else:
-        roles = {"": given}
-    return {role: [*map(_place, _several(some))] for role, some in roles.items()}
+        roles = given or {"": []}
+    several = {role: [] if some is None else _several(some) for role, some in roles.items()}
+    return {role: [*map(_place, some)] for role, some in several.items()}
+
+
+def _some_teachers(given: object) -> object:
+    if not given:
+        raise ValueError("names no teacher; give one, such as embedded or https://host/v1#MODEL")
+    return given
+
+
+def _number_or_text(given: object) -> object:
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        raise ValueError("is neither a number nor a text")
+    return given
 
 
 def _several(given: object) -> list[Any]:
     return given if isinstance(given, list) else [given]
 
 
+Texts = Annotated[list[Text], BeforeValidator(_several)]
+
+
 class SourceDeclaration(_Part):
     """Where the prompts or seed tasks come from; without a place, from the recipe's own."""
 
-    place: str | None = None
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    column: str | None = None
-    license: str | None = None
-    written_by: str | None = None
+    place: Text | None = None
+    config: Text | None = None
+    split: Text | None = None
+    revision: Text | None = None
+    column: Text | None = None
+    license: Text | None = None
+    written_by: Text | None = None
 
 
 class TeacherDeclaration(_Part):
     """Who answers: `embedded`, `embedded:FILE.gguf`, `scripted:FILE` or an address, and how."""
 
-    place: str
-    model: str | None = None
-    revision: str | None = None
-    license: str | None = None
+    place: Text
+    model: Text | None = None
+    revision: Text | None = None
+    license: Text | None = None
     parameters: dict[str, Any] = {}
-    without: Annotated[list[str], BeforeValidator(_several)] = []
+    without: Texts = []
     trust_missing_end: bool = False
 
     @property
     def word(self) -> str:
         """As on the command line: `WHO#MODEL@REVISION`."""
-        model = f"#{self.model}" if self.model else ""
-        return f"{self.place}{model}{f'@{self.revision}' if self.revision else ''}"
+        word = f"{self.place}#{self.model}" if self.model else self.place
+        return f"{word}@{self.revision}" if self.revision and "#" in word else word
 
 
 class BudgetDeclaration(_Part):
     """What a build may cost at most, and `IN/OUT`, the price of a million tokens in USD."""
 
-    usd: Annotated[float, Field(gt=0)] | None = None
+    usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     tokens: Annotated[int, Field(ge=1)] | None = None
     calls: Annotated[int, Field(ge=1)] | None = None
-    price: str | None = None
+    price: Text | None = None
 
 
+_Teachers = Annotated[list[TeacherDeclaration], BeforeValidator(_some_teachers)]
 Source = Annotated[SourceDeclaration, BeforeValidator(_place)]
 
 
 class Declaration(_Part):
     """The front matter of a set. Whether a recipe has such options and roles is checked later."""
 
-    recipe: str
+    recipe: Text
     prompts: Source | None = None
     seeds: Source | None = None
     rows: int | None = None
     keep: int | None = None
     seed: int | None = None
-    options: dict[str, int | float | str] = {}
-    teachers: Annotated[dict[str, list[TeacherDeclaration]], BeforeValidator(_by_role)] = {}
+    options: dict[str, Annotated[int | float | str, BeforeValidator(_number_or_text)]] = {}
+    teachers: Annotated[dict[str, _Teachers], BeforeValidator(_by_role)] = {}
     budget: BudgetDeclaration = BudgetDeclaration()
-    repository: str | None = None
-    pretty_name: str | None = None
-    language: Annotated[list[str], BeforeValidator(_several)] | None = None
-    task_categories: Annotated[list[str], BeforeValidator(_several)] = ["text-generation"]
-    tags: Annotated[list[str], BeforeValidator(_several)] = []
+    repository: Text | None = None
+    pretty_name: Text | None = None
+    language: Texts | None = None
+    task_categories: Texts = ["text-generation"]
+    tags: Texts = []
     thumbnail: Any = None
     viewer: Any = None
     multilinguality: Any = None
@@ -148,44 +185,6 @@ class Words:
     version_place: str = "its Changes"
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Loads YAML with the values of YAML 1.2, without duplicate keys, aliases and merge keys."""
-
-    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.constructor.ConstructorError(
-                None, None, "an alias", self.peek_event().start_mark
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set[str]()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
-                problem = f"the key {getattr(key, 'value', key)!r} comes twice or is no text"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        made: dict[Any, Any] = super().construct_mapping(node, deep)
-        return made
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"null|~|", "n~\0"),
-    ("bool", r"true|false", "tf"),
-    ("int", r"[-+]?[0-9]{1,18}", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+)",
-        "-+.0123456789",
-    ),
-):
-    _resolver = re.compile(rf"(?:{_pattern})\Z")
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", _resolver, list(_first) + [""] * (_tag == "null")
-    )
-
-
 def read_set_file(path: Path, shown: str | None = None) -> tuple[Declaration, Words]:
     """The declaration and the words in a set's file.
 
@@ -201,19 +200,29 @@ def read_set_file(path: Path, shown: str | None = None) -> tuple[Declaration, Wo
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{shown}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
-    front, body, first = _parts(text, shown)
-    declared = _declaration(front, shown)
-    sections, version_line = _sections(body, first, shown)
-    return declared, _words(declared, sections, version_line, shown)
+    return read_set_text(text, shown)
 
 
-def declaration(front: Mapping[str, Any], shown: str) -> Declaration:
+def read_set_text(text: str, shown: str) -> tuple[Declaration, Words]:
+    """As `read_set_file`, of the text of a file."""
+    front, body, first = split_file(text, shown)
+    declared = _declaration(front)
+    sections, version, line = _sections(body, first, shown)
+    if declared.pretty_name is None:
+        raise InputError(f"{shown}: no front matter with 'pretty_name'; add it")
+    values = {name: getattr(declared, name) for name in CARD_KEYS}
+    given = {name: value for name, value in values.items() if value is not None and value != []}
+    place = f"{shown}, line {line}"
+    return declared, Words(front=given, sections=sections, version=version, version_place=place)
+
+
+def declaration(values: Mapping[str, Any], shown: str) -> Declaration:
     """The declaration that JSON holds, such as that of a released set.
 
     Raises:
         InputError: A key or a value is wrong.
     """
-    return _declaration(front, shown)
+    return _declaration(FrontMatter(values=values, shown=shown))
 
 
 def is_set_file(path: Path) -> bool:
@@ -225,56 +234,81 @@ def is_set_file(path: Path) -> bool:
     return head.startswith("---\n") and re.search(r"^recipe\s*:", head, re.MULTILINE) is not None
 
 
-def _parts(text: str, shown: str) -> tuple[Any, str, int]:
-    """The values of the front matter, the body, and the line on which the body begins."""
-    found = re.match(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", text, re.DOTALL | re.MULTILINE)
-    if not found:
+def _declaration(front: FrontMatter) -> Declaration:
+    if not isinstance(front.values, Mapping):
         raise InputError(
-            f"{shown} does not begin with front matter between two lines of ---; `potstill new` "
-            "writes a file of the right form"
+            f"{front.shown}: its front matter has no keys; it begins with recipe: NAME"
         )
+    check_texts(front)
     try:
-        front = yaml.load(found[1], _Loader)  # noqa: S506 - a safe loader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 2 if error.problem_mark else 1
-        raise InputError(
-            f"{shown}, line {line}: not YAML ({error.problem}); fix the line"
-        ) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        why = " ".join(str(error).split())
-        raise InputError(f"{shown}: its front matter is not YAML ({why}); fix it") from None
-    return front, text[found.end() :], text[: found.end()].count("\n") + 1
-
-
-def _declaration(front: Any, shown: str) -> Declaration:
-    if not isinstance(front, Mapping):
-        raise InputError(f"{shown}: its front matter has no keys; it begins with recipe: NAME")
-    try:
-        declared = Declaration.model_validate(dict(front))
+        declared = Declaration.model_validate(dict(front.values))
     except ValidationError as error:
-        raise InputError(f"{shown}: {_problem(error.errors()[0])}") from None
-    if declared.prompts and declared.seeds:
-        raise InputError(f"{shown}: prompts and seeds are both given; a recipe has one of them")
-    for name in ("pretty_name", "language", "task_categories", "tags"):
-        for value in _several(getattr(declared, name)):
-            if value is not None and (not value.strip() or "\n" in value):
-                raise InputError(f"{shown}: {name}: {shortened(value)} is not one line of text")
+        misspelt_first = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise _problem(misspelt_first[0], front) from None
+    for place, what in _misfits(declared):
+        raise front.error(front.written(place), f"{key_of(front.written(place))}: {what}")
     return declared
 
 
-def _problem(error: Mapping[str, Any]) -> str:
-    """One line about the first value that is wrong."""
-    place = ".".join(str(part) for part in error["loc"] if part != "") or "the front matter"
+def _problem(error: Mapping[str, Any], front: FrontMatter) -> InputError:
+    """One line about a value that is wrong."""
     kind, value = error["type"], error.get("input")
+    place = front.written(error["loc"])
+    key = key_of(place) or "the front matter"
     if kind == "extra_forbidden":
-        part: type[BaseModel] = Declaration
-        for name in error["loc"][:-1]:
-            part = _PARTS.get(str(name), part)
-        known = [*part.model_fields]
-        hint = did_you_mean(error["loc"][-1], known) or f"; there are {', '.join(known)}"
-        return f"there is no key {place!r}{hint}"
+        known = [*_PARTS.get(str(place[0]) if len(place) > 1 else "", Declaration).model_fields]
+        hint = did_you_mean(place[-1], known) or f"; there are {', '.join(known)}"
+        return front.error(place, f"there is no key {key!r}{hint}")
+    if kind == "missing":
+        return front.error(place, f"{key_of((*place, error['loc'][-1]))} is missing; add it")
     why = _WRITTEN.get(kind) or f"is not fit ({error['msg'][0].lower()}{error['msg'][1:]})"
-    return f"{place}{'' if kind == 'missing' else ': ' + shortened(value)} {why}"
+    if kind == "value_error":
+        why = str(error["ctx"]["error"])
+    if kind in ("model_type", "dict_type") and key in _MAPPINGS:
+        why = f"is not a mapping of names to values; write it as {_MAPPINGS[key]}"
+    return front.error(place, f"{key}: {shortened(value)} {why}")
+
+
+def _misfits(declared: Declaration) -> Iterator[tuple[Place, str]]:
+    """What is wrong with values that have the right types: each with its place."""
+    if declared.prompts and declared.seeds:
+        yield ("seeds",), "prompts and seeds are both given; a recipe has one of them"
+    for name in ("prompts", "seeds"):
+        if source := getattr(declared, name):
+            yield from _licence((name, "license"), source.license)
+    for role, some in declared.teachers.items():
+        for number, one in enumerate(some):
+            place: Place = ("teachers", role, number)
+            yield from _licence((*place, "license"), one.license)
+            yield from ((place, what) for what in _of_teacher(one))
+    for code in declared.language or ():
+        if not LANGUAGE.fullmatch(code):
+            what = "is not a code of two or three lower-case letters, such as en; write that code"
+            yield ("language",), f"{shortened(code)} {what}"
+    to = declared.repository
+    if to is not None and set_name(to, "main") != (to, "main"):
+        yield ("repository",), f"{shortened(to)} is not a repository on a Hub, such as org/my-set"
+
+
+def _licence(place: Place, licence: str | None) -> Iterator[tuple[Place, str]]:
+    try:
+        known_licence(licence or "unknown")
+    except InputError as error:
+        yield place, str(error)
+
+
+def _of_teacher(one: TeacherDeclaration) -> Iterator[str]:
+    """What is wrong with a teacher's place, model and revision together."""
+    if role := re.match(r"([A-Za-z_]\w*)=", one.place):
+        yield f"name the role as a key, {{{role[1]}: {shortened(one.place[role.end() :])}}}"
+    if one.place.count("#") + (one.model is not None) > 1:
+        yield f"{shortened(one.place)} has two models; remove one"
+    if one.place == "embedded" and (one.model or one.revision):
+        yield "the embedded teacher has one model; remove model and revision, or give another place"
+    if one.revision and not (one.model or "#" in one.place):
+        yield f"revision {shortened(one.revision)} is of no model; add the key model"
+    if one.revision and "@" in (one.model or one.place.rpartition("#")[2]):
+        yield f"{shortened(one.model or one.place)} has a revision too; remove one of the two"
 
 
 _PARTS: dict[str, type[BaseModel]] = {
@@ -285,60 +319,70 @@ _PARTS: dict[str, type[BaseModel]] = {
 }
 
 
-def _sections(body: str, first: int, shown: str) -> tuple[dict[str, str], int]:
-    """The texts under each `## Title` outside code blocks, and the line of the version."""
-    texts, title, version_line = dict[str, list[str]](), "", 0
-    for number, line, in_code in _lines(body, first):
-        heading = None if in_code else _HEADING.fullmatch(line)
-        if mark := _MARKS.search(line):
+def _sections(body: str, first: int, shown: str) -> tuple[dict[str, str], str, int]:
+    """The texts under each `## Title`, the version, and its line; not in code or comments."""
+    texts, title, version, version_line = dict[str, list[str]](), "", "", 0
+    for number, line, hidden in _lines(body, first, shown):
+        where = f"{shown}, line {number}"
+        heading = None if hidden else _HEADING.fullmatch(line)
+        if mark := MARKS.search(line):
             raise InputError(
-                f"{shown}, line {number}: {mark[0]!r} is reserved for the marks of the card; write "
-                "it differently"
+                f"{where}: {mark[0]!r} is reserved for the marks of the card; write it differently"
             )
         if heading:
             title = heading[1].strip()
             if title in texts or title in _OWN_SECTIONS:
                 why = "comes twice" if title in texts else "is a section that the card has itself"
-                raise InputError(f"{shown}, line {number}: '## {title}' {why}; rename it")
+                raise InputError(f"{where}: '## {title}' {why}; rename it")
             texts[title] = []
         elif title:
             texts[title].append(line)
-            if title == "Changes" and not (version_line or in_code) and VERSION.match(line):
-                version_line = number
+            if title == "Changes" and not (version or hidden) and _LIKE_A_VERSION.match(line):
+                version, version_line = _version_of(line), number
+                if not version:
+                    raise InputError(
+                        f"{where}: no version under Changes: {shortened(line)} is not three "
+                        "numbers as in '### v0.1.0'; correct it"
+                    )
         elif line.strip():
             raise InputError(
-                f"{shown}, line {number}: {shortened(line)} is under no heading; the card has a "
+                f"{where}: {shortened(line)} is under no heading; the card has a "
                 f"place for each '## Section', such as '## {SECTIONS[0]}'"
             )
     sections = {title: "\n".join(some).strip("\n") for title, some in texts.items()}
     if missing := [title for title in SECTIONS if not sections.get(title, "").strip()]:
         raise InputError(f"{shown}: no words under '## {missing[0]}'; write them")
-    if not version_line:
+    if not version:
         raise InputError(f"{shown}: no version under Changes; add a line such as '### v0.1.0'")
-    return sections, version_line
+    return sections, version, version_line
 
 
-def _lines(body: str, first: int) -> Iterator[tuple[int, str, bool]]:
-    """The lines with their numbers, and whether each is in a code block."""
-    fence = ""
+def _version_of(line: str) -> str:
+    """The version that a line sets; empty where it sets none."""
+    found = _VERSION.match(line)
+    return found[1] if found else ""
+
+
+def version_in(changes: str) -> str:
+    """The first version in the text of Changes; empty without one."""
+    shown = (line for _, line, hidden in _lines(changes, 1, "Changes") if not hidden)
+    return next(filter(None, map(_version_of, shown)), "")
+
+
+def _lines(body: str, first: int, shown: str) -> Iterator[tuple[int, str, bool]]:
+    """The lines with their numbers, and whether each is in a code block or a comment."""
+    fence, opened = "", 0
     for number, line in enumerate(body.split("\n"), first):
         found = _FENCE.match(line)
         if fence:
             closes = found and found[1].startswith(fence) and not line.strip().strip(fence[0])
             yield number, line, True
             fence = "" if closes else fence
+        elif opened or _COMMENT.match(line):
+            yield number, line, True
+            opened = 0 if "-->" in line else opened or number
         else:
             fence = found[1] if found else ""
             yield number, line, bool(fence)
-
-
-def _words(
-    declared: Declaration, sections: Mapping[str, str], version_line: int, shown: str
-) -> Words:
-    if declared.pretty_name is None:
-        raise InputError(f"{shown}: no front matter with 'pretty_name'; add it")
-    version = VERSION.search(sections["Changes"])
-    assert version is not None
-    front = {name: getattr(declared, name) for name in CARD_KEYS if getattr(declared, name)}
-    place = f"{shown}, line {version_line}"
-    return Words(front=front, sections=sections, version=version[1], version_place=place)
+    if opened:
+        raise InputError(f"{shown}, line {opened}: the comment has no end; add -->")

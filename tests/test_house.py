@@ -30,11 +30,11 @@ MAY_IMPORT = {
 # The rooms of builders, from the start of the line to its end. A room imports from the tiers before
 # its own and from its own tier, and no imports go in a circle. A new room needs a place here.
 TIERS = (
-    ("durable", "entropy", "errors", "file_lock", "set_names", "spool"),
+    ("durable", "entropy", "errors", "file_lock", "secret_names", "set_names", "spool"),
     ("card_metadata", "hub_vocabulary"),
     ("schema",),
     ("recipe",),
-    ("recipe_loading", "set_file", "set_text", "sets"),
+    ("front_matter", "recipe_loading", "set_file", "set_text", "sets"),
     ("sources", "sandbox"),
     ("engine",),
     ("instructions", "preferences", "judging", "gates", "verifiers", "measures"),

@@ -15,6 +15,7 @@ from builders.errors import InputError
 from builders.recipe_loading import recipe_names
 from builders.release.folder import release
 from builders.release.snapshot import snapshot
+from builders.set_file import version_in
 from builders.sets import CARDS
 from scripts.main import main
 from tests.cases import each
@@ -66,7 +67,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("recipe: completions\nrows: yes", WORDS, r"rows: 'yes' is not a whole number"),
         ("recipe: completions\nbudget: {usd: 0}", WORDS, r"budget\.usd: 0 is not fit \(.*"),
         ("recipe: completions\npretty_name: 5", WORDS, r"pretty_name: 5 is not a text; .*quotes"),
-        ("recipe: completions\ntags: [a, 1]", WORDS, r"tags\.1: 1 is not a text"),
+        ("recipe: completions\ntags: [a, 1]", WORDS, r"line 3: tags: 1 is not a text"),
         ("recipe: completions\nrecipe: other", WORDS, r"line 3: .*'recipe' comes twice"),
         ("recipe: &a completions\npretty_name: *a", WORDS, r"line 3: .*alias"),
         ("recipe: [completions", WORDS, r"not YAML"),
@@ -88,10 +89,203 @@ def test_what_is_wrong_in_a_file_is_one_line_with_the_nearest_right_one(
         load_set("trees")
 
 
-def test_a_word_of_yaml_1_1_is_a_text_as_the_hub_reads_it() -> None:
-    write_set(Path("trees.md"), FRONT + "language: no\ntags: [on, 1_000, y]\n")
+def front_with(more: str) -> str:
+    """Front matter of a set with these lines in the place of its teachers."""
+    return FRONT.replace("teachers: scripted:script.jsonl", more)
+
+
+@each(
+    ("lines", "error"),
+    [
+        ("reciep: x", r"line 4: there is no key 'reciep'; did you mean 'recipe'"),
+        (
+            "teachers: {writer: {place: a, licence: mit}}",
+            r"'teachers\.writer\.licence';.*'license'",
+        ),
+        (
+            "teachers:\n  writer:\n  - place: embedded\n    modle: m",
+            r"line 7: .*'teachers\.writer\.m",
+        ),
+        ("options: {samples: [1]}", r"options\.samples: \[1\] is neither a number nor a text"),
+        ("options: {samples: true}", r"options\.samples: True is neither a number nor a text"),
+        ("options: {1: 2}", r"options: the key 1 is not a text; write it in quotes"),
+        ("? 2\n: x", r"line 4: the key 2 is not a text"),
+        ("teachers: {null: embedded}", r"line 4: teachers: the key None is not a text"),
+        (
+            "teachers: {writer: {place: x, parameters: {a: {true: 1}}}}",
+            r"the key True is not",
+        ),
+        ("budget: 5", r"budget: 5 is not a mapping .*\{usd: 5, price: 0\.5/1\.5\}"),
+        ("options: 5", r"options: 5 is not a mapping"),
+        ("budget: {usd: 1e400}", r"line 4: .*'1e400' is too large"),
+        ("budget: {usd: .inf}", r"budget\.usd: '\.inf' is not a number"),
+        ("teachers: []", r"teachers: \[\] names no teacher; give one"),
+        ("teachers: ''", r"teachers: '' is not one line of text"),
+        ("teachers: {}", r"teachers: \[\] names no teacher; give one"),
+        ("teachers: {writer: []}", r"teachers\.writer: \[\] names no teacher"),
+        ("teachers: {writer: }", r"teachers\.writer: \[\] names no teacher"),
+        ("seeds: ''", r"seeds: '' is not one line of text"),
+        ("teachers: {writer: {place: embedded, license: ''}}", r"license: '' is not one line"),
+        ("teachers: {writer: {place: embedded, license: mti}}", r"writer\.license: .*'mit'"),
+        ("teachers: {place: embedded, license: mine}", r"teachers\.license: the licence 'mine'"),
+        ("language: english", r"language: 'english' is not a code"),
+        ("language: [de, EN]", r"language: 'EN' is not a code"),
+        ("repository: trees", r"repository: 'trees' is not a repository on a Hub, such as org/"),
+        ("repository: org/trees@v1", r"repository: 'org/trees@v1' is not"),
+        ("repository: https://huggingface.co/org/trees", r"repository: 'https.*' is not"),
+        ("teachers: judge=embedded", r"teachers: name the role as a key, \{judge: 'embedded'\}"),
+        ("teachers: {place: 'writer=https://h/v1'}", r"teachers: name the role as a key"),
+        ("teachers: {place: embedded, model: x}", r"teachers: the embedded teacher has one model"),
+        ("teachers: {place: 'http://h/v1', revision: abc}", r"revision 'abc' is of no model"),
+        ("teachers: {place: 'http://h/v1', model: m@r, revision: s}", r"'m@r' has a revision too"),
+        ("teachers: {place: 'http://h/v1#m', model: n}", r"has two models; remove one"),
+        ("teachers: 'http://h/v1#a#b'", r"has two models; remove one"),
+        ("viewer: !!bool maybe", r"line 4: not YAML \(a tag"),
+        ("rows: !!int", r"line 4: not YAML \(a tag"),
+        ("tags: !mine [x]", r"line 4: not YAML \(a tag"),
+        ('tags: "\\UFFFFFFFF"', r"line 4: not YAML \(an escape"),
+        ('tags: "\\U00110000"', r"line 4: not YAML \(an escape"),
+        ("tags: " + "[" * 3000, r"not YAML \(nested too deeply"),
+        ('tags: "a\\ud800"', r"tags holds U\+D800, which no reader sees"),
+        ('"ta\\udc00gs": a', r"holds U\+DC00, which no reader sees"),
+        ('tags: ["a", "a\\0b"]', r"tags holds U\+0000"),
+        ('tags: "a\\eb"', r"tags holds U\+001B"),
+        ('tags: "a\\Nb"', r"tags holds U\+0085"),
+        ('tags: "a\\Lb"', r"tags holds U\+2028"),
+        ("tags: a\u202eb", r"line 4: holds U\+202E"),
+        ('tags: "a\\u2066b"', r"tags holds U\+2066"),
+        ("tags: a\0b", r"line 4: holds U\+0000"),
+        ("tags: a\x1bb", r"line 4: holds U\+001B"),
+        ("tags: '<!-- words: Use -->'", r"tags holds '<!-- words: ', which is reserved"),
+        ("extra_gated_fields: {a: ['<!-- versions -->']}", r"extra_gated_fields\.a holds '<!-- v"),
+        ("tags: 'a\n\n  b'", r"tags: 'a\\nb' is not one line of text"),
+        ("thumbnail: https://me:secret-word@host/a.png", r"thumbnail holds a secret \(p"),
+        (
+            "thumbnail: https://host/a.png?Signature=secret-word",
+            r"thumbnail holds a secret \(k",
+        ),
+        ("teachers: https://me:secret#word@host/v1", r"teachers holds a secret \(password\)"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_key_as_it_is_written(lines: str, error: str) -> None:
+    write_set(Path("trees.md"), front_with(lines))
+    with pytest.raises(InputError, match=rf"^trees\.md.*{error}") as raised:
+        load_set("trees")
+    assert str(raised.value).isprintable() and "secret-word" not in str(raised.value)
+
+
+@each(
+    "parameters",
+    [
+        *(
+            f"{{{name}: abc}}"
+            for name in ("password", "api_key", "apikey", "Authorization", "token")
+        ),
+        *(f"{{{name}: abc}}" for name in ("hf_token", "accessToken", "x-api-key", "credential")),
+        "{extra_headers: {Authorization: Bearer abc}}",
+        "{metadata: [{client_secret: abc}]}",
+        "{passwd: 12}",
+        "{tokens: [{token: [abc]}]}",
+    ],
+)
+def test_a_parameter_that_is_a_secret_by_its_name_is_refused(parameters: str) -> None:
+    given = f"teachers: {{writer: {{place: embedded, parameters: {parameters}}}}}"
+    write_set(Path("trees.md"), front_with(given))
+    with pytest.raises(InputError, match=r"^trees\.md, line 4: .*by its name.* environment$"):
+        load_set("trees")
+
+
+def test_parameters_with_usual_names_are_no_secrets() -> None:
+    usual = """{max_tokens: 5, stop_token_ids: [1], eos_token: x, ban_eos_token: true, tokenizer: t,
+      prompt_cache_key: a, thinking_token_budget: 5, logit_bias: {"5": 1}, author: a,
+      response_format: {json_schema: {properties: {password: {type: string}}}}}"""
+    write_set(
+        Path("trees.md"), front_with(f"teachers:\n  place: https://h:80#m@r\n  parameters: {usual}")
+    )
+    assert len(load_set("trees").declaration.teachers[""][0].parameters) == 10
+
+
+def test_a_key_without_a_value_is_not_given() -> None:
+    names = [
+        "tags",
+        "options",
+        "budget",
+        "teachers",
+        "seeds",
+        "language",
+        "rows",
+        "repository",
+        "viewer",
+    ]
+    write_set(Path("trees.md"), front_with("".join(f"{name}:\n" for name in names)))
     declared = load_set("trees").declaration
-    assert (declared.language, declared.tags) == (["no"], ["on", "1_000", "y"])
+    assert {*declared.model_dump(exclude_defaults=True)} == {"recipe", "prompts", "pretty_name"}
+
+
+def test_what_the_hub_reads_is_on_the_card_also_where_it_is_false() -> None:
+    keys = {"viewer": False, "extra_gated_fields": {}, "multilinguality": 0, "thumbnail": ""}
+    write_set(Path("trees.md"), FRONT + "".join(f"{k}: {json.dumps(v)}\n" for k, v in keys.items()))
+    words = load_set("trees").words
+    assert words is not None and {name: words.front.get(name) for name in keys} == keys
+
+
+@each(
+    ("changes", "version"),
+    [
+        ("### v0.1.0", "0.1.0"),
+        ("### v0.1.0 - 2026-01-01", "0.1.0"),
+        ("### v10.20.999999999: all", "10.20.999999999"),
+        ("### Soon\n\n### v2.0.0\n\n### v1.0.0", "2.0.0"),
+        ("```\n### v9.0.0\n```\n\n### v1.0.0", "1.0.0"),
+        ("<!--\n### v9.0.0\n## Use\n-->\n\n### v1.0.0", "1.0.0"),
+        ("<!-- ### v9.0.0 -->\n### v1.0.0", "1.0.0"),
+        *(
+            (f"### v{wrong}\n\n### v0.1.0", None)
+            for wrong in ("1.0.0-rc1", "1.0.0rc1", "1.0.0.1", "1.0.0+a", "01.0.0", "1.0", "1.0.00")
+        ),
+        ("### v\u0661.0.0", None),
+        ("### v1234567890.0.0", None),
+        ("```\n### v1.0.0\n```", None),
+        ("<!--\n### v1.0.0\n-->", None),
+    ],
+)
+def test_the_version_is_the_first_that_a_reader_sees(changes: str, version: str | None) -> None:
+    file = write_set(Path("trees.md"), FRONT, WORDS.replace("### v0.1.0", changes))
+    if version is None:
+        with pytest.raises(InputError, match=r"^trees\.md.*no version under Changes"):
+            load_set("trees")
+        return
+    words = load_set("trees").words
+    assert words is not None and words.version == version == version_in(words.sections["Changes"])
+    number = int(words.version_place.rpartition(" ")[2])
+    assert file.read_text().splitlines()[number - 1].startswith(f"### v{version}")
+
+
+@each(
+    ("text", "error"),
+    [
+        ("a\0b", r"line 14: holds U\+0000, which no reader sees; remove it"),
+        ("a\x1b[31mb", r"line 14: holds U\+001B"),
+        ("<!-- to do", r"line 14: the comment has no end"),
+    ],
+)
+def test_what_a_reader_would_not_see_in_the_words_is_refused(text: str, error: str) -> None:
+    write_set(Path("trees.md"), FRONT, WORDS.replace("Fine-tuning.", text))
+    with pytest.raises(InputError, match=rf"^trees\.md, {error}"):
+        load_set("trees")
+
+
+def test_a_word_of_yaml_1_1_is_a_text_as_the_hub_reads_it() -> None:
+    texts = ["on", "1_000", "y", "yes", "1:30", "2026-01-01", "0x1F", "0o17"]
+    write_set(Path("trees.md"), FRONT + f"language: no\ntags: [{', '.join(texts)}]\nrows: 017\n")
+    declared = load_set("trees").declaration
+    assert (declared.language, declared.tags, declared.rows) == (["no"], texts, 17)
+    write_set(
+        Path("trees.md"), FRONT + "options: {a: 1.0, b: '017', c: -08, d: 010.5}\nviewer: True\n"
+    )
+    declared = load_set("trees").declaration
+    assert declared.options == {"a": 1.0, "b": "017", "c": -8, "d": 10.5}
+    assert declared.viewer is True
 
 
 def test_a_file_may_have_a_bom_windows_lines_and_headings_in_code() -> None:
@@ -120,7 +314,9 @@ def test_a_secret_in_a_file_is_refused_without_being_shown(
     given = FRONT.replace("teachers: scripted:script.jsonl", front)
     write_set(Path("trees.md"), given)
     line = refusal(capsys, "build", "trees")
-    assert "trees.md holds a secret" in line and "environment" in line
+    assert (
+        re.search(r"trees\.md(, line 4: teachers)? holds a secret", line) and "environment" in line
+    )
     assert not any(word in line for word in ("secret-word", "abcdefgh123", "aB3"))
     Path("trees.md").unlink()
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit, urlunsplit
 
 from builders.errors import InputError
+from builders.secret_names import SECRET_NAME
 
 _SCHEMES = ("http", "https")
 _LIKE_A_HOST = re.compile(
@@ -23,11 +24,6 @@ _LIKE_A_HOST = re.compile(
     re.IGNORECASE,
 )
 _ROUTES = re.compile(r"/+((chat/)?completions|models|responses)?/*$")
-# Query parameters that hold a secret: they authorise a request and do not select who answers.
-_SECRET = re.compile(
-    r"key$|key[-_]|token(?!s|iz)|secret|passw|pwd|sig$|signature|auth(?!or)|credential|jwt",
-    re.IGNORECASE,
-)
 _LEAST_HIDDEN = 4  # characters of a value that is replaced in texts: shorter ones are common words
 
 
@@ -56,7 +52,7 @@ class Address:
         shown = [
             (name, hashlib.sha256(value.encode()).hexdigest()[:8])
             for name, value in self.query
-            if not _SECRET.search(name)
+            if not SECRET_NAME.search(name)
         ]
         shown.sort(key=lambda pair: pair[0])
         return self.base + (f"?{urlencode(shown)}" if shown else "")
@@ -72,7 +68,7 @@ class Address:
         With `query`, every value of it counts, else those of secrets only: the others, such as
         `alpha`, may be words of an answer.
         """
-        values = [value for name, value in self.query if query or _SECRET.search(name)]
+        values = [value for name, value in self.query if query or SECRET_NAME.search(name)]
         forms = set[str]()
         for value in (self.password, *values):
             forms |= forms_of(value)

@@ -19,7 +19,7 @@ from builders.drafting.spending import cost
 from builders.errors import InputError
 from builders.hub_vocabulary import Licence
 from builders.schema import Row, Schema
-from builders.set_file import CARD_KEYS, FOR_THE_HUB, SECTIONS, VERSION, Words
+from builders.set_file import CARD_KEYS, FOR_THE_HUB, SECTIONS, Words, version_in
 from builders.sets import CARDS
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def words_back(text: str) -> Words:
     """
     sections = _marked(text)
     front = _front(text) or {}
-    version = VERSION.search(sections.get("Changes", ""))
+    version = version_in(sections.get("Changes", ""))
     if not set(sections) >= set(SECTIONS) or "pretty_name" not in front or not version:
         raise InputError(
             f"the card lacks some of {', '.join(SECTIONS)}, pretty_name and the version, as "
@@ -92,7 +92,7 @@ def words_back(text: str) -> Words:
     given = {name: front[name] for name in CARD_KEYS if name in front}
     if "tags" in given:
         given["tags"] = [tag for tag in given["tags"] if tag not in _OWN_TAGS]
-    return Words(front=given, sections=sections, version=version[1])
+    return Words(front=given, sections=sections, version=version)
 
 
 def front_matter(

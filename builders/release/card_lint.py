@@ -14,12 +14,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from builders.card_metadata import card_data
-from builders.hub_vocabulary import vocabulary
+from builders.hub_vocabulary import LANGUAGE, vocabulary
 
 NO_METADATA = "empty or missing yaml metadata in repo card"
 
 _SPLIT = re.compile(r"\w+(?:\.\w+)*")
-_LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")
 _REFUSED = ("license", "task_ids")
 _REMARKED = (
     "task_categories",
@@ -52,7 +51,7 @@ def card_problems(readme: str) -> tuple[list[str], list[str]]:
                     known = ", ".join(vocabulary()[name])
                     warnings.append(f'"{place}": {_shown(value)} is not in the list: {known}')
     for place, value in _values(front, "language"):
-        if isinstance(value, str) and not _LANGUAGE.fullmatch(value):
+        if isinstance(value, str) and not LANGUAGE.fullmatch(value):
             errors.append(
                 f'"{place}" with value {_shown(value)} is not valid: expected an ISO 639 code of '
                 'two or three lower-case letters, "code" or "multilingual"'

@@ -13,6 +13,7 @@ from builders.drafting.choices import declared_for
 from builders.errors import FolderError, UsageError
 from builders.hub_vocabulary import known_licence
 from builders.recipe_loading import load_recipe
+from builders.set_names import set_name
 from builders.set_text import neutral_sections, set_text
 from builders.sets import Set, ad_hoc, check_name
 from scripts.command_line import (
@@ -21,6 +22,7 @@ from scripts.command_line import (
     add_hub_data,
     checked,
     count,
+    print_err,
     print_out,
     text,
 )
@@ -127,6 +129,8 @@ def run(given: argparse.Namespace) -> int:
     print_out(f"wrote {path}: edit it, then\n")
     for verb in ("preview", "build", "show", "release"):
         print_out(f"  potstill {verb} {shown}")
+    if place and Path(place).suffix and not (Path(place).exists() or set_name(place)):
+        print_err(f"there is no file {place} yet; make it, or correct {flag} in {path}")
     return 0
 
 

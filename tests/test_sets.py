@@ -614,6 +614,19 @@ def test_a_new_file_in_another_folder_has_paths_from_there() -> None:
     assert Path("sets/work/trees/drafts/0001").is_dir()
 
 
+@each(
+    ("place", "noted"),
+    [("promts.txt", True), ("prompts.txt", False), ("org/set", False), ("instructions", False)],
+)
+def test_a_new_file_with_a_source_that_is_not_there_yet_says_so(
+    place: str, noted: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("oaks.md").unlink(missing_ok=True)
+    assert main(["new", "oaks", "--recipe", "completions", "--prompts", place]) == 0
+    line = f"there is no file {place} yet; make it, or correct prompts in oaks.md\n"
+    assert capsys.readouterr().err == (line if noted else "")
+
+
 def test_sets_here_are_listed_before_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     write_set(Path("trees.md"), FRONT)
     Path("README.md").write_text("# No set\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +31,17 @@ _TAKEN = ("hub", "judge")  # folders in work that are no set's
 class Released:
     """The release that a set was declared by: its name, and what its rows were made from.
 
-    `source` is the revision of its prompts or seeds, `code` the digest of its recipe.
+    `source` is the revision of its prompts or seeds, `code` the digest of its recipe, `teachers`
+    are their revisions by name, `files` the digests of the options that name one.
     """
 
     shown: str
     source: str
     code: str | None
+    teachers: Mapping[str, str | None]
+    files: Mapping[str, str]
+    overridden: tuple[str, ...]
+    ad_hoc: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +69,7 @@ class Set:
     @property
     def ad_hoc(self) -> bool:
         """Whether nothing but a recipe declares it."""
-        return self.file is None and self.released is None
+        return self.file is None and (self.released is None or self.released.ad_hoc)
 
     @property
     def ships(self) -> bool:

@@ -14,16 +14,17 @@ from builders.drafting.choices import build_spec
 from builders.drafting.contributions import read_contributions
 from builders.engine.budget import BudgetLimits
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import TeacherSpec
+from builders.engine.teacher import KEY_ENV, TeacherSpec
 from builders.errors import RecipeError
 from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
 from builders.recipe import SEED, SEEDS, Option, Recipe
 from builders.schema import Row
-from builders.sets import Set, load_set
+from builders.sets import load_set
 from scripts.command_line import (
     Parser,
     add_alias,
+    add_hub_data,
     add_json,
     add_name,
     add_parts,
@@ -33,6 +34,7 @@ from scripts.command_line import (
     path,
     text,
 )
+from scripts.from_release import add_from
 from scripts.teacher_flags import add_cost, add_teachers
 
 
@@ -43,14 +45,7 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
     """
     name_word = add_name(parser)
     add_work(parser)
-    parser.add_argument(
-        "--from",
-        dest="release",
-        type=text,
-        metavar="RELEASE",
-        help="Build again what a release declares, in the place of NAME: org/set@v1.0.0, or its "
-        "folder.",
-    )
+    add_hub_data(parser)
     parser.add_argument(
         "--keep",
         type=count(),
@@ -100,11 +95,10 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
         help="Ask no teacher: build from the answers that the ledger has.",
     )
     # The recipe is needed before the words are parsed, since it has flags of its own.
-    name, a_set = next(iter(parser.split(words)[1]), None), None
-    if release := _value_of("--from", words):
-        name_word.nargs, name_word.required = "?", False
-        a_set = _declared_by(release)
-        name = f"--from {release}" if name is None else name
+    name = next(iter(parser.split(words)[1]), None)
+    if a_set := add_from(parser, name_word, words, "Build again what a release declares"):
+        release = a_set.released.shown if a_set.released else ""
+        name = f"{shlex.quote(name) + ' ' if name else ''}--from {shlex.quote(release)}"
     elif name is not None:
         a_set = load_set(name)
     named = a_set.recipe if a_set else None
@@ -125,23 +119,6 @@ class _Once(argparse.Action):
         if getattr(given, self.dest) is not None:
             raise argparse.ArgumentError(self, "given twice; put the files in a folder to read all")
         setattr(given, self.dest, value)
-
-
-def _value_of(flag: str, words: Sequence[str]) -> str | None:
-    """The value of a flag among words that are not parsed yet."""
-    for word, value in zip(words, [*words[1:], ""], strict=False):
-        if word == flag or word.startswith(f"{flag}="):
-            return word.partition("=")[2] or value
-    return None
-
-
-def _declared_by(release: str) -> Set:
-    from builders.release.released_set import released_set
-    from scripts.diff import named_folder
-
-    given = argparse.Namespace(work=None, hub_data=None)
-    with named_folder(release, given) as folder:
-        return released_set(folder, release)
 
 
 def _source_flags(parser: Parser, flag: str) -> None:
@@ -215,7 +192,7 @@ def _of_option(option: Option) -> Callable[[str], int | float | str]:
 
 def _examples(command: str, name: str, recipe: Recipe) -> str:
     """The examples of one recipe, under the name by which it was given."""
-    build = f"{command} {name if name.startswith('--from ') else shlex.quote(name)}"
+    build = f"{command} {name if '--from ' in name else shlex.quote(name)}"
     source = "--seeds tasks.jsonl"
     if recipe.seeds.flag == "prompts":
         source = "--prompts questions.csv --column question"
@@ -248,13 +225,14 @@ def build_spec_of(
         teachers=given.teacher,
         usual=TeacherSpec(
             model=given.model,
-            key_env=given.key_env,
+            key_env=given.key_env or KEY_ENV,
             concurrency=given.concurrency,
             timeout_s=given.timeout,
         ),
         parameters=[*given.param, *given.without],
         trusted=given.trust_missing_end,
         licences=given.teacher_license,
+        keyed=given.key_env is not None,
         run_limits=RunLimits(
             budget=BudgetLimits(
                 usd=given.budget_usd, tokens=given.budget_tokens, calls=given.budget_calls
@@ -271,17 +249,21 @@ def build_spec_of(
         shard=shard,
         from_ledger=given.from_ledger,
         judge_reports=read_reports(given.judge_report) if given.judge_report else (),
-        contributed=_contributed(given.contributed, recipe) if given.contributed else (),
+        contributed=_contributed(given, recipe) if given.contributed else (),
     )
     return build_spec(given.set, chosen)
 
 
-def _contributed(where: str, named: Recipe) -> list[Row]:
+def _contributed(given: argparse.Namespace, named: Recipe) -> list[Row]:
+    where = given.contributed
     if Path(where).exists():
         return read_contributions(Path(where), named.schema)
     from builders.review.pull_requests import fetch_contributions
     from scripts.main import the_hub
 
-    with tempfile.TemporaryDirectory(prefix="potstill-") as folder, the_hub(only_reads=True) as hub:
+    with (
+        tempfile.TemporaryDirectory(prefix="potstill-") as folder,
+        the_hub(given.hub_data, only_reads=True) as hub,
+    ):
         fetch_contributions(hub, where, Path(folder))
         return read_contributions(Path(folder), named.schema)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from builders.drafting.build_spec import Choices
 from builders.drafting.choices import declared_for
+from builders.engine.addresses import is_address, shown_address
 from builders.errors import FolderError, UsageError
 from builders.hub_vocabulary import known_licence
-from builders.recipe_loading import load_recipe
+from builders.recipe_loading import load_recipe, recipe_names
+from builders.set_file import Declaration
 from builders.set_names import set_name
 from builders.set_text import neutral_sections, set_text
 from builders.sets import Set, ad_hoc, check_name
@@ -127,11 +129,25 @@ def run(given: argparse.Namespace) -> int:
         ) from None
     shown = path.stem if path.parent == Path() else str(path)
     print_out(f"wrote {path}: edit it, then\n")
+    if given.start and (code := [*_code(declared)]):
+        print_err(f"{given.start} names {', '.join(code)}; look at them before you build")
     for verb in ("preview", "build", "show", "release"):
         print_out(f"  potstill {verb} {shown}")
     if place and Path(place).suffix and not (Path(place).exists() or set_name(place)):
         print_err(f"there is no file {place} yet; make it, or correct {flag} in {path}")
     return 0
+
+
+def _code(declared: Declaration) -> Iterator[str]:
+    """What a set of strangers names that is code, or an address that is asked."""
+    if declared.recipe not in recipe_names():
+        yield f"the recipe {declared.recipe}"
+    places = (one.place for some in declared.teachers.values() for one in some)
+    for place in dict.fromkeys(places):
+        if is_address(place):
+            yield shown_address(place)
+        elif place.startswith("scripted:"):
+            yield place
 
 
 @contextmanager
@@ -142,13 +158,14 @@ def _start(given: argparse.Namespace) -> Iterator[Set]:
         declared = a_set.declaration.model_copy(update={"recipe": given.recipe})
         yield replace(a_set, declaration=declared)
         return
-    from builders.release.released_set import released_set
+    from builders.release.released_set import declared_set
     from scripts.diff import named_folder
 
     given.work = None
     with named_folder(given.start, given) as folder:
-        a_set = released_set(folder, given.start)
-        first = {"Changes": f"### v0.1.0\n\nFirst version, made after {given.start}."}
+        shown = Path(given.start).name if Path(given.start).is_dir() else given.start
+        a_set = declared_set(folder, shown)
+        first = {"Changes": f"### v0.1.0\n\nFirst version, made after {shown}."}
         words = a_set.words
         assert words is not None
         declared = a_set.declaration.model_copy(update={"repository": None})

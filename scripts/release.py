@@ -24,6 +24,7 @@ from scripts.command_line import (
     print_out,
     text,
 )
+from scripts.from_release import add_from
 from scripts.main import the_hub
 
 if TYPE_CHECKING:
@@ -38,9 +39,11 @@ EXAMPLES = """\
 """
 
 
-def arguments(parser: Parser, _: Sequence[str]) -> None:
+def arguments(parser: Parser, words: Sequence[str]) -> None:
     """The verb's words and flags."""
-    add_name(parser)
+    name = add_name(parser)
+    meaning = "Release the draft that `potstill build --from` made after this release"
+    parser.set_defaults(set=add_from(parser, name, words, meaning))
     parser.add_argument(
         "--to-hub",
         type=_repository,
@@ -110,14 +113,14 @@ def run(given: argparse.Namespace) -> int:
         raise UsageError(f"{wrong[0]} is about a Hub; leave it out, or leave out --to-folder")
     if given.pr and given.branch:
         raise UsageError("--pr is about main; leave it out, or leave out --branch")
-    draft = load_draft(given.name, given.work)
+    draft = load_draft(given.set or given.name, given.work)
     if given.to_hub is True:
         given.to_hub = _declared_repository(draft)
     (_to_folder if given.to_folder else _to_hub)(given, draft)
     if not draft.counts["kept"]:
         print_err(
             "warning: `default` has no rows, and load_dataset refuses such a split unless it "
-            f"streams; `potstill show {given.name}` gives the reasons"
+            f"streams; `potstill show {given.name or draft.folder}` gives the reasons"
         )
     return 0
 

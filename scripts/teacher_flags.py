@@ -41,11 +41,10 @@ def add_teachers(parser: Parser) -> None:
     teacher.add_argument(
         "--key-env",
         type=text,
-        default=KEY_ENV,
         metavar="VARIABLE",
         help="Read the key of the first endpoint from this environment variable (default: "
-        "%(default)s). The key of another one is in VARIABLE_HOST, such as "
-        "POTSTILL_API_KEY_API_EXAMPLE_ORG.",
+        f"{KEY_ENV}). The key of another one, and without this flag of one that only a release "
+        f"names, is in VARIABLE_HOST, such as {KEY_ENV}_API_EXAMPLE_ORG.",
     )
     teacher.add_argument(
         "--concurrency",

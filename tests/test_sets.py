@@ -521,7 +521,8 @@ def test_a_release_is_built_again_from_its_declaration(
     assert main(["build", "trees"]) == 0 and main(["release", "trees", "--to-folder", "out"]) == 0
     fill(folder / "again")
     monkeypatch.chdir(folder / "again")
-    assert main(["build", "--from", "../out"]) == 0
+    script = ["--teacher", "scripted:script.jsonl"]
+    assert main(["build", "--from", "../out", *script]) == 0
     ours, theirs = (
         {**file_bytes(place / "work/trees/drafts/0001"), "run.json": b""}
         for place in (Path(), folder)
@@ -530,7 +531,7 @@ def test_a_release_is_built_again_from_its_declaration(
     assert main(["release", "trees", "--to-folder", "x", "--work", "nowhere"]) == 1
     capsys.readouterr()
     Path("prompts.txt").write_text("Another?\n")
-    line = refusal(capsys, "build", "--from", "../out")
+    line = refusal(capsys, "build", "--from", "../out", *script)
     assert re.search(r"prompts\.txt is not what \.\./out was made from \(sha256:.*--prompts", line)
 
 
@@ -665,7 +666,7 @@ def test_a_set_of_a_recipe_in_a_file_names_it_by_a_path(
     assert main(["build", "my-echoes", *teacher]) == 0
     assert record("my-echoes")["declaration"]["recipe"] == "./own/echoes.py"
     assert main(["release", "my-echoes", "--to-folder", "out"]) == 0
-    assert main(["build", "--from", "out", "--work", "again", *teacher]) == 0
+    assert main(["build", "own/echoes.py", "--from", "out", "--work", "again", *teacher]) == 0
 
 
 def test_no_verb_takes_the_drafts_of_another_set(capsys: pytest.CaptureFixture[str]) -> None:

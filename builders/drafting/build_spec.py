@@ -35,6 +35,7 @@ class BuildSpec:
         default_rows: Whether `settings.rows` is the recipe's own number, since none was given. Of
             another source than the recipe's, all prompts are used then.
         contributed: The rows that people gave to the set; they replace the build's own.
+        notices: Lines to announce before anything is asked.
     """
 
     set: Set
@@ -52,6 +53,7 @@ class BuildSpec:
     default_rows: bool = False
     judge_reports: Sequence[Mapping[str, Any]] = ()
     contributed: Sequence[Row] = ()
+    notices: Sequence[str] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -113,6 +115,7 @@ class Choices:
         parameters: Parameters of requests, which go before those that are declared.
         trusted: The teachers whose answers are complete although they report no end.
         licences: Pairs of a teacher, empty for all of them, and the licence of its model.
+        keyed: Whether the user chose the variable with the key, in `usual`.
         work: The folder of drafts and ledgers.
     """
 
@@ -127,6 +130,7 @@ class Choices:
     parameters: Sequence[Choice] = ()
     trusted: Sequence[str] = ()
     licences: Sequence[tuple[str, str]] = ()
+    keyed: bool = False
     run_limits: RunLimits = field(default_factory=RunLimits)
     work: Path | None = None
     shard: tuple[int, int] | None = None

@@ -7,16 +7,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from builders.drafting.build_spec import BuildSpec, Choices
 from builders.drafting.set_record import FILES, set_record
+from builders.drafting.since_release import since_release
 from builders.engine.addresses import is_address, read_address, shown_address
 from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, chosen_names, read_without
 from builders.engine.pool import TeacherPoolSpec, pool_spec, split_role
 from builders.engine.prices import read_price
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import EMBEDDED
+from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE
 from builders.errors import InputError
 from builders.gates.secrets import secret
 from builders.hub_vocabulary import known_licence
@@ -58,6 +60,8 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
     alone = alone.model_copy(update={"teachers": _by_role(alone.teachers, recipe)})
     source: SourceDeclaration = getattr(merged, recipe.seeds.flag)
     parts = source.model_dump(include={"config", "split", "column", "revision"})
+    if (expected := _expected(a_set, given)) and not expected.startswith("sha256:"):
+        parts["revision"] = expected  # the commit of a Hub dataset
     with named(a_set.file.name if a_set.file else "license"):
         licence = known_licence(source.license) if source.license else None
     return BuildSpec(
@@ -65,24 +69,26 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
         declared=set_record(a_set, _whole(merged, settings, recipe), alone),
         settings=settings,
         work=given.work or a_set.work,
-        teachers=_pool(merged.teachers, given),
+        teachers=_pool(a_set, merged.teachers, given),
         source=Source(place=source.place or recipe.seeds.source, **parts),
         licence=licence,
         written_by=source.written_by or "unknown",
         run_limits=_run_limits(merged.budget, given.run_limits),
-        expected=_expected(a_set, given),
+        expected=expected,
         shard=given.shard,
         from_ledger=given.from_ledger,
         default_rows=merged.rows is None,
         judge_reports=given.judge_reports,
         contributed=given.contributed,
+        notices=[*since_release(a_set, _by_role(merged.teachers, recipe), given)],
     )
 
 
 def _expected(a_set: Set, given: Choices) -> str | None:
     """The revision that the source must have for the rows of a release."""
     own = getattr(a_set.declaration, a_set.recipe.seeds.flag) is None
-    if a_set.released is None or own or given.source.get("place"):
+    chosen = given.source.get("place") or given.source.get("revision")
+    if a_set.released is None or own or chosen:
         return None
     return a_set.released.source
 
@@ -98,17 +104,24 @@ def declared_for(a_set: Set, given: Choices, folder: Path) -> Declaration:
     source = getattr(merged, flag)
     if source == SourceDeclaration():
         source = None
-    elif source.place and Path(source.place).exists():
+    elif source.place and (Path(source.place).exists() or not _is_name(source)):
         source = source.model_copy(update={"place": os.path.relpath(source.place, folder)})
     teachers = {
         role: [_from_working_folder(one, folder) for one in some]
         for role, some in merged.teachers.items()
     }
     recipe = declared.recipe
-    if Path(recipe).exists():
+    if recipe.endswith(".py"):
         recipe = os.path.relpath(recipe, folder)
         recipe = recipe if "/" in recipe else f"./{recipe}"
-    return merged.model_copy(update={flag: source, "teachers": teachers, "recipe": recipe})
+    files = {option.name for option in a_set.recipe.options if option.file}
+    files |= {*a_set.released.files} if a_set.released else set()
+    options = {
+        name: os.path.relpath(str(value), folder) if name in files else value
+        for name, value in merged.options.items()
+    }
+    parts = {flag: source, "options": options, "teachers": teachers, "recipe": recipe}
+    return merged.model_copy(update=parts)
 
 
 def _from_working_folder(one: TeacherDeclaration, folder: Path) -> TeacherDeclaration:
@@ -172,8 +185,14 @@ def _place(source: SourceDeclaration, folder: Path) -> str | None:
     place = source.place
     if place is None or (folder / at_home(place)).exists():
         return place and str(folder / at_home(place))
-    is_name = set_name(place, source.revision) or not ("/" in place or Path(place).suffix)
-    return place if is_name else str(folder / place)
+    return place if _is_name(source) else str(folder / place)
+
+
+def _is_name(source: SourceDeclaration) -> bool:
+    """Whether a declared source could be a set's name, here or on a Hub, and is no path."""
+    place = source.place or ""
+    is_path = "/" in place or Path(place).suffix != ""
+    return bool(set_name(place, source.revision)) or not is_path
 
 
 def _declared_options(a_set: Set) -> dict[str, int | float | str]:
@@ -211,14 +230,35 @@ def _teachers(a_set: Set, given: Choices) -> dict[str, list[TeacherDeclaration]]
         for role, some in a_set.declaration.teachers.items()
     }
     teachers = chosen if "" in chosen else {**declared, **chosen}
+    if a_set.released:
+        teachers = _as_declared(_by_role(teachers, recipe), _by_role(declared, recipe))
     teachers = {role: [_with_model(one, given) for one in some] for role, some in teachers.items()}
     if given.parameters or any(one.parameters or one.without for _, one in _by_name(teachers)):
         teachers = _by_role(teachers, recipe)
-    named_ones = {name: _with(one, name, given) for name, one in _by_name(teachers)}
+    also: dict[str, set[str]] = {}  # the names of a model in all its roles
+    for name, one in [*_by_name(_by_role(teachers, recipe)), *_by_name(teachers)]:
+        also.setdefault(one.word, set()).add(name)
+    named_ones = {name: _with(one, name, also, given) for name, one in _by_name(teachers)}
     return {
         role: [named_ones[name] for name, _ in _by_name({role: some})]
         for role, some in teachers.items()
     }
+
+
+def _as_declared(teachers: Teachers, declared: Teachers) -> dict[str, list[TeacherDeclaration]]:
+    """Teachers by role; one that is named as it is declared has all that is declared of it."""
+
+    def whole(one: TeacherDeclaration, role: str) -> TeacherDeclaration:
+        for before in declared.get(role, ()):
+            kind, colon, file = before.place.partition(":")
+            own, _, model = one.place.partition("#")
+            is_file = f"{kind}{colon}" in FILES and own.startswith(f"{kind}{colon}")
+            same = is_file and Path(own).name == Path(file).name
+            if (same or own == before.place) and model in ("", before.model):
+                return before.model_copy(update={"place": own})
+        return one
+
+    return {role: [whole(one, role) for one in some] for role, some in teachers.items()}
 
 
 def _by_role(teachers: Teachers, recipe: Recipe) -> dict[str, list[TeacherDeclaration]]:
@@ -251,14 +291,16 @@ def _with_model(one: TeacherDeclaration, given: Choices) -> TeacherDeclaration:
     place, mark, model = one.place.rpartition("#")
     if not mark:
         place, model = one.place, one.model or ""
-        if not model and is_address(place):
+        if not model and place != EMBEDDED and not place.startswith(EMBEDDED_FILE):
             model = given.usual.model or ""
     elif one.model:
         raise InputError(f"the teacher {shown_address(one.place)} has two models; remove one")
     return one.model_copy(update={"place": place, "model": model or None})
 
 
-def _with(one: TeacherDeclaration, name: str, given: Choices) -> TeacherDeclaration:
+def _with(
+    one: TeacherDeclaration, name: str, also: Mapping[str, set[str]], given: Choices
+) -> TeacherDeclaration:
     """A teacher with what was chosen for it, or for all."""
     parameters, without = dict(one.parameters), dict.fromkeys(one.without)
     names = {"", name, re.sub(r"_\d+$", "", name)}
@@ -270,7 +312,7 @@ def _with(one: TeacherDeclaration, name: str, given: Choices) -> TeacherDeclarat
                 without[choice.name] = None
             else:
                 parameters[choice.name] = choice.value
-    names |= {one.place, one.word}
+    names |= {one.place, one.word, *also[one.word]}
     licences = [licence for who, licence in given.licences if who in names]
     return one.model_copy(
         update={
@@ -294,8 +336,11 @@ def _check_licences(teachers: Teachers) -> None:
             )
 
 
-def _pool(teachers: Teachers, given: Choices) -> TeacherPoolSpec:
-    """The teachers, not yet started, with the parameters of each."""
+def _pool(a_set: Set, teachers: Teachers, given: Choices) -> TeacherPoolSpec:
+    """The teachers, not yet started, with the parameters of each.
+
+    The key of the first endpoint is for one that the user named, not for one of a release alone.
+    """
     words, choices = list[str](), list[Choice]()
     _check_licences(teachers)
     trusted, licences = [*given.trusted], list[tuple[str, str]]()
@@ -315,4 +360,8 @@ def _pool(teachers: Teachers, given: Choices) -> TeacherPoolSpec:
     names = {"", *teachers, *(name for name, _ in _by_name(teachers))}
     choices += [choice for choice in given.parameters if choice.teacher not in names]
     licences += given.licences  # which go before those of the file
-    return pool_spec(words, given.usual, choices, [*dict.fromkeys(trusted)], licences)
+    first = None
+    if a_set.released and not given.keyed:
+        own = (split_role(word)[1] for word in given.teachers)
+        first = next((urlsplit(place).netloc for place in own if is_address(place)), "")
+    return pool_spec(words, given.usual, choices, [*dict.fromkeys(trusted)], licences, first)

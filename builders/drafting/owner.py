@@ -40,8 +40,10 @@ class Owner(NamedTuple):
             return f"a set without a file, of the recipe {self.recipe}"
         if self.file.startswith(_SHIPPED):
             return f"the set {Path(self.file).stem} that ships"
-        is_file = self.file.endswith(".md")
-        return f"another set, {os.path.relpath(folder / self.file) if is_file else self.file}"
+        local = folder / self.file
+        here = os.path.relpath(local) if self.file.endswith(".md") or local.is_dir() else self.file
+        kind = "another set," if self.file.endswith(".md") else "a release, --from"
+        return f"{kind} {here}"
 
 
 def claim_folder(a_set: Set, folder: Path, record: Mapping[str, Any]) -> None:
@@ -62,7 +64,10 @@ def claim_folder(a_set: Set, folder: Path, record: Mapping[str, Any]) -> None:
         return
     if before and not _same(before, ours) and before.is_there(folder):
         way = "rename one of the two, or give another folder with --work"
-        if ours.file is None or a_set.ships:
+        if a_set.released:
+            command = f"potstill new NAME --from {shlex.quote(a_set.released.shown)}"
+            way = f"make yours a set with a name, `{command}`, or give another folder with --work"
+        elif ours.file is None or a_set.ships:
             command = new_command(record)
             way = f"make yours a set with a file, `{command}`, or give another folder with --work"
         raise InputError(f"{folder} has the drafts of {before.shown(folder)}; {way}")
@@ -98,7 +103,10 @@ def _owner_of(a_set: Set, folder: Path) -> Owner:
     if a_set.recipe.file is not None and recipe not in recipe_names():
         recipe = os.path.relpath(a_set.recipe.file.resolve(), folder.resolve())
     if file is None:
-        return Owner(a_set.released.shown if a_set.released else None, recipe)
+        shown = a_set.released.shown if a_set.released else None
+        if shown is not None and Path(shown).is_dir():
+            shown = os.path.relpath(Path(shown).resolve(), folder.resolve())
+        return Owner(shown, recipe)
     if a_set.ships:
         return Owner(f"{_SHIPPED}{file.name}", recipe)
     return Owner(os.path.relpath(file.resolve(), folder.resolve()), recipe)

@@ -15,7 +15,7 @@ from builders.drafting.build_spec import LEDGER, BuildSpec
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.draft import Draft, counts, write_draft
 from builders.drafting.licence import with_model_licences
-from builders.drafting.lineage import code_digest, lineage
+from builders.drafting.lineage import lineage
 from builders.drafting.notes import read_notes, what_was_learned, write_notes
 from builders.drafting.outcomes import (
     CandidateRow,
@@ -230,8 +230,8 @@ def answer_calls(
         progress.announce(line)
     if caution := recipe.caution(spec.settings):
         progress.announce(caution)
-    if (released := spec.set.released) and released.code != code_digest(recipe):
-        progress.announce(f"the code of {recipe.name} is not that of {released.shown}")
+    for line in spec.notices:
+        progress.announce(line)
     facts = spec.facts(origin)
     rows = spec.most_rows if recipe.candidates else None
     spec = replace(spec, settings=replace(spec.settings, rows=rows or len(seeds)))

@@ -27,11 +27,16 @@ def set_record(a_set: Set, merged: Declaration, alone: Declaration) -> dict[str,
         alone: The same without anything chosen, to record what was overridden.
     """
     declared, before = _declared(a_set, merged), _declared(a_set, alone)
+    overridden = {*(a_set.released.overridden if a_set.released else ())}
+    if not a_set.ad_hoc:
+        overridden |= {*_differing(before, declared)}
     return {
         "name": a_set.name,
         "ad_hoc": a_set.ad_hoc,
         "declaration": declared,
-        "overridden": [] if a_set.ad_hoc else sorted(_differing(before, declared)),
+        "overridden": []
+        if a_set.ad_hoc
+        else sorted(overridden.union(_differing(before, declared))),
     }
 
 

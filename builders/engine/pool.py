@@ -90,20 +90,21 @@ def pool_spec(
     choices: Sequence[Choice] = (),
     trusted: Sequence[str] = (),
     licences: Sequence[tuple[str, str]] = (),
+    first: str | None = None,
 ) -> TeacherPoolSpec:
     """The teachers named by words of the form `[ROLE=]WHO[#MODEL]`, each otherwise as `usual`.
 
     `choices` are parameters for their requests: of all of them, or of those that each names.
 
     The key in the environment variable NAME of `usual` is sent to the first endpoint only, so that
-    no other provider sees it. The key of any other endpoint is read from NAME_HOST.
+    no other provider sees it: that of the words, or the host (and port) `first`, where an empty one
+    is none. The key of any other endpoint is read from NAME_HOST.
 
     Raises:
         InputError: A parameter is both sent and left out.
     """
     usual = replace(usual, chosen=chosen_names(choices))
     found: list[tuple[str, TeacherSpec]] = []  # each with its role, empty for all
-    first: str | None = None
     for word in words:
         role, address = split_role(word)
         place, _, model = address.rpartition("#") if "#" in address else (address, "", "")
@@ -111,7 +112,7 @@ def pool_spec(
         spec = replace(usual, place=place, model=model or of_all)
         if is_address(place):
             read_address(place)
-            first = first or urlsplit(place).netloc
+            first = urlsplit(place).netloc if first is None else first
             spec = replace(spec, key_env=_key_env(usual.key_env, place, first))
         found.append((role, spec))
     if all(role for role, _ in found):

@@ -19,7 +19,7 @@ from builders.drafting.spending import cost
 from builders.errors import InputError
 from builders.hub_vocabulary import Licence
 from builders.schema import Row, Schema
-from builders.set_file import CARD_KEYS, FOR_THE_HUB, SECTIONS, Words, version_in
+from builders.set_file import CARD_KEYS, FOR_THE_HUB, SECTIONS, Words, declaration, version_in
 from builders.sets import CARDS
 
 if TYPE_CHECKING:
@@ -82,7 +82,10 @@ def words_back(text: str) -> Words:
         InputError: A section is missing, or the front matter has no name.
     """
     sections = _marked(text)
-    front = _front(text) or {}
+    try:
+        front = _front(text) or {}
+    except ValueError as error:
+        raise InputError(f"{error}; fix the card") from None
     version = version_in(sections.get("Changes", ""))
     if not set(sections) >= set(SECTIONS) or "pretty_name" not in front or not version:
         raise InputError(
@@ -90,6 +93,7 @@ def words_back(text: str) -> Words:
             "`potstill release` marks them; release the set again"
         )
     given = {name: front[name] for name in CARD_KEYS if name in front}
+    declaration({"recipe": "any", **given}, "README.md")  # checks the form of each
     if "tags" in given:
         given["tags"] = [tag for tag in given["tags"] if tag not in _OWN_TAGS]
     return Words(front=given, sections=sections, version=version)

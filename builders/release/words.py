@@ -11,7 +11,7 @@ from builders.drafting.draft import Draft
 from builders.drafting.owner import new_command
 from builders.errors import InputError
 from builders.gates.secrets import secret
-from builders.set_file import Words
+from builders.set_file import CARD_KEYS, Words
 from builders.set_text import neutral_sections
 
 
@@ -67,6 +67,6 @@ def declared_set(draft: Draft) -> dict[str, Any]:
     declared = {**record["declaration"]}
     a_set = draft.set
     if a_set is not None and not record["ad_hoc"]:
-        about = ("repository", "pretty_name", "language", "task_categories", "tags")
-        declared |= a_set.declaration.model_dump(include={*about}, exclude_defaults=True)
+        about = {"repository", *CARD_KEYS}
+        declared |= a_set.declaration.model_dump(include=about, exclude_defaults=True)
     return {**record, "declaration": declared}

@@ -1,0 +1,76 @@
+"""What is not as a release had it that is built again; its teachers are those of strangers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from builders.drafting.build_spec import Choices
+from builders.drafting.lineage import code_digest
+from builders.engine.addresses import is_address, shown_address
+from builders.engine.pool import split_role
+from builders.errors import InputError
+from builders.set_file import TeacherDeclaration
+from builders.sets import Released, Set
+
+_SCRIPTED = "scripted:"
+Teachers = Mapping[str, Sequence[TeacherDeclaration]]
+
+
+def since_release(a_set: Set, teachers: Teachers, given: Choices) -> Iterator[str]:
+    """Lines about what differs from the release of a set, and about whom it asks.
+
+    Args:
+        a_set: The set; one that no release declares gives no lines.
+        teachers: Those of the build, by role.
+        given: What the user chose, so what no stranger did.
+
+    Raises:
+        InputError: The release names a script, which is code, or a file that is not as it was.
+    """
+    if (released := a_set.released) is None:
+        return
+    if released.code != code_digest(a_set.recipe):
+        yield f"the code of {a_set.recipe.name} is not that of {released.shown}"
+    _check_files(a_set, released, given)
+    if given.from_ledger:
+        return
+    own = {split_role(word)[1].partition("#")[0] for word in given.teachers}
+    for role, some in teachers.items():
+        for number, one in enumerate(some, 1):
+            if one.place.startswith(_SCRIPTED):
+                name = role if len(some) == 1 else f"{role}_{number}"
+                yield from _about_script(released, name, one, own)
+            elif is_address(one.place) and one.place not in own:
+                address = shown_address(one.place)
+                yield f"asking {address} as {role}, as {released.shown} declares"
+
+
+def _about_script(
+    released: Released, role: str, one: TeacherDeclaration, own: set[str]
+) -> Iterator[str]:
+    if one.place not in own:
+        raise InputError(
+            f"{released.shown} names the script {one.place!r} as {role}, and no script that a "
+            f"release names is run; look at it, and give it: --teacher {one.place}"
+        )
+    path, before = Path(one.place.removeprefix(_SCRIPTED)), released.teachers.get(role)
+    if path.is_file() and before != f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}":
+        yield f"the script {path.name} of {role} is not that of {released.shown}"
+
+
+def _check_files(a_set: Set, released: Released, given: Choices) -> None:
+    """Raise InputError where a file that a release names has another content than it had."""
+    for option in a_set.recipe.options:
+        place = a_set.declaration.options.get(option.name, option.default)
+        if not option.file or option.name in given.options or place == option.default:
+            continue
+        path = Path(str(place)).expanduser()
+        found = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else ""
+        if found != released.files.get(option.name):
+            flag = f"--{option.name.replace('_', '-')}"
+            raise InputError(
+                f"{place} is not what {released.shown} was made with; put the right one there, or "
+                f"choose another with {flag}"
+            )

@@ -22,7 +22,7 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 20.0
 _MOST_FAULTS = 10  # failures of one call; with the waits between them at least 45 s
 # Of them by cause: a response without an answer, and a deadline, may be paid for.
-_MOST_OF = {"empty": 3, "no content": 3, "not JSON": 3, "HTML": 3, "time-out": 4}
+_MOST_OF = {"empty": 3, "no content": 3, "not JSON": 3, "time-out": 4}
 _PATIENCE_S = 120.0  # with an endpoint that is unreachable or answers no call
 _FEW = 3  # calls that alone are refused: the endpoint may have something against each of them
 _SILENT_DEADLINES = 3  # requests of that length without any response: then the endpoint is given up

@@ -20,7 +20,7 @@ from builders.engine.teacher_kinds import teacher
 from builders.errors import TeacherError
 from builders.recipe import Raw
 from tests.cases import each
-from tests.endpoint import Behaviour, Endpoint, Rule
+from tests.endpoint import Behaviour, Endpoint, Kind, Rule
 from tests.engine.test_executor import RECIPE, one
 
 UNSAFE = Rule("given", contains="bad", status=403, body={"error": {"message": "Flagged: unsafe"}})
@@ -156,6 +156,17 @@ def test_a_response_with_nothing_in_it_costs_few_requests(
         good, bad = built(tmp_path_factory.mktemp("build"), endpoint, ["good", "bad"])
         assert "failed" not in good and asked(endpoint)["bad"] == requests
         assert bad.get("failed", "empty") == fault and not bad.get("generation")
+
+
+def test_failures_of_other_causes_leave_a_call_the_attempts_that_each_cause_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builders.engine.requests._FIRST_WAIT_S", 0.01)
+    kinds: list[Kind] = ["500", "broken-json", "502", "html", "broken-json"]
+    rules = [Rule(kind, contains="bad", first_n=1) for kind in kinds]
+    with Endpoint(Behaviour(rules=rules)) as endpoint:
+        [made] = built(tmp_path, endpoint, ["bad 0"])
+    assert made.get("failed") is None and asked(endpoint).total() == len(kinds) + 1
 
 
 def test_the_words_of_a_firewall_are_the_evidence(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,19 @@ def _shard_facts(folder: Path) -> dict[str, Any]:
     return {**notes["order"], "teachers": notes["teachers"]}
 
 
+def _difference(facts: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The name and both values of a fact that differs, a plain one if there is one."""
+    inner = None
+    for name in {**others, **facts}:
+        one, other = facts.get(name), others.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            if found := _difference(one, other):
+                inner = inner or (f"{name}.{found[0]}", *found[1:])
+        elif one != other:
+            return name, one, other
+    return inner
+
+
 def _check(folders: Sequence[Path], shards: Sequence[dict[str, Any]]) -> None:
     if not shards:
         raise InputError("there is no shard; run `potstill build NAME --shard 1/2` and so on first")
@@ -74,11 +87,11 @@ def _check(folders: Sequence[Path], shards: Sequence[dict[str, Any]]) -> None:
         first, own = (
             {**one, "source": {**one["source"], "place": ""}} for one in (shards[0], facts)
         )
-        differing = [name for name in own if own[name] != first[name]]
-        if differing:
+        if differing := _difference(own, first):
+            name, value, other = differing
             raise InputError(
-                f"{folder} is a shard of another build than {folders[0]}: {differing[0]} is "
-                f"{shortened(facts[differing[0]])}, not {shortened(shards[0][differing[0]])}"
+                f"{folder} is a shard of another build than {folders[0]}: {name} is "
+                f"{shortened(value)}, not {shortened(other)}"
             )
     parts = places[0][1]
     for folder, (part, of) in zip(folders, places, strict=True):

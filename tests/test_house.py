@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -283,6 +284,12 @@ def test_every_module_has_a_docstring() -> None:
 def test_a_recipe_fits_on_one_page() -> None:
     lines = {name: (ROOT / f"pipelines/{name}.py").read_text().count("\n") for name in RECIPES}
     assert {name: count for name, count in lines.items() if count >= LINES_OF_A_PAGE} == {}
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """Pytest imports them by name, and refuses the second one."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 def test_no_module_grows_over_400_lines() -> None:

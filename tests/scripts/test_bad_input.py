@@ -470,7 +470,7 @@ def test_a_build_that_fills_its_disk_keeps_the_answers_it_has(
     resize(disk, "32m")
     assert main([*words, "--json"]) == 0
     run = json.loads(capsys.readouterr().out)["run"]
-    assert run["reused"] > 100 and run["calls"] + run["reused"] == 1600
+    assert run["reused"] > 30 and run["calls"] + run["reused"] == 1600
 
 
 def test_a_release_without_room_is_refused_and_leaves_nothing(

@@ -36,6 +36,7 @@ _LIKE_A_VERSION = re.compile(r"### v\d")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _COMMENT = re.compile(r" {0,3}<!--")  # one that hides whole lines
 _HEADING = re.compile(r"## +(.+?)(?: +#+)? *")
+_TEACHERS = "such as embedded or https://host/v1#MODEL"
 _WRITTEN = {  # what an error says of a value of the wrong type
     "string_type": "is not a text; write it in quotes",
     "int_type": "is not a whole number",
@@ -81,7 +82,7 @@ def _by_role(given: object) -> object:
 
 def _some_teachers(given: object) -> object:
     if not given:
-        raise ValueError("names no teacher; give one, such as embedded or https://host/v1#MODEL")
+        raise ValueError(f"names no teacher; give one, {_TEACHERS}")
     return given
 
 
@@ -113,7 +114,7 @@ class SourceDeclaration(_Part):
 class TeacherDeclaration(_Part):
     """Who answers: `embedded`, `embedded:FILE.gguf`, `scripted:FILE` or an address, and how."""
 
-    place: Text
+    place: str
     model: Text | None = None
     revision: Text | None = None
     license: Text | None = None
@@ -229,9 +230,13 @@ def is_set_file(path: Path) -> bool:
     """Whether a file is a set's: Markdown whose front matter names a recipe."""
     if path.suffix != ".md" or not path.is_file():
         return False
-    with path.open("rb") as file:
-        head = file.read(20_000).decode("utf-8", "replace").lstrip("\ufeff").replace("\r\n", "\n")
-    return head.startswith("---\n") and re.search(r"^recipe\s*:", head, re.MULTILINE) is not None
+    try:
+        with path.open("rb") as file:
+            head = file.read(20_000)
+    except OSError:
+        return True  # it may be one: who reads it gets the error
+    text = head.decode("utf-8", "replace").lstrip("\ufeff").replace("\r\n", "\n")
+    return text.startswith("---\n") and re.search(r"^recipe\s*:", text, re.MULTILINE) is not None
 
 
 def _declaration(front: FrontMatter) -> Declaration:
@@ -299,6 +304,8 @@ def _licence(place: Place, licence: str | None) -> Iterator[tuple[Place, str]]:
 
 def _of_teacher(one: TeacherDeclaration) -> Iterator[str]:
     """What is wrong with a teacher's place, model and revision together."""
+    if not one.place.strip() or one.place in ("embedded:", "scripted:"):
+        yield f"{one.place!r} names no teacher; give one, {_TEACHERS}"
     if role := re.match(r"([A-Za-z_]\w*)=", one.place):
         yield f"name the role as a key, {{{role[1]}: {shortened(one.place[role.end() :])}}}"
     if one.place.count("#") + (one.model is not None) > 1:

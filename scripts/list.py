@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from builders.errors import InputError, PotstillError, file_errors_in_one_line
 from builders.recipe_loading import load_recipe, recipe_names
 from builders.set_file import read_set_file
-from builders.sets import sets_here
+from builders.sets import check_name, sets_here
 from scripts.command_line import Parser, add_json, print_out
 
 EXAMPLES = """\
@@ -43,8 +46,8 @@ def run(given: argparse.Namespace) -> int:
         print_out(json.dumps([*known, *sets], indent=2))
         return 0
     for facts in sets:
-        about = f"{facts['pretty_name']}, {facts['version']}, by {facts['recipe']}"
-        print_out(f"set {facts['name']}\n  {about}")
+        about = "{pretty_name}, {version}, by {recipe}"
+        print_out(f"set {facts['name']}\n  {facts.get('error') or about.format(**facts)}")
     for one in recipes:
         print_out(f"{one.name}\n  {one.makes}\n  method: {one.source}")
         print_out(f"  default size: {one.rows} {one.rows_of}")
@@ -55,16 +58,23 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _sets() -> list[dict[str, Any]]:
+    """The sets here, each with the error where its file is wrong."""
     found = []
     for path in sets_here():
-        declared, words = read_set_file(path)
-        found.append(
-            {
-                "kind": "set",
-                "name": path.stem,
-                "recipe": declared.recipe,
-                "pretty_name": declared.pretty_name,
-                "version": f"v{words.version}",
-            }
-        )
+        with contextlib.suppress(InputError):
+            check_name(path.stem)
+            found.append({"kind": "set", "name": path.stem, **_facts(path)})
     return found
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        with file_errors_in_one_line():
+            declared, words = read_set_file(path)
+    except PotstillError as error:
+        return {"error": str(error)}
+    return {
+        "recipe": declared.recipe,
+        "pretty_name": declared.pretty_name,
+        "version": f"v{words.version}",
+    }

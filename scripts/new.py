@@ -9,15 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from builders.drafting.build_spec import Choices
-from builders.drafting.choices import declared_for
+from builders.drafting.choices import build_spec, declared_for
 from builders.engine.addresses import is_address, shown_address
-from builders.errors import FolderError, UsageError
+from builders.engine.pool import check_pool
+from builders.errors import FolderError, InputError, UsageError
+from builders.gates.secrets import secret
 from builders.hub_vocabulary import known_licence
 from builders.recipe_loading import load_recipe, recipe_names
-from builders.set_file import Declaration
+from builders.set_file import Declaration, read_set_text
 from builders.set_names import set_name
 from builders.set_text import neutral_sections, set_text
-from builders.sets import Set, ad_hoc, check_name
+from builders.sets import Set, ad_hoc, at_home, check_name
 from scripts.command_line import (
     Parser,
     add_alias,
@@ -92,9 +94,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Write the file, and print what to do next."""
-    path = Path(given.name).expanduser()
-    path = path if path.suffix == ".md" else path.with_name(f"{path.name}.md")
-    check_name(path.stem)
+    path = _file(given.name)
     with _start(given) as start:
         flag = start.recipe.seeds.flag
         other = "prompts" if flag == "seeds" else "seeds"
@@ -109,6 +109,8 @@ def run(given: argparse.Namespace) -> int:
             teachers=given.teacher,
             rows=given.rows,
         )
+        here = replace(start, released=None)  # nothing runs yet, so that all of it may be named
+        check_pool(build_spec(here, chosen).teachers, start.recipe)
         declared = declared_for(start, chosen, path.parent)
         source = getattr(declared, flag)
         words = start.words.sections if start.words else {}
@@ -120,6 +122,12 @@ def run(given: argparse.Namespace) -> int:
             title = path.stem.replace("-", " ").replace("_", " ").capitalize()
             declared = declared.model_copy(update={"pretty_name": title})
         content = set_text(path.stem, start.recipe, declared, words)
+    read_set_text(content, path.name)
+    if kind := secret(content):
+        raise InputError(
+            f"{path.name} would hold a secret ({kind}), and all of it may be released; leave it "
+            "out: the key of an endpoint is read from the environment, see --key-env"
+        )
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(content)
@@ -148,6 +156,16 @@ def _code(declared: Declaration) -> Iterator[str]:
             yield shown_address(place)
         elif place.startswith("scripted:"):
             yield place
+
+
+def _file(name: str) -> Path:
+    """The file of a set of this name, which may begin with a folder."""
+    path = at_home(name)
+    if name.endswith("/") or not path.name:
+        raise UsageError(f"{name!r} is a folder; give the name of a set, such as my-set")
+    path = path if path.suffix == ".md" else path.with_name(f"{path.name}.md")
+    check_name(path.stem)
+    return path
 
 
 @contextmanager

@@ -120,7 +120,8 @@ def front_with(more: str) -> str:
         ("budget: {usd: 1e400}", r"line 4: .*'1e400' is too large"),
         ("budget: {usd: .inf}", r"budget\.usd: '\.inf' is not a number"),
         ("teachers: []", r"teachers: \[\] names no teacher; give one"),
-        ("teachers: ''", r"teachers: '' is not one line of text"),
+        ("teachers: ''", r"teachers: '' names no teacher; give one"),
+        ("teachers: 'scripted:'", r"teachers: 'scripted:' names no teacher"),
         ("teachers: {}", r"teachers: \[\] names no teacher; give one"),
         ("teachers: {writer: []}", r"teachers\.writer: \[\] names no teacher"),
         ("teachers: {writer: }", r"teachers\.writer: \[\] names no teacher"),
@@ -636,6 +637,80 @@ def test_sets_here_are_listed_before_the_recipes(capsys: pytest.CaptureFixture[s
     assert main(["list", "--json"]) == 0
     kinds = {one["name"]: one["kind"] for one in json.loads(capsys.readouterr().out)}
     assert kinds["trees"] == "set" and kinds["completions"] == "recipe"
+
+
+def test_a_file_that_cannot_be_read_is_listed_with_its_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ash", "trees", "hub", "a b", "x.git"):
+        write_set(Path(f"{name}.md"), FRONT)
+    write_set(Path("elm.md"), FRONT + "langauge: en\n")
+    Path("latin.md").write_bytes(b"---\nrecipe: completions\n---\n\xff\n")
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    sets = [line.removeprefix("set ") for line in lines if line.startswith("set ")]
+    assert sets == ["ash", "elm", "latin", "trees"]
+    assert re.match(r"  elm\.md, line 6: .*'langauge'; did you", lines[lines.index("set elm") + 1])
+    assert re.match(r"  latin\.md: not UTF-8", lines[lines.index("set latin") + 1])
+    assert main(["list", "--json"]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert "langauge" in found["elm"]["error"] and found["trees"]["version"] == "v0.1.0"
+
+
+@each(
+    ("name", "words", "line"),
+    [
+        (".", [], r"'\.' is a folder; give the name of a set"),
+        ("/", [], r"'/' is a folder"),
+        ("sub/", [], r"'sub/' is a folder"),
+        ("..", [], r"cannot name a set"),
+        ("~nobody-here/x", [], r"no such user"),
+        ("nowhere/x", [], r"nowhere/x\.md: No such file"),
+        ("x", ["--teacher", "nope"], r"there is no teacher 'nope'; give 'embedded'"),
+        ("x", ["--teacher", "scripted:"], r"there is no teacher 'scripted'; give"),
+        ("x", ["--teacher", "judgge=embedded"], r"no role 'judgge'; there are judge, .*'judge'"),
+        ("x", ["--teacher", "writer= "], r"there is no teacher ''"),
+        ("x", ["--teacher", "writer=judge=embedded"], r"there is no teacher 'judge=embedded'"),
+        ("x", ["--teacher", "https://h/v1#a#b"], r"x\.md, line \d+: teachers: .* two models"),
+        ("x", ["--teacher", "https://me:secret-word@h/v1#a"], r"x\.md.* holds a secret"),
+        ("x", ["--teacher", "https://h/v1?api_key=secret-word#a"], r"x\.md.* holds a secret"),
+        ("x", ["--prompts", f"hf_{'aB3' * 11}x"], r"x\.md would hold a secret"),
+        ("x", ["--prompts", "a\u202eb"], r"x\.md, line \d+: (prompts\.place )?holds U\+202E"),
+        (
+            "x",
+            ["--teacher", "judge=https://h/v1#a", "--teacher", "judge=https://h/v1#b"],
+            r"2 teachers are named for role 'judge' of completions, which uses one",
+        ),
+    ],
+)
+def test_what_a_new_file_would_have_wrong_is_refused_before_it_is_written(
+    name: str, words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {*Path().iterdir()}
+    error = refusal(capsys, "new", name, "--recipe", "completions", *words)
+    assert re.search(line, error) and "secret-word" not in error
+    assert {*Path().iterdir()} == before
+
+
+@each(
+    ("place", "declared"),
+    [
+        ("later.jsonl", "../later.jsonl"),
+        ("data/later", "../data/later"),
+        ("./later", "../later"),
+        ("sets/later.txt", "later.txt"),
+        ("org/later", "org/later"),
+        ("squad", "squad"),
+    ],
+)
+def test_a_source_that_is_not_there_yet_is_named_from_the_file(place: str, declared: str) -> None:
+    Path("sets").mkdir(exist_ok=True)
+    words = ["--prompts", place, "--teacher", "scripted:later.jsonl"]
+    assert main(["new", "sets/later", "--recipe", "completions", *words]) == 0
+    found = load_set("sets/later.md").declaration
+    assert found.prompts is not None and found.prompts.place == declared
+    assert found.teachers[""][0].place == "scripted:../later.jsonl"
+    Path("sets/later.md").unlink()
 
 
 # --- versions

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from builders.engine.addresses import is_address, read_address
 from builders.engine.parameters import Choice, chosen_names
 from builders.engine.teacher import EMBEDDED_FILE, Teacher, TeacherSpec
-from builders.engine.teacher_kinds import RecordedTeacher, recorded, teacher
+from builders.engine.teacher_kinds import RecordedTeacher, check_place, recorded, teacher
 from builders.errors import InputError, nearest_name
 from builders.hub_vocabulary import NOT_STATED, Licence, known_licence, licence_facts
 from builders.recipe import Recipe
@@ -130,9 +130,15 @@ def pool_spec(
 
 
 def split_role(word: str) -> tuple[str, str]:
-    """The role, which is empty for all of them, and who answers, of `[ROLE=]WHO[#MODEL]`."""
+    """The role, which is empty for all of them, and who answers, of `[ROLE=]WHO[#MODEL]`.
+
+    Raises:
+        InputError: It names no kind of teacher.
+    """
     named = _ROLE.fullmatch(word)
-    return (named[1], named[2]) if named else ("", word)
+    role, who = (named[1], named[2]) if named else ("", word)
+    check_place(who.partition("#")[0])
+    return role, who
 
 
 def _key_env(name: str, place: str, first: str) -> str:
@@ -171,11 +177,11 @@ def check_role(role: str, recipe: Recipe) -> None:
         raise InputError(f"{recipe.name} has no role {role!r}; there are {known}")
 
 
-def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
-    """The teachers that a spec names, not yet started; equal specs share one teacher.
+def check_pool(spec: TeacherPoolSpec, recipe: Recipe) -> None:
+    """Check the teachers that a spec names, without a look at their files.
 
     Raises:
-        InputError: There is no such role or teacher, or a role has more than it can use.
+        InputError: There is no such role, or one has more than it can use.
     """
     for role in spec.roles:
         check_role(role, recipe)
@@ -192,6 +198,15 @@ def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
                 f"a teacher is named twice for {role or 'every role'}, but it is used only once; "
                 "remove one, or give it another #MODEL"
             )
+
+
+def pool(spec: TeacherPoolSpec, recipe: Recipe) -> TeacherPool:
+    """The teachers that a spec names, not yet started; equal specs share one teacher.
+
+    Raises:
+        InputError: There is no such role or teacher, or a role has more than it can use.
+    """
+    check_pool(spec, recipe)
     spec = decided(spec, recipe)
     made: dict[TeacherSpec, Teacher] = {}
 

@@ -54,12 +54,24 @@ def recorded(teacher: Teacher) -> dict[str, Any]:
     }
 
 
+def check_place(place: str) -> None:
+    """Raise InputError where a text names no kind of teacher."""
+    is_file = place.startswith((EMBEDDED_FILE, _SCRIPTED)) and not place.endswith(":")
+    if not (place == EMBEDDED or is_file or is_address(place)):
+        raise InputError(
+            f"there is no teacher {shown_address(place)!r}; give 'embedded', "
+            "'embedded:FILE.gguf', 'scripted:FILE' or the address of an OpenAI-compatible endpoint "
+            "such as http://127.0.0.1:8000/v1"
+        )
+
+
 def teacher(spec: TeacherSpec) -> Teacher:
     """The teacher that a spec names, not yet started.
 
     Raises:
         InputError: The spec names no kind of teacher, or a file that cannot be read.
     """
+    check_place(spec.place)
     if spec.place == EMBEDDED or spec.place.startswith(EMBEDDED_FILE):
         from builders.engine.embedded import EmbeddedTeacher
 
@@ -68,12 +80,6 @@ def teacher(spec: TeacherSpec) -> Teacher:
         from builders.engine.scripted import ScriptedTeacher
 
         return ScriptedTeacher(spec.place.removeprefix(_SCRIPTED), spec)
-    if is_address(spec.place):
-        from builders.engine.endpoint import EndpointTeacher
+    from builders.engine.endpoint import EndpointTeacher
 
-        return EndpointTeacher(spec)
-    raise InputError(
-        f"there is no teacher {shown_address(spec.place)!r}; give 'embedded', "
-        "'embedded:FILE.gguf', 'scripted:FILE' or the address of an OpenAI-compatible endpoint "
-        "such as http://127.0.0.1:8000/v1"
-    )
+    return EndpointTeacher(spec)

@@ -144,7 +144,7 @@ class Parser(argparse.ArgumentParser):
         """The flags with their values, and the other words, in whatever order they come.
 
         After `--` come no flags. A flag that is not known takes a value, as a recipe's options do.
-        The value of a flag that needs none is a word where there is no other: `--dropped NAME`.
+        The value of a flag that needs none is a word where one is missing: `--dropped NAME`.
         """
         flags: list[str] = []
         spare: int | None = None
@@ -163,7 +163,8 @@ class Parser(argparse.ArgumentParser):
             if takes_value and left and not _is_flag(left[0]):
                 spare = len(flags) if action and action.nargs == "?" else spare
                 flags.append(left.pop(0))
-        return flags, plain or ([] if spare is None else [flags.pop(spare)])
+        needed = any(not one.option_strings and one.nargs != "?" for one in self._actions)
+        return flags, plain or ([flags.pop(spare)] if spare and needed else [])
 
     def error(self, message: str) -> NoReturn:
         """Raise, where argparse prints its usage and exits."""

@@ -16,6 +16,7 @@ def add_from(
 ) -> Set | None:
     """Add the flag, which makes NAME optional; the set that a release among the words declares.
 
+    Those flags of the verb that take no value, or may, are added before.
     The flag --hub-data of the verb decides on the Hub that the release is fetched from.
     """
     parser.add_argument(

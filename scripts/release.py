@@ -42,8 +42,6 @@ EXAMPLES = """\
 def arguments(parser: Parser, words: Sequence[str]) -> None:
     """The verb's words and flags."""
     name = add_name(parser)
-    meaning = "Release the draft that `potstill build --from` made after this release"
-    parser.set_defaults(set=add_from(parser, name, words, meaning))
     parser.add_argument(
         "--to-hub",
         type=_repository,
@@ -81,6 +79,8 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
     add_work(parser)
     add_json(parser)
     add_hub_data(parser)
+    meaning = "Release the draft that `potstill build --from` made after this release"
+    parser.set_defaults(set=add_from(parser, name, words, meaning))
 
 
 def _repository(word: str) -> str:

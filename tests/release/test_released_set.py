@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_run import file_bytes
 from tests.endpoint import Endpoint
+from tests.hubs import OWNER
 from tests.set_files import WORDS, write_set
 from tests.test_recipe_loading import write_recipe
 from tests.test_sets import FRONT, fill, refusal
@@ -270,3 +272,44 @@ def test_a_draft_of_a_release_is_released_with_its_words_alone(
     words = ["release", "--from", "out", "--work", "again", "--to-folder", "x"]
     assert main(words) == 0
     assert "Questions about trees." in Path("x/README.md").read_text()
+
+
+def test_the_value_of_a_flag_beside_a_release_is_not_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    for name in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    release_out()
+    assert main(["build", "--from", "out", "--work", "again", *SCRIPT]) == 0
+    line = refusal(capsys, "release", "--from", "out", "--work", "again", "--to-hub", "org/trees")
+    assert "there is no token for https://huggingface.co" in line
+
+
+@pytest.mark.slow
+def test_prompts_on_a_hub_are_read_at_the_commit_of_the_release(
+    hub: Any, repo: str, potstill: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    def pushed(text: str) -> None:
+        hub.api().upload_file(
+            path_or_fileobj=text.encode(),
+            path_in_repo="data/train.jsonl",
+            repo_id=repo,
+            repo_type="dataset",
+        )
+
+    def run(*words: str) -> None:
+        done = potstill(*words, env={"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0", **token})
+        assert done.returncode == 0, done.stderr
+
+    token = {"HF_TOKEN": hub.tokens[OWNER], "HF_HOME": str(Path("hf").absolute())}
+    pushed('{"prompt": "What is an oak?"}\n')
+    write_set(Path("trees.md"), FRONT.replace("prompts.txt", repo))
+    run("build", "trees")
+    run("release", "trees", "--to-folder", "out")
+    run("release", "trees", "--to-hub", f"{repo}-made")
+    pushed('{"prompt": "What is an elm?"}\n')
+    for name, folder in (("out", "again"), (f"{repo}-made@v0.1.0", "third")):
+        run("build", "--from", name, "--work", f"work-{folder}", *SCRIPT)
+        run("release", "--from", name, "--work", f"work-{folder}", "--to-folder", folder)
+        assert file_bytes(Path(folder)) == file_bytes(Path("out"))

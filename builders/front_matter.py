@@ -136,9 +136,9 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set[str]()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
-                what = f"the key {shortened(getattr(key, 'value', 'of several parts'))}"
-                what += " comes twice or is no text"
+            is_text = isinstance(key, yaml.ScalarNode)
+            if not is_text or key.value in seen:
+                what = f"the key {shortened(key.value)} comes twice" if is_text else "such a key"
                 raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
             seen.add(key.value)
         made: dict[Any, Any] = super().construct_mapping(node, deep)

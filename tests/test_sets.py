@@ -115,6 +115,7 @@ def front_with(more: str) -> str:
             "teachers: {writer: {place: x, parameters: {a: {true: 1}}}}",
             r"the key True is not",
         ),
+        ("? [a]\n: x", r"line 4: not YAML \(such a key\)"),
         ("budget: 5", r"budget: 5 is not a mapping .*\{usd: 5, price: 0\.5/1\.5\}"),
         ("options: 5", r"options: 5 is not a mapping"),
         ("budget: {usd: 1e400}", r"line 4: .*'1e400' is too large"),

@@ -146,7 +146,9 @@ def _key_env(name: str, place: str, first: str) -> str:
     if parts.netloc == first:
         return name
     host = parts.netloc.rpartition("@")[2]
-    return f"{name}_{re.sub('[^A-Z0-9]+', '_', host.upper()).strip('_')}"
+    # A hyphen is doubled: api-host.org must not get the key that is meant for api.host.org.
+    words = re.sub("[^A-Z0-9-]+", "_", host.upper()).strip("_")
+    return f"{name}_{words.replace('-', '__')}"
 
 
 def decided(spec: TeacherPoolSpec, recipe: Recipe | None = None) -> TeacherPoolSpec:

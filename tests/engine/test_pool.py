@@ -138,6 +138,8 @@ def test_the_first_endpoint_s_key_is_sent_to_no_other_host() -> None:
     assert [one.key_env for one in given.every] == ["POTSTILL_API_KEY"] * 2
     assert given.roles["judge"][0].key_env == "POTSTILL_API_KEY_127_0_0_1_8002"
     assert given.roles["writer"][0].key_env == "POTSTILL_API_KEY_API_EXAMPLE_ORG"
+    other = specs(f"{A}#m", "judge=https://api-example.org/v1#y").roles["judge"][0]
+    assert other.key_env == "POTSTILL_API_KEY_API__EXAMPLE_ORG"  # no other host has this name
 
 
 def test_each_key_reaches_its_own_endpoint_only(

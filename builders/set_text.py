@@ -123,8 +123,10 @@ def _teachers(recipe: Recipe, teachers: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _short(teacher: dict[str, Any]) -> Any:
-    """A teacher as its place alone where nothing else is declared."""
-    return teacher["place"] if [*teacher] == ["place"] else teacher
+    """A teacher as a word where nothing but its place and its model is declared."""
+    if teacher.keys() - {"place", "model"}:
+        return teacher
+    return f"{teacher['place']}#{teacher['model']}" if "model" in teacher else teacher["place"]
 
 
 def _one(some: list[Any]) -> Any:

@@ -587,7 +587,7 @@ def test_a_new_file_starts_from_a_release(capsys: pytest.CaptureFixture[str]) ->
             ],
             {
                 "teachers": {
-                    "judge": [{"place": "https://h/v1", "model": "m"}],
+                    "judge": [{"place": "https://h/v1#m"}],
                     "writer": [{"place": "embedded"}],
                 }
             },

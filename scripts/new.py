@@ -118,9 +118,8 @@ def run(given: argparse.Namespace) -> int:
             origin = Path(source.place).name if source and source.place else f"its own {flag}"
             columns = [column.name for column in start.recipe.schema.columns]
             words = neutral_sections(start.recipe.name, origin, columns)
-        if declared.pretty_name is None:
-            title = path.stem.replace("-", " ").replace("_", " ").capitalize()
-            declared = declared.model_copy(update={"pretty_name": title})
+        title = path.stem.replace("-", " ").replace("_", " ").capitalize()
+        declared = declared.model_copy(update={"pretty_name": title})
         content = set_text(path.stem, start.recipe, declared, words)
     read_set_text(content, path.name)
     if kind := secret(content):

@@ -546,6 +546,7 @@ def test_a_new_file_starts_from_a_release(capsys: pytest.CaptureFixture[str]) ->
     assert main(["new", "more", "--from", "out"]) == 0
     more = load_set("more")
     assert more.declaration.rows == 2 and more.declaration.repository is None
+    assert more.declaration.pretty_name == "More"
     assert more.words is not None and more.words.version == "0.1.0"
     assert more.words.sections["Thanks"] == "To all."
     assert "made after out" in more.words.sections["Changes"]

@@ -126,7 +126,15 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _name_source(draft: Draft) -> None:
-    """Of a set without a file, print first what it was made of, and how it gets a file."""
+    """Print first what the set's file does not tell of a draft.
+
+    Of a set without a file, what it was made of, and how it gets a file; else what went before it.
+    """
+    if overridden := draft.facts["set"]["overridden"]:
+        print_err(
+            f"{draft.folder} was built with other {', '.join(overridden)} than the set's file "
+            "declares; build again without flags for a draft as the file declares it"
+        )
     if draft.facts["set"]["ad_hoc"]:
         print_err(
             f"this set has no file: its rows are of {draft.facts['lineage']['seeds']['name']}, by "

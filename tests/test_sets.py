@@ -74,7 +74,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("recipe: completions", WORDS, r"no front matter with 'pretty_name'; add it"),
         ("recipe: completions\nprompts: a\nseeds: b", WORDS, r"prompts and seeds are both given"),
         (FRONT, WORDS.replace("## Use\n", "## Usage\n"), r"no words under '## Use'; write them"),
-        (FRONT, WORDS.replace("### v0.1.0", "### 0.1"), r"no version under Changes; add a line"),
+        (FRONT, WORDS.replace("### v0.1.0", "### 0.1"), r"no version under Changes: .*0.1"),
         (FRONT, WORDS + "\n## Versions\n\nOne.\n", r"line \d+: .* that the card has itself"),
         (FRONT, WORDS + "\n## Use\n\nOne.\n", r"line \d+: '## Use' comes twice"),
         (FRONT, "Hello.\n\n" + WORDS, r"line 8: 'Hello\.' is under no heading"),

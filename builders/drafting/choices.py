@@ -249,7 +249,8 @@ def _as_declared(teachers: Teachers, declared: Teachers) -> dict[str, list[Teach
     """Teachers by role; one that is named as it is declared has all that is declared of it."""
 
     def whole(one: TeacherDeclaration, role: str) -> TeacherDeclaration:
-        for before in declared.get(role, ()):
+        known = declared.get(role, ())
+        for before in known if one not in known else ():
             kind, colon, file = before.place.partition(":")
             own, _, model = one.place.partition("#")
             is_file = f"{kind}{colon}" in FILES and own.startswith(f"{kind}{colon}")

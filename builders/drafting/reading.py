@@ -13,6 +13,7 @@ from builders.drafting.draft import last_draft
 from builders.drafting.source_licence import source_licence
 from builders.errors import InputError
 from builders.recipe import Raw
+from builders.set_names import set_name
 from builders.sets import names_set
 from builders.sources.seed_forms import counted, read_prompts, read_tasks
 from builders.sources.source import LeftOut, LoadedSource, Origin, Source, shown_name
@@ -55,12 +56,17 @@ def read_seeds(spec: BuildSpec, most: int | None, *, folder: Path) -> Seeds:
     name = source.place
     if seeds.form == "prompts" and names_set(name) and not Path(name).exists():
         source = replace(source, place=str(last_draft(spec.work / name).file("default")))
+    release = spec.set.released.shown if spec.set.released else ""
+    if release and spec.expected and _is_missing(source):
+        raise InputError(
+            f"{release} was made from {name} ({spec.expected:.23}), which it does not hold; put it "
+            f"there, or give it: --{seeds.flag} WHERE"
+        )
     if seeds.form == "tasks":
         loaded = read_tasks(source)
     else:
         loaded = read_prompts(source, seeds.keeps, most, folder=folder)
     if spec.expected not in (None, loaded.revision):
-        release = spec.set.released.shown if spec.set.released else "the release"
         raise InputError(
             f"{source.place} is not what {release} was made from ({loaded.revision:.23}, expected "
             f"{spec.expected:.23}); put the right one there, or choose another with --{seeds.flag}"
@@ -79,6 +85,10 @@ def read_seeds(spec: BuildSpec, most: int | None, *, folder: Path) -> Seeds:
     )
     lines = [*_lines(seeds.flag, origin, loaded), *about]
     return Seeds(loaded.rows, origin, loaded.left_out, lines)
+
+
+def _is_missing(source: Source) -> bool:
+    return not Path(source.place).exists() and set_name(source.place, source.revision) is None
 
 
 def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:

@@ -251,6 +251,8 @@ def answer_calls(
         spec = replace(spec, declared=with_recorded_teachers(spec.declared, before["order"]))
         facts = spec.facts(origin)
         teachers = recorded_pool(before["teachers"], spec.teachers, recipe)
+        models = ", ".join(dict.fromkeys(one.model for one in teachers))
+        progress.announce(f"answers of {models}, as the build before this one asked")
         prices = before.get("prices")
     else:
         teachers = pool(spec.teachers, recipe)

@@ -313,3 +313,38 @@ def test_prompts_on_a_hub_are_read_at_the_commit_of_the_release(
         run("build", "--from", name, "--work", f"work-{folder}", *SCRIPT)
         run("release", "--from", name, "--work", f"work-{folder}", "--to-folder", folder)
         assert file_bytes(Path(folder)) == file_bytes(Path("out"))
+
+
+def test_two_models_at_one_address_stay_two_models(folder: Path) -> None:
+    with Endpoint() as server:
+        front = """
+recipe: ultrafeedback
+prompts: {place: prompts.txt, license: mit}
+rows: 1
+options: {writers: 2}
+pretty_name: Trees
+teachers:
+  writer: [{place: URL, model: alpha}, {place: URL, model: beta, license: mit}]
+  judge: URL#judge
+"""
+        write_set(Path("two.md"), front.replace("URL", server.url))
+        main(["build", "two", "--accept-unreadable"])
+        assert main(["release", "two", "--to-folder", "out"]) == 0
+        main(["build", "--from", "out", "--work", "again", "--accept-unreadable"])
+        assert len([*Path("again/two/drafts").iterdir()]) == 1
+    assert main(["new", "more", "--from", "out"]) == 0
+    alpha, beta = load_set("more").declaration.teachers["writer"]
+    assert (alpha.place, beta.model, beta.license) == (f"{server.url}#alpha", "beta", "mit")
+
+
+def test_a_source_that_a_release_does_not_hold_is_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees"]) == 0 and main(["release", "trees", "--to-folder", "out"]) == 0
+    Path("prompts.txt").rename("elsewhere.txt")
+    words = ["build", "--from", "out", "--teacher", "scripted:script.jsonl", "--work", "w"]
+    assert main(words) == 1
+    line = "out was made from prompts.txt (sha256:"
+    assert line in capsys.readouterr().err
+    assert main([*words, "--prompts", "elsewhere.txt"]) == 0

@@ -812,3 +812,11 @@ def test_shards_are_merged_from_any_folder(folder: Path, monkeypatch: pytest.Mon
 @each("name", ["~nosuchuser/x.md", "~nosuchuser/x.py"])
 def test_a_home_that_is_none_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no such user" in refusal(capsys, "build", name)
+
+
+def test_a_file_that_is_wrong_is_not_called_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees"]) == 0
+    write_set(Path("trees.md"), FRONT + "langauge: en\n")
+    for words in (["release", "trees", "--to-folder", "out"], ["diff", "trees", "trees"]):
+        assert "no key 'langauge'" in refusal(capsys, *words)

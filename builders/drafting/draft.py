@@ -225,7 +225,8 @@ def load_draft(name: Set | Recipe | str | Path, work: str | Path | None = None) 
             a_set = as_set(name)
         except InputError:
             home = set_home(str(name), folder)
-            if home is None:
+            file = Path(f"{str(name).removesuffix('.md')}.md")
+            if home is None or file.is_file():  # what is wrong with it is the error
                 raise
             raise InputError(
                 f"{home} has a set whose file or recipe is not here; give the path of it, such as "

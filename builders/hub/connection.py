@@ -125,7 +125,8 @@ def client_errors(hub: Hub, about: str) -> Iterator[None]:
         raise HubError(
             "HF_HUB_OFFLINE is set, so no Hub can be reached; unset it and try again"
         ) from None
-    except json.JSONDecodeError:  # the client takes every answer for JSON, failed ones too
+    # The client takes every answer for JSON of the form that it expects, failed ones too.
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise HubError(
             f"{hub.endpoint} does not answer as a Hub does; check that it runs and that no proxy "
             "answers in its place, then run the command again"

@@ -88,7 +88,15 @@ KNOWN = {
     "qwen": ["Qwen/Qwen2.5-72B-Instruct", "qwen/qwen-2.5-72b-instruct:free"],
     "mrl": ["mistralai/Mistral-Large-Instruct-2411", "Ministral-8B-Instruct-2410"],
     "modified-mit": ["moonshotai/kimi-k2", "moonshotai/Kimi-K2-Instruct-0905"],
-    "openai-terms-of-use": ["gpt-4o", "openai/gpt-4.1-mini", "gpt-5", "o3-mini", "gpt-3.5-turbo"],
+    "openai-terms-of-use": [
+        "gpt-4o-2024-08-06",
+        "gpt-4-1106-preview",
+        "gpt-4o",
+        "openai/gpt-4.1-mini",
+        "gpt-5",
+        "o3-mini",
+        "gpt-3.5-turbo",
+    ],
     "anthropic-terms-of-use": ["anthropic/claude-3.7-sonnet:thinking", "claude-sonnet-4-5"],
     "google-terms-of-use": ["google/gemini-2.5-flash", "models/gemini-2.0-flash"],
 }
@@ -125,6 +133,11 @@ UNKNOWN = [
     "phi-5",
     "llama-5-8b",
     "gpt-j-6b",
+    "gpt-4-x-alpaca",
+    "gpt-3.5-llama",
+    "gpt-5-oss",
+    "o3-distill-llama",
+    "claude-2-alpaca-13b",
     "o2",
 ]
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from builders.drafting.files import write_parquet
 from builders.errors import HubError, InputError, PotstillError
 from builders.hub.connection import Hub as HubConnection
 from builders.hub.connection import client_errors, from_environment
-from builders.hub.fetch import download
+from builders.hub.fetch import download, versions
 from builders.hub.publish import Published, ReleasePlan, publish, remove_leftovers
 from builders.hub.withdraw import yank
 from builders.release.folder import release
 from builders.release.sharding import SHARD_BYTES
 from builders.schema import assistant, user
 from scripts.main import main
+from tests.cases import each
 from tests.hub.plans import (
     NAME,
     changed,
@@ -808,3 +810,23 @@ def test_a_download_that_gets_no_answer_is_not_reported_as_a_missing_file(
     at = {"repo_id": "org/set", "repo_type": "dataset"}
     with pytest.raises(HubError, match="does not answer"), client_errors(silent, "org/set"):
         download(silent.api(), at, "README.md", "0" * 40, tmp_path / "to")
+
+
+@each("body", ['{"object": "list"}', "[]", "null", "5", '{"id": 5}'])
+def test_an_answer_of_another_shape_is_not_a_hub_s(body: str, hub: Any) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        odd = HubConnection(endpoint=f"http://127.0.0.1:{server.server_port}", token=None)
+        with pytest.raises(HubError, match="does not answer as a Hub does"):
+            versions(odd, "org/set")
+        server.shutdown()

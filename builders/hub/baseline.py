@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 _ABOUT = (CARD, MANIFEST, ADVISORIES)
 _SHOWN = 4  # added lines, and as many removed ones, that a refusal shows
+_COMPUTED = "what potstill computes cannot be changed there"
+_NOT_FOUND = (
+    "no commit has the card as potstill wrote it, so computed lines may be among these; when the "
+    "words are copied, delete README.md there"
+)
 # What a release owns in its repository; it never touches other files, such as LICENSE.
 OWN = (*_ABOUT, "data/", "figures/", "contributed/")
 
@@ -47,6 +52,7 @@ class Baseline:
         tags: The versions' tags with their commits, newest first.
         base: The newest version, with the advisories of main; None before the first.
         version: The version in its manifest, tagged or not.
+        edited: Whether its card is another than the one in its manifest.
         contributed: The ids of the contributions on it.
     """
 
@@ -56,6 +62,7 @@ class Baseline:
     tags: Mapping[str, str] = field(default_factory=dict)
     base: Snapshot | None = None
     version: str | None = None
+    edited: bool = False
     contributed: frozenset[str] = frozenset()
 
 
@@ -111,6 +118,7 @@ def read_baseline(
             tags=tags,
             base=base,
             version=read_manifest(main).get("version"),
+            edited=not is_written(main),
             contributed=_ids(main),
         )
 
@@ -151,8 +159,6 @@ def check_card(
         InputError: With the lines of the card that it would undo; or the title of a commit on a
             branch or a pull request that changes other files.
     """
-    if head in tags.values():
-        return
     api, at = hub.api(), {"repo_id": repository, "repo_type": "dataset"}
     with (
         tempfile.TemporaryDirectory(prefix="potstill-") as made,
@@ -164,47 +170,104 @@ def check_card(
         for path in {CARD, MANIFEST} & files.keys():
             download(api, at, path, head, there)
         version = f"v{read_manifest(there).get('version')}"
-        released = tags.get(version)
-        if released is None and MANIFEST in files:
-            commits = api.list_repo_commits(revision=head, **at)
-            titles = [commit.title.partition(" (#")[0] for commit in commits]  # (#7) of a merge
-            place = titles.index(f"Release {version}") if f"Release {version}" in titles else None
-            released = None if place is None else commits[place].commit_id
-            if revision != "main" and not _only_card_differs(api, at, files, released):
-                raise InputError(
-                    f"{revision} of {repository} has {titles[0]!r} on top of its release; take "
-                    "over what it changes, and delete the branch or close the pull request"
-                )
-            if released is None:
-                return
-        if released is not None:
-            download(api, at, CARD, released, was)
-        lines = undone(*(_text(folder / CARD) for folder in (was, there, new)))
+        is_set = MANIFEST in files
+        if (
+            is_set
+            and revision != "main"
+            and version not in tags
+            and not _only_card_differs(api, at, files, head, there)
+        ):
+            title = api.list_repo_commits(revision=head, **at)[0].title
+            raise InputError(
+                f"{revision} of {repository} has {title!r} on top of its release; take "
+                "over what it changes, and delete the branch or close the pull request"
+            )
+        found = _written(api, at, head, tags, version, there, was) if is_set else None
+        written = _text(found / CARD) if found else ""
+        lines = undone(written, _text(there / CARD), _text(new / CARD))
     if lines and CARD in files:
         raise InputError(
             f"people changed the card of {repository} at {revision}"
-            f"{f' since {version}' if released else ''}, and this release would undo it: "
+            f"{f' since {version}' if is_set else ''}, and this release would undo it: "
             f"{_shown(lines)}; copy the words to the set's file (to a section, such as '## "
-            "Citation', or a key of its front matter), or take them back on the Hub; what potstill "
-            "computes cannot be changed there"
+            "Citation', or a key of its front matter), or take them back on the Hub; "
+            + (_NOT_FOUND if is_set and not found else _COMPUTED)
         )
 
 
 def _only_card_differs(
-    api: Any, at: Mapping[str, str], files: Mapping[str, RepoFile], released: str | None
+    api: Any, at: Mapping[str, str], files: Mapping[str, RepoFile], head: str, folder: Path
 ) -> bool:
-    if released is None:
+    """Whether a commit has the files in its manifest, but for the card."""
+    listed = _listed(folder)
+    paths = {path for path in files if path.startswith(OWN)} - {CARD, MANIFEST}
+    if paths != listed.keys() - {CARD}:
         return False
-    before = tree(api, at, released)
-    paths = {path for path in {*files, *before} - {CARD} if path.startswith(OWN)}
-    return all(
-        path in files and path in before and files[path].blob_id == before[path].blob_id
-        for path in paths
-    )
+    for path in paths:
+        if (large := files[path].lfs) is None:
+            download(api, at, path, head, folder)
+        if listed[path] != (large.sha256 if large else _sha256(folder / path)):
+            return False
+    return True
 
 
-def check_unfinished(baseline: Baseline, version: str, repository: str) -> None:
+def _written(
+    api: Any,
+    at: Mapping[str, str],
+    head: str,
+    tags: Mapping[str, str],
+    version: str,
+    there: Path,
+    to: Path,
+) -> Path | None:
+    """The folder that has the card of a version as potstill wrote it; None if no commit has it.
+
+    It is known by its sha256 in the manifest: titles and tags can be given to what people changed.
+    """
+    tagged = tags.get(version, head)
+    if tagged != head:
+        for one in api.get_paths_info(paths=[CARD, MANIFEST], revision=tagged, **at):
+            download(api, at, one.path, tagged, to)
+        if is_written(to):
+            return to
+    if is_written(there):
+        return there
+    refs = api.list_repo_refs(include_pull_requests=True, **at)
+    tips = [one.target_commit for one in (*refs.branches, *(refs.pull_requests or ()))]
+    seen = {sha for name, sha in tags.items() if name != version}  # what is older has other cards
+    blobs = set()
+    for tip in (head, *tips):
+        for one in api.list_repo_commits(revision=tip, **at):
+            if one.commit_id in seen:
+                break
+            seen.add(one.commit_id)
+            for card in api.get_paths_info(paths=[CARD], revision=one.commit_id, **at):
+                if card.blob_id not in blobs:
+                    blobs.add(card.blob_id)
+                    download(api, at, CARD, one.commit_id, to)
+                    if _sha256(to / CARD) == _listed(there).get(CARD):
+                        return to
+    return None
+
+
+def is_written(folder: Path) -> bool:
+    """Whether the card in a folder is the one in its manifest."""
+    return (folder / CARD).is_file() and _sha256(folder / CARD) == _listed(folder).get(CARD)
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """The sha256 of each file in a manifest, by its path."""
+    files = read_manifest(folder).get("files")
+    known = files.items() if isinstance(files, dict) else ()
+    return {path: str(one.get("sha256")) for path, one in known if isinstance(one, dict)}
+
+
+def check_unfinished(
+    baseline: Baseline, version: str, repository: str, differing: Set[str]
+) -> None:
     """Refuse a version that is not above an untagged one on main with other content.
+
+    The same version may follow where people changed the card, and only that differs.
 
     Raises:
         InputError: Another release of that version is running, or was stopped.
@@ -213,6 +276,7 @@ def check_unfinished(baseline: Baseline, version: str, repository: str) -> None:
         baseline.version is not None
         and f"v{baseline.version}" not in baseline.tags
         and version_key(baseline.version) >= version_key(version)
+        and not (baseline.version == version and baseline.edited and differing <= {CARD, MANIFEST})
     ):
         raise InputError(
             f"main of {repository} holds another v{baseline.version} without a tag: a "
@@ -222,11 +286,12 @@ def check_unfinished(baseline: Baseline, version: str, repository: str) -> None:
 
 
 def _by_sha256(folder: Path) -> dict[str, Path]:
-    found = {}
-    for path in folder.glob("*.parquet"):
-        with path.open("rb") as file:
-            found[hashlib.file_digest(file, "sha256").hexdigest()] = path
-    return found
+    return {_sha256(path): path for path in folder.glob("*.parquet")}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _ids(folder: Path) -> frozenset[str]:

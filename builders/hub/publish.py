@@ -195,12 +195,12 @@ def _publish(
         return done  # it has the same rows and words, since the version rule holds
     sent, removed = _difference(baseline.files, ours)
     if sent or removed:
-        if not plan.branch:
-            check_unfinished(baseline, plan.words.version, plan.repository)
-        check_contributions(baseline, folder, plan.where)
         if baseline.head:
             held = plan.branch if plan.branch and not baseline.is_new else "main"
             check_card(hub, plan.repository, held, baseline.head, baseline.tags, folder)
+        if not plan.branch:
+            check_unfinished(baseline, plan.words.version, plan.repository, {*sent, *removed})
+        check_contributions(baseline, folder, plan.where)
     api, at = hub.api(), {"repo_id": plan.repository, "repo_type": "dataset"}
     with client_errors(hub, plan.repository):
         if not baseline.head and not dry_run:

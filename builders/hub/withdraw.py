@@ -15,6 +15,7 @@ from typing import Any
 
 from builders.drafting.files import canonical_json
 from builders.errors import HubError, InputError, named_in_errors, nearest_name
+from builders.hub.baseline import is_written
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
 from builders.hub.fetch import commit, download, tree, versions
 from builders.release.snapshot import (
@@ -170,6 +171,8 @@ def _rendered(folder: Path, advisories: Mapping[str, Mapping[str, str]]) -> dict
     }
     files: dict[str, Any] = dict(manifest["files"])
     for name, text in texts.items():
+        if name == CARD and not is_written(folder):
+            continue  # people changed it: the manifest keeps what potstill wrote
         content = text.encode()
         files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     ordered = dict(sorted(files.items(), key=lambda file: PurePosixPath(file[0])))

@@ -160,6 +160,104 @@ def test_a_change_on_the_branch_or_pull_request_of_a_release_is_refused_too(
         released(hub, make("0.3.0"), **WAYS[way])
 
 
+def merged(hub: Any, repo: str, plan: ReleasePlan, *edits: tuple[str, str], title: str = "") -> str:
+    """Merge a release's pull request that people edited and perhaps renamed; return its title."""
+    number = released(hub, plan, pull_request=True).pull_request
+    for old, new in edits:
+        edit(hub, repo, old, new, revision=f"refs/pr/{number}")
+    if title:
+        hub.api().rename_discussion(repo, number, new_title=title, repo_type="dataset")
+    hub.api().merge_pull_request(repo, number, repo_type="dataset")
+    return f"{title or f'Release {plan.tag}'} (#{number})"
+
+
+@each("title", ["", "The set of November"])
+def test_an_edit_in_the_pull_request_of_a_release_is_found_after_its_merge(
+    title: str, hub: Any, repo: str, make: Make
+) -> None:
+    one = f"{repo}-{len(title)}"
+    released(hub, make("0.1.0", repository=one))
+    got = merged(hub, one, make("0.2.0", repository=one), EDITS["section"][:2], title=title)
+    assert commits_of(hub, one)[0] == got
+    before = state_of(hub, one)
+    again, later = make("0.2.0", repository=one), make("0.3.0", repository=one)
+    refused = r"at main since v0\.2\.0, and this release would undo it: '\+## Citation', '\+Doe, J"
+    for plan, how in [(again, {}), *((later, how) for how in WAYS.values())]:
+        with pytest.raises(InputError, match=refused):
+            released(hub, plan, **how)
+    assert state_of(hub, one) == before
+    hub.api().create_tag(one, repo_type="dataset", tag="v0.2.0")  # a tag made by hand hides nothing
+    with pytest.raises(InputError, match=refused):
+        released(hub, later)
+
+
+def test_an_edit_after_the_merge_of_a_renamed_pull_request_is_found(
+    hub: Any, repo: str, make: Make
+) -> None:
+    released(hub, make("0.1.0"))
+    merged(hub, repo, make("0.2.0"), title="November")
+    later = make("0.3.0")
+    assert released(hub, later, dry_run=True).changed
+    edit(hub, repo, *EDITS["words"][:2])
+    refused = r"at main since v0\.2\.0, .*'\+Mind the gap\.'"
+    for how in WAYS.values():
+        with pytest.raises(InputError, match=refused):
+            released(hub, later, **how)
+    yank(connected(hub), repo, "v0.1.0", "two rows are wrong")  # it does not hide the edit
+    with pytest.raises(InputError, match=refused):
+        released(hub, later)
+
+
+@each("way", ["as a pull request", "to a new branch"])
+def test_a_renamed_release_on_a_branch_or_pull_request_keeps_what_people_changed(
+    way: str, hub: Any, repo: str, make: Make
+) -> None:
+    if not tags_of(hub, repo):
+        released(hub, make("0.1.0"))
+    number = released(hub, make("0.2.0"), **WAYS[way]).pull_request
+    revision = f"refs/pr/{number}" if number else "next"
+    edit(hub, repo, *EDITS["section"][:2], revision=revision, commit_message="Release v0.2.0")
+    with pytest.raises(InputError, match=rf"at {revision} since v0\.2\.0, .*'\+## Citation'"):
+        released(hub, make("0.3.0"), **WAYS[way])
+
+
+def test_a_merged_release_is_tagged_as_it_is_or_with_the_words_that_people_added(
+    hub: Any, repo: str, make: Make
+) -> None:
+    released(hub, make("0.1.0"))
+    merged(hub, repo, make("0.2.0"), title="November")
+    head = hub.api().dataset_info(repo).sha
+    done = released(hub, make("0.2.0"))
+    assert done.tagged and not done.changed and tags_of(hub, repo)["v0.2.0"] == head
+    edits = [(EDITS["words"][0], f"\n{EDITS['words'][1]}")]
+    first = make("0.3.0")
+    merged(hub, repo, first, *edits)
+    with pytest.raises(InputError, match=r"since v0\.3\.0, .*'\+Mind the gap\.'"):
+        released(hub, first)
+    use = f"{first.words.sections['Use']}\n\nMind the gap."
+    other = make("0.3.0", rows=changed(first.draft.rows(), "other"), words={"Use": use})
+    with pytest.raises(InputError, match=r"holds another v0\.3\.0 without a tag"):
+        released(hub, other)
+    done = released(hub, make("0.3.0", words={"Use": use}))
+    assert done.tagged and done.sent == ("README.md", "manifest.json")
+    assert "Mind the gap." in card_of(hub, repo, "v0.3.0")
+    assert not released(hub, make("0.3.0", words={"Use": use})).changed
+
+
+def test_where_no_commit_has_the_card_as_it_was_written_all_is_theirs(
+    hub: Any, repo: str, make: Make
+) -> None:
+    plan = make("0.1.0")
+    released(hub, plan)
+    edit(hub, repo, *EDITS["section"][:2])
+    hub.api().delete_tag(repo, repo_type="dataset", tag="v0.1.0")
+    hub.api().super_squash_history(repo, repo_type="dataset", commit_message="One commit")
+    with pytest.raises(InputError, match=r"'\+## Citation'.*no commit has the card.*delete README"):
+        released(hub, plan)
+    hub.api().delete_file("README.md", repo, repo_type="dataset")
+    assert released(hub, plan).tagged
+
+
 def test_a_card_that_people_began_before_the_first_release_is_not_overwritten(
     hub: Any, repo: str, make: Make
 ) -> None:

@@ -46,16 +46,18 @@ def candidate_row(
         evidence = {"step": raw["failed_step"], "why": raw["failed_why"], **_texts(raw)}
         evidence |= raw.get("failed_answer", {})
         return CandidateRow(raw, drop=Drop(reason=raw["failed"], evidence=evidence))
+    *_, call = ["", *CandidateRow(raw).calls()]
     try:
         row = recipe.row(raw)
     except Unreadable as unreadable:
         evidence = _texts(raw)
         text = next((one for one in reversed(evidence.values()) if isinstance(one, str)), "")
-        judged("row()", Reading(role=recipe.name, text=text, fault=unreadable.reason))
+        reading = Reading(role=recipe.name, text=text, fault=unreadable.reason, call=call)
+        judged("row()", reading)
         return CandidateRow(raw, drop=Drop(reason=unreadable.reason, evidence=evidence))
     if isinstance(row, Drop):
         return CandidateRow(raw, drop=row)
-    judged("row()", Reading(role=recipe.name, text="", fault=None))
+    judged("row()", Reading(role=recipe.name, text="", fault=None, call=call))
     if not isinstance(row, dict):
         raise RecipeError(
             f"{recipe.name}.py: row() returned {row!r}, expected a row or a Drop; fix it"

@@ -31,6 +31,7 @@ from builders.drafting.reading import read_seeds
 from builders.drafting.set_record import with_recorded_teachers
 from builders.drafting.spending import Spending
 from builders.drafting.unreadable import (
+    NOTE,
     build_digest,
     help_against,
     note_unreadable,
@@ -279,7 +280,8 @@ def answer_calls(
             prices = prices or prices_used(limits.price, limits.prices)
         notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
         digest, accept = build_digest(recipe, settings, teachers), limits.accept_unreadable
-        notes |= stopped_before(spec.home, digest, stop=not judgements.go_on, accept=accept)
+        notes |= (stopped := stopped_before(spec.home, digest, accept=accept))
+        judgements.hold(stopped[NOTE].get(digest))
         stack.enter_context(what_was_learned(spec.home, teachers, notes))
         if not accept:
             stack.callback(note_unreadable, judgements, digest, notes)

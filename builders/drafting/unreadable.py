@@ -13,7 +13,7 @@ from builders.drafting.notes import read_notes
 from builders.engine.calls import NO_END
 from builders.engine.judgements import Judgements
 from builders.engine.pool import TeacherPool
-from builders.errors import InputError, Stopped
+from builders.errors import InputError
 from builders.recipe import Recipe, Settings, short_hash
 
 NOTE = "unreadable"  # among the notes beside a ledger
@@ -44,22 +44,15 @@ def build_digest(recipe: Recipe, settings: Settings, teachers: TeacherPool) -> s
     return short_hash(canonical_json([facts, teachers.recorded()]))
 
 
-def stopped_before(
-    home: Path, digest: str, *, stop: bool, accept: bool
-) -> dict[str, dict[str, str]]:
+def stopped_before(home: Path, digest: str, *, accept: bool) -> dict[str, dict[str, str]]:
     """The notes of builds that stopped for unreadable answers: why each did, by its digest.
 
     What the user accepts now is no longer among them.
-
-    Raises:
-        Stopped: This build is among them, and is to `stop` again before anything is asked.
     """
     try:
         known: dict[str, str] = read_notes(home).get(NOTE, {})
     except InputError:  # no build, or torn notes: then the first answers show it again
         known = {}
-    if stop and digest in known:
-        raise Stopped(known[digest], 1)
     return {NOTE: {one: why for one, why in known.items() if one != digest or not accept}}
 
 

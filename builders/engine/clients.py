@@ -7,6 +7,7 @@ from functools import partial
 
 from builders.engine.budget import Budget, BudgetLimits
 from builders.engine.in_flight_file import InFlightFile
+from builders.engine.judgements import Judgements
 from builders.engine.ledger import Ledger
 from builders.engine.prices import identity_price
 from builders.engine.progress import Progress
@@ -22,6 +23,7 @@ def teacher_clients(
     run_limits: RunLimits,
     ledger: Ledger,
     progress: Progress,
+    judgements: Judgements,
     *,
     stopping: Callable[[], bool],
 ) -> dict[Address, TeacherClient]:
@@ -59,6 +61,7 @@ def teacher_clients(
             progress,
             hedge_s=run_limits.hedge_s,
             stopping=stopping,
+            holding=lambda: judgements.holding,
             answered_before=partial(ledger.has_answers_of, one.name),
         )
     return found

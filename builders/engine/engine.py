@@ -127,7 +127,7 @@ class Engine:
                     f"{repeated.model!r} of {repeated.endpoint} is named twice for {role!r}; "
                     "remove one, or give it another #MODEL"
                 )
-        shared = self._run_limits, self._ledger, self._progress
+        shared = self._run_limits, self._ledger, self._progress, self.judgements
         self._clients = teacher_clients(self._pool, *shared, stopping=lambda: bool(self._stop))
 
     def _wait_for(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
@@ -179,9 +179,9 @@ class Engine:
             self._progress.moved()
             made.put((order, raw))
 
-        widest = max(one.concurrency for one in self._pool)
+        window = self.judgements.window(2 * max(one.concurrency for one in self._pool))
         seeds = self.seed, self.runs
-        execution = execution_of(line, window=2 * widest, on_row=on_row, seed=seeds)
+        execution = execution_of(line, window=window, on_row=on_row, seed=seeds)
         self.runs += 1
         progress, many = self._progress, len(rows) if isinstance(rows, Sized) else None
         if self._recipe.candidates:
@@ -235,9 +235,10 @@ class Engine:
         watchdog = Watchdog(execution, self._clients.values(), self._progress)
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop_asked.wait(), timeout=1.0)
+                await asyncio.wait_for(self._stop_asked.wait(), self.judgements.look_s)
             if self._stop:
                 raise self._stop
+            self.judgements.look(self._clients.values(), moving=watchdog.moves(self._unrecorded))
             watchdog.look(self._unrecorded)
 
     @property

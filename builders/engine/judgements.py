@@ -1,20 +1,29 @@
-"""Whether the answers that steps parse can be parsed, and when so few can that a build stops."""
+"""Whether the answers that steps parse can be parsed, and when so few can that a build stops.
+
+Once so few can, no request is sent until every answer in hand is counted, those that are in flight
+and those in the ledger; the build stops if it is still so, and if there is a request to send.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builders.engine.progress import Progress
 from builders.errors import Stopped
 
+if TYPE_CHECKING:
+    from builders.engine.requests import TeacherClient
+
 MOST_UNREADABLE = 20  # answers of a step, while (nearly) none can be parsed
 _TRIED_OUT = 5  # questions of a step that go through all their tries before others try again
 _LOOKED_AGAIN_S = 0.05
+_HELD_ROWS = 2_000  # that a step works on at least: those that wait keep later ones from view
+_QUIET_LOOKS = 3  # in a row at which nothing moves: then every answer in hand is counted
 ENOUGH = 5  # answers that can be parsed, or kept rows: a build that makes progress never stops
 _MOST_SHOWN = 400  # characters of an answer in an error
 
@@ -38,13 +47,17 @@ class Reading:
 
 @dataclass
 class StepReadings:
-    """The answers of one step so far: how many can be parsed, how many not, by fault."""
+    """The answers of one step so far: how many can be parsed, how many not, by fault.
+
+    `calls` are those counted: rows with the same question share its call, which counts once.
+    """
 
     role: str
     readable: int = 0
     lost: int = 0  # questions of which no try can be parsed
     begun: int = 0  # questions with several tries
     ended: int = 0
+    calls: set[str] = field(default_factory=set)
     faults: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)  # the first text of each fault
 
@@ -67,7 +80,7 @@ class Judgements:
     """Counts by step the answers that are parsed: those of judges, and of any step that parses.
 
     `help_against` gives what to do about a fault. `go_on` stops no build. `readings` keeps each by
-    the id of its call, if it is not None.
+    the id of its call, if it is not None. While `holding`, no request may be sent.
     """
 
     def __init__(
@@ -84,7 +97,16 @@ class Judgements:
         self._stopped_for: str | None = None
         self._help_against = help_against
         self.go_on = go_on
+        self.holding = False
+        self._noted: str | None = None
         self._readings = readings
+        self._counted: tuple[int, ...] = ()  # at the last look
+        self._quiet = 0  # looks since something moved
+
+    def hold(self, noted: str | None) -> None:
+        """Begin by counting what is in hand, as an earlier build stopped for the reason noted."""
+        self._noted = noted
+        self.holding = bool(noted) and not self.go_on
 
     def stopping(self, stop: Callable[[Stopped], object]) -> Judgements:
         """The same object; `stop` stops its build."""
@@ -92,14 +114,38 @@ class Judgements:
         return self
 
     def judge(self, step: str, reading: Reading) -> None:
-        """Count an answer; stop a build that pays for answers while those of its step are hopeless.
+        """Count an answer; let no request be sent while those of its step are hopeless."""
+        if self._add(step, reading) and self._may_stop:
+            self.holding = True
 
-        One whose answers are all in the ledger pays nothing.
+    @property
+    def look_s(self) -> float:
+        """Seconds until the next look at a build: fewer while it is held."""
+        return 0.1 if self.holding else 0.5
+
+    def window(self, usual: int) -> int:
+        """The most rows that a step works on at the same time."""
+        return max(usual, _HELD_ROWS) if self.holding else usual
+
+    def look(self, clients: Collection[TeacherClient], *, moving: bool) -> None:
+        """While holding: stop the build or go on, once all answers in hand are counted.
+
+        A build with no request to send ends by itself. `moving` means that more may be counted.
         """
-        pays = self._may_stop and self._progress.calls
-        if self._add(step, reading) and pays and (why := self.why_hopeless()):
-            self._stopped_for = self._stopped_for or why
+        if not self.holding:
+            return
+        counts, before = self._progress, self._counted
+        self._counted = counts.calls_begun, counts.calls_done, counts.kept, counts.dropped
+        self._quiet = 0 if moving or self._counted != before else self._quiet + 1
+        if self._quiet < _QUIET_LOOKS or not any(one.unsent for one in clients):
+            return
+        readable = any(step.readable for step in self.steps.values())
+        why = self.why_hopeless() or (None if readable else self._noted)
+        if why and self._may_stop:
+            self._stopped_for = why
             self._stop(Stopped(why, 1))
+        else:
+            self.holding, self._noted = False, None
 
     def begin(self, step: str, role: str) -> int:
         """Count a question with several tries; return its number in the step, from 1."""
@@ -117,7 +163,7 @@ class Judgements:
         if question <= _TRIED_OUT or not (turn or question > MOST_UNREADABLE):
             return
         enough = _TRIED_OUT if turn else MOST_UNREADABLE
-        while self._may_stop and not so_far.readable and so_far.ended < enough:
+        while self._waits and not so_far.readable and so_far.ended < enough:
             await asyncio.sleep(_LOOKED_AGAIN_S)
 
     def end(self, step: str) -> None:
@@ -128,12 +174,22 @@ class Judgements:
     def _may_stop(self) -> bool:
         return not self.go_on and self._progress.kept < ENOUGH
 
+    @property
+    def _waits(self) -> bool:
+        """Whether tries may wait: while holding, those in the ledger are to be counted."""
+        return self._may_stop and not self.holding
+
     def _add(self, step: str, reading: Reading) -> bool:
-        if self._readings is not None and reading.call:
-            self._readings[reading.call] = reading
+        telling = reading.fault is not None or reading.parsed is not None
+        if self._readings is not None and reading.call and telling:
+            self._readings.setdefault(reading.call, reading)
         if not reading.needed:
             return False
         so_far = self.steps.setdefault(step, StepReadings(reading.role))
+        if reading.call in so_far.calls:
+            return so_far.hopeless
+        if reading.call:
+            so_far.calls.add(reading.call)
         if reading.fault is None:
             so_far.readable += 1
         else:

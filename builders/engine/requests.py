@@ -20,6 +20,7 @@ from builders.engine.teacher import Teacher
 from builders.errors import FolderError
 
 _FIRST_WAIT_S = 0.5
+_HELD_S = 0.05  # between two looks at whether requests may be sent again
 _LONGEST_WAIT_S = 20.0
 _MOST_FAULTS = 10  # failures of one call; with the waits between them at least 45 s
 # Of them by cause: a response without an answer, and a deadline, may be paid for.
@@ -97,6 +98,7 @@ class TeacherClient:
         hedge_s: After how many seconds without an answer a call is sent a second time; the first
             answer is used and the other request cancelled. None: never.
         stopping: Returns whether the build is stopping, so that no request may be sent.
+        holding: Returns whether no request may be sent now.
         answered_before: Returns whether the ledger has an answer of this endpoint.
     """
 
@@ -109,6 +111,7 @@ class TeacherClient:
         *,
         hedge_s: float | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        holding: Callable[[], bool] = lambda: False,
         answered_before: Callable[[], bool] = lambda: False,
     ) -> None:
         self.teacher = teacher
@@ -117,6 +120,7 @@ class TeacherClient:
         self._progress = progress
         self._hedge_s = hedge_s
         self._stopping = stopping
+        self._holding = holding
         self._answered_before = answered_before
         self._has_answered = False
         self._silent_since: float | None = None  # since then only refusals, no answer
@@ -225,10 +229,12 @@ class TeacherClient:
         *,
         hedge: bool = False,
     ) -> tuple[Answer, Used]:
+        await self._held()
         reserved = await self._budget.reserve(call)
         try:
             enter = self._limiter.follow if hedge else self._limiter.enter
             entered = await enter(self._budget.tokens_per_call(call))
+            await self._held()
             if self._stopping():
                 self._limiter.leave(entered, answered=False)
                 await asyncio.get_running_loop().create_future()  # until it is cancelled
@@ -279,6 +285,10 @@ class TeacherClient:
             used = self._budget.settle(reserved, call, answer, lost=lost)
             result.most = plus(result.most, used)
         return answer, used
+
+    async def _held(self) -> None:
+        while self._holding() and not self._stopping():
+            await asyncio.sleep(_HELD_S)
 
     def _heard(self) -> None:
         """Note a response of any kind."""

@@ -36,8 +36,13 @@ class Watchdog:
         self._progress = progress
         self._stuck = False
 
+    def moves(self, unrecorded: int) -> bool:
+        """Whether an answer is on its way, or a step computes."""
+        in_flight = any(client.in_flight for client in self._clients)
+        return bool(in_flight or unrecorded) or is_working(self._execution.nodes.values())
+
     def look(self, unrecorded: int) -> None:
-        """Show what a build without progress waits for; called once a second.
+        """Show what a build without progress waits for; called twice a second.
 
         `unrecorded` calls have their answer or failure, which is on its way to the ledger.
 

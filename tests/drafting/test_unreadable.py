@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ RECIPE = Recipe(
     schema=PROMPT_COMPLETION,
     seeds=Seeds(form="prompts", source="prompts.txt"),
     roles={{"writer": "answers", "judge": "scores"}},
-    rows=40,
+    rows=120,
     rows_of="prompts",
     pipeline=pipeline,
     row=row,
@@ -67,9 +67,9 @@ IN_COLUMNS = OWN.format(
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with 40 prompts and two recipes of one's own."""
+    """A folder with 120 prompts and two recipes of one's own."""
     monkeypatch.chdir(tmp_path)
-    lines = [f"What is {n} plus {n}?" for n in range(40)]
+    lines = [f"What is {n} plus {n}?" for n in range(120)]
     Path("prompts.txt").write_text("\n".join(lines), encoding="utf-8")
     for folder, text in (("in_row", IN_ROW), ("in_columns", IN_COLUMNS)):
         Path(folder).mkdir()
@@ -90,7 +90,8 @@ def judging(answer: Callable[[int], str | Body], *rules: Rule) -> Behaviour:
 
 def words(endpoint: Endpoint, recipe: str, *more: str) -> list[str]:
     teachers = ["--teacher", f"{endpoint.url}#writer", "--teacher", f"judge={endpoint.url}#judge"]
-    return [recipe, "--prompts", "prompts.txt", *teachers, "--concurrency", "4", *more]
+    usual = ["--prompts", "prompts.txt", "--rows", "40", "--concurrency", "4"]
+    return [recipe, *teachers, *usual, *more]
 
 
 def judgements(endpoint: Endpoint) -> int:
@@ -122,7 +123,7 @@ CASES: dict[str, tuple[str, list[str], str, str, str]] = {
     ),
     "scores": ("completions", ["--samples", "2"], "judge", "no score", "--choose longest may help"),
     "a recipe of one's own": ("./in_columns/own.py", [], "rate", "no verdict", NO_HELP),
-    "parsed in row()": ("./in_row/own.py", [], "row()", "no verdict", NO_HELP),
+    "parsed in row()": ("./in_row/own.py", ["--rows", "120"], "row()", "no verdict", NO_HELP),
 }
 
 
@@ -147,7 +148,7 @@ def test_a_build_stops_when_none_of_the_first_judgements_can_be_parsed(
         if step not in ("criticise", "reason"):  # which come after other judgements
             assert 20 <= judgements(endpoint) <= 40
         before = asked(endpoint)
-        assert main(["build", *given, "--rows", "30"]) == 1
+        assert main(["build", *given, "--rows", "100"]) == 1
         assert capsys.readouterr().err.splitlines()[-1] == line
         assert asked(endpoint) == before
 
@@ -191,6 +192,56 @@ def test_a_build_that_makes_progress_goes_on(
         given = words(endpoint, "completions", "--samples", "2", "--work", work)
         assert main(["build", *given]) == status
         assert (judgements(endpoint) == 80) == (status == 0)
+
+
+@each(
+    ("unreadable", "status"),
+    {"some": ((3, 7, 11, 15, 19), 0), "all": (range(40), 1)},
+)
+def test_a_call_that_several_rows_share_counts_once(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    unreadable: Container[int],
+    status: int,
+) -> None:
+    def respond(body: Body) -> str:
+        text = body["messages"][-1]["content"]
+        number = int(re.findall(r"What is (\d+) plus", text)[-1])
+        if body["model"] == "writer":
+            return f"It is twice {number}, as everybody knows."
+        return JUNK if number in unreadable else "[[4]]"
+
+    with Endpoint(Behaviour(answer=respond)) as endpoint:
+        work = str(tmp_path / str(status))
+        given = words(endpoint, "completions", "--samples", "4", "--work", work)
+        assert main(["build", *given]) == status
+        if status:
+            assert 20 <= judgements(endpoint) <= 40
+            counted = re.search(r"(\d+) of (\d+) answers", capsys.readouterr().err)
+            assert counted and {*counted.groups()} == {str(judgements(endpoint))}
+        else:
+            assert judgements(endpoint) == 40
+
+
+@pytest.mark.parametrize(
+    ("rows", "readable", "status"),
+    [("40", True, 0), ("40", False, 0), ("60", True, 0), ("60", False, 1)],
+)
+def test_a_stopped_build_counts_every_answer_in_the_ledger_before_it_stops_again(
+    rows: str, readable: bool, status: int
+) -> None:
+    with Endpoint(judging(lambda n: "[[4]]" if readable and n >= 40 else JUNK)) as endpoint:
+        given = words(endpoint, "completions", "--samples", "2")
+        assert main(["build", *given]) == 1
+        assert judgements(endpoint) <= 40
+        notes = Path("work/completions/build.json")
+        stopped = notes.read_text(encoding="utf-8")
+        assert main(["build", *given, "--accept-unreadable"]) == 0
+        assert judgements(endpoint) == 80
+        notes.write_text(stopped, encoding="utf-8")
+        before = asked(endpoint)
+        assert main(["build", *given, "--rows", rows]) == status
+        assert (asked(endpoint) == before) == (status == 1 or rows == "40")
 
 
 def choice(content: str | None, end: str | None, **more: Any) -> Body:

@@ -146,7 +146,7 @@ def test_a_build_stops_when_none_of_the_first_judgements_can_be_parsed(
         assert SHOWN in line and f"; {helps}, or go on with --accept-unreadable; " in line
         assert not list(Path("work").glob("*/drafts/*"))
         if step not in ("criticise", "reason"):  # which come after other judgements
-            assert 20 <= judgements(endpoint) <= 40
+            assert 20 <= judgements(endpoint) <= 60  # those in flight, on a busy machine
         before = asked(endpoint)
         assert main(["build", *given, "--rows", "100"]) == 1
         assert capsys.readouterr().err.splitlines()[-1] == line
@@ -216,7 +216,7 @@ def test_a_call_that_several_rows_share_counts_once(
         given = words(endpoint, "completions", "--samples", "4", "--work", work)
         assert main(["build", *given]) == status
         if status:
-            assert 20 <= judgements(endpoint) <= 40
+            assert 20 <= judgements(endpoint) <= 60  # those in flight, on a busy machine
             counted = re.search(r"(\d+) of (\d+) answers", capsys.readouterr().err)
             assert counted and {*counted.groups()} == {str(judgements(endpoint))}
         else:

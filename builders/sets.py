@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import InputError, file_errors_in_one_line, nearest_name, shortened
-from builders.recipe import Recipe
+from builders.recipe import Recipe, named
 from builders.recipe_loading import load_recipe, recipe_names
 from builders.set_file import Declaration, SourceDeclaration, Words, is_set_file, read_set_file
 
@@ -183,7 +183,8 @@ def _set_in_file(path: Path) -> Set:
     ships = path.resolve().parent == CARDS
     shown = f"cards/{path.name}" if ships else os.path.relpath(path)
     declared, words = read_set_file(path, shown)
-    recipe = load_recipe(recipe_place(declared.recipe, path.parent))
+    with named(shown):
+        recipe = load_recipe(recipe_place(declared.recipe, path.parent))
     work = WORK if ships else path.parent / WORK
     return Set(
         name=path.stem, recipe=recipe, declaration=declared, words=words, file=path, work=work

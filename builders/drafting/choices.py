@@ -49,6 +49,10 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
     _check_secrets(a_set)
     recipe = a_set.recipe
     merged = _merged(a_set, given)
+    if a_set.file:
+        with named(a_set.file.name):  # whose values are wrong by themselves
+            own = a_set.declaration
+            recipe.settings(rows=own.rows, keep=own.keep, options=_declared_options(a_set))
     settings = recipe.settings(
         rows=merged.rows,
         keep=merged.keep,

@@ -157,9 +157,10 @@ def moved() -> Iterator[None]:
 
 
 def _silent(hub: Hub, error: BaseException) -> str:
+    local = "" if is_on_this_machine(hub.endpoint) else "; for the embedded Hub name its --hub-data"
     return (
         f"{hub.endpoint} does not answer ({_first_line(error)}); check that it runs, then run the "
-        "command again"
+        f"command again{local}"
     )
 
 

@@ -162,6 +162,8 @@ def _file(name: str) -> Path:
     path = at_home(name)
     if name.endswith("/") or not path.name:
         raise UsageError(f"{name!r} is a folder; give the name of a set, such as my-set")
+    if path.exists() and not path.is_dir() and path.suffix != ".md":
+        raise InputError(f"{path} is a file or a device; name the set differently")
     path = path if path.suffix == ".md" else path.with_name(f"{path.name}.md")
     check_name(path.stem)
     return path

@@ -837,3 +837,12 @@ def test_a_value_that_only_the_recipe_knows_is_refused_with_the_name_of_the_file
     assert line in refusal(capsys, "build", "trees")
     write_set(Path("trees.md"), FRONT.replace("completions", "completion"))
     assert "trees.md: there is no recipe 'completion'" in refusal(capsys, "build", "trees")
+
+
+@each("name", ["/dev/null", "prompts.txt"])
+def test_a_new_set_is_not_named_after_a_file_or_a_device(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(capsys, "new", name, "--recipe", "completions")
+    assert f"{name} is a file or a device; name the set differently" in line
+    assert not Path(f"{name}.md").exists()

@@ -364,12 +364,21 @@ def path(given: Any) -> Path:
             f"{shortened(word)} is not a path; name a file or a folder on this machine"
         )
     if word.startswith("~"):
-        try:
-            return Path(word).expanduser()
-        except RuntimeError:
-            raise InputError(f"{shortened(word)}: there is no such user; name another") from None
+        return at_home(word)
     # In a relative path pyarrow takes a:b for an address, and ~ for a home.
     return Path(word).absolute() if {":", "~"} & {*word} else Path(word)
+
+
+def at_home(word: object) -> Path:
+    """A path, whose `~` is a home.
+
+    Raises:
+        InputError: There is no such user.
+    """
+    try:
+        return Path(str(word)).expanduser()
+    except RuntimeError:
+        raise InputError(f"{shortened(word)}: there is no such user; name another") from None
 
 
 def fit_text(given: str) -> str:

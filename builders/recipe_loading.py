@@ -30,7 +30,7 @@ from builders.errors import (
     file_errors_in_one_line,
     nearest_name,
 )
-from builders.recipe import Recipe
+from builders.recipe import Recipe, at_home
 
 SHIPPED = "pipelines"  # the package whose modules are found by a bare name
 loaded_files: dict[str, Path] = {}  # by module name: a process that is sent a step needs them
@@ -155,7 +155,7 @@ def _recipe_of_name(name: str) -> Recipe:
 
 
 def _recipe_in_file(name: str) -> Recipe:
-    path = Path(name).expanduser().absolute()
+    path = at_home(name).absolute()
     if path.is_dir():
         raise InputError(f"{name!r} is a folder; name the .py file of a recipe in it")
     if not path.is_file():

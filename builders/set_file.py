@@ -23,12 +23,6 @@ from builders.hub_vocabulary import LANGUAGE, known_licence
 from builders.set_names import set_name
 
 SECTIONS = ("What it is", "Use", "Limits", "Changes")  # that every set has
-FOR_THE_HUB = (  # keys that the Hub acts on, and that nothing here computes
-    *("thumbnail", "viewer", "multilinguality", "source_datasets", "task_ids", "paperswithcode_id"),
-    *("extra_gated_heading", "extra_gated_description", "extra_gated_prompt", "extra_gated_fields"),
-    *("extra_gated_button_content", "extra_gated_eu_disallowed"),
-)
-CARD_KEYS = ("pretty_name", "language", "task_categories", "tags", *FOR_THE_HUB)  # on the card
 _OWN_SECTIONS = ("Load it", "Configs", "How it was made", "Licence", "Versions")  # of the card
 _NUMBER = "(0|[1-9][0-9]{0,8})"
 _VERSION = re.compile(rf"### v({_NUMBER}\.{_NUMBER}\.{_NUMBER})[:,.;]?(?!\S)")
@@ -159,6 +153,7 @@ class Declaration(_Part):
     language: Texts | None = None
     task_categories: Texts = ["text-generation"]
     tags: Texts = []
+    # What the Hub acts on, and nothing here computes; as it is written.
     thumbnail: Any = None
     viewer: Any = None
     multilinguality: Any = None
@@ -171,6 +166,11 @@ class Declaration(_Part):
     extra_gated_fields: Any = None
     extra_gated_button_content: Any = None
     extra_gated_eu_disallowed: Any = None
+
+
+_KEYS = [*Declaration.model_fields]
+FOR_THE_HUB = tuple(_KEYS[_KEYS.index("thumbnail") :])
+CARD_KEYS = ("pretty_name", "language", "task_categories", "tags", *FOR_THE_HUB)  # on the card
 
 
 @dataclass(frozen=True, kw_only=True)

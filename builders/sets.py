@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import InputError, file_errors_in_one_line, nearest_name, shortened
-from builders.recipe import Recipe, named
+from builders.recipe import Recipe, at_home, named
 from builders.recipe_loading import load_recipe, recipe_names
 from builders.set_file import Declaration, SourceDeclaration, Words, is_set_file, read_set_file
 
@@ -196,18 +196,6 @@ def recipe_place(recipe: str, folder: Path) -> str:
     if recipe.endswith(".py") or "/" in recipe:
         return str(folder / at_home(recipe))
     return recipe
-
-
-def at_home(word: object) -> Path:
-    """A path, whose `~` is a home.
-
-    Raises:
-        InputError: There is no such user.
-    """
-    try:
-        return Path(str(word)).expanduser()
-    except RuntimeError:
-        raise InputError(f"{shortened(word)}: there is no such user; name another") from None
 
 
 def check_name(name: str) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from builders.recipe import at_home
 from builders.sets import Set
 from scripts.command_line import Parser, text
 
@@ -34,7 +35,7 @@ def add_from(
     from scripts.diff import named_folder
 
     hub_data = _value_of("--hub-data", words)
-    data = Path(hub_data).expanduser() if hub_data else None
+    data = at_home(hub_data) if hub_data else None
     with named_folder(release, argparse.Namespace(work=None, hub_data=data)) as folder:
         shown = os.path.relpath(release) if Path(release).is_dir() else release
         return released_set(folder, shown, next(iter(parser.split(words)[1]), None))

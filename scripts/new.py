@@ -15,11 +15,12 @@ from builders.engine.pool import check_pool
 from builders.errors import FolderError, InputError, UsageError
 from builders.gates.secrets import secret
 from builders.hub_vocabulary import known_licence
+from builders.recipe import at_home
 from builders.recipe_loading import load_recipe, recipe_names
 from builders.set_file import Declaration, read_set_text
 from builders.set_names import set_name
 from builders.set_text import neutral_sections, set_text
-from builders.sets import Set, ad_hoc, at_home, check_name
+from builders.sets import Set, ad_hoc, check_name
 from scripts.command_line import (
     Parser,
     add_alias,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from builders.drafting.build_spec import BuildSpec, Choices
-from builders.drafting.set_record import FILES, set_record
+from builders.drafting.set_record import FILES, Teachers, by_name, set_record
 from builders.drafting.since_release import since_release
-from builders.engine.addresses import is_address, read_address, shown_address
+from builders.engine.addresses import is_address, shown_address
 from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, chosen_names, read_without
 from builders.engine.pool import TeacherPoolSpec, pool_spec, split_role
@@ -22,13 +22,11 @@ from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE
 from builders.errors import InputError
 from builders.gates.secrets import secret
 from builders.hub_vocabulary import known_licence
-from builders.recipe import SEED, Recipe, Settings, named
+from builders.recipe import SEED, Recipe, Settings, at_home, named
 from builders.set_file import BudgetDeclaration, Declaration, SourceDeclaration, TeacherDeclaration
 from builders.set_names import set_name
-from builders.sets import Set, ad_hoc, at_home
+from builders.sets import Set, ad_hoc
 from builders.sources.source import Source
-
-Teachers = Mapping[str, Sequence[TeacherDeclaration]]
 
 
 def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildSpec:
@@ -136,16 +134,10 @@ def _from_working_folder(one: TeacherDeclaration, folder: Path) -> TeacherDeclar
 
 
 def _check_secrets(a_set: Set) -> None:
-    """Raise InputError where a set's file holds a key or a password."""
+    """Raise InputError where a set's file holds a key; its reader refuses passwords by place."""
     if a_set.file is None:
         return
-    kind = secret(a_set.file.read_text(encoding="utf-8", errors="replace"))
-    for one in (one for some in a_set.declaration.teachers.values() for one in some):
-        if is_address(one.place):
-            address = read_address(one.place)
-            if address.password or address.secrets(query=False):
-                kind = "password"
-    if kind:
+    if kind := secret(a_set.file.read_text(encoding="utf-8", errors="replace")):
         raise InputError(
             f"{a_set.file.name} holds a secret ({kind}), and all of it may be released; remove it: "
             "the key of an endpoint is read from the environment, see --key-env"
@@ -237,14 +229,14 @@ def _teachers(a_set: Set, given: Choices) -> dict[str, list[TeacherDeclaration]]
     if a_set.released:
         teachers = _as_declared(_by_role(teachers, recipe), _by_role(declared, recipe))
     teachers = {role: [_with_model(one, given) for one in some] for role, some in teachers.items()}
-    if given.parameters or any(one.parameters or one.without for _, one in _by_name(teachers)):
+    if given.parameters or any(one.parameters or one.without for _, one in by_name(teachers)):
         teachers = _by_role(teachers, recipe)
     also: dict[str, set[str]] = {}  # the names of a model in all its roles
-    for name, one in [*_by_name(_by_role(teachers, recipe)), *_by_name(teachers)]:
+    for name, one in [*by_name(_by_role(teachers, recipe)), *by_name(teachers)]:
         also.setdefault(one.word, set()).add(name)
-    named_ones = {name: _with(one, name, also, given) for name, one in _by_name(teachers)}
+    named_ones = {name: _with(one, name, also, given) for name, one in by_name(teachers)}
     return {
-        role: [named_ones[name] for name, _ in _by_name({role: some})]
+        role: [named_ones[name] for name, _ in by_name({role: some})]
         for role, some in teachers.items()
     }
 
@@ -274,13 +266,6 @@ def _by_role(teachers: Teachers, recipe: Recipe) -> dict[str, list[TeacherDeclar
         shared = role in recipe.pools or not recipe.pools
         named_ones.setdefault(role, every if shared else every[:1])
     return named_ones
-
-
-def _by_name(teachers: Teachers) -> Iterator[tuple[str, TeacherDeclaration]]:
-    """Each teacher with its name: its role, or `writer_1`, `writer_2` where several share one."""
-    for role, some in teachers.items():
-        for number, one in enumerate(some, 1):
-            yield (role if len(some) == 1 else f"{role}_{number}"), one
 
 
 def _from_folder(one: TeacherDeclaration, folder: Path) -> TeacherDeclaration:
@@ -332,7 +317,7 @@ def _with(
 def _check_licences(teachers: Teachers) -> None:
     """Raise InputError where one model has two licences."""
     known: dict[str, tuple[str, str | None]] = {}
-    for name, one in _by_name(teachers):
+    for name, one in by_name(teachers):
         before, licence = known.setdefault(one.word, (name, one.license))
         if licence != one.license:
             raise InputError(
@@ -351,7 +336,7 @@ def _pool(a_set: Set, teachers: Teachers, given: Choices) -> TeacherPoolSpec:
     trusted, licences = [*given.trusted], list[tuple[str, str]]()
     for role, some in teachers.items():
         words += [f"{role}={one.word}" if role else one.word for one in some]
-    for name, one in _by_name(teachers):
+    for name, one in by_name(teachers):
         choices += [
             replace(read_without(f"{name}:{key}"), value=value)
             for key, value in one.parameters.items()
@@ -362,7 +347,7 @@ def _pool(a_set: Set, teachers: Teachers, given: Choices) -> TeacherPoolSpec:
         if one.license and not given.from_ledger:
             with named(f"teachers: {name or 'all'}"):
                 licences.append((one.word, known_licence(one.license)))
-    names = {"", *teachers, *(name for name, _ in _by_name(teachers))}
+    names = {"", *teachers, *(name for name, _ in by_name(teachers))}
     choices += [choice for choice in given.parameters if choice.teacher not in names]
     licences += given.licences  # which go before those of the file
     first = None

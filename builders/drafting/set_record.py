@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from builders.engine.addresses import shown_address
 from builders.engine.teacher import EMBEDDED_FILE
 from builders.recipe import SEED
-from builders.set_file import Declaration
+from builders.set_file import Declaration, TeacherDeclaration
 from builders.sets import Set
 
+Teachers = Mapping[str, Sequence[TeacherDeclaration]]  # by role, those of all under ''
 FILES = (EMBEDDED_FILE, "scripted:")  # what comes before the path of a teacher's file
 # What of a declaration decides on the rows of a draft; the rest may change without another draft.
 _DECIDES = {"recipe", "prompts", "seeds", "rows", "keep", "seed", "options", "teachers"}
+
+
+def by_name(teachers: Teachers) -> Iterator[tuple[str, TeacherDeclaration]]:
+    """Each teacher with its name: its role, or `writer_1`, `writer_2` where several share one."""
+    for role, some in teachers.items():
+        for number, one in enumerate(some, 1):
+            yield (role if len(some) == 1 else f"{role}_{number}"), one
 
 
 def set_record(a_set: Set, merged: Declaration, alone: Declaration) -> dict[str, Any]:

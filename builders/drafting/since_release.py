@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from builders.drafting.build_spec import Choices
 from builders.drafting.lineage import code_digest
+from builders.drafting.set_record import Teachers, by_name
 from builders.engine.addresses import is_address, shown_address
 from builders.engine.pool import split_role
 from builders.errors import InputError
+from builders.recipe import at_home
 from builders.set_file import TeacherDeclaration
 from builders.sets import Released, Set
 
 _SCRIPTED = "scripted:"
-Teachers = Mapping[str, Sequence[TeacherDeclaration]]
 
 
 def since_release(a_set: Set, teachers: Teachers, given: Choices) -> Iterator[str]:
@@ -37,14 +39,12 @@ def since_release(a_set: Set, teachers: Teachers, given: Choices) -> Iterator[st
     if given.from_ledger:
         return
     own = {split_role(word)[1].partition("#")[0] for word in given.teachers}
-    for role, some in teachers.items():
-        for number, one in enumerate(some, 1):
-            if one.place.startswith(_SCRIPTED):
-                name = role if len(some) == 1 else f"{role}_{number}"
-                yield from _about_script(released, name, one, own)
-            elif is_address(one.place) and one.place not in own:
-                address = shown_address(one.place)
-                yield f"asking {address} as {role}, as {released.shown} declares"
+    for name, one in by_name(teachers):
+        if one.place.startswith(_SCRIPTED):
+            yield from _about_script(released, name, one, own)
+        elif is_address(one.place) and one.place not in own:
+            role = re.sub(r"_[0-9]+$", "", name)
+            yield f"asking {shown_address(one.place)} as {role}, as {released.shown} declares"
 
 
 def _about_script(
@@ -66,7 +66,7 @@ def _check_files(a_set: Set, released: Released, given: Choices) -> None:
         place = a_set.declaration.options.get(option.name, option.default)
         if not option.file or option.name in given.options or place == option.default:
             continue
-        path = Path(str(place)).expanduser()
+        path = at_home(place)
         found = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else ""
         if found != released.files.get(option.name):
             flag = f"--{option.name.replace('_', '-')}"

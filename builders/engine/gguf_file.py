@@ -17,6 +17,7 @@ from typing import Any
 
 from builders.errors import InputError, printable
 from builders.hub_vocabulary import Licence
+from builders.recipe import at_home
 
 _NUMBERS = {  # the types of values, by their numbers in a file, as `struct` names them
     0: "B",
@@ -136,7 +137,7 @@ def read_model(path: Path) -> ModelFile:
     """
     if path == Path():
         raise InputError("embedded: names no file; give one as embedded:FILE.gguf, or 'embedded'")
-    path = path.expanduser()
+    path = at_home(path)
     parts = _parts(path)
     found = [_metadata(part) for part in parts]
     metadata = found[0]

@@ -54,7 +54,7 @@ class StepReadings:
 
     role: str
     readable: int = 0
-    lost: int = 0  # questions of which no try can be parsed
+    lost: int = 0  # questions where no try can be parsed
     begun: int = 0  # questions with several tries
     ended: int = 0
     calls: set[str] = field(default_factory=set)
@@ -68,7 +68,7 @@ class StepReadings:
 
     @property
     def hopeless(self) -> bool:
-        """Whether 20 cannot be parsed, and 20 for each that can, of which there are under 5.
+        """Whether 20 cannot be parsed, and 20 for each that can, which are under 5.
 
         All tries of one question are among them.
         """

@@ -89,7 +89,7 @@ class Languages:
 
 
 class LanguageCounts:
-    """Counts the languages of the texts in the rows that are added, of which it takes a sample.
+    """Counts the languages of the texts in a sample of the rows that are added.
 
     A row is in the sample by its id alone, so the order of the rows does not matter.
     """

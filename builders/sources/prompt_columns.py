@@ -314,7 +314,7 @@ def _is_whole(text: str, asked: str) -> bool:
 
 
 def _is_dialogue(value: Any, column: str) -> bool:
-    """Whether a column has turns, of which the last may be the answer."""
+    """Whether a column has turns, whose last may be the answer."""
     value = unpacked(value)
     if isinstance(value, str):
         return rendered_turns(value) is not None

@@ -1,4 +1,4 @@
-"""A preview: a few rows end to end, nothing of which the later build pays for again."""
+"""A preview: a few rows end to end, which the later build does not pay for again."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_the_candidates_of_a_growing_pool_are_shown_with_the_request_that_they_c
         assert main(["preview", *given, "--json"]) == 0
         facts: dict[str, Any] = json.loads(capsys.readouterr().out)
         assert facts["rows_of"] == "instruction candidates" and facts["asked"] == 3
-        # Five requests, each with four candidates, three of which are asked about.
+        # Five requests, each with four candidates; three are asked about.
         assert [len(group["outcomes"]) for group in facts["rows"]] == [3, 0, 0, 0, 0]
         assert [group.get("spare", 0) for group in facts["rows"]] == [1, 4, 4, 4, 4]
         assert [len(group["calls"]) for group in facts["rows"]] == [7, 1, 1, 1, 1]

@@ -104,7 +104,7 @@ UNKNOWN = [
     "",
     "model",
     "default",
-    "qwen2.5",  # of which size?
+    "qwen2.5",  # its size is not named
     "qwen-max",
     "qwen3-max",
     "qwen2.5-7b-instruct-abliterated",

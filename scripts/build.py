@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from builders.drafting.estimate import estimate
 from builders.drafting.owner import new_command
@@ -14,7 +15,7 @@ from builders.drafting.run import ask_shard, build_draft
 from builders.drafting.summary import estimate_table, report, table
 from builders.engine.progress import Progress
 from builders.engine.ticker import Ticker
-from builders.errors import shortened
+from builders.errors import Stopped, shortened
 from builders.recipe import Recipe
 from scripts.build_flags import add_build, build_spec_of
 from scripts.command_line import Parser, count, print_err, print_out
@@ -59,7 +60,7 @@ def _rows_help(named: Recipe) -> str:
 def run(given: argparse.Namespace) -> int:
     """Build, showing the progress, and print the table."""
     spec = build_spec_of(given, rows=given.rows, shard=given.shard)
-    progress, declared = Progress(), None
+    progress, declared, facts = Progress(), None, dict[str, Any]()
     with Ticker(progress, sys.stderr):
         if given.estimate:
             facts = estimate(spec, progress)
@@ -73,6 +74,8 @@ def run(given: argparse.Namespace) -> int:
             shown = report(draft) if given.json else table(draft)
             declared = draft.facts["set"]
     print_out(shown)
+    if why := facts.get("stopped"):
+        raise Stopped(why, 1)
     if declared and declared["ad_hoc"]:
         command = new_command(declared, spec.source.place if spec.source else None)
         print_err(f"this set has no file of its own; `{command}` writes one")

@@ -13,6 +13,7 @@ from builders.drafting.row_view import inert, rendered
 from builders.drafting.summary import estimate_table
 from builders.engine.progress import Progress
 from builders.engine.ticker import Ticker
+from builders.errors import Stopped
 from scripts.build_flags import add_build, build_spec_of
 from scripts.command_line import Parser, add_full, count, print_out, print_paged, terminal
 
@@ -46,6 +47,8 @@ def run(given: argparse.Namespace) -> int:
         print_out(json.dumps(facts))
     else:
         print_paged("\n\n".join(_texts(facts, full=given.full)))
+    if why := facts["estimate"].get("stopped"):
+        raise Stopped(why, 1)
     return 0
 
 

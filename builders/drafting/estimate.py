@@ -9,14 +9,23 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from builders.drafting.answered import Answered
 from builders.drafting.build_spec import BuildSpec
 from builders.drafting.outcomes import CandidateRow, decide
-from builders.drafting.run import Answered, answer_calls, open_build
+from builders.drafting.run import answer_calls, open_build
 from builders.engine.budget import most_tokens
 from builders.engine.calls import Answer, Call
 from builders.engine.progress import Progress
 
 _SAMPLE_ROWS = 8
+_STAYS_UNREADABLE = (
+    "the figures hold while the answers stay as unreadable as in the sample; they change once the "
+    "answers can be parsed"
+)
+_IS_STOPPED = (
+    "; they are the least of a build with --accept-unreadable, since one without it stops as early "
+    "as this sample"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +55,10 @@ class Span:
 def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
     """Calls, tokens and USD (None: a price is unknown) of the whole build.
 
-    Of `uncounted` calls of the sample the tokens are the most that they can be.
+    Of `uncounted` calls of the sample the tokens are the most that they can be. Where most answers
+    of a step are `unreadable`, `caution` says so: all figures are those of a build that goes on
+    while they stay so. Where a build stops for them, `stopped` says why; the sample may have ended
+    early, so the `calls` are the least of a build that goes on, and `low` alone is known.
 
     The answers of the sample are in the ledger, so the build does not pay for them again.
     """
@@ -68,6 +80,8 @@ def estimated(
         kept = sum(one.row is not None for one in answered.candidates)
         rows = min(rows, max(sampled, math.ceil(keep * sampled / kept))) if kept else rows
     spare, shared = _spare(answered)
+    stopped = answered.stopped_for
+    caution = _STAYS_UNREADABLE + (_IS_STOPPED if stopped else "")
     # By question: several answers to one have similar lengths, so they are one sample.
     tokens: dict[float, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     costs: dict[float, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -86,14 +100,21 @@ def estimated(
         "sampled_calls": len(answers),
         "uncounted": uncounted,
         "calls": round(calls),
-        "tokens": _span(tokens),
-        "usd": _span(costs) if known else None,
-        **({"unreadable": answered.unreadable} if answered.unreadable else {}),
+        "tokens": _span(tokens, whole=not stopped),
+        "usd": _span(costs, whole=not stopped) if known else None,
+        **({"unreadable": answered.unreadable, "caution": caution} if answered.unreadable else {}),
+        **({"stopped": stopped} if stopped else {}),
     }
 
 
-def _span(by_factor: Mapping[float, Mapping[str, float]]) -> dict[str, float]:
-    return Span.of({factor: [*of.values()] for factor, of in by_factor.items()}).facts()
+def _span(
+    by_factor: Mapping[float, Mapping[str, float]], *, whole: bool
+) -> dict[str, float | None]:
+    """The three numbers; of a sample that is not whole the lowest alone."""
+    span = Span.of({factor: [*of.values()] for factor, of in by_factor.items()})
+    if whole:
+        return {**span.facts()}
+    return {"expected": None, "low": round(span.expected, 6), "high": None}
 
 
 def is_spare(candidate: CandidateRow) -> bool:

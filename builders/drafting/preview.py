@@ -32,8 +32,8 @@ def preview(spec: BuildSpec, rows: int, progress: Progress) -> dict[str, Any]:
     the `outcomes` (`config`, which is `default` or `dropped`, and `row`), the `calls`, judgements
     last, and what these took; `usd` is None where a price is unknown. `spare` are the candidates of
     a pool beyond those asked for. A call has its `cost_usd`, and what was `parsed` of its answer,
-    or the `fault`. No draft is written; the answers are in the ledger, so the build does not pay
-    for them again.
+    or the `fault`. Where the estimate was `stopped`, the calls of `unfinished` rows come last. No
+    draft is written; the answers are in the ledger, so the build does not pay for them again.
 
     Raises:
         PotstillError: As `build_draft`.
@@ -53,17 +53,20 @@ def preview(spec: BuildSpec, rows: int, progress: Progress) -> dict[str, Any]:
         row["id"]: {**_decoded(row), "cost_usd": cost_usd, **_read(readings.get(row["id"]))}
         for row, (_, _, cost_usd) in zip(call_rows(answers, row_ids.of), answers, strict=True)
     }
+    groups: list[dict[str, Any]] = [
+        {
+            "outcomes": group.outcomes,
+            **({"spare": group.spare} if group.spare else {}),
+            **_took([calls.pop(key) for key in group.keys if key in calls]),
+        }
+        for group in _groups(candidates, dropped)
+    ]
+    if answered.stopped_for and calls:
+        groups.append({"outcomes": [], "unfinished": True, **_took([*calls.values()])})
     return {
         "rows_of": spec.recipe.rows_of,
         "asked": answered.asked,
-        "rows": [
-            {
-                "outcomes": group.outcomes,
-                **({"spare": group.spare} if group.spare else {}),
-                **_took([calls[key] for key in group.keys if key in calls]),
-            }
-            for group in _groups(candidates, dropped)
-        ],
+        "rows": groups,
         "estimate": estimate,
     }
 
@@ -138,7 +141,8 @@ def group_view(place: int, facts: Mapping[str, Any]) -> list[Part]:
     tokens = f"{group['input_tokens']:,} + {group['output_tokens']:,} tokens"
     many = len(group["calls"])
     took = f"{many} call{'' if many == 1 else 's'}, {tokens}, {usd}"
-    parts = [Part(f"{place + 1} of {len(facts['rows'])}", took, style="bold")]
+    of = "not finished" if "unfinished" in group else f"{place + 1} of {len(facts['rows'])}"
+    parts = [Part(of, took, style="bold")]
     views = [row_view(call, "calls") for call in group["calls"]]
     views += [row_view(one["row"], one["config"]) for one in group["outcomes"]]
     if spare := group.get("spare"):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from builders.drafting.answer_counts import AnswerCounts
+from builders.drafting.answered import Answered
 from builders.drafting.build_spec import LEDGER, BuildSpec
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.draft import Draft, counts, write_draft
@@ -37,62 +37,21 @@ from builders.drafting.unreadable import (
     note_unreadable,
     stopped_before,
 )
-from builders.engine.budget import most_tokens
-from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.executor_import import in_parts
 from builders.engine.judgements import Judgements, Reading, one_line
 from builders.engine.ledger import Ledger
 from builders.engine.pool import pool, recorded_pool
-from builders.engine.prices import FREE_KINDS, price_of, prices_used
+from builders.engine.prices import FREE_KINDS, prices_used
 from builders.engine.progress import Progress
 from builders.engine.row_order import one_of_several
-from builders.engine.run_limits import RunLimits
-from builders.errors import InputError, RecipeError, TeacherError, folder_error
+from builders.errors import InputError, RecipeError, Stopped, TeacherError, folder_error
 from builders.file_lock import folder_lock
 from builders.judging.reports import judges_facts
 from builders.recipe import Raw, Settings, short_hash
 from builders.recipe_loading import errors_in_one_line
 from builders.schema import Row
-from builders.sources.source import LeftOut, Origin
 from builders.spool import Spool
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The candidates of a build once every call has been made, each with its own outcome.
-
-    `prices` names those that the costs follow, None where all teachers run on this machine.
-    `spec` is that of the build with the number of rows that its source gave; `left_out` are the
-    rows of the source that could not be used; `asked` is the number of rows that were asked for.
-    `unreadable` are the steps most of whose answers cannot be parsed (`Judgements.unreadable`).
-    `used` are the keys of the calls that they are based on, and the role of each in this build; the
-    ledger knows the role in which a call was made first.
-    """
-
-    spec: BuildSpec
-    candidates: Spool[CandidateRow]
-    used: Mapping[bytes, str]
-    origin: Origin
-    left_out: Sequence[LeftOut]
-    identities: Mapping[str, Mapping[str, Any]]
-    prices: str | None
-    asked: int
-    unreadable: Sequence[dict[str, Any]]
-
-    def calls(self, ledger: Ledger) -> Iterator[tuple[Call, Answer, float | None]]:
-        """The calls in their roles in this build, with the answer and the cost in USD of each.
-
-        They come in the order of their keys. What was recorded without a price has that of this
-        build.
-        """
-        limits = RunLimits() if self.spec.from_ledger else self.spec.run_limits
-        price_now = cache(partial(price_of, usual=limits.price, table=limits.prices))
-        for call, answer, cost_usd in ledger.answers(sorted(self.used)):
-            if cost_usd is None and (price := price_now(call.model)):
-                cost_usd = price.cost(*most_tokens(call, answer), answer.cached_tokens or 0)
-            role = self.used[call.key]
-            yield (call if call.role == role else replace(call, role=role)), answer, cost_usd
 
 
 def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
@@ -219,8 +178,9 @@ def answer_calls(
     """Make all calls of a build that the ledger has no answer to, and record the answers.
 
     Each candidate is checked while others are still being made, and put in order at the end.
-    `sample` makes the calls of so many rows only. `readings` gets what steps made of the answers,
-    by the ids of the calls.
+    `sample` makes the calls of so many rows only, and ends early where a build would stop for
+    answers that cannot be parsed. `readings` gets what steps made of the answers, by the ids of
+    the calls.
     """
     recipe = spec.recipe
     progress.begin("reading the source")
@@ -262,7 +222,7 @@ def answer_calls(
         judgements = Judgements(
             progress,
             help_against(recipe, settings),
-            go_on=limits.accept_unreadable or spec.from_ledger or sample is not None,
+            go_on=limits.accept_unreadable or spec.from_ledger,
             readings=readings,
         )
         engine = stack.enter_context(
@@ -297,6 +257,8 @@ def answer_calls(
                     origin, left_out = read.first(settings.rows)
             else:
                 _ask(spec, engine, seeds, settings, candidates, progress)
+            if engine.stopped and sample is None:
+                raise engine.stopped
             failing.pop_all()
         identities = engine.identities()
     if ledger.damaged:
@@ -323,6 +285,7 @@ def answer_calls(
         prices,
         settings.rows,
         unreadable,
+        None if judgements.go_on else judgements.why_hopeless(),
     )
 
 
@@ -340,7 +303,12 @@ def _ask_until_kept(
     """
     recipe, settings = spec.recipe, spec.settings
     rows = kept = 0
-    while kept < (settings.keep or 0) and rows < spec.settings.rows and (engine.used or not rows):
+    while (
+        kept < (settings.keep or 0)
+        and rows < spec.settings.rows
+        and (engine.used or not rows)
+        and not engine.stopped
+    ):
         asked, rows = rows, min(spec.settings.rows, rows + (settings.keep or 0) - kept)
         settings = replace(settings, rows=rows)
         engine.runs = 0
@@ -365,15 +333,22 @@ def _ask(
     candidates: Spool[CandidateRow],
     progress: Progress,
 ) -> None:
-    """Add the candidates of the first rows of these, in their order."""
+    """Add the candidates of the first rows of these, in their order.
+
+    Those made so far, where the build stops for answers that cannot be parsed.
+    """
     before, order = len(candidates), list[bytes]()
-    for at, raw in _raw_rows(spec, engine, seeds, settings):
-        order.append(at)
-        candidates.append(one := candidate_row(spec.recipe, raw, engine.judgements.judge))
-        if engine.stopped:
-            raise engine.stopped
-        kept_id = str(one.row["id"]) if one.row else None
-        progress.count_row(kept_id, one_of_several=one_of_several(at))
+    try:
+        for at, raw in _raw_rows(spec, engine, seeds, settings):
+            order.append(at)
+            candidates.append(one := candidate_row(spec.recipe, raw, engine.judgements.judge))
+            if engine.stopped:
+                raise engine.stopped
+            kept_id = str(one.row["id"]) if one.row else None
+            progress.count_row(kept_id, one_of_several=one_of_several(at))
+    except Stopped:
+        if not engine.judgements.stopped_for:
+            raise
     added = sorted(range(len(order)), key=order.__getitem__)
     candidates.reorder([*range(before), *(before + place for place in added)])
 

@@ -32,18 +32,32 @@ def table(draft: Draft) -> str:
 
 def estimate_table(facts: Mapping[str, Any]) -> str:
     """What a whole build will take, and the answers that cannot be parsed, if these are most."""
-    tokens, usd = facts["tokens"], facts["usd"]
-    money = "unknown: give --price IN/OUT"
-    most = "at most " if facts["uncounted"] else ""
-    if usd:
-        money = most + f"{usd['expected']:.4g} ({usd['low']:.4g} to {usd['high']:.4g})"
-    return (
-        f"{facts['rows']} {facts['rows_of']}, from a sample of {facts['sampled_rows']} that the "
-        f"ledger keeps:\n"
-        f"calls   {facts['calls']:,}\n"
-        f"tokens  {most}{tokens['expected']:,.0f} ({tokens['low']:,.0f} to {tokens['high']:,.0f})\n"
-        f"USD     {money}" + "".join(f"\n\n{paragraph(one)}" for one in facts.get("unreadable", ()))
+    usd, stopped = facts["usd"], "stopped" in facts
+    kind = "at most " if facts["uncounted"] else ""
+    if stopped:  # some tokens are the most that they can be, and some calls are missing
+        kind = "about " if facts["uncounted"] else "at least "
+    money = kind + _span(usd, ".4g") if usd else "unknown: give --price IN/OUT"
+    caution = [f"caution: {facts['caution']}"] if "caution" in facts else []
+    return "\n".join(
+        [
+            f"{facts['rows']} {facts['rows_of']}, from a sample of {facts['sampled_rows']} that "
+            f"the ledger keeps{', if its answers stay unreadable' if caution else ''}:",
+            f"calls   {'at least ' if stopped else ''}{facts['calls']:,}",
+            f"tokens  {kind}{_span(facts['tokens'], ',.0f')}",
+            f"USD     {money}",
+            *(textwrap.fill(one, width=79, break_on_hyphens=False) for one in caution),
+            *(f"\n{paragraph(one)}" for one in facts.get("unreadable", ())),
+        ]
     )
+
+
+def _span(span: Mapping[str, float | None], form: str) -> str:
+    """A figure and its bounds; of a sample that was stopped the lowest alone."""
+    low, expected, high = (
+        None if span[name] is None else f"{span[name]:{form}}"
+        for name in ("low", "expected", "high")
+    )
+    return str(low) if expected is None else f"{expected} ({low} to {high})"
 
 
 def facts_table(facts: Mapping[str, Any], place: str) -> str:

@@ -80,7 +80,8 @@ class Judgements:
     """Counts by step the answers that are parsed: those of judges, and of any step that parses.
 
     `help_against` gives what to do about a fault. `go_on` stops no build. `readings` keeps each by
-    the id of its call, if it is not None. While `holding`, no request may be sent.
+    the id of its call, if it is not None. While `holding`, no request may be sent. `stopped_for` is
+    why the build was stopped.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Judgements:
         self.steps: dict[str, StepReadings] = {}
         self._progress = progress
         self._stop: Callable[[Stopped], object] = lambda _: None
-        self._stopped_for: str | None = None
+        self.stopped_for: str | None = None
         self._help_against = help_against
         self.go_on = go_on
         self.holding = False
@@ -142,7 +143,7 @@ class Judgements:
         readable = any(step.readable for step in self.steps.values())
         why = self.why_hopeless() or (None if readable else self._noted)
         if why and self._may_stop:
-            self._stopped_for = why
+            self.stopped_for = why
             self._stop(Stopped(why, 1))
         else:
             self.holding, self._noted = False, None
@@ -220,8 +221,8 @@ class Judgements:
     def why_hopeless(self) -> str | None:
         """Why a build stops, in one line; None while no step is hopeless, or 5 rows are kept."""
         hopeless = [one for one in self.unreadable() if self.steps[one["step"]].hopeless]
-        if self._stopped_for or not hopeless or self._progress.kept >= ENOUGH:
-            return self._stopped_for
+        if self.stopped_for or not hopeless or self._progress.kept >= ENOUGH:
+            return self.stopped_for
         return (
             f"{one_line(hopeless[0])}, or go on with --accept-unreadable; the build stops before "
             "more is paid, and every answer is in the ledger"

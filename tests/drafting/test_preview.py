@@ -176,7 +176,7 @@ def test_a_preview_until_rows_are_kept_asks_as_the_build_does(
         assert {*sent(endpoint).values()} == {1}
 
 
-def test_a_preview_of_judgements_that_cannot_be_parsed_shows_one_and_the_build_stops_at_once(
+def test_a_preview_stops_when_no_judgement_can_be_parsed_and_the_build_stops_at_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def answer(body: Body) -> str:
@@ -184,14 +184,30 @@ def test_a_preview_of_judgements_that_cannot_be_parsed_shows_one_and_the_build_s
 
     with Endpoint(Behaviour(answer=answer)) as endpoint:
         given = words(endpoint, "ultrafeedback")
-        assert main(["preview", *given]) == 0
-        out = capsys.readouterr().out
-        assert "48 of 48 answers of 'judge' in step 'rate' cannot be parsed (no rating)" in out
-        assert "  | Both are\n  | nice.\n--form text may help" in out
-        assert out.count("  cannot be parsed: no rating\n") == 48
+        assert main(["preview", *given]) == 1
+        out, err = capsys.readouterr()
+        judged = sum(one.body.get("model") == "judge" for one in endpoint.requests)
+        assert 20 <= judged < 48
+        counted = f"{judged} of {judged} answers of 'judge' in step 'rate' cannot be parsed"
+        assert f"{counted} (no rating), such as:\n  | Both are\n  | nice.\n--form text may" in out
+        assert out.count("  cannot be parsed: no rating\n") == judged
+        assert "not finished: " in out and "\ncaution: " in out
+        assert re.search(r"keeps, if its answers stay unreadable:\ncalls +at least \d", out)
+        assert re.search(r"^tokens +at least [\d,]+\nUSD +at least [\d.]+$", out, re.MULTILINE)
         before = sent(endpoint)
+        assert main(["preview", *given, "--json"]) == 1
+        facts = json.loads(capsys.readouterr().out)
+        calls = [call["id"] for group in facts["rows"] for call in group["calls"]]
+        assert len(calls) == len({*calls}) == facts["estimate"]["sampled_calls"] == before.total()
+        span = facts["estimate"]["tokens"]
+        assert span["expected"] is span["high"] is None and span["low"] > 0
         assert main(["build", *given]) == 1 and sent(endpoint) == before
-        assert "--form text may help" in capsys.readouterr().err
+        assert capsys.readouterr().err.splitlines()[-1] == err.splitlines()[-1]
+        assert "--form text may help" in err.splitlines()[-1]
+        assert main(["preview", *given, "--accept-unreadable"]) == 0
+        out = capsys.readouterr().out
+        assert "48 of 48 answers" in out and "not finished" not in out and "at least" not in out
+        assert "keeps, if its answers stay unreadable:\n" in out and "\ncaution: " in out
 
 
 def test_a_preview_keeps_to_the_budget(capsys: pytest.CaptureFixture[str]) -> None:

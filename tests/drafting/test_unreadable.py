@@ -330,5 +330,31 @@ def test_an_estimate_shows_an_answer_that_cannot_be_parsed(
         assert "Both are rather nice, I\n" in out and "--choose longest may help" in out
         assert "\x1b" not in out
         assert main(["build", *given, "--json"]) == 0
-        [one] = json.loads(capsys.readouterr().out)["unreadable"]
+        facts = json.loads(capsys.readouterr().out)
+        [one] = facts["unreadable"]
         assert one["answer"] == JUNK and one["unreadable"] == one["answers"] == 16
+        assert "stay as unreadable" in facts["caution"] and "stopped" not in facts
+
+
+@pytest.mark.parametrize("keep", [[], ["--keep", "6"]], ids=["all rows", "until kept"])
+@pytest.mark.parametrize("case", ["ratings", "scores"])
+def test_an_estimate_stops_as_a_build_does(
+    capsys: pytest.CaptureFixture[str], case: str, keep: list[str]
+) -> None:
+    recipe, options, step, fault, helps = CASES[case]
+    if case == "scores":
+        options = ["--samples", "4"]
+    with Endpoint(judging(lambda _: JUNK)) as endpoint:
+        given = words(endpoint, recipe, *options, *keep, "--estimate", "--json")
+        assert main(["build", *given]) == 1
+        out, err = capsys.readouterr()
+        facts = json.loads(out)
+        assert f"in step {step!r} cannot be parsed ({fault})" in facts["stopped"]
+        assert helps in facts["stopped"] and facts["stopped"] in err.splitlines()[-1]
+        assert facts["tokens"]["expected"] is None and "--accept-unreadable" in facts["caution"]
+        before = asked(endpoint)
+        assert 20 <= judgements(endpoint) <= facts["sampled_calls"] == before
+        assert main(["build", *given]) == 1 and asked(endpoint) == before
+        assert json.loads(capsys.readouterr().out) == facts
+        given = [one for one in given if one not in ("--estimate", "--json")]
+        assert main(["build", *given]) == 1 and asked(endpoint) == before

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +43,16 @@ class FrontMatter:
         """An error about the value at a place, with the file and the line if it is known."""
         above = (place[:length] for length in range(len(place), 0, -1))
         line = next((self.lines[one] for one in above if one in self.lines), None)
-        return InputError(f"{self.shown}{f', line {line}' if line else ''}: {what}")
+        where = f"{self.shown}{f', line {line}' if line else ''}"
+        return InputError(f"{where}: {what}" if where else what)
+
+    @contextmanager
+    def at(self, *place: str | int) -> Iterator[None]:
+        """Put the file and the line of a value before the message of an InputError about it."""
+        try:
+            yield
+        except InputError as error:
+            raise self.error(self.written(place), str(error)) from None
 
     def written(self, place: Place) -> Place:
         """The part of a place that is in the values: keys as they are written."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -18,18 +18,11 @@ from pydantic import (
 )
 
 from builders.errors import InputError, did_you_mean, shortened
-from builders.front_matter import MARKS, FrontMatter, Place, check_texts, key_of, split_file
+from builders.front_matter import FrontMatter, Place, check_texts, key_of, split_file
 from builders.hub_vocabulary import LANGUAGE, known_licence
 from builders.set_names import set_name
+from builders.set_sections import read_sections
 
-SECTIONS = ("What it is", "Use", "Limits", "Changes")  # that every set has
-_OWN_SECTIONS = ("Load it", "Configs", "How it was made", "Licence", "Versions")  # of the card
-_NUMBER = "(0|[1-9][0-9]{0,8})"
-_VERSION = re.compile(rf"### v({_NUMBER}\.{_NUMBER}\.{_NUMBER})[:,.;]?(?!\S)")
-_LIKE_A_VERSION = re.compile(r"### v?\d")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_COMMENT = re.compile(r" {0,3}<!--")  # one that hides whole lines
-_HEADING = re.compile(r"## +(.+?)(?: +#+)? *")
 _TEACHERS = "such as embedded or https://host/v1#MODEL"
 _WRITTEN = {  # what an error says of a value of the wrong type
     "string_type": "is not a text; write it in quotes",
@@ -186,7 +179,15 @@ class Words:
     version_place: str = "its Changes"
 
 
-def read_set_file(path: Path, shown: str | None = None) -> tuple[Declaration, Words]:
+class SetFile(NamedTuple):
+    """What a set's file holds; `front` has the line of each key."""
+
+    declared: Declaration
+    words: Words
+    front: FrontMatter
+
+
+def read_set_file(path: Path, shown: str | None = None) -> SetFile:
     """The declaration and the words in a set's file.
 
     Args:
@@ -204,17 +205,18 @@ def read_set_file(path: Path, shown: str | None = None) -> tuple[Declaration, Wo
     return read_set_text(text, shown)
 
 
-def read_set_text(text: str, shown: str) -> tuple[Declaration, Words]:
+def read_set_text(text: str, shown: str) -> SetFile:
     """As `read_set_file`, of the text of a file."""
     front, body, first = split_file(text, shown)
     declared = _declaration(front)
-    sections, version, line = _sections(body, first, shown)
+    sections, version, line = read_sections(body, first, shown)
     if declared.pretty_name is None:
         raise InputError(f"{shown}: no front matter with 'pretty_name'; add it")
     values = {name: getattr(declared, name) for name in CARD_KEYS}
     given = {name: value for name, value in values.items() if value is not None and value != []}
     place = f"{shown}, line {line}"
-    return declared, Words(front=given, sections=sections, version=version, version_place=place)
+    words = Words(front=given, sections=sections, version=version, version_place=place)
+    return SetFile(declared, words, front)
 
 
 def declaration(values: Mapping[str, Any], shown: str) -> Declaration:
@@ -312,6 +314,8 @@ def _of_teacher(one: TeacherDeclaration) -> Iterator[str]:
         yield f"{shortened(one.place)} has two models; remove one"
     if one.place == "embedded" and (one.model or one.revision):
         yield "the embedded teacher has one model; remove model and revision, or give another place"
+    if both := one.parameters.keys() & set(one.without):
+        yield f"{min(both)!r} is under parameters and under without; remove one of the two"
     if one.revision and not (one.model or "#" in one.place):
         yield f"revision {shortened(one.revision)} is of no model; add the key model"
     if one.revision and "@" in (one.model or one.place.rpartition("#")[2]):
@@ -324,72 +328,3 @@ _PARTS: dict[str, type[BaseModel]] = {
     "teachers": TeacherDeclaration,
     "budget": BudgetDeclaration,
 }
-
-
-def _sections(body: str, first: int, shown: str) -> tuple[dict[str, str], str, int]:
-    """The texts under each `## Title`, the version, and its line; not in code or comments."""
-    texts, title, version, version_line = dict[str, list[str]](), "", "", 0
-    for number, line, hidden in _lines(body, first, shown):
-        where = f"{shown}, line {number}"
-        heading = None if hidden else _HEADING.fullmatch(line)
-        if mark := MARKS.search(line):
-            raise InputError(
-                f"{where}: {mark[0]!r} is reserved for the marks of the card; write it differently"
-            )
-        if heading:
-            title = heading[1].strip()
-            if title in texts or title in _OWN_SECTIONS:
-                why = "comes twice" if title in texts else "is a section that the card has itself"
-                raise InputError(f"{where}: '## {title}' {why}; rename it")
-            texts[title] = []
-        elif title:
-            texts[title].append(line)
-            if title == "Changes" and not (version or hidden) and _LIKE_A_VERSION.match(line):
-                version, version_line = _version_of(line), number
-                if not version:
-                    raise InputError(
-                        f"{where}: no version under Changes: {shortened(line)} is not three "
-                        "numbers as in '### v0.1.0'; correct it"
-                    )
-        elif line.strip():
-            raise InputError(
-                f"{where}: {shortened(line)} is under no heading; the card has a "
-                f"place for each '## Section', such as '## {SECTIONS[0]}'"
-            )
-    sections = {title: "\n".join(some).strip("\n") for title, some in texts.items()}
-    if missing := [title for title in SECTIONS if not sections.get(title, "").strip()]:
-        raise InputError(f"{shown}: no words under '## {missing[0]}'; write them")
-    if not version:
-        raise InputError(f"{shown}: no version under Changes; add a line such as '### v0.1.0'")
-    return sections, version, version_line
-
-
-def _version_of(line: str) -> str:
-    """The version that a line sets; empty where it sets none."""
-    found = _VERSION.match(line)
-    return found[1] if found else ""
-
-
-def version_in(changes: str) -> str:
-    """The first version in the text of Changes; empty without one."""
-    shown = (line for _, line, hidden in _lines(changes, 1, "Changes") if not hidden)
-    return next(filter(None, map(_version_of, shown)), "")
-
-
-def _lines(body: str, first: int, shown: str) -> Iterator[tuple[int, str, bool]]:
-    """The lines with their numbers, and whether each is in a code block or a comment."""
-    fence, opened = "", 0
-    for number, line in enumerate(body.split("\n"), first):
-        found = _FENCE.match(line)
-        if fence:
-            closes = found and found[1].startswith(fence) and not line.strip().strip(fence[0])
-            yield number, line, True
-            fence = "" if closes else fence
-        elif opened or _COMMENT.match(line):
-            yield number, line, True
-            opened = 0 if "-->" in line else opened or number
-        else:
-            fence = found[1] if found else ""
-            yield number, line, bool(fence)
-    if opened:
-        raise InputError(f"{shown}, line {opened}: the comment has no end; add -->")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.errors import InputError, file_errors_in_one_line, nearest_name, shortened
-from builders.recipe import Recipe, at_home, named
+from builders.front_matter import FrontMatter
+from builders.recipe import Recipe, at_home
 from builders.recipe_loading import load_recipe, recipe_names
 from builders.set_file import Declaration, SourceDeclaration, Words, is_set_file, read_set_file
 
@@ -54,6 +55,7 @@ class Set:
         declaration: The front matter; its paths are as they are written.
         words: What a person wrote; None for an ad-hoc set, whose words are computed.
         file: Its file; None for an ad-hoc set.
+        front: The values of its file, or of its release, with their lines; of no other set.
         released: The release that declares it, where it has no file here.
         work: The folder with its drafts and ledger, unless another one is named.
     """
@@ -63,6 +65,7 @@ class Set:
     declaration: Declaration
     words: Words | None = None
     file: Path | None = None
+    front: FrontMatter = field(default=FrontMatter(values={}, shown=""), repr=False, compare=False)
     released: Released | None = None
     work: Path = WORK
 
@@ -91,9 +94,10 @@ class Set:
         for flag in ("prompts", "seeds"):
             if (given := getattr(self.declaration, flag)) is not None:
                 if flag != self.recipe.seeds.flag:
-                    raise InputError(
-                        f"{self.name}: {self.recipe.name} starts from {self.recipe.seeds.flag}, "
-                        f"not from {flag}; rename the key"
+                    raise self.front.error(
+                        (flag,),
+                        f"{self.recipe.name} starts from {self.recipe.seeds.flag}, not from "
+                        f"{flag}; rename the key",
                     )
                 found: SourceDeclaration = given
                 return found
@@ -182,12 +186,17 @@ def _set_in_file(path: Path) -> Set:
     check_name(path.stem)
     ships = path.resolve().parent == CARDS
     shown = f"cards/{path.name}" if ships else os.path.relpath(path)
-    declared, words = read_set_file(path, shown)
-    with named(shown):
+    declared, words, front = read_set_file(path, shown)
+    with front.at("recipe"):
         recipe = load_recipe(recipe_place(declared.recipe, path.parent))
-    work = WORK if ships else path.parent / WORK
     return Set(
-        name=path.stem, recipe=recipe, declaration=declared, words=words, file=path, work=work
+        name=path.stem,
+        recipe=recipe,
+        declaration=declared,
+        words=words,
+        file=path,
+        front=front,
+        work=WORK if ships else path.parent / WORK,
     )
 
 

@@ -70,7 +70,7 @@ def _sets() -> list[dict[str, Any]]:
 def _facts(path: Path) -> dict[str, Any]:
     try:
         with file_errors_in_one_line():
-            declared, words = read_set_file(path)
+            declared, words, _ = read_set_file(path)
     except PotstillError as error:
         return {"error": str(error)}
     return {

@@ -35,7 +35,7 @@ TIERS = (
     ("card_metadata", "hub_vocabulary"),
     ("schema",),
     ("recipe",),
-    ("front_matter", "recipe_loading", "set_file", "set_text", "sets"),
+    ("front_matter", "recipe_loading", "set_file", "set_sections", "set_text", "sets"),
     ("sources", "sandbox"),
     ("engine",),
     ("instructions", "preferences", "judging", "gates", "verifiers", "measures"),

@@ -15,7 +15,7 @@ from builders.errors import InputError
 from builders.recipe_loading import recipe_names
 from builders.release.folder import release
 from builders.release.snapshot import snapshot
-from builders.set_file import version_in
+from builders.set_sections import version_in
 from builders.sets import CARDS
 from scripts.main import main
 from tests.cases import each
@@ -820,23 +820,6 @@ def test_a_file_that_is_wrong_is_not_called_missing(capsys: pytest.CaptureFixtur
     write_set(Path("trees.md"), FRONT + "langauge: en\n")
     for words in (["release", "trees", "--to-folder", "out"], ["diff", "trees", "trees"]):
         assert "no key 'langauge'" in refusal(capsys, *words)
-
-
-@each(
-    ("front", "line"),
-    [
-        ("options: {sampels: 2}", "trees.md: completions has no option 'sampels'"),
-        ("options: {samples: 0}", "trees.md: samples: 0 is not a whole number from 1 on"),
-        ("rows: 0", "trees.md: rows: 0 is not a whole number from 1 on"),
-    ],
-)
-def test_a_value_that_only_the_recipe_knows_is_refused_with_the_name_of_the_file(
-    front: str, line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_set(Path("trees.md"), f"{FRONT}{front}\n")
-    assert line in refusal(capsys, "build", "trees")
-    write_set(Path("trees.md"), FRONT.replace("completions", "completion"))
-    assert "trees.md: there is no recipe 'completion'" in refusal(capsys, "build", "trees")
 
 
 @each("name", ["/dev/null", "prompts.txt"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from builders.engine.parameters import Choice
 from builders.engine.pool import TeacherPoolSpec
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
+from builders.front_matter import Place
 from builders.recipe import Recipe, Settings
 from builders.schema import Row
 from builders.sets import Set
@@ -35,6 +36,9 @@ class BuildSpec:
         default_rows: Whether `settings.rows` is the recipe's own number, since none was given. Of
             another source than the recipe's, all prompts are used then.
         contributed: The rows that people gave to the set; they replace the build's own.
+        chosen: The flags that were given in the place of declared values.
+        as_declared: The declared values that are used, by their places in the set's file, each with
+            the words by which an error is known to be about it.
         notices: Lines to announce before anything is asked.
     """
 
@@ -53,6 +57,8 @@ class BuildSpec:
     default_rows: bool = False
     judge_reports: Sequence[Mapping[str, Any]] = ()
     contributed: Sequence[Row] = ()
+    chosen: Collection[str] = ()
+    as_declared: Mapping[Place, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()
 
     @property

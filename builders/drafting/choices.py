@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from builders.drafting.build_spec import BuildSpec, Choices
+from builders.drafting.declared_values import as_declared, check_declared, chosen_flags
 from builders.drafting.set_record import FILES, Teachers, by_name, set_record
 from builders.drafting.since_release import since_release
 from builders.engine.addresses import is_address, shown_address
@@ -45,12 +46,9 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
     if a_set.ships and given.source.get("place"):
         a_set = ad_hoc(a_set.recipe)
     _check_secrets(a_set)
+    check_declared(a_set)
     recipe = a_set.recipe
     merged = _merged(a_set, given)
-    if a_set.file:
-        with named(a_set.file.name):  # whose values are wrong by themselves
-            own = a_set.declaration
-            recipe.settings(rows=own.rows, keep=own.keep, options=_declared_options(a_set))
     settings = recipe.settings(
         rows=merged.rows,
         keep=merged.keep,
@@ -64,15 +62,16 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
     parts = source.model_dump(include={"config", "split", "column", "revision"})
     if (expected := _expected(a_set, given)) and not expected.startswith("sha256:"):
         parts["revision"] = expected  # the commit of a Hub dataset
-    with named(a_set.file.name if a_set.file else "license"):
+    with named("license"):
         licence = known_licence(source.license) if source.license else None
+    the_source = Source(place=source.place or recipe.seeds.source, **parts)
     return BuildSpec(
         set=a_set,
         declared=set_record(a_set, _whole(merged, settings, recipe), alone),
         settings=settings,
         work=given.work or a_set.work,
         teachers=_pool(a_set, merged.teachers, given),
-        source=Source(place=source.place or recipe.seeds.source, **parts),
+        source=the_source,
         licence=licence,
         written_by=source.written_by or "unknown",
         run_limits=_run_limits(merged.budget, given.run_limits),
@@ -80,6 +79,8 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
         shard=given.shard,
         from_ledger=given.from_ledger,
         default_rows=merged.rows is None,
+        chosen=chosen_flags(a_set, given),
+        as_declared=as_declared(a_set, given, the_source),
         judge_reports=given.judge_reports,
         contributed=given.contributed,
         notices=[*since_release(a_set, _by_role(merged.teachers, recipe), given)],
@@ -208,8 +209,7 @@ def _budget(declared: BudgetDeclaration, given: RunLimits) -> BudgetDeclaration:
 def _run_limits(budget: BudgetDeclaration, given: RunLimits) -> RunLimits:
     price = given.price
     if price is None and budget.price is not None:
-        with named("budget.price"):
-            price = read_price(budget.price)
+        price = read_price(budget.price)
     limits = budget.model_dump(include={"usd", "tokens", "calls"})
     return replace(given, budget=BudgetLimits(**limits), price=price)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from builders.drafting.build_spec import BuildSpec
+from builders.drafting.declared_values import with_keys
 from builders.drafting.draft import last_draft
 from builders.drafting.source_licence import source_licence
 from builders.errors import InputError
@@ -84,6 +85,7 @@ def read_seeds(spec: BuildSpec, most: int | None, *, folder: Path) -> Seeds:
         **known,
     )
     lines = [*_lines(seeds.flag, origin, loaded), *about]
+    lines = [with_keys(spec.set, line, spec.chosen) for line in lines]
     return Seeds(loaded.rows, origin, loaded.left_out, lines)
 
 

@@ -13,6 +13,7 @@ from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.answered import Answered
 from builders.drafting.build_spec import LEDGER, BuildSpec
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
+from builders.drafting.declared_values import errors_in_file
 from builders.drafting.draft import Draft, counts, write_draft
 from builders.drafting.licence import with_model_licences
 from builders.drafting.lineage import lineage
@@ -156,7 +157,7 @@ def open_build(spec: BuildSpec) -> Iterator[Ledger]:
     """The ledger of a build, whose folder is locked meanwhile and rid of unfinished drafts."""
     if spec.shard and spec.settings.keep:
         raise InputError("--keep with --shard: no shard knows what others keep; leave out one")
-    with ExitStack() as held, errors_in_one_line(spec.recipe):
+    with ExitStack() as held, errors_in_one_line(spec.recipe), errors_in_file(spec):
         try:
             held.enter_context(folder_lock(spec.home))
             claim_folder(spec.set, spec.work / spec.set.name, spec.declared)

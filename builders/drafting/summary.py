@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from builders.drafting.answer_counts import warnings
+from builders.drafting.declared_values import with_keys
 from builders.drafting.draft import Draft, missing_rows
 from builders.drafting.licence import licence_of, missing
 from builders.drafting.spending import cost
 from builders.engine.judgements import paragraph
 from builders.errors import InputError
 from builders.schema import LEFT_OUT
+from builders.sets import Set
 
 
 def report(draft: Draft) -> str:
@@ -27,7 +29,7 @@ def table(draft: Draft) -> str:
     """Asked, made, kept and dropped with shares, left out, tokens, time, place; 80 columns."""
     same = "" if draft.is_new else " (the same as before; none was added)"
     place = f"{'draft':<28}{draft.folder}{same}"
-    return "\n".join([*_counted(draft.facts), *_taken(draft.run), place])
+    return "\n".join([*_counted(draft.facts, draft.set), *_taken(draft.run), place])
 
 
 def estimate_table(facts: Mapping[str, Any]) -> str:
@@ -77,7 +79,7 @@ def facts_table(facts: Mapping[str, Any], place: str) -> str:
     return "\n".join([*lines, f"{f'version {version}' if version else 'draft':<28}{place}"])
 
 
-def _counted(facts: Mapping[str, Any]) -> list[str]:
+def _counted(facts: Mapping[str, Any], a_set: Set | None = None) -> list[str]:
     counts, spent, lineage = facts["counts"], facts["spent"], facts["lineage"]
     made = max(counts["made"], 1)
     asked = lineage["settings"]
@@ -101,12 +103,13 @@ def _counted(facts: Mapping[str, Any]) -> list[str]:
     lines += [
         textwrap.fill(f"note: {one}", width=79, subsequent_indent="    ", break_on_hyphens=False)
         for one in (
-            *filter(None, [missing_rows(facts)]),
+            *filter(None, [with_keys(a_set, missing_rows(facts) or "")]),
             *warnings(lineage.get("answers", ()), lineage["teachers"]),
         )
     ]
     price = f"{cost(spent):>8}  per kept row {cost(spent, '_a_kept_row')}"
-    licence = f"{'licence':<28}{licence_of(lineage).id:>8}  {missing(lineage)}".rstrip()
+    advice = with_keys(a_set, missing(lineage))
+    licence = f"{'licence':<28}{licence_of(lineage).id:>8}  {advice}".rstrip()
     lines.append(f"{'cost in USD':<28}{price}")
     return [*lines, textwrap.fill(licence, width=79, subsequent_indent=" " * 38)]
 

@@ -19,7 +19,8 @@ from builders.drafting.spending import cost
 from builders.errors import InputError
 from builders.hub_vocabulary import Licence
 from builders.schema import Row, Schema
-from builders.set_file import CARD_KEYS, FOR_THE_HUB, SECTIONS, Words, declaration, version_in
+from builders.set_file import CARD_KEYS, FOR_THE_HUB, Words, declaration
+from builders.set_sections import SECTIONS, version_in
 from builders.sets import CARDS
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from builders.release.verification import read_back
 from builders.release.versions import check_version, versions_section, with_versions
 from builders.release.words import declared_set, file_of, words_of
 from builders.schema import Schema
-from builders.set_file import Words
+from builders.set_file import CARD_KEYS, Words
 
 FIRST = "first version"
 
@@ -66,7 +66,7 @@ def release(
             `to` was not changed.
     """
     words = words or words_of(draft)
-    check_licences(draft.facts["lineage"], repository)
+    check_licences(draft.facts["lineage"], repository, draft.set)
     if odd := {path.stem for path in draft.folder.glob("*.parquet")} ^ set(schemas):
         raise InputError(
             f"the config {min(odd)!r} is in {draft.folder} or among the recipe's, but not in both; "
@@ -130,7 +130,9 @@ def _write(
     manifest["history"] = _history(base, new, words.version_place)
     text = with_versions(text, versions_section(manifest["history"], advisories, repository))
     if problems := card_problems(text)[0]:
-        raise InputError(f"the Hub refuses this card: {problems[0]}; fix it in {file_of(words)}")
+        problem = f"the Hub refuses this card: {problems[0]}; fix it in {file_of(words)}"
+        key = next((key for key in CARD_KEYS if f'"{key}' in problem), "")
+        raise draft.set.front.error((key,), problem) if draft.set else InputError(problem)
     (made / CARD).write_text(text, encoding="utf-8")
     if advisories:
         (made / ADVISORIES).write_text(canonical_json(advisories), encoding="utf-8")

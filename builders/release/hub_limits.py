@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from builders.drafting.declared_values import with_keys
 from builders.drafting.licence import licence_of, parts
 from builders.errors import InputError
 from builders.hub_vocabulary import UNKNOWN, known_licence
 from builders.release.snapshot import CARD, data_files, split_of
+from builders.sets import Set
 
 # The Hub refuses a card it cannot validate in one request; hand-written ones are under 40 kB.
 MOST_CARD_BYTES = 100_000
@@ -106,7 +108,9 @@ def _file_problems(config: str, path: Path) -> Iterator[str]:
             )
 
 
-def check_licences(lineage: Mapping[str, Any], repository: str | None) -> None:
+def check_licences(
+    lineage: Mapping[str, Any], repository: str | None, a_set: Set | None = None
+) -> None:
     """Refuse a licence id that no Hub knows, and on any Hub an unknown licence of the source.
 
     A folder may be released without one, since it stays with the person who made it, and its card
@@ -122,8 +126,8 @@ def check_licences(lineage: Mapping[str, Any], repository: str | None) -> None:
         except InputError as error:
             raise InputError(f"{part.owner}: {error}, and build again") from None
     if repository is not None and licence_of(lineage).id == UNKNOWN:
+        advice = with_keys(a_set, "with --license ID, such as cc-by-4.0 or other")
         raise InputError(
             f"the licence of {lineage['seeds']['name']} is unknown, and a set on a Hub needs one; "
-            "build again with --license ID, such as cc-by-4.0 or other, or with `license:` beside "
-            "the source in the set's file, which repeats no call, or release it with --to-folder"
+            f"build again {advice}, which repeats no call, or release it with --to-folder"
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from builders.errors import InputError
+from builders.front_matter import FrontMatter
 from builders.recipe import Recipe, Seeds, named
 from builders.recipe_loading import load_recipe, recipe_names
 from builders.release.card import words_back
@@ -77,6 +78,7 @@ def declared_set(folder: Path, shown: str) -> Set:
         name=about["name"],
         recipe=_declared_recipe(declared),
         declaration=declared,
+        front=FrontMatter(values=about["declaration"], shown=shown),
         words=replace(words, version_place=place),
         released=_released(manifest, shown),
     )

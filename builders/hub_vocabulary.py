@@ -1,4 +1,4 @@
-"""The words that the Hub knows in a card's metadata, such as licence ids: hub_vocabulary.json.
+"""The words that the Hub knows in a card's metadata: hub_vocabulary.json and hub_languages.txt.
 
 Source: the Hub's dataset card specification (https://huggingface.co/docs/hub/datasets-cards).
 """
@@ -12,10 +12,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from builders.errors import InputError, did_you_mean
+from builders.errors import InputError, did_you_mean, shortened
 
 OTHER, UNKNOWN = "other", "unknown"  # licences; the terms of the first are described elsewhere
-LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")  # what a card may name
+_NO_LANGUAGES = ("code", "multilingual")  # which a card may declare beside languages
+_MEANT = {  # by a code: the name of the language, its countries' codes, old codes
+    "ar": "arabic",
+    "cs": "czech cz",
+    "da": "danish dk",
+    "de": "german deutsch",
+    "el": "greek gr",
+    "en": "english gb us",
+    "es": "spanish español",
+    "fa": "persian ir",
+    "fi": "finnish",
+    "fr": "french français",
+    "he": "hebrew il iw",
+    "hi": "hindi",
+    "hu": "hungarian",
+    "id": "indonesian in",
+    "it": "italian",
+    "ja": "japanese jp",
+    "ko": "korean",
+    "nl": "dutch",
+    "no": "norwegian",
+    "pl": "polish",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "sv": "swedish",
+    "tr": "turkish",
+    "uk": "ukrainian ua",
+    "vi": "vietnamese vn",
+    "yi": "ji",
+    "zh": "chinese mandarin cn",
+}
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
 
 
@@ -90,3 +121,29 @@ def known_licence(licence: str) -> str:
             "'cc-by-4.0', 'other' or 'unknown'"
         )
     return licence
+
+
+@functools.cache
+def languages() -> frozenset[str]:
+    """The codes of languages that the Hub takes: ISO 639-1, 639-2 and 639-3.
+
+    Source: the registration authority of ISO 639-3 (https://iso639-3.sil.org) and that of ISO 639-2
+    (https://www.loc.gov/standards/iso639-2).
+    """
+    text = Path(__file__).with_name("hub_languages.txt").read_text(encoding="utf-8")
+    return frozenset((*_NO_LANGUAGES, *text.split()))
+
+
+def check_language(code: str) -> None:
+    """Raise InputError where the Hub knows no such language; the nearest code is offered."""
+    if code in languages():
+        return
+    word = re.split(r"[-_ ]", code.lower())[0]  # without the script or the region of a BCP 47 tag
+    meant = (known for known, words in _MEANT.items() if word in words.split())
+    near = word if word in languages() else next(meant, None)
+    alike = [one for one in languages() if len(one) == len(word)]
+    hint = f"; did you mean {near!r}?" if near else did_you_mean(word, alike)
+    raise InputError(
+        f"{shortened(code)} is not the code of a language by ISO 639, such as en, or 'code' or "
+        f"'multilingual'; the Hub takes no other{hint}"
+    )

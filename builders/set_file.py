@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -19,7 +19,7 @@ from pydantic import (
 
 from builders.errors import InputError, did_you_mean, shortened
 from builders.front_matter import FrontMatter, Place, check_texts, key_of, split_file
-from builders.hub_vocabulary import LANGUAGE, known_licence
+from builders.hub_vocabulary import UNKNOWN, check_language, known_licence
 from builders.set_names import set_name
 from builders.set_sections import read_sections
 
@@ -282,24 +282,28 @@ def _misfits(declared: Declaration) -> Iterator[tuple[Place, str]]:
         yield ("seeds",), "prompts and seeds are both given; a recipe has one of them"
     for name in ("prompts", "seeds"):
         if source := getattr(declared, name):
-            yield from _licence((name, "license"), source.license)
+            yield from _unknown((name, "license"), known_licence, source.license or UNKNOWN)
     for role, some in declared.teachers.items():
         for number, one in enumerate(some):
             place: Place = ("teachers", role, number)
-            yield from _licence((*place, "license"), one.license)
+            yield from _unknown((*place, "license"), known_licence, one.license or UNKNOWN)
             yield from ((place, what) for what in _of_teacher(one))
-    for code in declared.language or ():
-        if not LANGUAGE.fullmatch(code):
-            what = "is not a code of two or three lower-case letters, such as en; write that code"
-            yield ("language",), f"{shortened(code)} {what}"
+    codes = declared.language or []
+    for number, code in enumerate(codes):
+        yield from _unknown(("language", number), check_language, code)
+        if code in codes[:number]:
+            yield ("language", number), f"{code!r} comes twice; remove one"
     to = declared.repository
     if to is not None and set_name(to, "main") != (to, "main"):
         yield ("repository",), f"{shortened(to)} is not a repository on a Hub, such as org/my-set"
 
 
-def _licence(place: Place, licence: str | None) -> Iterator[tuple[Place, str]]:
+def _unknown(
+    place: Place, check: Callable[[str], object], word: str
+) -> Iterator[tuple[Place, str]]:
+    """What is wrong with a word that the Hub does not know."""
     try:
-        known_licence(licence or "unknown")
+        check(word)
     except InputError as error:
         yield place, str(error)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from builders.card_metadata import card_data
-from builders.hub_vocabulary import LANGUAGE, vocabulary
+from builders.hub_vocabulary import languages, vocabulary
 
 NO_METADATA = "empty or missing yaml metadata in repo card"
 
@@ -51,10 +51,10 @@ def card_problems(readme: str) -> tuple[list[str], list[str]]:
                     known = ", ".join(vocabulary()[name])
                     warnings.append(f'"{place}": {_shown(value)} is not in the list: {known}')
     for place, value in _values(front, "language"):
-        if isinstance(value, str) and not LANGUAGE.fullmatch(value):
+        if isinstance(value, str) and value not in languages():
             errors.append(
-                f'"{place}" with value {_shown(value)} is not valid: expected an ISO 639 code of '
-                'two or three lower-case letters, "code" or "multilingual"'
+                f'"{place}" with value {_shown(value)} is not valid: expected an ISO 639-1, 639-2 '
+                'or 639-3 code, "code" or "multilingual"'
             )
         elif value is False:  # the Hub reads YAML 1.2, in which `no` is a string
             warnings.append(f'"{place}": write "no" in quotes; other readers take it for false')

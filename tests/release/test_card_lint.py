@@ -173,7 +173,7 @@ def test_an_unknown_word_of_the_other_vocabularies_gives_only_a_warning(
     assert value in warning
 
 
-@each("given", ["english", ["en", "EN"], ["en-US"], "x"])
+@each("given", ["english", ["en", "EN"], ["en-US"], "x", "xx", "qqq"])
 def test_a_language_is_a_code_not_a_name(given: Any) -> None:
     (error,) = errors({"language": given})
     assert "ISO 639" in error

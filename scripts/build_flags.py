@@ -78,10 +78,18 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
     add_cost(parser)
     again = parser.add_argument_group("repeats")
     again.add_argument(
-        "--retry-refused",
+        "--retry",
         action="store_true",
-        help="Send the calls again that an endpoint refused in an earlier build, such as those "
-        "that its credit was too low for.",
+        help="Ask again where an earlier build got nothing to use: the calls that an endpoint "
+        "refused, such as those that its credit was too low for, and the judgements that could "
+        "not be parsed, such as those of a judge that is fixed now.",
+    )
+    again.add_argument(
+        "--retry-refused",  # its name before judgements were asked again, too
+        dest="retry",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
     )
     again.add_argument(
         "--accept-unreadable",
@@ -242,7 +250,7 @@ def build_spec_of(
             hedge_s=given.hedge,
             requests_per_minute=given.requests_per_minute,
             tokens_per_minute=given.tokens_per_minute,
-            retry_refused=given.retry_refused,
+            retry=given.retry,
             accept_unreadable=given.accept_unreadable,
         ),
         work=given.work,

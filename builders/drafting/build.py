@@ -64,7 +64,7 @@ def build(
     prices: str | Path | None = None,
     judge_report: str | Path | None = None,
     contributed: str | Path | None = None,
-    retry_refused: bool = False,
+    retry: bool = False,
     accept_unreadable: bool = False,
     from_ledger: bool = False,
     work: str | Path | None = None,
@@ -119,7 +119,9 @@ def build(
         prices: A table of prices, in the form of builders/engine/prices.toml.
         judge_report: The output of `potstill judge --json` about the judge.
         contributed: The folder of a released set, or a file, with the rows that people gave to it.
-        retry_refused: Send the calls again that an endpoint refused in an earlier build.
+        retry: Ask again where an earlier build got nothing to use: the calls that an endpoint
+            refused, and the judgements that could not be parsed. Replaced answers stay in the
+            history of the ledger, and budgets count them.
         accept_unreadable: Go on where (nearly) none of the answers of a step, such as a judge's,
             can be parsed.
         from_ledger: Ask no teacher: every answer is in the ledger already.
@@ -163,7 +165,7 @@ def build(
                 hedge_s=_given("hedge_s", hedge_s, _above_0),
                 requests_per_minute=_given("requests_per_minute", requests_per_minute, _above_0),
                 tokens_per_minute=_given("tokens_per_minute", tokens_per_minute, _above_0),
-                retry_refused=_checked("retry_refused", retry_refused, _truth),
+                retry=_checked("retry", retry, _truth),
                 accept_unreadable=_checked("accept_unreadable", accept_unreadable, _truth),
             ),
             work=_given("work", work, path),

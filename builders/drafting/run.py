@@ -36,7 +36,7 @@ from builders.drafting.unreadable import (
     build_digest,
     help_against,
     note_unreadable,
-    stopped_before,
+    read_before,
 )
 from builders.engine.engine import Engine
 from builders.engine.executor_import import in_parts
@@ -240,12 +240,15 @@ def answer_calls(
         if not all(one.identity()["kind"] in FREE_KINDS for one in teachers):
             prices = prices or prices_used(limits.price, limits.prices)
         notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
-        digest, accept = build_digest(recipe, settings, teachers), limits.accept_unreadable
-        notes |= (stopped := stopped_before(spec.home, digest, accept=accept))
-        judgements.hold(stopped[NOTE].get(digest))
+        digest, before = build_digest(recipe, settings, teachers), read_before(spec.home)
+        notes[NOTE], known = before, before.get(digest, {"why": None, "calls": []})
+        if limits.retry and not spec.from_ledger:
+            ledger.ask_again(known["calls"])
+        else:
+            judgements.hold(known["why"])
         stack.enter_context(what_was_learned(spec.home, teachers, notes))
-        if not accept:
-            stack.callback(note_unreadable, judgements, digest, notes)
+        accept = limits.accept_unreadable
+        stack.callback(note_unreadable, judgements, digest, notes, accept=accept)
         candidates = Spool[CandidateRow](spec.home)
         with ExitStack() as failing:
             failing.callback(candidates.close)  # at once: its room is what a full disk lacks

@@ -137,7 +137,7 @@ def _beyond(run: Mapping[str, Any]) -> list[str]:
 def _refused_before(calls: int) -> list[str]:
     if not calls:
         return []
-    return [f"{'refused before':<28}{calls:>8,}  calls, not sent again without --retry-refused"]
+    return [f"{'refused before':<28}{calls:>8,}  calls, not sent again without --retry"]
 
 
 def _measures(facts: Mapping[str, Any]) -> dict[str, object]:

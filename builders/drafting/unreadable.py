@@ -1,4 +1,4 @@
-"""Answers that cannot be parsed: which option helps, and a build that stopped for them stays so."""
+"""Answers that cannot be parsed: which option helps, and what the next build knows of them."""
 
 from __future__ import annotations
 
@@ -44,21 +44,30 @@ def build_digest(recipe: Recipe, settings: Settings, teachers: TeacherPool) -> s
     return short_hash(canonical_json([facts, teachers.recorded()]))
 
 
-def stopped_before(home: Path, digest: str, *, accept: bool) -> dict[str, dict[str, str]]:
-    """The notes of builds that stopped for unreadable answers: why each did, by its digest.
+def read_before(home: Path) -> dict[str, dict[str, Any]]:
+    """What earlier builds noted about unreadable answers, by their digest.
 
-    What the user accepts now is no longer among them.
+    `why` such a build stopped, if it did, and the `calls` whose answers are of no use.
     """
     try:
-        known: dict[str, str] = read_notes(home).get(NOTE, {})
+        known: dict[str, Any] = read_notes(home).get(NOTE, {})
     except InputError:  # no build, or torn notes: then the first answers show it again
-        known = {}
-    return {NOTE: {one: why for one, why in known.items() if one != digest or not accept}}
+        return {}
+    return {
+        digest: {"why": noted, "calls": []} if isinstance(noted, str) else noted
+        for digest, noted in known.items()
+    }
 
 
-def note_unreadable(judgements: Judgements, digest: str, notes: dict[str, Any]) -> None:
-    """Note for the next build that answers are hopeless, or no longer."""
-    if why := judgements.why_hopeless():
-        notes[NOTE][digest] = why
-    elif any(step.readable for step in judgements.steps.values()):
-        notes[NOTE].pop(digest, None)
+def note_unreadable(
+    judgements: Judgements, digest: str, notes: dict[str, Any], *, accept: bool
+) -> None:
+    """Note for the next build which answers are of no use, and that the user does not accept it."""
+    read = {call for step in judgements.steps.values() for call in step.calls}
+    before = notes[NOTE].pop(digest, {"why": None, "calls": []})
+    readable = any(step.readable for step in judgements.steps.values())
+    why = judgements.why_hopeless() or (None if readable else before["why"])
+    calls = sorted({*before["calls"]} - read | judgements.lost)
+    why = None if accept else why
+    if why or calls:
+        notes[NOTE][digest] = {"why": why, "calls": calls}

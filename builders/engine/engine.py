@@ -293,7 +293,7 @@ class Engine:
         if isinstance(client.teacher, RecordedTeacher):
             progress.failures += 1
             raise known or self._stop_for(TeacherError(self._ledger.missing(call)))
-        if known and known.cause in REASONS and not self._run_limits.retry_refused:
+        if known and known.cause in REASONS and not self._run_limits.retry:
             progress.failures += 1
             progress.refused_before += 1
             raise known

@@ -139,7 +139,7 @@ class Standings(defaultdict[str, Standing]):
         self._gave_up = True
         message = f"the last {MOST_ALIKE} calls failed alike, so the build stops: {failure}"
         if any(one is failure for _, one in self.passed()):
-            message += "; the next build passes these, or sends them again with --retry-refused"
+            message += "; the next build passes these, or sends them again with --retry"
         return TeacherError(message)
 
     def passed(self) -> list[tuple[Call, Failure]]:

@@ -33,7 +33,8 @@ class Reading:
     """What a step made of an answer: `parsed`, in JSON values, or a `fault` that kept it from that.
 
     `text` is what the answer says, or else what was thought; `call` is the id of the call. Of an
-    answer that is not `needed`, a row may do without. After the `last` try the question has none.
+    answer that is not `needed`, a row may do without. After the `last` try the question has none;
+    `tries` are the calls of all of them, if they are several.
     """
 
     role: str
@@ -43,6 +44,7 @@ class Reading:
     call: str = ""
     needed: bool = True
     last: bool = True
+    tries: tuple[str, ...] = ()
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Judgements:
 
     `help_against` gives what to do about a fault. `go_on` stops no build. `readings` keeps each by
     the id of its call, if it is not None. While `holding`, no request may be sent. `stopped_for` is
-    why the build was stopped.
+    why the build was stopped; `lost` are the calls of questions where no try can be parsed.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Judgements:
         self._help_against = help_against
         self.go_on = go_on
         self.holding = False
+        self.lost: set[str] = set()
         self._noted: str | None = None
         self._readings = readings
         self._counted: tuple[int, ...] = ()  # at the last look
@@ -187,6 +190,8 @@ class Judgements:
         if not reading.needed:
             return False
         so_far = self.steps.setdefault(step, StepReadings(reading.role))
+        if reading.fault is not None and reading.last:
+            self.lost.update(filter(None, reading.tries or [reading.call]))
         if reading.call in so_far.calls:
             return so_far.hopeless
         if reading.call:
@@ -224,8 +229,9 @@ class Judgements:
         if self.stopped_for or not hopeless or self._progress.kept >= ENOUGH:
             return self.stopped_for
         return (
-            f"{one_line(hopeless[0])}, or go on with --accept-unreadable; the build stops before "
-            "more is paid, and every answer is in the ledger"
+            f"{one_line(hopeless[0])}, or ask again with --retry once the teacher is fixed, or go "
+            "on with --accept-unreadable; the build stops before more is paid, and every answer is "
+            "in the ledger"
         )
 
 

@@ -45,6 +45,7 @@ _AT_ONCE = 100  # answers in one query
 STOPPED = (
     "stopped"  # the cause of a failure that the end of the build caused: none of the call's own
 )
+UNREADABLE = "unreadable"  # the cause of a failure that was an answer, until the next replaced it
 _DEFAULTS = {field.name: field.default for field in fields(Answer)}
 _CALL_FIELDS = ("prompt", "sampling", "schema", "sample")
 
@@ -96,6 +97,10 @@ _FAILURE = (
     f"WHERE key = ? AND cause <> ? AND {FAILURE_READABLE} ORDER BY id DESC LIMIT 1"
 )
 _GET = f"SELECT texts, {READABLE} FROM answers WHERE key = ?"  # noqa: S608
+_TO_REPLACE = (
+    "SELECT texts, attempts, ifnull(most_tokens, input_tokens + output_tokens), "  # noqa: S608
+    f"ifnull(most_usd, cost_usd) FROM answers WHERE key = ? AND {READABLE}"
+)
 
 
 class Ledger:
@@ -105,6 +110,7 @@ class Ledger:
         self._path = self.path = path
         self._queued: dict[bytes, Answer] = {}
         self._damaged: set[bytes] = set()
+        self._asked_again: set[str] = set()  # ids of calls whose answers count as none
         self.damaged = 0  # answers that could not be read and count as none
         self._writer = None if read_only else Writer(path, self._written)
         try:
@@ -177,9 +183,30 @@ class Ledger:
         tokens = [countable(answer.input_tokens), countable(answer.output_tokens)]
         texts = packed(call.key, facts, call_values)
         row = [*tokens, cost_usd, *(most or (None, None)), attempts, hedged, texts]
-        statement = _REPLACE_ANSWER if call.key in self._damaged else _ADD_ANSWER
+        again = bool(self._asked_again) and call.id in self._asked_again
+        replaced = self._replaced(call.key) if again else []
+        statement = _REPLACE_ANSWER if again or call.key in self._damaged else _ADD_ANSWER
         self._damaged.discard(call.key)
-        await self._enqueue(statement, call, row, answer)
+        self._asked_again.discard(call.id)
+        kept = [self._enqueue(_ADD_FAILURE, call, one) for one in replaced]
+        recorded = self._enqueue(statement, call, row, answer)
+        await (asyncio.gather(*kept, recorded) if kept else recorded)
+
+    def ask_again(self, calls: Iterable[str]) -> None:
+        """Count the answers to the calls with these ids as none, until each has another one.
+
+        The answer that is replaced stays as a failure, with its text and what it cost.
+        """
+        self._asked_again |= {*calls}
+
+    def _replaced(self, key: bytes) -> list[list[Any]]:
+        """The recorded answer to a call, if there is one, as the values of a failure."""
+        rows = self._rows(_TO_REPLACE, key)
+        found = [(unpacked(self._path, key, texts, values=1)[0], rest) for texts, *rest in rows]
+        return [
+            [UNREADABLE, utf8(one["text"] or one.get("reasoning") or ""), None, *rest]
+            for one, rest in found
+        ]
 
     async def record_failure(self, call: Call, failure: Failure, *, attempts: int) -> None:
         """Record that a call got no answer; this is history, which `get` does not read.
@@ -236,13 +263,16 @@ class Ledger:
     def get(self, key: bytes) -> Answer | None:
         """The answer to the call with this key, also while it is on its way to the disk.
 
-        None where it is damaged, which `damaged` counts: then the next one recorded replaces it.
+        None where it is to be asked for again, and where it is damaged, which `damaged` counts:
+        then the next one recorded replaces it.
 
         Raises:
             FolderError: The file is damaged.
         """
         if queued := self._queued.get(key):
             return queued
+        if self._asked_again and key.hex()[:16] in self._asked_again:
+            return None
         rows = self._rows(_GET, key)
         if rows and not rows[0][1]:
             self.damaged += key not in self._damaged

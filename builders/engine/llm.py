@@ -251,6 +251,7 @@ class EngineLLM(LLM):  # type: ignore[misc]
                     call=call.id,
                     needed=bool(number),
                     last=not again or turn == tries - 1,
+                    tries=tuple(reply["calls"]),
                 )
                 self._engine.judgements.judge(step, reading)
             if fault is None or not again:

@@ -14,9 +14,9 @@ class RunLimits:
 
     `price` is that of every model that the table `prices` does not list. A call without an answer
     after `hedge_s` seconds is sent a second time. Requests and tokens per minute are limits for
-    each endpoint. None means no limit, or not known. `retry_refused` sends the calls again that an
-    earlier build recorded as refused. `accept_unreadable` goes on where (nearly) none of a
-    step's answers can be parsed (builders/engine/judgements.py).
+    each endpoint. None means no limit, or not known. `retry` sends the calls again that an earlier
+    build recorded as refused, and those whose answers it could not parse. `accept_unreadable` goes
+    on where (nearly) none of a step's answers can be parsed (builders/engine/judgements.py).
     """
 
     budget: BudgetLimits = field(default_factory=BudgetLimits)
@@ -25,5 +25,5 @@ class RunLimits:
     hedge_s: float | None = None
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
-    retry_refused: bool = False
+    retry: bool = False
     accept_unreadable: bool = False

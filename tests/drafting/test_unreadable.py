@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from scripts.main import main
 from tests.cases import each
+from tests.drafting.test_preview import answering
 from tests.endpoint import Behaviour, Body, Endpoint, Rule
 
 JUNK = "Both are rather nice, I\nwould say.\x1b[31m"
@@ -143,7 +145,8 @@ def test_a_build_stops_when_none_of_the_first_judgements_can_be_parsed(
         assert main(["build", *given]) == 1
         line = capsys.readouterr().err.splitlines()[-1]
         assert f"in step {step!r} cannot be parsed ({fault})" in line
-        assert SHOWN in line and f"; {helps}, or go on with --accept-unreadable; " in line
+        assert SHOWN in line and f"; {helps}, or ask again with --retry once the teacher " in line
+        assert ", or go on with --accept-unreadable; " in line
         assert not list(Path("work").glob("*/drafts/*"))
         if step not in ("criticise", "reason"):  # which come after other judgements
             assert 20 <= judgements(endpoint) <= 60  # those in flight, on a busy machine
@@ -173,6 +176,51 @@ def test_a_stopped_build_goes_on_if_asked_to_and_tries_again_if_anything_is_chan
             "no rating": 8
         }
         assert "128 of 128 answers of 'judge' in step 'rate' cannot be parsed" in err
+
+
+def ask_again(endpoint: Endpoint, *given: str) -> Counter[str]:
+    """Build with --retry; how many calls were sent again, by model."""
+    before = {json.dumps(one.body) for one in endpoint.requests}
+    already = len(endpoint.requests)
+    assert main(["build", *given, "--retry"]) == 0
+    sent = [one.body for one in endpoint.requests[already:] if one.method == "POST"]
+    return Counter(body["model"] for body in sent if json.dumps(body) in before)
+
+
+@pytest.mark.parametrize("first", [["build"], ["preview"], ["build", "--accept-unreadable"]])
+@pytest.mark.parametrize("case", ["ratings", "critiques", "scores", "parsed in row()"])
+def test_a_judge_that_is_fixed_is_asked_again_and_writers_are_not(
+    capsys: pytest.CaptureFixture[str], case: str, first: list[str]
+) -> None:
+    fixed = False
+
+    def respond(body: Body) -> str | Body:
+        if body["model"] != "judge" or not fixed:
+            return JUNK if body["model"] == "judge" else f"It is {body['seed']}."
+        return "[[4]]" if case == "parsed in row()" else answering(body)
+
+    verb, *flags = first
+    recipe, options, *_ = CASES[case]
+    if verb == "preview":
+        options = [*options, "--rows", "8"]
+    with Endpoint(Behaviour(answer=respond)) as endpoint:
+        given = words(endpoint, recipe, *options)
+        assert main([verb, *given, *flags]) == (1 if not flags and judgements(endpoint) > 19 else 0)
+        unreadable = judgements(endpoint)
+        fixed = True
+        again = ask_again(endpoint, *given)
+        assert again["writer"] == 0 and 0 < again["judge"] <= unreadable
+        capsys.readouterr()
+        before = asked(endpoint)
+        assert main(["build", *given, "--json"]) == 0 and asked(endpoint) == before
+        draft = json.loads(capsys.readouterr().out)
+        assert draft["counts"]["kept"] and "no verdict" not in draft["counts"]["dropped"]
+        name = draft["recipe"]
+        assert main(["ledger", name, "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["failures"] == {"unreadable": again["judge"]}
+        assert main(["build", *given, "--from-ledger", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["draft"] == draft["draft"]
 
 
 @each(

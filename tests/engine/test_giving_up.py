@@ -74,7 +74,7 @@ def test_a_refused_request_costs_its_row_in_any_order_and_is_not_sent_again(
         assert built(folder, endpoint, prompts) == made
         assert asked(endpoint) == Counter(prompts)
         endpoint.set(Behaviour())
-        again = built(folder, endpoint, prompts, retry_refused=True)
+        again = built(folder, endpoint, prompts, retry=True)
         assert not any("failed" in raw for raw in again)
         assert asked(endpoint) == Counter(prompts) + Counter(one for one in prompts if "bad" in one)
 
@@ -208,7 +208,7 @@ def test_refusals_that_end_a_build_are_passed_by_the_next_where_others_were_answ
     prompts = named(("good", 4), ("bad", 50), ("late good", 4))
     with Endpoint(Behaviour(rules=[ODD])) as endpoint:
         for _ in range(2):
-            with pytest.raises(TeacherError, match=r"failed alike.*do not like.*--retry-refused"):
+            with pytest.raises(TeacherError, match=r"failed alike.*do not like.*--retry"):
                 built(tmp_path, endpoint, prompts, concurrency=1)
         made = built(tmp_path, endpoint, prompts, concurrency=1)
         assert sum("failed" in raw for raw in made) == 50

@@ -353,6 +353,28 @@ def test_what_all_requests_may_have_used_is_summed_by_teacher(tmp_path: Path) ->
         assert (found["uncounted"], found["unpriced"], found["cost_unknown"]) == (1, 1, 2)
 
 
+def test_an_answer_that_is_asked_for_again_stays_until_another_replaces_it_and_is_paid_for(
+    tmp_path: Path,
+) -> None:
+    counted = {"input_tokens": 10, "output_tokens": 5}
+    with opened(tmp_path / "ledger.sqlite") as ledger:
+        record(ledger, (call(0), answer(0, **counted)), cost_usd=0.5)
+        record(ledger, (call(1), answer(1, **counted)), cost_usd=0.5)
+        ledger.ask_again([call(0).id, call(2).id])
+        assert ledger.get(call(0).key) is None and ledger.get(call(1).key) is not None
+        fail(ledger, call(0), Failure("http 500", "broke"))
+    with opened(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.get(call(0).key) == answer(0, **counted)
+        ledger.ask_again([call(0).id])
+        record(ledger, (call(0), answer(7, **counted)), cost_usd=0.25)
+        assert ledger.get(call(0).key) == answer(7, **counted) and len(ledger) == 2
+        assert ledger.summary()["failures"] == {"http 500": 1, "unreadable": 1}
+        assert [(used, rest) for _, used, rest in ledger.used()] == [(Used(45, 1.25), 0)]
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
+        rows = connection.execute("SELECT key, message FROM failures WHERE cause = 'unreadable'")
+        assert rows.fetchall() == [(call(0).key, answer(0).text)]
+
+
 def test_the_stop_of_a_build_is_no_failure_of_a_call(tmp_path: Path) -> None:
     with opened(tmp_path / "ledger.sqlite") as ledger:
         fail(ledger, call(1), Failure(STOPPED, "cancelled"))

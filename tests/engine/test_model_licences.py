@@ -100,6 +100,165 @@ KNOWN = {
     "anthropic-terms-of-use": ["anthropic/claude-3.7-sonnet:thinking", "claude-sonnet-4-5"],
     "google-terms-of-use": ["google/gemini-2.5-flash", "models/gemini-2.0-flash"],
 }
+# The same models as routers, clouds, local servers and the names of files write them.
+ROUTED = {
+    "llama3.1": """
+        openrouter/meta-llama/llama-3.1-70b-instruct:free
+        meta.llama3-1-70b-instruct-v1:0
+        us.meta.llama3-1-70b-instruct-v1:0
+        bedrock/us-east-1/meta.llama3-1-8b-instruct-v1:0
+        bedrock/converse/us.meta.llama3-1-8b-instruct-v1:0
+        bedrock/meta.llama3-1-405b-instruct-v1:0
+        arn:aws:bedrock:us-east-1::foundation-model/meta.llama3-1-8b-instruct-v1:0
+        arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.meta.llama3-1-70b-instruct-v1:0
+        accounts/fireworks/models/llama-v3p1-70b-instruct
+        fireworks_ai/accounts/fireworks/models/llama-v3p1-8b-instruct
+        together_ai/meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo
+        meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo-Free
+        meta-llama/Meta-Llama-3.1-8B-Instruct-Reference
+        llama3.1:8b
+        llama3.1:8b-instruct-q4_K_M
+        llama3.1:latest
+        registry.ollama.ai/library/llama3.1:70b
+        Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf
+        Meta-Llama-3.1-8B-Instruct.Q4_K_M.gguf
+        lmstudio-community/Meta-Llama-3.1-8B-Instruct-GGUF/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf
+        Meta-Llama-3.1-405B-Instruct-Q4_K_M-00001-of-00009.gguf
+        meta-llama_Llama-3.1-8B-Instruct-Q8_0.gguf
+        /data/hub/models--meta-llama--Llama-3.1-8B-Instruct/snapshots/0e9e39f249a1
+        /models/llama-3.1-8b-instruct
+        @cf/meta/llama-3.1-8b-instruct-fp8-fast
+        @cf/meta/llama-3.1-8b-instruct-awq
+        workers-ai/@cf/meta/llama-3.1-70b-instruct
+        vertex_ai/meta/llama-3.1-405b-instruct-maas
+        publishers/meta/models/llama-3.1-405b-instruct-maas
+        projects/p/locations/us-central1/publishers/meta/models/llama-3.1-8b-instruct-maas
+        azure_ai/Meta-Llama-3.1-70B-Instruct
+        azureml://registries/azureml-meta/models/Meta-Llama-3.1-8B-Instruct/versions/4
+        databricks-meta-llama-3-1-70b-instruct
+        databricks/databricks-meta-llama-3-1-405b-instruct
+        watsonx/meta-llama/llama-3-1-70b-instruct
+        meta-llama/Llama-3.1-8B-Instruct:together
+        meta-llama/Llama-3.1-8B-Instruct:fireworks-ai
+        meta-llama/Llama-3.1-8B-Instruct:cheapest
+        Meta-Llama-3_1-70B-Instruct
+        meta-llama/Meta-Llama-3.1-70B-Instruct-fast
+        ai/llama3.1:8B-Q4_K_M
+        Llama-3.1-8B-Instruct-q4f16_1-MLC
+        meta/llama-3.1-8b-instruct:bf16
+        hf.co/bartowski/Meta-Llama-3.1-8B-Instruct-GGUF:Q4_K_M
+        llama-3.1-8b-instant
+        oci/meta.llama-3.1-405b-instruct
+        mradermacher/Meta-Llama-3.1-8B-Instruct-i1-GGUF
+        replicate/meta/meta-llama-3.1-405b-instruct
+    """,
+    "llama3": """
+        @cf/meta/llama-3-8b-instruct
+        meta.llama3-8b-instruct-v1:0
+        bedrock/meta.llama3-70b-instruct-v1:0
+        meta/meta-llama-3-8b-instruct
+        llama3-70b-8192
+        accounts/fireworks/models/llama-v3-8b-instruct
+        vertex_ai/meta/llama3-70b-instruct-maas
+        replicate/meta/meta-llama-3-8b-instruct:5a6809ca6288247d06daf6365557e5e429063f32a21146b2a807c682652136b8
+    """,
+    "llama3.3": """
+        us.meta.llama3-3-70b-instruct-v1:0
+        Meta-Llama-3_3-70B-Instruct
+        meta_llama/Llama-3.3-70B-Instruct
+        @cf/meta/llama-3.3-70b-instruct-fp8-fast
+        databricks-meta-llama-3-3-70b-instruct
+        meta-llama/Llama-3.3-70B-Instruct-Turbo-Free
+        accounts/fireworks/models/llama-v3p3-70b-instruct
+    """,
+    "llama3.2": """
+        us.meta.llama3-2-11b-instruct-v1:0
+        us.meta.llama3-2-1b-instruct-v1:0
+        accounts/fireworks/models/llama-v3p2-3b-instruct
+    """,
+    "llama4": """
+        us.meta.llama4-scout-17b-instruct-v1:0
+        us.meta.llama4-maverick-17b-instruct-v1:0
+        @cf/meta/llama-4-scout-17b-16e-instruct
+        accounts/fireworks/models/llama4-scout-instruct-basic
+    """,
+    "llama2": """
+        llama-2-7b-chat.Q4_0.gguf
+        @cf/meta/llama-2-7b-chat-int8
+        llama2:7b-chat
+    """,
+    "apache-2.0": """
+        mistral.mistral-7b-instruct-v0:2
+        mistral.mixtral-8x7b-instruct-v0:1
+        @cf/mistral/mistral-7b-instruct-v0.1
+        @hf/thebloke/mistral-7b-instruct-v0.1-awq
+        mistralai/mixtral-8x7b-instruct-v01
+        qwen.qwen3-32b-v1:0
+        qwen.qwen3-coder-30b-a3b-v1:0
+        openai.gpt-oss-20b-1:0
+        us.openai.gpt-oss-120b-1:0
+        databricks-gpt-oss-120b
+        accounts/fireworks/models/qwen2p5-7b-instruct
+        accounts/fireworks/models/mixtral-8x22b-instruct
+        Qwen_Qwen3-4B-Q4_K_M.gguf
+        Qwen/Qwen3-32B:novita
+        groq/openai/gpt-oss-20b
+        ai/smollm2:135M-Q4_0
+        SmolLM2-135M-Instruct-Q8_0.gguf
+        watsonx/ibm/granite-3-3-8b-instruct
+        qwen-3-32b
+        qwen3:30b-a3b-instruct-2507-q4_K_M
+        mistral:7b-instruct-v0.3-q4_K_M
+    """,
+    "mit": """
+        us.deepseek.r1-v1:0
+        deepseek.r1-v1:0
+        accounts/fireworks/models/deepseek-v3p1
+        accounts/fireworks/models/glm-4p5
+        deepseek-v3.1:671b-cloud
+        microsoft_Phi-4-mini-instruct-Q4_K_M.gguf
+        databricks/phi-3-5-mini
+        phi3:3.8b-mini-128k-instruct-q4_0
+    """,
+    "gemma": """
+        google_gemma-3-4b-it-Q4_K_M.gguf
+        gemma3:4b-it-qat
+        google/gemma-3-27b-it:nebius
+        gemma-2-9b-it-Q4_K_M.gguf
+    """,
+    "openai-terms-of-use": """
+        azure/gpt-4o
+        azure/gpt-35-turbo
+        gpt-35-turbo-16k
+        azure/eu/gpt-4o-2024-08-06
+        azure/global-standard/gpt-4o-mini
+        ft:gpt-4o-mini:org::id
+        ft:gpt-4o-mini-2024-07-18:acme:bot:9abc
+        openai/ft:gpt-3.5-turbo-0125:acme::9abc
+        gpt-4o-mini-2024-07-18.ft-0123abcd
+        openrouter/openai/gpt-4.1-mini
+        databricks-gpt-5
+        gpt-4-1-mini
+        chatgpt-4o-latest
+        o4-mini
+    """,
+    "anthropic-terms-of-use": """
+        anthropic.claude-3-5-sonnet-20240620-v1:0
+        us.anthropic.claude-sonnet-4-5-20250929-v1:0
+        anthropic.claude-v2:1
+        anthropic.claude-instant-v1
+        anthropic.claude-3-sonnet-20240229-v1:0:28k
+        vertex_ai/claude-3-5-sonnet@20240620
+        bedrock/us-east-1/anthropic.claude-3-haiku-20240307-v1:0
+        databricks-claude-3-7-sonnet
+        global.anthropic.claude-opus-4-1-20250805-v1:0
+    """,
+    "google-terms-of-use": """
+        projects/p/locations/l/publishers/google/models/gemini-1.5-pro
+        gemini/gemini-2.0-flash-lite
+        vertex_ai/gemini-1.5-pro-002
+    """,
+}
 UNKNOWN = [
     "",
     "model",
@@ -139,12 +298,47 @@ UNKNOWN = [
     "o3-distill-llama",
     "claude-2-alpaca-13b",
     "o2",
+    "ft:open-mistral-7b:587a6b29:20240514:7e773925",
+    "ft:llama-3.1-8b-instruct:x::y",
+    "llama-3.1-8b-instruct.ft-0123",
+    "accounts/acme/models/llama-v3p1-8b-instruct",
+    "accounts/fireworks/models/my-llama",
+    "arn:aws:bedrock:us-east-1:123456789012:custom-model/meta.llama3-1-8b-instruct-v1:0/abc",
+    "arn:aws:bedrock:us-east-1:1:imported-model/xyz",
+    "arn:aws:bedrock:us-east-1:1:provisioned-model/llama",
+    "projects/p/locations/l/endpoints/123",
+    "azure/my-deployment",
+    "mistral.mistral-large-2402-v1:0",
+    "amazon.nova-pro-v1:0",
+    "cohere.command-r-plus-v1:0",
+    "acme.llama3-1-8b-instruct-v1:0",
+    "llama-3.1-8b-instruct-lora",
+    "llama-3.1-8b-instruct:my-adapter",
+    "acme/ft:gpt-oss-20b:x",
+    "user/llama3.1:latest",
+    "qwen-turbo",
+    "qwen.qwen3-max-v1:0",
+    "deepseek-r1-distill-llama-70b",
+    "us.deepseek.v3-v1:0",
+    "nvidia/llama-3.1-nemotron-70b-instruct",
+    "perplexity/llama-3.1-sonar-small-128k-online",
+    "tunedModels/gemma-x",
+    "models--acme--Llama-3.1-8B-Instruct",
+    "/hub/models--acme--Llama-3.1-8B-Instruct/snapshots/00",
+    "acme_llama-3.1-8b-instruct-q4_k_m.gguf",
+    "acme/x-GGUF/llama-3.1-8b-instruct-q4_k_m.gguf",
+    "gpt-4o-distill-llama",
+    "dolphin-llama3",
+    "ggml-model-q4_0.gguf",
+    "turbo",
+    "free",
 ]
 
 
 @each("name", [*KNOWN])
 def test_a_known_model_has_its_licence_however_an_endpoint_writes_its_name(name: str) -> None:
-    found = {model: model_licence(model) for model in KNOWN[name]}
+    models = [*KNOWN[name], *ROUTED.get(name, "").split()]
+    found = {model: model_licence(model) for model in models}
     other = name not in vocabulary()["license"]
     assert {
         model: (known and (known.name if other else known.id)) for model, known in found.items()

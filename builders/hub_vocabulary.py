@@ -48,6 +48,7 @@ _MEANT = {  # by a code: the name of the language, its countries' codes, old cod
     "zh": "chinese mandarin cn",
 }
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?")
+_LINK = re.compile(r"https://[\w.-]+(?::\d+)?(?:/[\w./~%#?=&+:,;@-]{0,300})?", re.ASCII)
 
 
 class Licence(NamedTuple):
@@ -60,20 +61,24 @@ class Licence(NamedTuple):
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Licence:
         """The licence in the facts of a source or a teacher, as `facts` gives it."""
-        name, link = facts.get("licence_name"), facts.get("licence_link")
+        name, link = facts.get("licence_name"), _link(facts.get("licence_link"))
         return cls(str(facts["licence"]).lower(), name, link)
 
     @classmethod
-    def stated(cls, words: object, name: object = None) -> Licence:
-        """What somebody wrote as a licence: `other` for words that are no id on the Hub."""
+    def stated(cls, words: object, name: object = None, link: object = None) -> Licence:
+        """What somebody wrote as a licence: `other` for words that are no id on the Hub.
+
+        Such a one has a name that the Hub takes, and an https link, where these were written.
+        """
         if not isinstance(words, str) or not words.strip():
             return cls(UNKNOWN)
         known = words.strip().lower()
         if known != OTHER and known in vocabulary()["license"]:
             return cls(known)
-        names = (str(one).strip().lower() for one in (name, known) if one)
+        of_words = re.sub(r"[ _]+", "-", str(name).strip())  # Llama 3.1 Community License
+        names = (str(one).strip().lower() for one in (of_words if name else None, known) if one)
         own = (one for one in names if one != OTHER and _NAME.fullmatch(one))
-        return cls(OTHER, next(own, None))
+        return cls(OTHER, next(own, None), _link(link))
 
     @property
     def shown(self) -> str:
@@ -86,6 +91,11 @@ class Licence(NamedTuple):
         return {"licence": self.id, **{name: value for name, value in more.items() if value}}
 
 
+def _link(given: object) -> str | None:
+    """A link that a card may hold as it is; None for anything else."""
+    return given if isinstance(given, str) and _LINK.fullmatch(given) else None
+
+
 NOT_STATED = Licence(UNKNOWN)
 GIVEN = "given"  # from where a licence is known, if nothing states another one
 
@@ -94,9 +104,9 @@ def licence_facts(given: str | None, stated: Licence = NOT_STATED, by: str = "")
     """A licence in a lineage: the given one, else what `by`, such as a card, states of it."""
     if given is None:
         return stated.facts() | ({} if stated.id == UNKNOWN else {"licence_from": by})
-    differs = stated.id not in (UNKNOWN, given.lower())
-    but = f"; {by} states {stated.shown}" if differs else ""
-    return {"licence": given.lower(), "licence_from": f"{GIVEN}{but}"}
+    if stated.id in (UNKNOWN, given.lower()):  # which may have a name and a link
+        return {**stated.facts(), "licence": given.lower(), "licence_from": GIVEN}
+    return {"licence": given.lower(), "licence_from": f"{GIVEN}; {by} states {stated.shown}"}
 
 
 @functools.cache

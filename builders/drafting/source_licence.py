@@ -66,7 +66,8 @@ def _stated(
         return NOT_STATED, "its card", [f"the card of {name} states no licence: {error}"]
     declared = front.get("license")
     listed = declared if isinstance(declared, list) else [declared]
-    found = [Licence.stated(one, front.get("license_name")) for one in listed] or [NOT_STATED]
+    about = front.get("license_name"), front.get("license_link")
+    found = [Licence.stated(one, *about) for one in listed] or [NOT_STATED]
     odd = [
         one.strip()[:_MOST_SHOWN]
         for one in listed

@@ -70,8 +70,9 @@ class ModelFile:
     @property
     def licence(self) -> Licence:
         """Its licence: `other` for words that are no id on the Hub, `unknown` without any."""
-        license_of, name = (self.metadata.get(f"general.license{end}") for end in ("", ".name"))
-        return Licence.stated(license_of, name)
+        return Licence.stated(
+            *(self.metadata.get(f"general.license{end}") for end in ("", ".name", ".link"))
+        )
 
     @property
     def has_chat_template(self) -> bool:

@@ -64,6 +64,27 @@ CARDS: dict[str, tuple[str | None, Licence, str | None, str]] = {
         "its card",
         "",
     ),
+    "another with a name in words and a link": (
+        card(
+            "license: other\nlicense_name: The Oak License 2\n"
+            "license_link: https://oak.example/terms_of-use?v=2"
+        ),
+        Licence("other", "the-oak-license-2", "https://oak.example/terms_of-use?v=2"),
+        "its card",
+        "",
+    ),
+    "another with a link that is none for a card": (
+        card("license: other\nlicense_link: 'https://oak.example/> [x](y)'"),
+        Licence("other"),
+        "its card",
+        "",
+    ),
+    "another with the link of a file": (
+        card("license: other\nlicense_name: oak\nlicense_link: LICENSE"),
+        Licence("other", "oak"),
+        "its card",
+        "",
+    ),
     "another with markup as its name": (
         card("license: other\nlicense_name: '[x](y)'"),
         Licence("other"),

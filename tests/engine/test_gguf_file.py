@@ -87,6 +87,17 @@ def test_a_file_gives_its_name_digest_licence_and_sizes(tmp_path: Path) -> None:
             {"general__license": "other", "general__license__name": "Qwen-Research"},
             "other/qwen-research",
         ),
+        (
+            {"general__license": "other", "general__license__name": "Llama 9 Community License"},
+            "other/llama-9-community-license",
+        ),
+        (
+            {
+                "general__license": "oak-terms",
+                "general__license__link": "https://oak.example/LICENSE",
+            },
+            "other/oak-terms/https://oak.example/LICENSE",
+        ),
         ({"general__license": "mit", "general__license__name": "MIT"}, "mit"),
         ({"general__license": "other", "general__license__name": "[x](y)"}, "other"),
         ({"general__license": 7}, "unknown"),
@@ -95,7 +106,7 @@ def test_a_file_gives_its_name_digest_licence_and_sizes(tmp_path: Path) -> None:
 def test_a_licence_is_an_id_that_the_hub_knows(
     tmp_path: Path, given: dict[str, Any], expected: str
 ) -> None:
-    assert made(tmp_path, **given).licence == Licence(*expected.split("/"))
+    assert made(tmp_path, **given).licence == Licence(*expected.split("/", 2))
 
 
 @each(

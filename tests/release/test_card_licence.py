@@ -158,3 +158,24 @@ def test_a_set_of_a_source_with_an_unknown_licence_is_for_its_maker_only(
     draft = load_draft(NAME)
     assert release(draft, draft.schemas, Path("hub"), repository="org/set")
     assert front(Path("hub/README.md").read_text(encoding="utf-8")) == ["apache-2.0", None, None]
+
+
+@each("words", [[], ["--license", "other"]])
+def test_the_link_of_an_other_licence_of_the_source_is_on_the_card(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    link = "https://oak.example/terms_of-use?v=2"
+    Path("mine").mkdir(exist_ok=True)
+    Path("mine/rows.jsonl").write_text('{"prompt": "What is an oak?"}\n')
+    about = f"license: other\nlicense_name: Oak License\nlicense_link: {link}"
+    Path("mine/README.md").write_text(f"---\n{about}\n---\n")
+    Path("rules.jsonl").write_text('{"when": "", "answer": "It is a tree."}\n')
+    teacher = ["--teacher=scripted:rules.jsonl", "--teacher-license=mit"]
+    assert main(["build", NAME, "--prompts", "mine", *teacher, *words]) == 0
+    assert main(["release", NAME, "--to-folder", f"out{len(words)}"]) == 0
+    text = Path(f"out{len(words)}/README.md").read_text(encoding="utf-8")
+    assert front(text) == ["other", "oak-license", link] and card_problems(text) == ([], [])
+    known = "given" if words else "its card"
+    assert f"| seeds | mine | oak-license, <{link}> | {known} |" in text
+    assert verified(Path(f"out{len(words)}"), load_recipe).false == ()

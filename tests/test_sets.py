@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -837,3 +838,39 @@ def test_a_new_set_is_not_named_after_a_file_or_a_device(
     line = refusal(capsys, "new", name, "--recipe", "completions")
     assert f"{name} is a file or a device; name the set differently" in line
     assert not Path(f"{name}.md").exists()
+
+
+def test_a_set_whose_file_was_renamed_is_shown_the_way_to_its_answers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees"]) == 0
+    capsys.readouterr()
+    Path("trees.md").rename("woods.md")
+    assert main(["preview", "woods", "--rows", "1"]) == 0
+    line = "work/trees was made from trees.md, which is gone; `mv work/trees work/woods` keeps its"
+    assert line in capsys.readouterr().err
+    shutil.rmtree("work/woods")
+    Path("work/trees").rename("work/woods")
+    assert main(["build", "woods", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["run"]["calls"] == 0
+    assert "which is gone" not in printed.err
+
+
+def test_a_set_that_is_still_there_or_another_one_is_no_renamed_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees"]) == 0
+    Path("others.txt").write_text("What is a fir?\n")
+    write_set(Path("same.md"), FRONT)
+    write_set(Path("other.md"), FRONT.replace("prompts.txt", "others.txt"))
+    assert main(["build", "same"]) == 0
+    Path("trees.md").unlink()
+    assert main(["build", "other"]) == 0
+    assert (
+        main(["build", "completions", "--prompts=prompts.txt", "--teacher=scripted:script.jsonl"])
+        == 0
+    )
+    assert "which is gone" not in capsys.readouterr().err

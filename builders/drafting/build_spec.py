@@ -15,7 +15,7 @@ from builders.front_matter import Place
 from builders.recipe import Recipe, Settings
 from builders.schema import Row
 from builders.sets import Set
-from builders.sources.source import Origin, Source
+from builders.sources.source import Origin, Source, absolute_place
 
 LEDGER = "ledger.sqlite"
 _MOST_PER_KEPT = 10  # candidates, where a pool could grow for ever
@@ -91,15 +91,13 @@ class BuildSpec:
     def facts(self, origin: Origin) -> dict[str, Any]:
         """What the shards of one build have in common, but for `shard` and the source's place."""
         source = self.source or Source(place=self.recipe.seeds.source)
-        path = Path(source.place)
-        place = str(path.absolute()) if path.exists() else source.place
         return {
             "set": dict(self.declared),
             "rows": self.settings.rows,
             "default_rows": self.default_rows,
             "seed": self.settings.seed,
             "options": dict(self.settings.options),
-            "source": {**asdict(source), "place": place},
+            "source": {**asdict(source), "place": absolute_place(source.place)},
             "licence": self.licence,
             "written_by": self.written_by,
             "seeds": origin.facts(),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from builders.drafting.files import canonical_json
+from builders.drafting.notes import NOTES, read_notes
 from builders.durable import durably_rename
 from builders.errors import InputError
 from builders.recipe_loading import recipe_names
 from builders.sets import Set, ad_hoc
+from builders.sources.source import absolute_place
 
 OWNER = "set.json"
 _SHIPPED = "cards/"
@@ -74,6 +76,39 @@ def claim_folder(a_set: Set, folder: Path, record: Mapping[str, Any]) -> None:
     new = folder / f".{OWNER}"
     new.write_text(canonical_json(ours._asdict()), encoding="utf-8")
     durably_rename(new, folder / OWNER)
+
+
+def made_before_a_rename(a_set: Set, work: Path, place: str) -> Iterator[str]:
+    """A line about the answers of a set whose file was renamed, where its folder was not.
+
+    Args:
+        a_set: The set, by its name now.
+        work: The folder of all drafts.
+        place: Where the source of its build is.
+    """
+    home = work / a_set.name
+    if a_set.file is None or a_set.ships or home.exists():
+        return
+    recipe, found = _owner_of(a_set, home).recipe, dict[Path, str]()
+    for folder in work.glob("*/"):
+        before = _owner_in(folder)
+        is_left = before and before.file and before.recipe == recipe and not before.is_there(folder)
+        if is_left and _source_of(folder) == absolute_place(place):
+            found[folder] = os.path.relpath(folder / str(before and before.file))
+    if found:
+        latest = max(found, key=lambda folder: (folder / NOTES).stat().st_mtime)
+        command = shlex.join(["mv", str(latest), str(home)])
+        gone = f"{latest} was made from {found[latest]}, which is gone"
+        yield f"{gone}; `{command}` keeps its answers"
+
+
+def _source_of(folder: Path) -> str | None:
+    """Where the source of the last build in a folder is."""
+    try:
+        place = read_notes(folder)["order"]["source"]["place"]
+    except (InputError, OSError, KeyError, TypeError):
+        return None
+    return str(place)
 
 
 def set_of_drafts(a_set: Set, folder: Path) -> Set:

@@ -114,6 +114,12 @@ class LoadedSource(NamedTuple):
     skipped: Sequence[str] = ()
 
 
+def absolute_place(place: str) -> str:
+    """A source's place that is the same from every folder."""
+    path = Path(place)
+    return str(path.absolute()) if path.exists() else place
+
+
 def shown_name(place: str) -> str:
     """The name by which a source is shown: of a file or a folder the last part of its path."""
     if "/" in place and not Path(place).exists():

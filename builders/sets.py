@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,14 @@ from builders.errors import InputError, file_errors_in_one_line, nearest_name, s
 from builders.front_matter import FrontMatter
 from builders.recipe import Recipe, at_home
 from builders.recipe_loading import load_recipe, recipe_names
-from builders.set_file import Declaration, SourceDeclaration, Words, is_set_file, read_set_file
+from builders.set_file import (
+    Declaration,
+    SetFile,
+    SourceDeclaration,
+    Words,
+    is_set_file,
+    read_set_file,
+)
 
 if TYPE_CHECKING:
     import builders
@@ -58,6 +65,7 @@ class Set:
         front: The values of its file, or of its release, with their lines; of no other set.
         released: The release that declares it, where it has no file here.
         work: The folder with its drafts and ledger, unless another one is named.
+        found_from: The working folder from which the paths of these two lead to them.
     """
 
     name: str
@@ -68,6 +76,17 @@ class Set:
     front: FrontMatter = field(default=FrontMatter(values={}, shown=""), repr=False, compare=False)
     released: Released | None = None
     work: Path = WORK
+    found_from: Path = field(default_factory=Path.cwd, repr=False, compare=False)
+
+    def here(self) -> Set:
+        """The same set, with the paths that lead to its file and its drafts from here."""
+        if self.file is None or self.ships or self.found_from == Path.cwd():
+            return self
+        file, work = (
+            path if path.is_absolute() else Path(os.path.relpath(self.found_from / path))
+            for path in (self.file, self.work)
+        )
+        return replace(self, file=file, work=work, found_from=Path.cwd())
 
     @property
     def ad_hoc(self) -> bool:
@@ -151,7 +170,7 @@ def by_path(name: str) -> str:
 def as_set(given: Set | Recipe | str | Path) -> Set:
     """A set, as `load_set` where it is given by name; of a recipe the ad-hoc set."""
     if isinstance(given, Set):
-        return given
+        return given.here()
     return ad_hoc(given) if isinstance(given, Recipe) else load_set(given)
 
 
@@ -162,6 +181,27 @@ def ad_hoc(recipe: Recipe) -> Set:
         declared = os.path.relpath(recipe.file)
         declared = declared if "/" in declared else f"./{declared}"
     return Set(name=recipe.name, recipe=recipe, declaration=Declaration(recipe=declared))
+
+
+def check_repository(a_set: Set | None, repository: str) -> None:
+    """Raise InputError where another set beside the file of this one declares its repository."""
+    if a_set is None or a_set.file is None or a_set.ships:
+        return
+    for path in sets_here(a_set.file.parent):
+        other = None if path.samefile(a_set.file) else _readable(path)
+        if other and str(other.declared.repository).lower() == repository.lower():
+            raise other.front.error(
+                ("repository",),
+                f"the set {path.stem} declares {repository} too, and a release of {a_set.name} "
+                "would replace its rows; give one of the two another repository",
+            )
+
+
+def _readable(path: Path) -> SetFile | None:
+    try:
+        return read_set_file(path, os.path.relpath(path))
+    except InputError:  # it cannot be released either
+        return None
 
 
 def sets_here(folder: Path | None = None) -> list[Path]:
@@ -183,8 +223,9 @@ def _recipe_of(name: str) -> Recipe:
 
 
 def _set_in_file(path: Path) -> Set:
-    check_name(path.stem)
     ships = path.resolve().parent == CARDS
+    path = path if ships else _file_of(path)
+    check_name(path.stem)
     shown = f"cards/{path.name}" if ships else os.path.relpath(path)
     declared, words, front = read_set_file(path, shown)
     with front.at("recipe"):
@@ -198,6 +239,11 @@ def _set_in_file(path: Path) -> Set:
         front=front,
         work=WORK if ships else path.parent / WORK,
     )
+
+
+def _file_of(path: Path) -> Path:
+    """The file that a path leads to: a link to the file of a set is that set, not another one."""
+    return Path(os.path.relpath(path.resolve())) if path.is_symlink() else path
 
 
 def recipe_place(recipe: str, folder: Path) -> str:
@@ -231,10 +277,8 @@ def set_home(name: str, work: Path | None) -> Path | None:
         work: The folder of all sets; None takes that of the set.
     """
     name = by_path(name)
-    path = Path(name)
-    folder = path.parent if path.suffix == ".md" else Path()
-    stem = path.stem if path.suffix == ".md" else name
-    if not _NAME.fullmatch(stem) or stem in _TAKEN:
+    file = _file_of(Path(name if name.endswith(".md") or "/" in name else f"{name}.md"))
+    if file.suffix != ".md" or not _NAME.fullmatch(file.stem) or file.stem in _TAKEN:
         return None
-    home = (work or folder / WORK) / stem
+    home = (work or file.parent / WORK) / file.stem
     return home if home.is_dir() else None

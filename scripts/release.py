@@ -11,6 +11,7 @@ from builders.drafting.draft import Draft, load_draft
 from builders.drafting.owner import new_command
 from builders.errors import HubError, UsageError, shortened
 from builders.set_names import set_name
+from builders.sets import check_repository
 from scripts.command_line import (
     HUB_DATA,
     Parser,
@@ -180,6 +181,7 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
             repository=given.to_hub or f"{hub.user()}/{name}",
             branch=given.branch,
         )
+        check_repository(draft.set, what.repository)
         seen = visibility(hub, what.repository)
         destination = _destination(given, hub, what.repository, seen)
         (print_err if given.json else print_out)(destination)

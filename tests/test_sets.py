@@ -17,7 +17,7 @@ from builders.recipe_loading import recipe_names
 from builders.release.folder import release
 from builders.release.snapshot import snapshot
 from builders.set_sections import version_in
-from builders.sets import CARDS
+from builders.sets import CARDS, check_repository
 from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_run import file_bytes
@@ -874,3 +874,47 @@ def test_a_set_that_is_still_there_or_another_one_is_no_renamed_one(
         == 0
     )
     assert "which is gone" not in capsys.readouterr().err
+
+
+def test_a_set_that_was_loaded_by_a_relative_path_works_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_set(tmp_path / "trees.md", FRONT)
+    trees = load_set("trees.md")
+    elsewhere = tmp_path / "notebooks/deep"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    draft = trees.build(progress=False)
+    assert draft.folder.resolve() == tmp_path / "work/trees/drafts/0001"
+    assert load_draft(trees).folder.resolve() == draft.folder.resolve()
+    assert [*elsewhere.iterdir()] == []
+
+
+def test_a_link_to_the_file_of_a_set_is_that_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(Path("trees.md"), FRONT)
+    Path("elsewhere").mkdir()
+    for link in ("woods.md", "elsewhere/woods.md"):
+        Path(link).symlink_to(tmp_path / "trees.md")
+    assert main(["build", "trees"]) == 0
+    for name in ("woods", "elsewhere/woods.md"):
+        capsys.readouterr()
+        assert main(["build", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["draft"] == "work/trees/drafts/0001"
+        assert main(["show", name]) == 0
+    assert not Path("work/woods").exists() and not Path("elsewhere/work").exists()
+
+
+def test_two_sets_beside_each_other_are_not_released_to_one_repository() -> None:
+    for name in ("trees", "woods"):
+        write_set(Path(f"{name}.md"), FRONT + "repository: org/trees\n")
+    write_set(Path("wrong.md"), "recipe: [")
+    trees = load_set("trees")
+    line = r"^woods\.md, line 6: the set woods declares org/trees too, and a release of trees would"
+    with pytest.raises(InputError, match=line):
+        check_repository(trees, "org/trees")
+    check_repository(trees, "org/other")
+    Path("woods.md").unlink()
+    Path("woods.md").symlink_to("trees.md")
+    check_repository(trees, "org/trees")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from builders.engine.calls import Answer, Call, Used
 from builders.engine.in_flight_file import InFlightFile
 from builders.engine.prices import Price
+from builders.errors import counted
 
 _BYTES_PER_TOKEN = 2.5  # below the mean of texts in any script: never counts too few tokens
 _UNBOUNDED_OUTPUT = 4096  # tokens reserved where no max_tokens bounds an answer
@@ -154,11 +155,18 @@ class Budget:
     def _message(self, name: str, most: dict[str, float]) -> str:
         unit = "USD" if name == "usd" else name
         before = self._before[name]
-        earlier = f", {before:.6g} of them before this run" if before else ""
+        earlier = f" ({before:.6g} {unit} before this run)" if before else ""
         return (
-            f"the budget of {self._limits[name]:g} {unit} is reached: {self.spent[name]:.6g} are "
-            f"used in all{earlier}, and the next call may use {most[name]:.3g}"
+            f"the budget of {self._limits[name]:g} {unit} is reached: {used_in_all(self.spent)}"
+            f"{earlier}, and the next call may use {most[name]:.3g} {unit}"
         )
+
+
+def used_in_all(used: Mapping[str, float]) -> str:
+    """The calls, tokens and usd of all requests of a set, as text."""
+    parts = [counted(round(used["calls"]), "requests"), counted(round(used["tokens"]), "tokens")]
+    parts += [f"{used['usd']:.6g} USD"] if used["usd"] else []
+    return f"used in all, at most: {', '.join(parts)}"
 
 
 def most_tokens(call: Call, answer: Answer | None) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from builders.engine.requests import TeacherClient
 from builders.engine.run_limits import RunLimits
 from builders.engine.spent_before import used_before
 from builders.engine.teacher import Address, Teacher, address
+from builders.errors import counted
 
 
 def teacher_clients(
@@ -40,11 +41,10 @@ def teacher_clients(
     before, in_flight = used_before(run_limits, ledger, prices), None
     if run_limits.budget != BudgetLimits():
         in_flight = InFlightFile(ledger.path)
-        before = {name: amount + in_flight.left[name] for name, amount in before.items()}
         if calls := in_flight.left["calls"]:
             progress.announce(
-                f"a build was killed here with up to {calls:.0f} requests in flight; the budget "
-                "counts the most that they may have used"
+                f"a build was killed here with up to {counted(int(calls), 'requests')} in flight; "
+                "the budget counts the most that they may have used"
             )
     budget = Budget(run_limits.budget, prices=prices, before=before, in_flight=in_flight)
     limiters: dict[str, RateLimiter] = {}

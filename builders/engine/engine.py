@@ -334,7 +334,7 @@ class Engine:
         return answer
 
     async def _record_stopped(self, call: Call, result: CallResult) -> None:
-        """Record requests that may have cost something, of a call that gets no answer now."""
+        """Record the requests of a call that gets no answer now, which a budget counts."""
         if stopped := result.stopped:
             await self._ledger.record_failure(call, stopped, attempts=result.requests)
 
@@ -395,6 +395,6 @@ class Engine:
             for task in pending.values():
                 task.cancel()
             await asyncio.gather(*pending.values(), return_exceptions=True)
-        await self._record_refused(self._standings.passed())
+        await self._record_refused(self._standings.left())
         for client in self._clients.values():
             client.end()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from builders.engine.calls import Call, Failure
-from builders.engine.ledger import Ledger
+from builders.engine.ledger import STOPPED, Ledger
 from builders.engine.refusals import MAYBE_OF_THE_REQUEST, NO_SUCH_MODEL, OF_THE_REQUEST, REASONS
 from builders.errors import TeacherError
 
@@ -148,20 +148,32 @@ class Standings(defaultdict[str, Standing]):
         They may be due to their own requests: the endpoint has answered others.
         """
         reasons = OF_THE_REQUEST | MAYBE_OF_THE_REQUEST
-        refused = [one for standing in self.values() for one in standing.rest()]
         return [
             (call, failure)
-            for call, failure in refused
+            for call, failure in self.rest()
             if self._gave_up and failure.cause in reasons and self._answered(call)
         ]
+
+    def rest(self) -> list[tuple[Call, Failure]]:
+        """The refusals that are not known to be due to their own requests."""
+        return [one for standing in self.values() for one in standing.rest()]
+
+    def left(self) -> list[tuple[Call, Failure]]:
+        """What to record of these when a build stops: that of a call to be sent again as stopped.
+
+        So its requests are counted, and nothing else.
+        """
+        passed = self.passed()
+        keys = {call.key for call, _ in passed}
+        stopped = [(call, one) for call, one in self.rest() if call.key not in keys]
+        return [*passed, *((call, _stopped(one)) for call, one in stopped)]
 
     def unanswered(self) -> Failure | None:
         """The refusal of a call to an endpoint that never answered one; None if each has.
 
         Where the refusal is about the model, only the answers of that model count.
         """
-        refused = (one for standing in self.values() for one in standing.rest())
-        for call, failure in refused:
+        for call, failure in self.rest():
             if not self._answered(call, call.model if failure.cause == NO_SUCH_MODEL else None):
                 return failure
         return None
@@ -178,3 +190,9 @@ class Standings(defaultdict[str, Standing]):
     def _before(self) -> set[str]:
         """The endpoints with answers in the ledger when this was first asked."""
         return {one["endpoint"] for one in self._ledger.summary()["teachers"]}
+
+
+def _stopped(refusal: Failure) -> Failure:
+    stopped = Failure(STOPPED, str(refusal))
+    stopped.attempts, stopped.most = refusal.attempts, refusal.most
+    return stopped

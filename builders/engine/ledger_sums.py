@@ -19,13 +19,12 @@ _SUMS = {
     "cost_usd": f"sum(cost_usd) FILTER (WHERE {_COUNTED})",
     "cost_unknown": f"count(*) - count(cost_usd) FILTER (WHERE {_COUNTED})",
     "unpriced": "count(*) - count(cost_usd)",
-    "at_most_usd": "ifnull(sum(ifnull(most_usd, cost_usd)), 0.0)",
     "first_time": "min(time)",
     "last_time": "max(time)",
 }
 _SUMMED = f"{', '.join(_SUMS.values())} FROM answers WHERE {COUNTED}"
 _FAILURES = f"FROM failures WHERE {FAILURE_READABLE}"
-_FAILED = f"SELECT cause, count(*) {_FAILURES} GROUP BY cause ORDER BY 2 DESC, 1"
+_FAILED = f"SELECT cause, count(*), sum(attempts) {_FAILURES} GROUP BY cause ORDER BY 2 DESC, 1"
 # What all requests of all calls may have used, by teacher, those without an answer included.
 _USED = f"""
 SELECT {TEACHER}, sum(attempts), sum(tokens), ifnull(sum(usd), 0.0),
@@ -63,17 +62,28 @@ def summary(rows: Rows, teacher: TeacherOf) -> dict[str, Any]:
     `calls`, of them `uncounted` those without a count of tokens; `input_tokens` and `output_tokens`
     as far as they were counted; `cost_usd` of the calls of known cost (None without any),
     `cost_unknown`, the number of other calls, of them `unpriced` those of unknown price;
-    `at_most_usd`, what all requests of known price may have cost, also those without an answer;
-    `first_time` and `last_time` in seconds since 1970 (None without calls). Each of `teachers` also
-    has role, endpoint, model and revision. `failures` are counted by cause, the most frequent
-    first.
+    `at_most_usd`, what all requests of known price may have cost, also those without an answer, as
+    in `used`; `first_time` and `last_time` in seconds since 1970 (None without calls). Each of
+    `teachers` also has role, endpoint, model and revision. `failures` are the calls by cause, the
+    most frequent first, and `failed_requests` the requests of these.
     """
     [whole] = rows(f"SELECT {_SUMMED}")
     teachers = [
         teacher(who) | dict(zip(_SUMS, sums, strict=True))
         for who, *sums in rows(f"SELECT {TEACHER}, {_SUMMED} GROUP BY teacher")
     ]
-    teachers.sort(key=lambda one: [str(one[name]) for name in TEACHER_FIELDS])
-    total = dict(zip(_SUMS, whole, strict=True))
-    total["at_most_usd"] += rows(f"SELECT ifnull(sum(most_usd), 0.0) {_FAILURES}")[0][0]
-    return total | {"teachers": teachers, "failures": dict(rows(_FAILED))}
+    teachers.sort(key=_names)
+    most = {_names(who): most.usd or 0.0 for who, most, _ in used(rows, teacher)}
+    for one in teachers:
+        one["at_most_usd"] = most[_names(one)]
+    total = dict(zip(_SUMS, whole, strict=True)) | {"at_most_usd": sum(most.values())}
+    failed = rows(_FAILED)
+    return total | {
+        "teachers": teachers,
+        "failures": {cause: calls for cause, calls, _ in failed},
+        "failed_requests": {cause: requests for cause, _, requests in failed},
+    }
+
+
+def _names(teacher: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(teacher[name]) for name in TEACHER_FIELDS)

@@ -79,11 +79,11 @@ class CallResult:
 
     @property
     def stopped(self) -> Failure | None:
-        """What to record if the build stops now; None if the requests cannot have cost anything."""
-        if not self.most.tokens:
+        """What to record if the build stops now; None if no request was sent."""
+        if not self.requests:
             return None
         failure = Failure(STOPPED, "the build stopped before an answer came")
-        failure.most = self.most
+        failure.most = self.most if self.most.tokens else None
         return failure
 
 

@@ -751,11 +751,12 @@ def test_a_ledger_names_the_endpoints_that_share_a_model(
     assert main(["ledger", "completions", "--work", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "writer m at http://x/v1?provider=alpha",
-        "  1 calls, 1 input and 2 output tokens, 0.5 USD",
+        "  1 call, 1 input and 2 output tokens, 0.5 USD",
         "writer m@0123456789abcdef012 at http://x/v1?provider=beta",
-        "  1 calls, 1 input and 2 output tokens, 0.5 USD",
+        "  1 call, 1 input and 2 output tokens, 0.5 USD",
         "total",
         "  2 calls, 2 input and 4 output tokens, 1 USD",
+        "used in all, at most: 2 requests, 6 tokens, 1 USD",
         "no failed requests",
     ]
 

@@ -126,7 +126,7 @@ def test_a_budget_holds_over_restarts_and_without_usage(
     tmp_path: Path, limit: dict[str, Any]
 ) -> None:
     with Endpoint(answering(None)) as endpoint:
-        with pytest.raises(Stopped, match=r"are used in all, and .* with a larger budget to go on"):
+        with pytest.raises(Stopped, match=r"used in all, .* with a larger budget to go on"):
             built(tmp_path, endpoint.url, **limit)
         asked = sum(request.method == "POST" for request in endpoint.requests)
         assert asked == 4
@@ -156,8 +156,43 @@ def test_requests_without_an_answer_count_and_the_draft_does_not_change(tmp_path
         [(who, used, _)] = ledger.used()
     assert who["requests"] == 11
     assert used.usd == pytest.approx(draft.run["at_most_usd"], abs=1e-6)
-    with Endpoint(answering(usage)) as endpoint, pytest.raises(Stopped, match="11 are used in all"):
+    with (
+        Endpoint(answering(usage)) as endpoint,
+        pytest.raises(Stopped, match="most: 11 requests"),
+    ):
         built(tmp_path, endpoint.url, budget_calls=11, samples=2)
+
+
+BAD = {
+    "no answer that counts tokens": [Rule("half", first_n=1)],
+    "failures": [Rule("500", contains="number 1"), Rule("half", contains="number 2")],
+    "refusals of the endpoint": [Rule("429", seconds=0.1, first_n=2)],
+    "refusals of the request": [Rule("400", contains="number 1"), Rule("403", contains="number 5")],
+    "late answers": [Rule("hang", contains="number 1")],
+}
+
+
+@pytest.mark.parametrize("rules", BAD.values(), ids=[*BAD])
+@pytest.mark.parametrize("limit", [{"budget_usd": 0.0055}, {"budget_calls": 7}])
+def test_the_ledger_shows_the_figures_for_which_a_budget_stopped_a_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rules: list[Rule], limit: dict[str, Any]
+) -> None:
+    with (
+        Endpoint(replace(answering(None), rules=rules)) as endpoint,
+        pytest.raises(Stopped) as stopped,
+    ):
+        built(tmp_path, endpoint.url, timeout_s=0.5, **limit)
+    [used] = re.findall(r"(used in all, at most: .*), and the next call", str(stopped.value))
+    requests = sum(request.method == "POST" for request in endpoint.requests)
+    assert f" {requests} requests, " in used
+    assert main(["ledger", "completions", "--work", str(tmp_path / "work")]) == 0
+    out = capsys.readouterr().out
+    assert used in out.splitlines()
+    words = ["ledger", "completions", "--work", str(tmp_path / "work"), "--json"]
+    assert main(words) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["used"]["usd"] == pytest.approx(facts["at_most_usd"]) and facts["calls"] < requests
+    assert facts["failed_requests"].keys() == facts["failures"].keys()
 
 
 def test_requests_in_flight_when_a_build_is_killed_count_until_the_budget_is_larger(
@@ -228,7 +263,7 @@ def test_what_was_recorded_without_a_price_counts_by_todays_price(
         assert draft.facts["spent"]["at_most_usd"] is None
         with pytest.raises(InputError, match=r"price of 'm' is unknown.* give --price IN/OUT"):
             built(tmp_path, endpoint.url, price=None, budget_usd=1)
-        with pytest.raises(Stopped, match=r"0\.0016 of them before this run"):
+        with pytest.raises(Stopped, match=r"0\.0016 USD before this run"):
             built(tmp_path, endpoint.url, budget_usd=0.002, samples=2)
         priced = built(tmp_path, endpoint.url).facts["spent"]
         assert (priced["usd"], priced["roles"]["writer"]["calls"]) == (

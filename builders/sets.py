@@ -40,7 +40,8 @@ class Released:
     """The release that a set was declared by: its name, and what its rows were made from.
 
     `source` is the revision of its prompts or seeds, `code` the digest of its recipe, `teachers`
-    are their revisions by name, `files` the digests of the options that name one.
+    are their revisions by name, `files` the digests of the options that name one, `given` the names
+    and digests of the files that were given for its build, by flag.
     """
 
     shown: str
@@ -48,6 +49,7 @@ class Released:
     code: str | None
     teachers: Mapping[str, str | None]
     files: Mapping[str, str]
+    given: Mapping[str, str]
     overridden: tuple[str, ...]
     ad_hoc: bool
 

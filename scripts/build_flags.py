@@ -7,11 +7,13 @@ import contextlib
 import shlex
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from builders.drafting.build_spec import BuildSpec, Choices
 from builders.drafting.choices import build_spec
 from builders.drafting.contributions import read_contributions
+from builders.drafting.set_record import file_with_digest
 from builders.engine.budget import BudgetLimits
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import KEY_ENV, TeacherSpec
@@ -259,7 +261,10 @@ def build_spec_of(
         judge_reports=read_reports(given.judge_report) if given.judge_report else (),
         contributed=_contributed(given, recipe) if given.contributed else (),
     )
-    return build_spec(given.set, chosen)
+    files = {"judge-report": file_with_digest(given.judge_report)} if given.judge_report else {}
+    if given.contributed:
+        files["contributed"] = file_with_digest(given.contributed, chosen.contributed)
+    return build_spec(given.set, replace(chosen, files=files))
 
 
 def _contributed(given: argparse.Namespace, named: Recipe) -> list[Row]:

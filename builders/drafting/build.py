@@ -16,6 +16,7 @@ from builders.drafting.choices import build_spec
 from builders.drafting.contributions import read_contributions
 from builders.drafting.draft import Draft
 from builders.drafting.run import build_draft
+from builders.drafting.set_record import file_with_digest
 from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, read_without
 from builders.engine.pool import check_role, read_teacher_license
@@ -177,7 +178,13 @@ def build(
             )
             or (),
         )
-        spec = build_spec(a_set, chosen, beside=_PARAMETERS)
+        files = {"judge-report": judge_report, "contributed": contributed}
+        digests = {
+            flag: file_with_digest(place, chosen.contributed)
+            for flag, place in files.items()
+            if place is not None
+        }
+        spec = build_spec(a_set, replace(chosen, files=digests), beside=_PARAMETERS)
         shown = Progress()
         visible = _checked("progress", progress, _truth)
         with Ticker(shown, sys.stderr) if visible else nullcontext():

@@ -121,6 +121,7 @@ class Choices:
         licences: Pairs of a teacher, empty for all of them, and the licence of its model.
         keyed: Whether the user chose the variable with the key, in `usual`.
         work: The folder of drafts and ledgers.
+        files: The files of `judge_reports` and `contributed`, each with its digest, by flag.
     """
 
     rows: int | None = None
@@ -141,3 +142,4 @@ class Choices:
     from_ledger: bool = False
     judge_reports: Sequence[Mapping[str, Any]] = ()
     contributed: Sequence[Row] = ()
+    files: Mapping[str, str] = field(default_factory=dict)

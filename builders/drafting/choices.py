@@ -13,7 +13,7 @@ from builders.drafting.build_spec import BuildSpec, Choices
 from builders.drafting.declared_values import as_declared, check_declared, chosen_flags
 from builders.drafting.owner import made_before_a_rename
 from builders.drafting.set_record import FILES, Teachers, by_name, set_record
-from builders.drafting.since_release import since_release
+from builders.drafting.since_release import files_of_build, since_release
 from builders.engine.addresses import is_address, shown_address
 from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, chosen_names, read_without
@@ -68,7 +68,9 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
     the_source = Source(place=source.place or recipe.seeds.source, **parts)
     return BuildSpec(
         set=a_set,
-        declared=set_record(a_set, _whole(merged, settings, recipe), alone),
+        declared=set_record(
+            a_set, _whole(merged, settings, recipe), alone, files_of_build(a_set, given)
+        ),
         settings=settings,
         work=given.work or a_set.work,
         teachers=_pool(a_set, merged.teachers, given),
@@ -207,13 +209,12 @@ def _declared_options(a_set: Set) -> dict[str, int | float | str]:
 
 def _budget(declared: BudgetDeclaration, given: RunLimits) -> BudgetDeclaration:
     limits = {name: number for name, number in vars(given.budget).items() if number is not None}
-    return declared.model_copy(update=limits)
+    price = {"price": given.price.words} if given.price else {}
+    return declared.model_copy(update={**limits, **price})
 
 
 def _run_limits(budget: BudgetDeclaration, given: RunLimits) -> RunLimits:
-    price = given.price
-    if price is None and budget.price is not None:
-        price = read_price(budget.price)
+    price = read_price(budget.price) if budget.price is not None else None
     limits = budget.model_dump(include={"usd", "tokens", "calls"})
     return replace(given, budget=BudgetLimits(**limits), price=price)
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from builders.drafting.files import canonical_json
 from builders.engine.addresses import shown_address
 from builders.engine.teacher import EMBEDDED_FILE
 from builders.recipe import SEED
+from builders.schema import Row
 from builders.set_file import Declaration, TeacherDeclaration
 from builders.sets import Set
+from builders.sources.source import shown_name
 
 Teachers = Mapping[str, Sequence[TeacherDeclaration]]  # by role, those of all under ''
 FILES = (EMBEDDED_FILE, "scripted:")  # what comes before the path of a teacher's file
-# What of a declaration decides on the rows of a draft; the rest may change without another draft.
-_DECIDES = {"recipe", "prompts", "seeds", "rows", "keep", "seed", "options", "teachers"}
+# What of a declaration decides on the rows and the costs of a draft; the rest may change without
+# another one.
+_ROWS = ("recipe", "prompts", "seeds", "rows", "keep", "seed", "options", "teachers")
+_DECIDES: dict[str, Any] = {**dict.fromkeys(_ROWS, True), "budget": {"price"}}
 
 
 def by_name(teachers: Teachers) -> Iterator[tuple[str, TeacherDeclaration]]:
@@ -26,13 +32,23 @@ def by_name(teachers: Teachers) -> Iterator[tuple[str, TeacherDeclaration]]:
             yield (role if len(some) == 1 else f"{role}_{number}"), one
 
 
-def set_record(a_set: Set, merged: Declaration, alone: Declaration) -> dict[str, Any]:
+def file_with_digest(place: str | Path, rows: Sequence[Row] = ()) -> str:
+    """A file's name and its sha256; of anything else, such as a set, that of its rows."""
+    path = Path(place)
+    content = path.read_bytes() if path.is_file() else canonical_json(rows).encode()
+    return f"{shown_name(str(place))}, sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def set_record(
+    a_set: Set, merged: Declaration, alone: Declaration, files: Mapping[str, str]
+) -> dict[str, Any]:
     """What a draft and a release record of the set: no path of this machine and no secret.
 
     Args:
         a_set: The set.
         merged: Its declaration with what was chosen for the build, every role named.
         alone: The same without anything chosen, to record what was overridden.
+        files: The files that were given for the build, by flag, each with its digest.
     """
     declared, before = _declared(a_set, merged), _declared(a_set, alone)
     overridden = {*(a_set.released.overridden if a_set.released else ())}
@@ -45,6 +61,7 @@ def set_record(a_set: Set, merged: Declaration, alone: Declaration) -> dict[str,
         "overridden": []
         if a_set.ad_hoc
         else sorted(overridden.union(_differing(before, declared))),
+        **({"files": {**files}} if files else {}),
     }
 
 
@@ -52,6 +69,8 @@ def _declared(a_set: Set, whole: Declaration) -> dict[str, Any]:
     """What decides on the rows, without what is as it would be anyway, its paths public."""
     written = _written(a_set)
     declared = whole.model_dump(mode="json", include=_DECIDES, exclude_defaults=True)
+    if not declared.get("budget"):
+        declared.pop("budget", None)
     declared["recipe"] = _public(declared["recipe"], a_set.folder, written)
     if source := declared.get(a_set.recipe.seeds.flag):
         source["place"] = _public(source.get("place"), a_set.folder, written)
@@ -105,12 +124,11 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
 
 
 def with_recorded_teachers(record: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a build that asks no teacher: with those that the recording build declared."""
+    """The record of a build that asks no teacher: teachers and price are of the recording one."""
     before = order.get("set", {"declaration": {}, "overridden": []})
-    declared = {**record["declaration"]}
-    declared.pop("teachers", None)
-    if "teachers" in before["declaration"]:
-        declared["teachers"] = before["declaration"]["teachers"]
-    names = {*record["overridden"]} - {"teachers"} | {*before["overridden"]} & {"teachers"}
+    asked = {"teachers", "budget"}
+    declared = {name: one for name, one in record["declaration"].items() if name not in asked}
+    declared |= {name: one for name, one in before["declaration"].items() if name in asked}
+    names = {*record["overridden"]} - asked | {*before["overridden"]} & asked
     declared = dict(sorted(declared.items()))
     return {**record, "declaration": declared, "overridden": sorted(names)}

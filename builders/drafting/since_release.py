@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from builders.drafting.build_spec import Choices
@@ -18,6 +18,7 @@ from builders.set_file import TeacherDeclaration
 from builders.sets import Released, Set
 
 _SCRIPTED = "scripted:"
+_GIVEN_FOR = {"judge-report": "card", "prices": "costs", "contributed": "rows"}  # by flag
 
 
 def since_release(a_set: Set, teachers: Teachers, given: Choices) -> Iterator[str]:
@@ -36,6 +37,7 @@ def since_release(a_set: Set, teachers: Teachers, given: Choices) -> Iterator[st
     if released.code != code_digest(a_set.recipe):
         yield f"the code of {a_set.recipe.name} is not that of {released.shown}"
     _check_files(a_set, released, given)
+    yield from _about_given(released, files_of_build(a_set, given))
     if given.from_ledger:
         return
     own = {split_role(word)[1].partition("#")[0] for word in given.teachers}
@@ -74,3 +76,27 @@ def _check_files(a_set: Set, released: Released, given: Choices) -> None:
                 f"{place} is not what {released.shown} was made with; put the right one there, or "
                 f"choose another with {flag}"
             )
+
+
+def files_of_build(a_set: Set, given: Choices) -> dict[str, str]:
+    """The files that were given for a build, by flag, each with its digest.
+
+    One that a release was made with has the name that it has there.
+    """
+    files = {**given.files}
+    if prices := given.run_limits.prices:
+        files["prices"] = prices.file
+    known = a_set.released.given if a_set.released else {}
+    before = {one.rpartition(", ")[2]: one for one in known.values()}
+    return {flag: before.get(one.rpartition(", ")[2], one) for flag, one in files.items()}
+
+
+def _about_given(released: Released, files: Mapping[str, str]) -> Iterator[str]:
+    """Lines about the files that a release was made with, where they are not given again."""
+    for flag, use in _GIVEN_FOR.items():
+        before, now = released.given.get(flag), files.get(flag)
+        if before and before != now:
+            what = f"with --{flag}, {before}"
+            if flag == "contributed":
+                what = f"with the rows that people gave: --contributed {released.shown}"
+            yield f"{released.shown} was made {what}; the {use} are the same only with that"

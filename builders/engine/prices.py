@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ class Price:
     output: float
     cached: float | None = None
 
+    @property
+    def words(self) -> str:
+        """The same as `read_price` takes it."""
+        given = (self.input, self.output, *(() if self.cached is None else (self.cached,)))
+        return "/".join(f"{one:.0f}" if one.is_integer() else repr(one) for one in given)
+
     def cost(self, input_tokens: float, output_tokens: float, cached_tokens: float = 0) -> float:
         """The cost of that many tokens, in USD; `cached_tokens` are part of the input."""
         cached_tokens = min(cached_tokens, input_tokens) if self.cached is not None else 0
@@ -37,11 +44,12 @@ FREE = Price(input=0.0, output=0.0)
 class PriceTable:
     """Prices by model.
 
-    `name` is what a card calls it. `prefixes` are names of providers that may come before that of
-    a model, as in `openai/gpt-4o-mini`.
+    `name` is what a card calls it, `file` its file with the sha256 of that. `prefixes` are names of
+    providers that may come before that of a model, as in `openai/gpt-4o-mini`.
     """
 
     name: str
+    file: str
     models: Mapping[str, Price]
     prefixes: frozenset[str] = frozenset()
 
@@ -110,10 +118,12 @@ def read_prices(path: Path) -> PriceTable:
         InputError: It cannot be read, has another form, or a number is not finite or below 0.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        given = tomllib.loads(content.decode())
         version = f" of {given['version']}" if "version" in given else ""
         return PriceTable(
             name=f"the price table {path.name}{version}",
+            file=f"{path.name}, sha256:{hashlib.sha256(content).hexdigest()}",
             models={name: _price(**price) for name, price in given["models"].items()},
             prefixes=frozenset(given.get("prefixes", ())),
         )

@@ -90,6 +90,7 @@ def _released(manifest: Mapping[str, Any], shown: str) -> Released:
     seeds = _mapping(lineage.get("seeds"), "lineage.seeds", shown)
     settings = _mapping(lineage.get("settings", {}), "lineage.settings", shown)
     teachers = _mapping(lineage.get("teachers", {}), "lineage.teachers", shown)
+    given = _mapping(about.get("files", {}), "set.files", shown)
     overridden = about.get("overridden", [])
     if not (isinstance(overridden, list) and all(isinstance(one, str) for one in overridden)):
         _refuse("set.overridden", shown)
@@ -103,6 +104,7 @@ def _released(manifest: Mapping[str, Any], shown: str) -> Released:
             for role, one in teachers.items()
         },
         files={name: found[1] for name, found in files.items() if found},
+        given={flag: one for flag, one in given.items() if _OF_FILE.fullmatch(str(one))},
         overridden=tuple(overridden),
         ad_hoc=about.get("ad_hoc") is True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -11,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from builders import load_set
+from builders.drafting.contributions import CONTRIBUTED, contribution
+from builders.drafting.files import write_parquet
 from builders.recipe_loading import load_recipe
 from scripts.main import main
 from tests.cases import each
@@ -186,6 +190,7 @@ def test_an_address_of_a_release_is_announced_and_gets_the_key_of_its_host_alone
         ["--teacher-license", "writer=apache-2.0"],
         ["--model", "some-model"],
         ["--param", "writer:temperature=0.5", "--without", "judge:max_tokens"],
+        ["--price", "1/2.5/0.1"],
         ["--license", "cc-by-4.0", "--column", "text"],
         ["--teacher", "writer=scripted:script.jsonl#a", "--teacher", "judge=scripted:other.jsonl"],
     ],
@@ -236,6 +241,62 @@ def test_a_changed_script_is_announced_and_a_changed_option_file_refused(
     line = refusal(capsys, *build)
     assert "principles.toml is not what out was made with" in line and "--constitution" in line
     assert main([*build, "--constitution", "principles.toml"]) == 0
+
+
+PRICES = "[models]\nscripted = {input = 3, output = 4}\n"
+
+
+def test_a_release_names_the_files_that_it_was_made_with(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("mine.toml").write_text(PRICES)
+    report = {"judge": "scripted", "verdict": "good", "reliable": True, "reasons": []}
+    Path("report.json").write_text(json.dumps({"judges": [{**report, "figures": {}}]}))
+    judged = FRONT + "options: {samples: 2}\nbudget: {usd: 9, price: 0.50/1.5}\n"
+    files = ["--prices", "mine.toml", "--judge-report", "report.json"]
+    release_out(*files, front=judged)
+    before, spent = file_bytes(Path("out")), json.loads(Path("out/manifest.json").read_text())
+    assert spent["set"]["declaration"]["budget"] == {"price": "0.50/1.5"}
+    build = ["build", "--from", "out", *SCRIPT]
+    capsys.readouterr()
+    assert main([*build, "--work", "without"]) == 0
+    printed = capsys.readouterr().err
+    for flag, name, use in (
+        ("prices", "mine.toml", "costs"),
+        ("judge-report", "report.json", "card"),
+    ):
+        sha256 = hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        line = f"out was made with --{flag}, {name}, sha256:{sha256}; the {use} are the same only"
+        assert line in printed
+    for name in ("mine.toml", "report.json"):
+        Path(name).rename(f"my-{name}")
+    files = ["--prices", "my-mine.toml", "--judge-report", "my-report.json"]
+    assert main([*build, *files, "--work", "with"]) == 0
+    assert "was made with" not in capsys.readouterr().err
+    words = ["release", "--from", "out", "--work", "with", "--to-folder", "again"]
+    assert main(words) == 0
+    assert file_bytes(Path("again")) == before
+    assert main(["new", "more", "--from", "out"]) == 0
+    assert load_set("more").declaration.budget.price == "0.50/1.5"
+
+
+def test_a_release_with_rows_of_people_names_where_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    release_out()
+    row = pq.read_table("work/trees/drafts/0001/default.parquet").to_pylist()[0]
+    gone = contribution("removed", row, contributor="ada", pull_request=1, commit="c")
+    write_parquet(Path("people.parquet"), CONTRIBUTED, [gone])
+    release_out("--contributed", "people.parquet")
+    before = file_bytes(Path("out"))
+    build = ["build", "--from", "out", *SCRIPT]
+    assert main([*build, "--work", "without"]) == 0
+    assert "with the rows that people gave: --contributed out; the rows" in capsys.readouterr().err
+    assert main([*build, "--contributed", "people.parquet", "--work", "with"]) == 0
+    assert "people gave" not in capsys.readouterr().err
+    words = ["release", "--from", "out", "--work", "with", "--to-folder", "again"]
+    assert main(words) == 0
+    assert file_bytes(Path("again")) == before
 
 
 # --- what else it keeps

@@ -1,4 +1,4 @@
-"""potstill release: the newest draft as a new version on a Hub, or as a folder."""
+"""potstill release: the newest draft, or another one, as a new version on a Hub or as a folder."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from scripts.command_line import (
     add_json,
     add_name,
     add_work,
+    count,
     path,
     print_err,
     print_out,
@@ -77,6 +78,12 @@ def arguments(parser: Parser, words: Sequence[str]) -> None:
         action="store_true",
         help="Make the repository private if it is new; one that is public is refused.",
     )
+    parser.add_argument(
+        "--draft",
+        type=count(),
+        metavar="NUMBER",
+        help="Release the draft of this number, such as 0001 (default: the newest one).",
+    )
     add_work(parser)
     add_json(parser)
     add_hub_data(parser)
@@ -114,7 +121,7 @@ def run(given: argparse.Namespace) -> int:
         raise UsageError(f"{wrong[0]} is about a Hub; leave it out, or leave out --to-folder")
     if given.pr and given.branch:
         raise UsageError("--pr is about main; leave it out, or leave out --branch")
-    draft = load_draft(given.set or given.name, given.work)
+    draft = load_draft(given.set or given.name, given.work, given.draft)
     if given.to_hub is True:
         given.to_hub = _declared_repository(draft)
     (_to_folder if given.to_folder else _to_hub)(given, draft)
@@ -134,7 +141,8 @@ def _name_source(draft: Draft) -> None:
     if overridden := draft.facts["set"]["overridden"]:
         print_err(
             f"{draft.folder} was built with other {', '.join(overridden)} than the set's file "
-            "declares; build again without flags for a draft as the file declares it"
+            "declares; build again without flags for a draft as the file declares it, or release "
+            "an earlier one with --draft"
         )
     if draft.facts["set"]["ad_hoc"]:
         print_err(

@@ -918,3 +918,19 @@ def test_two_sets_beside_each_other_are_not_released_to_one_repository() -> None
     Path("woods.md").unlink()
     Path("woods.md").symlink_to("trees.md")
     check_repository(trees, "org/trees")
+
+
+def test_an_earlier_draft_is_released_by_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    write_set(Path("trees.md"), FRONT)
+    assert main(["build", "trees"]) == 0
+    assert main(["build", "trees", "--rows", "1"]) == 0
+    for number, rows in (("0001", 3), ("2", 1)):
+        words = ["release", "trees", "--draft", number, "--to-folder", f"out{rows}", "--json"]
+        assert main(words) == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out.splitlines()[-1])["draft"].endswith(f"000{number[-1]}")
+        assert ("was built with other rows" in printed.err) == (number == "2")
+        assert snapshot(Path(f"out{rows}")).files
+        assert json.loads(Path(f"out{rows}/manifest.json").read_text())["counts"]["kept"] == rows
+    line = refusal(capsys, "release", "trees", "--draft", "7", "--to-folder", "out")
+    assert line == "potstill: 'trees' has no draft 7; there are 0001, 0002"

@@ -207,15 +207,18 @@ def write_draft(
     return Draft(folder=folder, facts=known, run=run, is_new=is_new)
 
 
-def load_draft(name: Set | Recipe | str | Path, work: str | Path | None = None) -> Draft:
-    """The newest draft of a set, or of a recipe's ad-hoc set.
+def load_draft(
+    name: Set | Recipe | str | Path, work: str | Path | None = None, number: int | None = None
+) -> Draft:
+    """A draft of a set, or of a recipe's ad-hoc set.
 
     Args:
         name: A set, its name or its file as for `load_set`, or a recipe.
         work: The folder of drafts and ledgers; None takes that of the set.
+        number: That of the draft; None takes the newest one.
 
     Raises:
-        InputError: There is no draft, or no such set.
+        InputError: There is no such draft, or no such set.
         RecipeError: As `load_recipe`.
     """
     with file_errors_in_one_line():
@@ -233,7 +236,7 @@ def load_draft(name: Set | Recipe | str | Path, work: str | Path | None = None) 
                 f"{home.name}.md or ./{home.name}.py"
             ) from None
         home = (folder or a_set.work) / a_set.name
-        draft = last_draft(home)
+        draft = last_draft(home, number)
         return replace(draft, set=set_of_drafts(a_set, home))
 
 
@@ -243,8 +246,8 @@ def _same(one: Path, other: Path) -> bool:
     return not differing and not missing
 
 
-def last_draft(home: Path) -> Draft:
-    """The newest draft under a set's folder.
+def last_draft(home: Path, number: int | None = None) -> Draft:
+    """The newest draft under a set's folder, or the one of a number.
 
     Raises:
         InputError: There is none.
@@ -255,7 +258,11 @@ def last_draft(home: Path) -> Draft:
             f"there is no draft of {home.name!r} in {home.parent.name}/; run "
             f"`potstill build {home.name}` first, or name its folder with --work"
         )
-    folder = folders[-1]
+    by_number = {int(one.name): one for one in folders}
+    if number is not None and number not in by_number:
+        known = ", ".join(one.name for one in folders)
+        raise InputError(f"{home.name!r} has no draft {number}; there are {known}")
+    folder = folders[-1] if number is None else by_number[number]
     facts, run = read_json(folder / FACTS, "recipe", "counts", "lineage"), read_json(folder / RUN)
     return Draft(folder=folder, facts=facts, run=run)
 

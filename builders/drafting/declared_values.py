@@ -31,9 +31,13 @@ _KEYS = {  # by the name of a flag: a key, and the one that it is under
     "teacher": ("teachers", ""),
     "teacher-license": ("license", "teachers"),
     "price": ("price", "budget"),
-    "budget-usd": ("usd", "budget"),
+    **{f"budget-{name}": (name, "budget") for name in ("usd", "tokens", "calls")},
+    "teacher judge=...": ("judge", "teachers"),
 }
-_FLAG = re.compile(r"--([a-z]+(?:-[a-z]+)*)(?: (ID|IN/OUT|main|\S+(?= counts | joins )))?")
+_FLAG = re.compile(  # with the value that comes after it
+    r"--(teacher judge=\.\.\.|[a-z]+(?:-[a-z]+)*)"
+    r"(?: (ID|IN/OUT|main|\S+(?= counts | joins | may help)))?"
+)
 
 
 def check_declared(a_set: Set) -> None:
@@ -77,6 +81,9 @@ def chosen_flags(a_set: Set, given: Choices) -> frozenset[str]:
     values = {**parts, "license": given.licence, "model": given.usual.model, **given.options}
     values |= {name: getattr(given, name) for name in _NUMBERS}
     values |= {a_set.recipe.seeds.flag: given.source.get("place"), "teacher": given.teachers}
+    limits = given.run_limits
+    values |= {f"budget-{name}": limit for name, limit in vars(limits.budget).items()}
+    values |= {"price": limits.price, "teacher-license": given.licences}
     return frozenset(name.replace("_", "-") for name, value in values.items() if value)
 
 
@@ -90,10 +97,17 @@ def as_declared(a_set: Set, given: Choices, source: Source) -> dict[Place, list[
     if a_set.source.place and flag not in chosen:
         found = {(flag, part): [f"--{part}"] for part in _PARTS if getattr(a_set.source, part)}
         found[flag,] = [source.place, shown_name(source.place)]
-    for option in a_set.recipe.options:
-        file = a_set.declaration.options.get(option.name)
-        if option.file and file is not None and option.name.replace("_", "-") not in chosen:
-            found["options", option.name] = [str(file), Path(str(file)).name]
+    files = {option.name for option in a_set.recipe.options if option.file}
+    for name, value in a_set.declaration.options.items():
+        if name.replace("_", "-") not in chosen:
+            found["options", name] = [f"--{name.replace('_', '-')}"]
+            found["options", name] += [str(value), Path(str(value)).name] if name in files else []
+    for name in _NUMBERS:
+        if getattr(a_set.declaration, name) is not None and name not in chosen:
+            found[name,] = [f"--{name}"]
+    for name in ("usd", "tokens", "calls"):
+        if getattr(a_set.declaration.budget, name) and f"budget-{name}" not in chosen:
+            found["budget", name] = [f"--budget-{name}"]
     roles = {split_role(word)[0] for word in given.teachers}
     for role, some in a_set.declaration.teachers.items():
         for number, one in enumerate(some if roles.isdisjoint(("", role)) else ()):

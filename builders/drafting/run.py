@@ -13,7 +13,7 @@ from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.answered import Answered
 from builders.drafting.build_spec import LEDGER, BuildSpec
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
-from builders.drafting.declared_values import errors_in_file
+from builders.drafting.declared_values import errors_in_file, with_keys
 from builders.drafting.draft import Draft, counts, write_draft
 from builders.drafting.licence import with_model_licences
 from builders.drafting.lineage import lineage
@@ -219,10 +219,11 @@ def answer_calls(
     else:
         teachers = pool(spec.teachers, recipe)
     progress.begin("starting the teacher")
+    advice = help_against(recipe, settings)
     with ExitStack() as stack:
         judgements = Judgements(
             progress,
-            help_against(recipe, settings),
+            lambda fault: with_keys(spec.set, advice(fault), spec.chosen),
             go_on=limits.accept_unreadable or spec.from_ledger,
             readings=readings,
         )

@@ -138,6 +138,29 @@ def test_a_model_that_an_endpoint_does_not_serve_is_refused_with_the_line_of_its
     assert "correct `model:` under `teachers:`" in line
 
 
+def test_a_budget_that_needs_a_price_is_refused_with_the_line_and_the_key(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Endpoint() as endpoint:
+        write_trees(f"{OWN}budget:\n  usd: 1\nteachers: {endpoint.url}#oak")
+        assert refusal(capsys, "build", "trees").startswith(
+            "potstill: trees.md, line 6: the price of 'oak' is unknown, so `usd:` under `budget:` "
+            "cannot be kept; give `price: IN/OUT` under `budget:` in USD"
+        )
+        line = refusal(capsys, "build", "trees", "--budget-usd", "2")
+    assert line.startswith(
+        "potstill: the price of 'oak' is unknown, so --budget-usd cannot be kept"
+    )
+
+
+def test_an_option_that_helps_is_a_key_where_the_set_has_a_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_trees(f"{OWN}teachers: scripted:script.jsonl\noptions: {{samples: 2}}")
+    assert main(["build", "trees"]) == 0
+    assert "; `choose: longest` under `options:` may help" in capsys.readouterr().err
+
+
 def test_python_gets_the_same_error() -> None:
     write_trees("prompts:\n  place: trees.csv\n  column: tree\nteachers: scripted:script.jsonl")
     with pytest.raises(InputError, match=r"^trees\.md, line 6: trees\.csv: .* `column:` under"):

@@ -72,11 +72,11 @@ def shortened(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def counted(number: float, things: str) -> str:
-    """A number of things, whose name is given in the plural: 1 call, 1,200 calls, 0.5 seconds."""
+def number_of(number: int, things: str) -> str:
+    """A number of things, whose name is given in the plural: 0 calls, 1 call, 1,200 calls."""
     if number != 1:
         return f"{number:,} {things}"
-    for plural, singular in (("ies", "y"), ("ses", "s"), ("xes", "x"), ("ches", "ch"), ("s", "")):
+    for plural, singular in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("s", "")):
         if things.endswith(plural):
             return f"1 {things.removesuffix(plural)}{singular}"
     return f"1 {things}"

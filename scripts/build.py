@@ -15,7 +15,7 @@ from builders.drafting.run import ask_shard, build_draft
 from builders.drafting.summary import estimate_table, report, table
 from builders.engine.progress import Progress
 from builders.engine.ticker import Ticker
-from builders.errors import Stopped, shortened
+from builders.errors import Stopped, number_of, shortened
 from builders.recipe import Recipe
 from scripts.build_flags import add_build, build_spec_of
 from scripts.command_line import Parser, count, print_err, print_out
@@ -66,8 +66,9 @@ def run(given: argparse.Namespace) -> int:
             facts = estimate(spec, progress)
             shown = json.dumps(facts) if given.json else estimate_table(facts)
         elif spec.shard:
-            facts = {"shard": "{}/{}".format(*spec.shard), "rows": ask_shard(spec, progress)}
-            shown = f"shard {facts['shard']}: the answers to {facts['rows']} rows are recorded"
+            rows, shard = ask_shard(spec, progress), "{}/{}".format(*spec.shard)
+            facts = {"shard": shard, "rows": rows}
+            shown = f"shard {shard}: the answers to {number_of(rows, 'rows')} are recorded"
             shown = json.dumps(facts) if given.json else shown
         else:
             draft = build_draft(spec, progress)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.engine.teacher import KEY_ENV, TeacherSpec
-from builders.errors import UsageError, named_in_errors
+from builders.errors import UsageError, named_in_errors, number_of
 from builders.hub.connection import from_environment
 from builders.hub.fetch import fetch_snapshot
 from builders.judging.label_values import label_values
@@ -197,10 +197,10 @@ def _spec(given: argparse.Namespace) -> TeacherSpec | None:
 
 def table(found: dict[str, Any]) -> str:
     """One judge's figures as people read them, the verdict last."""
-    items = f"{found['items']:,}"
-    lines = [f"{found['judge']}: {items} items"]
+    lines = [f"{found['judge']}: {number_of(found['items'], 'items')}"]
     lines += [
-        f"{one['pairs']:,} of {items} pairs not judged: {one['cause']} ({one['why']})"
+        f"{one['pairs']:,} of {number_of(found['items'], 'pairs')} not judged: {one['cause']} "
+        f"({one['why']})"
         for one in found["not_judged"]
     ]
     lines.append(f"{'figure':<31} {'value':>9}   {'95 % interval':<19} {'n':>9}")

@@ -14,7 +14,7 @@ from builders.drafting.repair import repair_ledgers
 from builders.engine.budget import used_in_all
 from builders.engine.ledger import Ledger
 from builders.engine.spent_before import used_so_far
-from builders.errors import InputError, counted
+from builders.errors import InputError, number_of
 from builders.sets import load_set, set_home
 from scripts.command_line import Parser, add_json, add_name, add_work, path, print_out
 
@@ -60,7 +60,7 @@ def run(given: argparse.Namespace) -> int:
         if given.export:
             answers = ledger.export(given.export)
             facts = {"answers": answers, "file": str(given.export)}
-            shown = f"wrote {counted(answers, 'answers')} to {given.export}"
+            shown = f"wrote {number_of(answers, 'answers')} to {given.export}"
         else:
             facts = ledger.summary() | {"used": used_so_far(ledger)[0]}
             shown = _table(facts)
@@ -86,19 +86,19 @@ def _table(sums: dict[str, Any]) -> str:
         if who["at_most_usd"] > (who["cost_usd"] or 0.0):
             cost = f"at most {who['at_most_usd']:.6g} USD"
         if who["unpriced"]:
-            cost = f"{cost}, and {counted(who['unpriced'], 'calls')} of unknown cost"
+            cost = f"{cost}, and {number_of(who['unpriced'], 'calls')} of unknown cost"
         if who["unpriced"] == who["calls"]:
             cost = "cost unknown"
-        but = f" ({counted(who['uncounted'], 'calls')} not counted)" if who["uncounted"] else ""
+        but = f" ({number_of(who['uncounted'], 'calls')} not counted)" if who["uncounted"] else ""
         at = f" at {who['endpoint']}" if "endpoint" in who else ""
         revision = f"@{who['revision']:.19}" if who.get("revision") else ""
         lines += [
             f"{who['role']} {who['model']}{revision}{at}".strip(),
-            f"  {counted(who['calls'], 'calls')}, {who['input_tokens']:,} input and "
-            f"{counted(who['output_tokens'], 'output tokens')}{but}, {cost}",
+            f"  {number_of(who['calls'], 'calls')}, {who['input_tokens']:,} input and "
+            f"{number_of(who['output_tokens'], 'output tokens')}{but}, {cost}",
         ]
     lines.append(used_in_all(sums["used"]))
     lines.append("failed requests:" if sums["failures"] else "no failed requests")
     for cause, requests in sums["failed_requests"].items():
-        lines.append(f"  {requests:>8,}  {cause}, in {counted(sums['failures'][cause], 'calls')}")
+        lines.append(f"  {requests:>8,}  {cause}, in {number_of(sums['failures'][cause], 'calls')}")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from builders.drafting.draft import Draft, load_draft
 from builders.drafting.owner import new_command
-from builders.errors import HubError, UsageError, shortened
+from builders.errors import HubError, UsageError, number_of, shortened
 from builders.set_names import set_name
 from builders.sets import check_repository
 from scripts.command_line import (
@@ -266,7 +266,8 @@ def _outcome(what: ReleasePlan, done: Published, dry_run: bool) -> str:
     does = "would send" if dry_run else "sent"
     lines = [
         f"{done.tag} of {repository}: {done.changes}",
-        f"{does} {len(done.sent)} of {done.files} files, {done.sent_bytes:,} bytes; "
+        f"{does} {len(done.sent)} of {number_of(done.files, 'files')}, "
+        f"{number_of(done.sent_bytes, 'bytes')}; "
         f"{'would remove' if dry_run else 'removed'} {len(done.removed)}",
     ]
     if dry_run:

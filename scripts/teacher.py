@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from builders.engine.teacher import KEY_ENV, TeacherSpec
-from builders.errors import UsageError
+from builders.errors import UsageError, number_of
 from scripts.command_line import (
     Parser,
     above_0,
@@ -110,4 +110,5 @@ def table(found: dict[str, Any]) -> str:
         rows.append((_TITLES.get(name, name.replace("_", " ")), "; ".join(facts)))
     lines = [f"{found['teacher']}, model {found['model']}"]
     lines += [f"  {name:<18} {value}" for name, value in rows]
-    return "\n".join([*lines, f"asked {found['requests']} times, {found['tokens']:,} tokens"])
+    sent = number_of(found["requests"], "requests")
+    return "\n".join([*lines, f"asked in {sent}, {number_of(found['tokens'], 'tokens')}"])

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from builders.errors import number_of
 from builders.schema import Row
 
 _NAMES = ("role", "model", "answered_by", "fingerprint", "ended", "finish_reason")
@@ -70,17 +71,19 @@ def warnings(
             elif not teachers.get(role, {}).get("trusts_missing_end"):
                 endless[role] += calls
     found = [
-        f"{calls:,} of {of_role[role]:,} answers of the {role} are by {other!r}, but {asked!r} was "
-        "asked"
+        f"{calls:,} of {number_of(of_role[role], 'answers')} of the {role} came from {other!r}, "
+        f"but {asked!r} was asked"
         for (role, asked, other), calls in others.items()
     ]
     found += [
-        f"{calls:,} answers of the {role} ended as {word!r}, which no table knows: not used"
+        f"{number_of(calls, 'answers')} of the {role} ended as {word!r}, which no table "
+        "knows: not used"
         for (role, word), calls in words.items()
     ]
     found += [
-        f"{calls:,} answers of the {role} report no end: not used; if its endpoint never reports "
-        f"one, build again with --trust-missing-end {_who(teachers.get(role, {}))}"
+        f"{number_of(calls, 'answers')} of the {role} without a reported end: not used; if its "
+        "endpoint never reports one, build again with --trust-missing-end "
+        f"{_who(teachers.get(role, {}))}"
         for role, calls in endless.items()
     ]
     return found

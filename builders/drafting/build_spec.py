@@ -11,6 +11,7 @@ from builders.engine.parameters import Choice
 from builders.engine.pool import TeacherPoolSpec
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
+from builders.errors import number_of
 from builders.front_matter import Place
 from builders.recipe import Recipe, Settings
 from builders.schema import Row
@@ -85,7 +86,8 @@ class BuildSpec:
         """What `rows` counts, and how many are asked for."""
         most, unit, keep = self.most_rows, self.recipe.rows_of, self.settings.keep
         whose = ", the recipe's default" if most and self.default_rows and not keep else ""
-        until = f", until {keep:,} rows are kept" if keep else ""
+        are = "is" if keep == 1 else "are"
+        until = f", until {number_of(keep, 'rows')} {are} kept" if keep else ""
         return f"--rows counts {unit}: {f'{most:,} at most' if most else 'all'}{whose}{until}"
 
     def facts(self, origin: Origin) -> dict[str, Any]:

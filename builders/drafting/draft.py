@@ -23,7 +23,7 @@ from builders.drafting.licence import licence_of
 from builders.drafting.notebook import draft_html
 from builders.drafting.owner import set_of_drafts
 from builders.durable import durably_rename
-from builders.errors import InputError, file_errors_in_one_line, nearest_name
+from builders.errors import InputError, file_errors_in_one_line, nearest_name, number_of
 from builders.recipe import Recipe, named, path
 from builders.schema import LEFT_OUT, Row, Schema
 from builders.sets import Set, as_set, set_home
@@ -128,7 +128,8 @@ class Draft:
 
     def __repr__(self) -> str:
         made, kept = (self.counts[name] for name in ("made", "kept"))
-        return f"Draft({self.folder.parents[1].name}: {kept} of {made} rows kept, {self.folder})"
+        counted = f"{kept} of {number_of(made, 'rows')} kept"
+        return f"Draft({self.folder.parents[1].name}: {counted}, {self.folder})"
 
     def _repr_html_(self) -> str:
         return draft_html(repr(self), self.counts, list(islice(self.stream(), 3)))
@@ -163,8 +164,9 @@ def missing_rows(facts: Mapping[str, Any]) -> str | None:
     lost = [f"{number:,} {reason}" for reason, number in counts["dropped"].items()]
     lost += [f"{n:,} {LEFT_OUT}{reason}" for reason, n in counts.get("left_out", {}).items()]
     return (
-        f"{keep - counts['kept']:,} of {keep:,} rows to keep are missing after {asked['rows']:,} "
-        f"{asked['rows_of']}: {', '.join(lost) or 'nothing was dropped'}; "
+        f"{keep - counts['kept']:,} of {number_of(keep, 'rows')} to keep are missing after "
+        f"{number_of(asked['rows'], asked['rows_of'])}: "
+        f"{', '.join(lost) or 'nothing was dropped'}; "
         + ("raise --rows" if seeds["beyond"] or not seeds["columns"] else "give a larger source")
     )
 

@@ -22,6 +22,7 @@ from builders.drafting.row_view import BLANK, Part, row_view
 from builders.drafting.run import answer_calls, open_build
 from builders.engine.judgements import Reading
 from builders.engine.progress import Progress
+from builders.errors import number_of
 from builders.schema import Row
 
 
@@ -138,9 +139,8 @@ def group_view(place: int, facts: Mapping[str, Any]) -> list[Part]:
     """The parts of one group: what it took, what was asked and answered, and its outcomes."""
     group = facts["rows"][place]
     usd = "? USD" if group["usd"] is None else f"{group['usd']:.6g} USD"
-    tokens = f"{group['input_tokens']:,} + {group['output_tokens']:,} tokens"
-    many = len(group["calls"])
-    took = f"{many} call{'' if many == 1 else 's'}, {tokens}, {usd}"
+    tokens = f"{group['input_tokens']:,} + {number_of(group['output_tokens'], 'tokens')}"
+    took = f"{number_of(len(group['calls']), 'calls')}, {tokens}, {usd}"
     of = "not finished" if "unfinished" in group else f"{place + 1} of {len(facts['rows'])}"
     parts = [Part(of, took, style="bold")]
     views = [row_view(call, "calls") for call in group["calls"]]

@@ -12,7 +12,7 @@ from builders.drafting.build_spec import BuildSpec
 from builders.drafting.declared_values import with_keys
 from builders.drafting.draft import last_draft
 from builders.drafting.source_licence import source_licence
-from builders.errors import InputError
+from builders.errors import InputError, number_of
 from builders.recipe import Raw
 from builders.set_names import set_name
 from builders.sets import names_set
@@ -103,7 +103,7 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
     places = f" in {_listed(parts)}" if len(parts) > 1 else ""
     counts = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
     yield (
-        f"{flag}: {origin.rows:,} of {total:,} rows of {origin.name}{places}{columns}"
+        f"{flag}: {origin.rows:,} of {number_of(total, 'rows')} of {origin.name}{places}{columns}"
         f"{counts and f'; {counts} left out'}"
     )
     if loaded.unused:
@@ -111,8 +111,7 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
     for name, asked in islice(loaded.doubtful.items(), _MOST_SHOWN):
         yield f"{name} may hold the answer; if not, --column {asked}+{name} joins it"
     if loaded.skipped:
-        files = "file" if len(loaded.skipped) == 1 else "files"
-        yield f"{len(loaded.skipped):,} {files} not read: {_listed(loaded.skipped)}"
+        yield f"{number_of(len(loaded.skipped), 'files')} not read: {_listed(loaded.skipped)}"
     for reason in left_out:
         first = next(one for one in loaded.left_out if one.reason == reason)
         yield f"first {reason}: {first.place}: {first.why}"

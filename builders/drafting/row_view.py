@@ -13,6 +13,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builders.engine.thinking import parted
+from builders.errors import number_of
 from builders.schema import Row, assistant
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ def _shortened(text: str) -> str:
     lines = text.strip("\n").split("\n")
     begun = "\n".join(lines[:_MOST_LINES])[:_MOST_CHARACTERS]
     left = len(text) - len(begun)
-    return f"{begun.rstrip()} [... {left:,} more characters]" if left > 40 else text
+    return f"{begun.rstrip()} [... {number_of(left, 'more characters')}]" if left > 40 else text
 
 
 def inert(text: str) -> str:

@@ -13,7 +13,7 @@ from builders.drafting.draft import Draft, missing_rows
 from builders.drafting.licence import licence_of, missing
 from builders.drafting.spending import cost
 from builders.engine.judgements import paragraph
-from builders.errors import InputError
+from builders.errors import InputError, number_of
 from builders.schema import LEFT_OUT
 from builders.sets import Set
 
@@ -40,10 +40,11 @@ def estimate_table(facts: Mapping[str, Any]) -> str:
         kind = "about " if facts["uncounted"] else "at least "
     money = kind + _span(usd, ".4g") if usd else "unknown: give --price IN/OUT"
     caution = [f"caution: {facts['caution']}"] if "caution" in facts else []
+    condition = ", if its answers stay unreadable" if caution else ""
     return "\n".join(
         [
-            f"{facts['rows']} {facts['rows_of']}, from a sample of {facts['sampled_rows']} that "
-            f"the ledger keeps{', if its answers stay unreadable' if caution else ''}:",
+            f"{number_of(facts['rows'], facts['rows_of'])}, from a sample of "
+            f"{facts['sampled_rows']} that the ledger keeps{condition}:",
             f"calls   {'at least ' if stopped else ''}{facts['calls']:,}",
             f"tokens  {kind}{_span(facts['tokens'], ',.0f')}",
             f"USD     {money}",
@@ -95,7 +96,8 @@ def _counted(facts: Mapping[str, Any], a_set: Set | None = None) -> list[str]:
         tokens = used["input_tokens"] + used["output_tokens"]
         uncounted = used.get("uncounted", 0)
         but = f" ({uncounted:,} of them not counted)" if uncounted else ""
-        lines.append(f"{'tokens of the ' + role:<28}{tokens:>8,}  in {used['calls']:,} calls{but}")
+        calls = number_of(used["calls"], "calls")
+        lines.append(f"{'tokens of the ' + role:<28}{tokens:>8,}  in {calls}{but}")
     lines += [
         textwrap.fill(f"{name}: {_measure(value)}", width=79, subsequent_indent="    ")
         for name, value in _measures(facts).items()
@@ -120,8 +122,8 @@ def _taken(run: Mapping[str, Any] | None) -> list[str]:
         return []
     return [
         *_beyond(run),
-        f"{'time in seconds':<28}{run['seconds']:>8,.0f}  {run['calls']:,} calls, "
-        f"{run['reused']:,} answers from the ledger, {run['failures']} failed",
+        f"{'time in seconds':<28}{run['seconds']:>8,.0f}  {number_of(run['calls'], 'calls')}, "
+        f"{number_of(run['reused'], 'answers')} from the ledger, {run['failures']} failed",
         *_refused_before(run.get("refused_before", 0)),
     ]
 
@@ -137,7 +139,7 @@ def _beyond(run: Mapping[str, Any]) -> list[str]:
 def _refused_before(calls: int) -> list[str]:
     if not calls:
         return []
-    return [f"{'refused before':<28}{calls:>8,}  calls, not sent again without --retry"]
+    return [f"{'refused before':<28}{calls:>8,}  not sent again without --retry"]
 
 
 def _measures(facts: Mapping[str, Any]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from builders.engine.calls import Answer, Call, Used
 from builders.engine.in_flight_file import InFlightFile
 from builders.engine.prices import Price
-from builders.errors import counted
+from builders.errors import number_of
 
 _BYTES_PER_TOKEN = 2.5  # below the mean of texts in any script: never counts too few tokens
 _UNBOUNDED_OUTPUT = 4096  # tokens reserved where no max_tokens bounds an answer
@@ -164,7 +164,10 @@ class Budget:
 
 def used_in_all(used: Mapping[str, float]) -> str:
     """The calls, tokens and usd of all requests of a set, as text."""
-    parts = [counted(round(used["calls"]), "requests"), counted(round(used["tokens"]), "tokens")]
+    parts = [
+        number_of(round(used["calls"]), "requests"),
+        number_of(round(used["tokens"]), "tokens"),
+    ]
     parts += [f"{used['usd']:.6g} USD"] if used["usd"] else []
     return f"used in all, at most: {', '.join(parts)}"
 

@@ -16,7 +16,7 @@ from builders.engine.requests import TeacherClient
 from builders.engine.run_limits import RunLimits
 from builders.engine.spent_before import used_before
 from builders.engine.teacher import Address, Teacher, address
-from builders.errors import counted
+from builders.errors import number_of
 
 
 def teacher_clients(
@@ -43,8 +43,8 @@ def teacher_clients(
         in_flight = InFlightFile(ledger.path)
         if calls := in_flight.left["calls"]:
             progress.announce(
-                f"a build was killed here with up to {counted(int(calls), 'requests')} in flight; "
-                "the budget counts the most that they may have used"
+                f"a build was killed here with up to {number_of(int(calls), 'requests')} in "
+                "flight; the budget counts the most that they may have used"
             )
     budget = Budget(run_limits.budget, prices=prices, before=before, in_flight=in_flight)
     limiters: dict[str, RateLimiter] = {}

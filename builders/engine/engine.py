@@ -37,7 +37,7 @@ from builders.engine.run_state import expected_calls
 from builders.engine.teacher import Address, Teacher, address
 from builders.engine.teacher_kinds import RecordedTeacher
 from builders.engine.watchdog import Watchdog, items_of, result_of
-from builders.errors import FolderError, InputError, PotstillError, Stopped, TeacherError
+from builders.errors import FolderError, InputError, PotstillError, Stopped, TeacherError, number_of
 from builders.recipe import Raw, Recipe
 
 if TYPE_CHECKING:
@@ -377,8 +377,8 @@ class Engine:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to stop
             self.loop.call_soon_threadsafe(self._stop_asked.set)
         if sent := sum(len(one.in_flight) for one in self._clients.values()):
-            notice = f"{name}: {sent} requests in flight may finish; repeat it to stop now"
-            self._progress.announce(notice, unseen_too=True)
+            notice = f"{number_of(sent, 'requests')} in flight may finish; repeat it to stop now"
+            self._progress.announce(f"{name}: {notice}", unseen_too=True)
 
     async def _drain(self) -> None:
         """Let requests in flight be answered and recorded for `_DRAIN_S`; let no other start."""

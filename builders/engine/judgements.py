@@ -14,7 +14,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from builders.engine.progress import Progress
-from builders.errors import Stopped
+from builders.errors import Stopped, number_of
 
 if TYPE_CHECKING:
     from builders.engine.requests import TeacherClient
@@ -252,7 +252,7 @@ def one_line(unreadable: dict[str, Any]) -> str:
 def _counted(unreadable: dict[str, Any]) -> str:
     """How many answers of a step cannot be parsed, and why."""
     return (
-        f"{unreadable['unreadable']:,} of {unreadable['answers']:,} answers of "
+        f"{unreadable['unreadable']:,} of {number_of(unreadable['answers'], 'answers')} of "
         f"{unreadable['role']!r} in step {unreadable['step']!r} cannot be parsed "
         f"({unreadable['fault']})"
     )

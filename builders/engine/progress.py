@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builders.engine.calls import Answer, Used
+from builders.errors import number_of
 
 _PACE_S = 60.0  # the pace is that of the last minute
 _PACE_CALLS = 20  # or of that many calls, where they took longer
@@ -169,14 +170,15 @@ class Progress:
     def calls_shown(self) -> str:
         """The calls done, of those expected; empty for a stage that makes none."""
         total = self.stage_total
-        of = "" if total is None else f"/{total:,}"
-        return f"{self.stage_calls:,}{of} calls" if self._expected else ""
+        of = f"{self.stage_calls:,}/" if total is not None else ""
+        calls = self.stage_calls if total is None else total
+        return f"{of}{number_of(calls, 'calls')}" if self._expected else ""
 
     def parts(self) -> list[str]:
         """What the rows, the costs and the pace are so far, each as a few words."""
         total, parts = self.stage_total, []
         if self._growing and self.rows_wanted and self.made < self.rows_wanted:
-            parts.append(f"{self.made:,} of {self.rows_wanted:,} {self.rows_of}")
+            parts.append(f"{self.made:,} of {number_of(self.rows_wanted, self.rows_of)}")
         if self.kept or self.dropped:
             parts.append(f"{self.kept:,} kept, {self.dropped:,} dropped")
         if cost := self._cost():
@@ -187,7 +189,7 @@ class Progress:
             if total is not None and total > self.stage_calls:
                 parts.append(f"{duration((total - self.stage_calls) / pace)} left")
         if tokens := self.input_tokens + self.output_tokens:
-            parts.append(f"{tokens:,} tokens")
+            parts.append(number_of(tokens, "tokens"))
         if self.reused:
             parts.append(f"{self.reused:,} from the ledger")
         if self.failures:
@@ -201,7 +203,8 @@ class Progress:
             cost = f"{self.cost_usd:.4f} USD" if self.cost_usd else ""
         if not self.unpriced:
             return cost
-        return f"{cost}, and {self.unpriced:,} calls of unknown cost" if cost else "cost unknown"
+        unknown = f"{number_of(self.unpriced, 'calls')} of unknown cost"
+        return f"{cost}, and {unknown}" if cost else "cost unknown"
 
     def _tried_again(self) -> list[str]:
         """The calls that failed and are sent again, by cause."""
@@ -210,7 +213,7 @@ class Progress:
             left.setdefault(cause, []).append(times)
         return [
             f"{len(of_each):,} tried again after {cause}"
-            + ("" if most is None else f" (up to {most} more time{'s' if most > 1 else ''})")
+            + ("" if most is None else f" (up to {number_of(most, 'more times')})")
             for cause, of_each in left.items()
             for most in [max(of_each, key=lambda times: times or 0)]
         ]

@@ -17,7 +17,7 @@ from builders.engine.ledger import STOPPED
 from builders.engine.progress import Progress
 from builders.engine.rate_limiter import RateLimiter
 from builders.engine.teacher import Teacher
-from builders.errors import FolderError
+from builders.errors import FolderError, number_of
 
 _FIRST_WAIT_S = 0.5
 _HELD_S = 0.05  # between two looks at whether requests may be sent again
@@ -312,8 +312,8 @@ class TeacherClient:
             raise Failure(
                 "time-out",
                 f"{self.teacher.name} accepts requests and answers none: in {silent_s:.0f} s "
-                f"{self._time_outs} requests had no answer within {deadline_s:g} s each; restart "
-                "it, lower --concurrency or raise --timeout, and build again",
+                f"{number_of(self._time_outs, 'requests')} had no answer within {deadline_s:g} s "
+                "each; restart it, lower --concurrency or raise --timeout, and build again",
                 fatal=True,
             ) from None
 
@@ -357,7 +357,7 @@ class TeacherClient:
         if held + 1 < self._limiter.most_answered or held >= self._limiter.most:
             return None
         return (
-            f"{self.teacher.name} seems to hold {held} request{'s' if held > 1 else ''} at a time; "
+            f"{self.teacher.name} seems to hold {number_of(held, 'requests')} at a time; "
             f"use --concurrency {held}"
         )
 

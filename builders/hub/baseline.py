@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from builders.drafting.contributions import CONFIG, files_of
 from builders.drafting.draft import Draft
 from builders.drafting.files import read_parquet
-from builders.errors import InputError, named_in_errors, shortened
+from builders.errors import InputError, named_in_errors, number_of, shortened
 from builders.hub.connection import Hub, client_errors
 from builders.hub.fetch import branch_head, commit, download, fetch_snapshot, tree, versions
 from builders.release.card_changes import undone
@@ -137,8 +137,8 @@ def check_contributions(baseline: Baseline, new: Path, repository: str) -> None:
     """
     if lost := baseline.contributed - _ids(new):
         raise InputError(
-            f"{len(lost)} contributed rows of {repository} are not in this draft; build again "
-            f"with --contributed {repository}, then release"
+            f"this draft lacks {number_of(len(lost), 'contributed rows')} of {repository}; build "
+            f"again with --contributed {repository}, then release"
         )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.drafting.draft import Draft
-from builders.errors import HubError, InputError
+from builders.errors import HubError, InputError, number_of
 from builders.hub.baseline import (
     OWN,
     check_card,
@@ -289,7 +289,8 @@ def _commit(
     large = planned.sent_bytes >= _BYTES_WITH_A_BAR
     bars = contextlib.nullcontext() if large else disable_progress_bars()
     with client_errors(hub, plan.repository), moved(), bars:
-        notify(f"sending {len(added)} files, {planned.sent_bytes:,} bytes")
+        files, size = number_of(len(added), "files"), number_of(planned.sent_bytes, "bytes")
+        notify(f"sending {files}, {size}")
         count = sent_bytes = 0
         for some in _parts(added):
             try:
@@ -301,10 +302,7 @@ def _commit(
                 ) from None
             count += len(some)
             sent_bytes += sum(one.upload_info.size for one in some)
-            notify(
-                f"sent {count} of {len(added)} files, "
-                f"{sent_bytes:,} of {planned.sent_bytes:,} bytes"
-            )
+            notify(f"sent {count} of {files}, {sent_bytes:,} of {size}")
         info = api.create_commit(
             operations=[*added, *removed],
             commit_message=f"Release {plan.tag}",

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from builders.errors import number_of
 from builders.judging.agreement import agreement_figures, chance
 from builders.judging.biases import bias_figures
 from builders.judging.figures import Figure, figure
@@ -61,8 +62,9 @@ def verdict_from(figures: Mapping[str, Figure]) -> dict[str, Any]:
     failed = figures["parse_failures"]
     if failed["n"] and failed["value"] > MOST_FAILURES:
         unread = [
-            f"no verdict could be read from {failed['count']:,} of {failed['n']:,} answers, at "
-            f"most {MOST_FAILURES:g} of them may be unreadable"
+            f"no verdict could be read from {failed['count']:,} of "
+            f"{number_of(failed['n'], 'answers')}, at most {MOST_FAILURES:g} of them may be "
+            "unreadable"
         ]
     bad = faults or (unread and failed["n"] >= FEWEST_OF_A_KIND)
     verdict = UNRELIABLE if bad else NOT_SHOWN if unread or gaps else RELIABLE
@@ -89,14 +91,17 @@ def _gaps(figures: Mapping[str, Figure]) -> list[str]:
     gaps = []
     lost = figures.get("unusable_answers")
     if lost and lost["n"] and lost["value"] > MOST_FAILURES:
-        gaps.append(f"{lost['count']:,} of {lost['n']:,} calls gave no answer that can be used")
+        gaps.append(
+            f"{lost['count']:,} of {number_of(lost['n'], 'calls')} gave no answer that can be used"
+        )
     agreement = figures.get("agreement_with_people", {"n": 0})
     compared = agreement["n"]
     labelled = agreement.get("labelled", compared)
     if not labelled:
         gaps.append("not measured against people")
     elif labelled < FEWEST_LABELLED:
-        gaps.append(f"only {labelled} pairs with people's labels, {FEWEST_LABELLED} are needed")
+        pairs = number_of(labelled, "pairs")
+        gaps.append(f"only {pairs} with people's labels, {FEWEST_LABELLED} are needed")
     elif compared < FEWEST_LABELLED:
         gaps.append(
             f"only {compared} of {labelled:,} labelled pairs were judged, {FEWEST_LABELLED} are "
@@ -106,7 +111,7 @@ def _gaps(figures: Mapping[str, Figure]) -> list[str]:
     if not orders:
         gaps.append("not measured in both orders")
     elif orders["n"] < min(FEWEST_LABELLED, max(compared, 1)):
-        gaps.append(f"only {orders['n']} pairs with a verdict in both orders")
+        gaps.append(f"only {number_of(orders['n'], 'pairs')} with a verdict in both orders")
     return gaps
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from builders.errors import InputError
+from builders.errors import InputError, number_of
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Codes, Numbers, Texts
 from builders.sources.conversations import UNREADABLE
 from builders.sources.rows import Unreadable
@@ -66,8 +66,8 @@ def check_share(source: Source, what: str, rows: int, left_out: Sequence[LeftOut
         first = (broken or left_out)[0]
         share = "more than half" if rows else f"0 {what} left"
         raise InputError(
-            f"{name}: {len(broken or left_out):,} of {read:,} rows cannot be used, {share}; the "
-            f"first is {first.place}: {first.why}"
+            f"{name}: {len(broken or left_out):,} of {number_of(read, 'rows')} cannot be used, "
+            f"{share}; the first is {first.place}: {first.why}"
         )
 
 
@@ -81,9 +81,8 @@ def reading_line(
 ) -> str:
     """What was read of a source, with the first place of each reason for a row left out."""
     named = ", ".join(columns)
-    line = (
-        f"{what}: {used:,} of {total:,} rows of {Path(source.place).name}{named and f' ({named})'}"
-    )
+    read = number_of(total, "rows")
+    line = f"{what}: {used:,} of {read} of {Path(source.place).name}{named and f' ({named})'}"
     reasons = []
     for reason, number in counted(left_out).items():
         first = next(one for one in left_out if one.reason == reason)
@@ -92,8 +91,7 @@ def reading_line(
     if left_out:
         line += f"; {len(left_out):,} left out: {', '.join(reasons)}"
     if skipped := skipped_files(source):
-        files = "file" if len(skipped) == 1 else "files"
-        line += f"; {len(skipped):,} {files} not read: {', '.join(skipped)}"
+        line += f"; {number_of(len(skipped), 'files')} not read: {', '.join(skipped)}"
     return line
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from statistics import fmean
 
+from builders.errors import number_of
 from builders.judging.aspects import ASPECTS
 from builders.preferences.aspect_ratings import RATED_ANSWERS, answers, rated, rated_rows
 from builders.preferences.comparisons import evidence_of
@@ -151,7 +152,7 @@ def measures(configs: Configs) -> dict[str, Json]:
     for name in (*ASPECTS, "overall", "mean"):
         given = [row[name] for row in kept if row[name] is not None]
         mean = f"mean {fmean(given):.2f}, " if given else ""
-        found[f"ratings: {name}"] = f"{mean}{len(given)} of {len(kept)} answers rated"
+        found[f"ratings: {name}"] = f"{mean}{len(given)} of {number_of(len(kept), 'answers')} rated"
     by_place: dict[int, list[int]] = defaultdict(list)
     for row in kept:
         for name, place in json.loads(row["shown_at"]).items():

@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.errors import InputError, printable
+from builders.errors import InputError, number_of, printable
 from builders.release.snapshot import Snapshot, split_of
 
 if TYPE_CHECKING:
@@ -260,8 +260,10 @@ def _rows(snapshot: Snapshot, config: str) -> int:
 
 def line(found: Diff) -> str:
     """The diff in one line, such as `default: 3 rows added, 2 changed (completion); words: Use`."""
-    parts = [f"config {c} added, {n:,} rows" for c, n in found.configs_added.items()]
-    parts += [f"config {c} removed, {n:,} rows" for c, n in found.configs_removed.items()]
+    parts = [f"config {c} added, {number_of(n, 'rows')}" for c, n in found.configs_added.items()]
+    parts += [
+        f"config {c} removed, {number_of(n, 'rows')}" for c, n in found.configs_removed.items()
+    ]
     for name, config in found.configs.items():
         if said := list(_said(config)):
             parts.append(f"{name}: {', '.join(said)}")
@@ -274,13 +276,13 @@ def _said(config: ConfigDiff) -> Iterator[str]:
     for way in ("added", "removed", "retyped", "reworded"):
         if names := getattr(config, f"columns_{way}"):
             yield f"{'columns' if len(names) > 1 else 'column'} {_few(names)} {way}"
-    unit = "row"
+    named = False
     for way in ("added", "removed", "changed"):
         if rows := getattr(config, f"rows_{way}"):
-            word = f" {unit}{'s' if rows > 1 else ''}" if unit else ""
+            shown = f"{rows:,}" if named else number_of(rows, "rows")
             columns = f" ({_few(config.changed_by_column)})" if way == "changed" else ""
-            yield f"{rows:,}{word} {way}{columns}"
-            unit = ""
+            yield f"{shown} {way}{columns}"
+            named = True
 
 
 def _few(names: Mapping[str, object]) -> str:

@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.errors import number_of
 from builders.schema import Row
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class LanguageCounts:
         parts["undetermined"] = self._texts[None]
         percent = {name: round(100 * texts / total) for name, texts in parts.items()}
         shares = [f"{name} {share} %" for name, share in percent.items() if share]
-        sampled = "" if self._share == 1 else f" (in a sample of {self._rows:,} rows)"
+        sampled = "" if self._share == 1 else f" (in a sample of {number_of(self._rows, 'rows')})"
         return (", ".join(shares) or "none") + sampled
 
 

@@ -22,7 +22,7 @@ from builders.drafting.files import read_parquet
 from builders.drafting.licence import licences_by_table, parts
 from builders.drafting.lineage import code_digest
 from builders.engine.model_licences import TABLE, table_name
-from builders.errors import InputError, PotstillError
+from builders.errors import InputError, PotstillError, number_of
 from builders.judging.reliability import verdict_from
 from builders.judging.reports import NEVER_MEASURED
 from builders.recipe import Recipe
@@ -88,7 +88,7 @@ def compare(config: str, loaded: Any, files: Sequence[Path]) -> None:
     split = (loaded.info.splits or {}).get("train")
     if split is not None and split.num_examples != place:
         raise PotstillError(
-            f"config {config!r}: the card declares {split.num_examples} rows, "
+            f"config {config!r}: the card declares {number_of(split.num_examples, 'rows')}, "
             f"the files hold {place}"
         )
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from builders.errors import InputError
+from builders.errors import InputError, number_of
 from builders.release.card import cell
 from builders.release.diff import Diff
 from builders.release.snapshot import VERSION
@@ -104,15 +104,14 @@ def _columns(found: Diff) -> Iterator[str]:
 
 def _rows(found: Diff) -> Iterator[str]:
     for name, rows in found.configs_added.items():
-        yield f"config {name!r} was added with {rows:,} rows"
+        yield f"config {name!r} was added with {number_of(rows, 'rows')}"
     for name, config in found.configs.items():
         for way in ("removed", "changed", "added"):
             if ids := getattr(config, f"ids_{way}"):
                 number = getattr(config, f"rows_{way}")
                 shown = ", ".join(ids[:_EVIDENCE]) + (", ..." if number > _EVIDENCE else "")
-                counted = "1 row" if number == 1 else f"{number:,} rows"
                 verb = "was" if number == 1 else "were"
-                yield f"{counted} of {name!r} {verb} {way} ({shown})"
+                yield f"{number_of(number, 'rows')} of {name!r} {verb} {way} ({shown})"
 
 
 def _words(found: Diff) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from builders.drafting.contributions import Action
+from builders.errors import number_of
 from builders.gates.contamination import evaluation_items
 from builders.gates.secrets import secret
 from builders.release.card import cell
@@ -177,7 +178,7 @@ def _rows(
     if faults:
         return Difference(), [refused("reading", faults[0], list(dict.fromkeys(faults)))]
     if (rows := sum(result.rows for result in fresh.values())) > limits.most_rows:
-        reason = f"{rows:,} rows are contributed; at most {limits.most_rows:,} are allowed"
+        reason = f"{number_of(rows, 'contributed rows')}; at most {limits.most_rows:,} allowed"
         return Difference(), [passed("reading"), refused("bulk", reason)]
     first = next(iter(old.values()), None)
     wanted = dict(first.columns or {}) if first else {}
@@ -227,9 +228,10 @@ def _comment_lines(
     review: Review, repository: str, number: int, sha: str, samples: int
 ) -> list[str]:
     failed = [finding for finding in review.findings if not finding.passed]
+    checks = number_of(len(review.findings), "checks")
     verdict = {
         "accept": "may be merged: every check passes",
-        "refuse": f"may not be merged: {len(failed)} of {len(review.findings)} checks fail",
+        "refuse": f"may not be merged: {len(failed)} of {checks} failed",
         "nothing": "changes nothing",
     }[review.verdict]
     lines = [

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import builders.schema
+from builders.errors import number_of
 from builders.gates.contamination import EvaluationItems, contamination
 from builders.gates.secrets import secret
 from builders.gates.text import refusal, repetition, unprintable
@@ -94,7 +95,8 @@ def bulk_findings(found: Difference, limits: ReviewLimits) -> list[Finding]:
     findings = []
     if (total := added + changed + removed) > limits.most_rows:
         reason = (
-            f"{total:,} rows are added, changed or removed; at most {limits.most_rows:,} allowed"
+            f"{number_of(total, 'rows')} added, changed or removed; at most {limits.most_rows:,} "
+            "allowed"
         )
         findings.append(refused("bulk", reason))
     elif (size := found.counts["bytes"]) > limits.most_new_bytes:
@@ -108,7 +110,7 @@ def bulk_findings(found: Difference, limits: ReviewLimits) -> list[Finding]:
     if found.emptied:
         findings.append(refused("removals", f"{found.emptied[0]!a} has lost all of its rows"))
     elif removed > limits.most_removed_share * had:
-        reason = f"{removed:,} of {had:,} rows are removed; at most half are allowed"
+        reason = f"{removed:,} of {number_of(had, 'rows')} removed; at most half allowed"
         findings.append(refused("removals", reason))
     else:
         findings.append(passed("removals"))

@@ -15,7 +15,7 @@ from itertools import chain, starmap
 from pathlib import Path
 from typing import Any
 
-from builders.errors import InputError, nearest_name
+from builders.errors import InputError, nearest_name, number_of
 from builders.sources.arrow_tables import rows_of
 from builders.sources.records import file_records, is_data_file, suffix_of
 from builders.sources.rows import Records, Unreadable
@@ -233,7 +233,7 @@ def _config(place: str, config: str | None, revision: str | None) -> str | None:
     config = config or datasets.get_dataset_default_config_name(place, revision=revision)
     if config in names:
         return config
-    what = f"no config {config!r}" if config else f"{len(names)} configs"
+    what = f"no config {config!r}" if config else number_of(len(names), "configs")
     raise InputError(
         f"{Path(place).name if Path(place).is_dir() else place!r} has {what}; there are "
         f"{nearest_name(config or '', names)}; name one with --config"

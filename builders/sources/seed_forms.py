@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
 
-from builders.errors import InputError, shortened
+from builders.errors import InputError, number_of, shortened
 from builders.recipe import Raw, fingerprint, row_id, short_hash
 from builders.sources.column_texts import is_empty
 from builders.sources.conversations import (
@@ -189,8 +189,8 @@ def _check_share(source: Source, what: str, rows: int, left_out: Sequence[LeftOu
     if broken and (not rows or len(broken) > MOST_UNREADABLE * read):
         share = "more than half" if rows else f"0 {what} left"
         raise InputError(
-            f"{name}: {len(broken):,} of {read:,} rows cannot be read, {share}; the first is "
-            f"{broken[0].place}: {broken[0].why}"
+            f"{name}: {len(broken):,} of {number_of(read, 'rows')} cannot be read, {share}; the "
+            f"first is {broken[0].place}: {broken[0].why}"
         )
     if not rows:
         reasons = ", ".join(f"{n:,} {word}" for word, n in counted(left_out).items())

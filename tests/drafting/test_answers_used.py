@@ -90,7 +90,7 @@ def test_only_complete_answers_become_rows_and_each_other_is_dropped_with_what_c
     assert {row["fingerprint"] for row in calls.values()} == {"fp_7"}
     assert {row["output_tokens"] for row in calls.values()} == {7}
     printed = " ".join(capsys.readouterr().out.split())
-    assert "1 answers of the writer ended as 'sabbatical'" in printed
+    assert "1 answer of the writer ended as 'sabbatical'" in printed
 
 
 def test_every_answer_that_cannot_be_used_is_dropped_however_many_a_prompt_has(
@@ -113,9 +113,9 @@ def test_a_missing_end_is_trusted_for_the_teacher_that_the_user_names(
         assert builds.build().counts["dropped"] == {"unknown end": 2}
         printed = " ".join(capsys.readouterr().out.split())
         offer = f"--trust-missing-end {endpoint.url}"
-        assert "2 answers of the writer report no end" in printed and offer in printed
+        assert "2 answers of the writer without a reported end" in printed and offer in printed
         trusting = builds.build(*offer.split())
-        assert trusting.counts["kept"] == 2 and "report no end" not in capsys.readouterr().out
+        assert trusting.counts["kept"] == 2 and "reported end" not in capsys.readouterr().out
         assert trusting.facts["lineage"]["teachers"]["writer"]["trusts_missing_end"] is True
         assert len(endpoint.requests) < 8  # two calls in all, and lists of models
         assert builds.build("--from-ledger").counts["kept"] == 2
@@ -147,7 +147,7 @@ def test_another_model_than_asked_is_counted_in_the_lineage_and_named_once(
     by_model = {one["answered_by"]: one["calls"] for one in draft.facts["lineage"]["answers"]}
     assert by_model == {"other/fallback@r3": 1, "scripted-model-2026-01-31@r3": 2}
     printed = " ".join(capsys.readouterr().out.split())
-    assert "1 of 3 answers of the writer are by 'other/fallback@r3'" in printed
+    assert "1 of 3 answers of the writer came from 'other/fallback@r3'" in printed
     assert printed.count("2026-01-31") == 0
 
 

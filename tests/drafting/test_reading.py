@@ -140,7 +140,7 @@ def test_what_may_be_the_answer_and_files_that_are_not_read_are_named(
     Path("set/c.txt").write_text("About it.\n")
     lines, _, _ = built(capsys, "--prompts", "set", "--license", "mit")
     assert lines == [
-        "prompts: 1 of 1 rows of set (prompt); --rows counts prompts: all",
+        "prompts: 1 of 1 row of set (prompt); --rows counts prompts: all",
         "columns not used: content",
         "content may hold the answer; if not, --column prompt+content joins it",
         "2 files not read: b.pdf, c.txt",

@@ -203,7 +203,7 @@ def test_calls_that_are_tried_again_show_why_and_how_often_they_still_are(
         (0.25, None, "0.2500 USD"),
         (0.25, 0.5, "at most 0.7500 USD"),
         (None, None, "cost unknown"),
-        (None, 0.5, "at most 0.5000 USD, and 1 calls of unknown cost"),
+        (None, 0.5, "at most 0.5000 USD, and 1 call of unknown cost"),
     ],
 )
 def test_the_cost_is_never_guessed(usd: float | None, lost_usd: float | None, shown: str) -> None:

@@ -232,7 +232,7 @@ def test_contributed_rows_are_in_the_next_version_or_it_is_refused(
         repo_id=repo,
         repo_type="dataset",
     )
-    with pytest.raises(InputError, match=r"1 contributed rows of .* --contributed potstill/set-"):
+    with pytest.raises(InputError, match=r"lacks 1 contributed row of .* --contributed "):
         publish(connected(hub), make("0.2.0"))
     second = make("0.2.0")
     schemas = {**second.schemas, CONFIG: CONTRIBUTED}

@@ -131,7 +131,7 @@ def lines(*rows: Any) -> bytes:
 BAD_SEEDS: dict[str, tuple[bytes, str, str]] = {
     "a line that does not parse": (
         b'\n{"instruction": "Name\n',
-        "1 of 1 rows cannot be read, 0 seeds left; the first is seeds.jsonl, line 2",
+        "1 of 1 row cannot be read, 0 seeds left; the first is seeds.jsonl, line 2",
         "not JSON",
     ),
     "a missing field": (

@@ -279,7 +279,7 @@ def test_a_source_without_seed_tasks_is_one_line_with_its_place(tmp_path: Path) 
         ([], r"a\.jsonl: 0 seeds left; expected at least one row"),
         (
             [{"prompt": "a"}],
-            r"1 of 1 rows cannot be read, 0 seeds left; the first is a\.jsonl",
+            r"1 of 1 row cannot be read, 0 seeds left; the first is a\.jsonl",
         ),
     ):
         error = refusal(read_tasks, written(tmp_path, "a.jsonl", rows))

@@ -51,7 +51,8 @@ class Reading:
 class StepReadings:
     """The answers of one step so far: how many can be parsed, how many not, by fault.
 
-    `calls` are those counted: rows with the same question share its call, which counts once.
+    `calls` are those counted: rows with the same question share its call, which counts once. Once
+    enough answers are parsed, only those that cannot be are kept.
     """
 
     role: str
@@ -194,7 +195,7 @@ class Judgements:
             self.lost.update(filter(None, reading.tries or [reading.call]))
         if reading.call in so_far.calls:
             return so_far.hopeless
-        if reading.call:
+        if reading.call and (reading.fault or so_far.readable < ENOUGH):
             so_far.calls.add(reading.call)
         if reading.fault is None:
             so_far.readable += 1

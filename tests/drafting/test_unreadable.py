@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from builders.engine.judgements import ENOUGH, Judgements, Reading
+from builders.engine.progress import Progress
 from scripts.main import main
 from tests.cases import each
 from tests.drafting.test_preview import answering
@@ -269,6 +271,19 @@ def test_a_call_that_several_rows_share_counts_once(
             assert counted and {*counted.groups()} == {str(judgements(endpoint))}
         else:
             assert judgements(endpoint) == 40
+
+
+def test_a_build_that_makes_progress_keeps_no_list_of_its_calls() -> None:
+    judgements = Judgements(Progress())
+    for number in range(1_000):
+        fault = "no number" if number in (700, 800) else None
+        for _ in range(2):  # two rows share each
+            reading = Reading(role="judge", text="", fault=fault, call=f"{number:016x}")
+            judgements.judge("rate", reading)
+    step = judgements.steps["rate"]
+    assert len(step.calls) == ENOUGH + 2
+    assert step.unreadable == 2
+    assert step.readable >= 998
 
 
 @pytest.mark.parametrize(

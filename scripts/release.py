@@ -216,6 +216,8 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
     if not given.dry_run:
         if url:
             print_out(url)
+        if done.pull_request:
+            print_out(_next_step(what, done.pull_request, here))
         of_pull = f"refs/pr/{done.pull_request}" if done.pull_request else None
         revision = of_pull or given.branch or done.tag
         print_out("")
@@ -244,6 +246,13 @@ def _destination(given: argparse.Namespace, hub: Hub, repository: str, seen: str
     if given.branch:
         how = f" on the branch {given.branch}"
     return f"{does} to {hub.title}: {repository} ({seen}){how}"
+
+
+def _next_step(what: ReleasePlan, number: int, here: bool) -> str:
+    """How a pull request becomes a version; the embedded Hub has no button to merge."""
+    at = f'"{what.repository}", {number}, repo_type="dataset"'
+    merge = f"HfApi().merge_pull_request({at})" if here else "merge it on its page"
+    return f"next: {merge}; then this same command again sets the tag {what.tag}"
 
 
 def _streamed(draft: Draft) -> str:
@@ -275,6 +284,9 @@ def _outcome(what: ReleasePlan, done: Published, dry_run: bool) -> str:
     elif done.pull_request:
         at = f"commit {str(done.commit)[:12]}"
         lines.append(f"pull request {done.pull_request}, {at}, with a comment that previews it")
+        if done.replaced:
+            closed = ", ".join(map(str, done.replaced))
+            lines.append(f"closed {closed}, of an earlier main, which would conflict")
     elif what.branch:
         lines.append(
             f"commit {str(done.commit)[:12]} of the branch {what.branch}, read back and compared; "

@@ -1,4 +1,4 @@
-"""potstill review: what a pull request on a set changes, what fails, one comment, a verdict."""
+"""potstill review: what a pull request of rows changes, what fails, one comment, a verdict."""
 
 from __future__ import annotations
 
@@ -82,4 +82,11 @@ def run(given: argparse.Namespace) -> int:
     )
     if merged and not given.json:
         print_out(f"\nmerged {fetched.sha[:12]}; main of {repository} is now {merged[:12]}")
+    if fetched.releases and fetched.status in ("open", "draft") and not given.json:
+        name = f"{repository}@refs/pr/{given.number}"
+        print_out(
+            f"\nA release is not reviewed row by row. `potstill check {name}` recomputes what it "
+            f"claims, `potstill diff {repository} {name}` compares it with main. Then merge it on "
+            f"the Hub; `potstill release` of the same draft sets the tag {fetched.releases}."
+        )
     return 0 if found.verdict != "refuse" else REFUSED

@@ -31,6 +31,7 @@ from builders.hub.baseline import (
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
 from builders.hub.fetch import commit, tree, versions, visibility
 from builders.hub.pull_request_comments import write_preview
+from builders.hub.release_requests import close_replaced, open_requests
 from builders.release.folder import release
 from builders.release.snapshot import read_manifest
 from builders.schema import Schema
@@ -44,7 +45,6 @@ Notify = Callable[[str], None]  # receives each step as one line
 _TRIES = 2  # main may move during a release; after a second time the release gives up
 # What is main, a version, a commit or a full reference cannot name a branch of a release too.
 _NO_BRANCH = re.compile(r"main|HEAD|v?\d+\.\d+\.\d+|refs/.*|[0-9a-f]{7,40}", re.DOTALL)
-_TITLE = re.compile(r"Release v\d+\.\d+\.\d+")
 _BYTES_PER_STEP = 64_000_000  # bytes sent between two lines of progress
 # On a terminal the client draws a bar for each file of so large a set.
 _BYTES_WITH_A_BAR = 64_000_000
@@ -84,6 +84,7 @@ class Published:
         changed: Whether that commit is new.
         tagged: Whether its tag is new; without `changed`, an earlier release was finished.
         pull_request: Its number, if the release went to a pull request instead of main.
+        replaced: Our earlier pull requests from an older main, which that one replaces.
         files: How many files the version has.
         sent: The files that were added or changed.
         removed: The files that were deleted.
@@ -96,6 +97,7 @@ class Published:
     changed: bool
     tagged: bool = False
     pull_request: int | None = None
+    replaced: tuple[int, ...] = ()
     files: int
     sent: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -117,7 +119,8 @@ def publish(
     Args:
         hub: The Hub to publish on.
         plan: What to publish where.
-        pull_request: Open or update one pull request, with one comment, instead of main.
+        pull_request: Open or update one pull request, with one comment, instead of main; one from
+            an older main is replaced.
         dry_run: Only find out what would be sent; send nothing.
         private: Whether a new repository is private; one that exists must be private then.
         notify: Receives each step as one line.
@@ -210,16 +213,20 @@ def _publish(
         if plan.branch and baseline.is_new and not dry_run:
             api.create_branch(branch=plan.branch, revision=baseline.head, exist_ok=True, **at)
         onto, number = baseline.head, None
+        outdated: list[int] = []
         if pull_request and baseline.head and (sent or removed):
-            number = _open_pull_request(api, at, hub.user())
-            if number is not None:
-                onto = commit(hub, plan.repository, f"refs/pr/{number}")
-                check_card(hub, plan.repository, f"refs/pr/{number}", onto, baseline.tags, folder)
+            current, outdated = open_requests(hub, plan.repository, baseline.head)
+            for one in [*outdated, *current[:1]]:
+                head = commit(hub, plan.repository, f"refs/pr/{one}")
+                check_card(hub, plan.repository, f"refs/pr/{one}", head, baseline.tags, folder)
+            if current:
+                number, onto = current[0], head
                 sent, removed = _difference(tree(api, at, onto), ours)
     done = replace(
         done,
         commit=onto or None,
         pull_request=number,
+        replaced=tuple(outdated),
         changed=bool(sent or removed),
         sent=tuple(sent),
         removed=tuple(removed),
@@ -229,11 +236,13 @@ def _publish(
         return replace(done, commit=None)
     if done.changed:
         done = _commit(hub, plan, ours, done, new=pull_request and number is None, notify=notify)
-    elif pull_request:
+    if done.pull_request is not None:
+        close_replaced(hub, plan.repository, done.replaced, done.pull_request)
+    if number is not None and not done.changed:
         return done
     notify(f"reading {plan.tag} back from {str(done.commit)[:12]}")
     read_back(hub, plan.repository, str(done.commit), folder)
-    if pull_request or plan.branch:
+    if done.pull_request is not None or plan.branch:
         return done
     notify(f"tagging {str(done.commit)[:12]} as {plan.tag}")
     _tag(hub, plan, str(done.commit))
@@ -326,14 +335,6 @@ def _parts(added: Sequence[Any]) -> Iterator[list[Any]]:
             some = []
     if some:
         yield some
-
-
-def _open_pull_request(api: Any, at: Mapping[str, str], me: str) -> int | None:
-    """The number of our open pull request that holds a release of any version."""
-    found = api.get_repo_discussions(
-        author=me, discussion_type="pull_request", discussion_status="open", **at
-    )
-    return next((one.num for one in found if _TITLE.fullmatch(one.title)), None)
 
 
 def _tag(hub: Hub, plan: ReleasePlan, sha: str) -> None:

@@ -18,6 +18,7 @@ from builders.drafting.files import canonical_json, read_parquet, write_parquet
 from builders.errors import HubError
 from builders.hub.connection import Hub, client_errors, file_to_add
 from builders.hub.fetch import commit, download, tree, unsafe_path
+from builders.hub.release_requests import released_version
 from builders.release.snapshot import MANIFEST
 from builders.review.findings import Finding, refused
 from builders.schema import Row
@@ -36,6 +37,7 @@ class Pull:
         sha: Its head when it was fetched; no other commit is ever merged.
         base: The newest commit that it shares with main; its changes are relative to that.
         author: The user who opened it.
+        releases: The version that its title says it is a release of; None for other titles.
         conflicts: Files that main has changed too.
         unsafe: Paths that cannot be written to a folder, each with the reason.
         too_large: Changed files above the limit, in bytes; they were not fetched.
@@ -46,6 +48,7 @@ class Pull:
     sha: str
     base: str
     author: str
+    releases: str | None
     status: str
     conflicts: tuple[str, ...]
     unsafe: Mapping[str, str]
@@ -54,6 +57,9 @@ class Pull:
     def findings(self) -> tuple[Finding, ...]:
         """The checks that fail before any file is opened."""
         found = [refused("path", f"{path!r} {why}") for path, why in self.unsafe.items()]
+        if self.releases:
+            why = f"its title is that of the release {self.releases}; a person merges it on the Hub"
+            found.append(refused("release", why))
         found += [
             refused(
                 "file size", f"{path!r} has {size:,} bytes; at most {MOST_FILE_BYTES:,} allowed"
@@ -110,6 +116,7 @@ def fetch(hub: Hub, repository: str, number: int, main: Path, pull: Path) -> Pul
         sha=head,
         base=base,
         author=details.author,
+        releases=released_version(details.title),
         status=details.status,
         conflicts=tuple(conflicts) if isinstance(conflicts, list) else ("?",) * bool(conflicts),
         unsafe=unsafe,

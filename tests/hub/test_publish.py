@@ -453,8 +453,9 @@ def test_a_second_release_updates_the_open_pull_request_of_its_user(
     assert rival.pull_request != first.pull_request
 
 
+@pytest.mark.parametrize("as_pull_request", [False, True])
 def test_after_a_merge_the_same_release_sets_the_tag(
-    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+    hub: Any, repo: str, make: Callable[..., ReleasePlan], as_pull_request: bool
 ) -> None:
     publish(connected(hub), make("0.1.0"))
     number = publish(connected(hub, "ann"), make("0.2.0"), pull_request=True).pull_request
@@ -462,9 +463,27 @@ def test_after_a_merge_the_same_release_sets_the_tag(
     if api.get_discussion_details(repo, number, repo_type="dataset").status == "draft":
         api.change_discussion_status(repo, number, "open", repo_type="dataset")
     api.merge_pull_request(repo, number, repo_type="dataset")
-    done = publish(connected(hub), make("0.2.0"))
-    assert done.changed is False
+    done = publish(connected(hub), make("0.2.0"), pull_request=as_pull_request)
+    assert (done.changed, done.tagged, done.pull_request) == (False, True, None)
     assert tags_of(hub, repo)["v0.2.0"] == done.commit
+
+
+def test_a_pull_request_from_an_older_main_is_closed_for_one_that_can_be_merged(
+    hub: Any, repo: str, make: Callable[..., ReleasePlan]
+) -> None:
+    publish(connected(hub), make("0.1.0"))
+    ann = connected(hub, "ann")
+    old = publish(ann, make("0.2.0"), pull_request=True)
+    publish(connected(hub), make("0.3.0"))
+    planned = publish(ann, make("0.4.0"), pull_request=True, dry_run=True)
+    assert (planned.pull_request, planned.replaced) == (None, (old.pull_request,))
+    new = publish(ann, make("0.4.0"), pull_request=True)
+    assert new.replaced == (old.pull_request,)
+    states = {pull.num: pull.status for pull in pulls_of(hub, repo)}
+    assert states == {old.pull_request: "closed", new.pull_request: "open"}
+    hub.api().merge_pull_request(repo, new.pull_request, repo_type="dataset")
+    assert publish(connected(hub), make("0.4.0"), pull_request=True).tagged
+    assert tree_of(hub, repo) == tree_of(hub, repo, "v0.4.0")
 
 
 # --- branches

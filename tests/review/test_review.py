@@ -135,6 +135,27 @@ def test_a_good_pull_request_gets_one_comment_that_a_push_edits(
     assert released.status(number) == "open"
 
 
+def test_the_pull_request_of_a_release_is_named_as_one_and_not_merged(
+    released: Set, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = str(released.folder / "work")
+    next_words = replace(shipped_words("completions"), version="0.1.1")
+    monkeypatch.setattr(words, "words_of", lambda _: next_words)
+    with pytest.MonkeyPatch.context() as patch:
+        read_back_in_process(patch)
+        to = ["release", "completions", "--work", work, "--to-hub", released.repo, "--pr"]
+        assert main(to) == 0
+    out = capsys.readouterr().out
+    assert "then this same command again sets the tag v0.1.1" in out
+    assert released.review(1, "--merge") == REFUSED
+    out = capsys.readouterr().out
+    assert "| release | **not passed** | its title is that of the release v0.1.1" in out
+    pull = f"{released.repo}@refs/pr/1"
+    assert f"`potstill check {pull}`" in out
+    assert released.status(1) == "open"
+    assert main(["diff", released.repo, pull]) == 0
+
+
 def test_what_was_accepted_is_merged_and_the_next_build_keeps_it(
     released: Set, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

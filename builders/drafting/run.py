@@ -243,6 +243,7 @@ def answer_calls(
         notes = {"teachers": teachers.recorded(), "order": facts, "prices": prices}
         digest, before = build_digest(recipe, settings, teachers), read_before(spec.home)
         notes[NOTE], known = before, before.get(digest, {"why": None, "calls": []})
+        judgements.lost_before = frozenset(known["calls"])
         if limits.retry and not spec.from_ledger:
             ledger.ask_again(known["calls"])
         else:

@@ -52,7 +52,7 @@ class StepReadings:
     """The answers of one step so far: how many can be parsed, how many not, by fault.
 
     `calls` are those counted: rows with the same question share its call, which counts once. Once
-    enough answers are parsed, only those that cannot be are kept.
+    enough answers are parsed, only those that cannot be, or could not before, are kept.
     """
 
     role: str
@@ -84,7 +84,8 @@ class Judgements:
 
     `help_against` gives what to do about a fault. `go_on` stops no build. `readings` keeps each by
     the id of its call, if it is not None. While `holding`, no request may be sent. `stopped_for` is
-    why the build was stopped; `lost` are the calls of questions where no try can be parsed.
+    why the build was stopped; `lost` are the calls of questions where no try can be parsed, and
+    `lost_before` those of an earlier build.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Judgements:
         self.go_on = go_on
         self.holding = False
         self.lost: set[str] = set()
+        self.lost_before: frozenset[str] = frozenset()
         self._noted: str | None = None
         self._readings = readings
         self._counted: tuple[int, ...] = ()  # at the last look
@@ -195,8 +197,8 @@ class Judgements:
             self.lost.update(filter(None, reading.tries or [reading.call]))
         if reading.call in so_far.calls:
             return so_far.hopeless
-        if reading.call and (reading.fault or so_far.readable < ENOUGH):
-            so_far.calls.add(reading.call)
+        if reading.fault or so_far.readable < ENOUGH or reading.call in self.lost_before:
+            so_far.calls.update(filter(None, [reading.call]))
         if reading.fault is None:
             so_far.readable += 1
         else:

@@ -89,8 +89,10 @@ def _recipe(name: str) -> Recipe | None:
 def _lines(
     version: str, withdrawn: Mapping[str, str] | None, found: Verification, *, recomputed: bool
 ) -> Iterator[str]:
+    from builders.hub.withdraw import withdrawn_line
+
     if withdrawn:
-        yield f"{version} was withdrawn: {withdrawn['why']}; use {withdrawn['use']}"
+        yield withdrawn_line(version, withdrawn)
     yield from (f"false: {claim}" for claim in found.false)
     yield from (f"not checked: {claim}" for claim in found.unchecked)
     if not withdrawn and not found.false:

@@ -12,7 +12,15 @@ from pathlib import Path
 from builders.errors import named_in_errors
 from builders.set_names import parse_set
 from builders.sets import by_path
-from scripts.command_line import Parser, add_hub_data, add_json, add_work, print_out, text
+from scripts.command_line import (
+    Parser,
+    add_hub_data,
+    add_json,
+    add_work,
+    print_err,
+    print_out,
+    text,
+)
 from scripts.main import no_folder_either, the_hub
 
 EXAMPLES = """\
@@ -57,7 +65,9 @@ def run(given: argparse.Namespace) -> int:
 
 @contextmanager
 def named_folder(name: str, given: argparse.Namespace) -> Iterator[Path]:
-    """The folder of a set by its path, its recipe or its name on a Hub, fetched for the block.
+    """The folder of a set by its path, its name or its name on a Hub, fetched for the block.
+
+    A version that was withdrawn is named on stderr.
 
     `given` has the flags --work and --hub-data.
     """
@@ -71,6 +81,7 @@ def named_folder(name: str, given: argparse.Namespace) -> Iterator[Path]:
         yield load_draft(name, given.work).folder
         return
     from builders.hub.fetch import fetch_snapshot
+    from builders.hub.withdraw import withdrawal
 
     repository, revision = parse_set(
         name, expected="the folder of a draft or a release, or a set such as org/set@v1.0.0"
@@ -79,5 +90,8 @@ def named_folder(name: str, given: argparse.Namespace) -> Iterator[Path]:
         folder = Path(made) / repository.partition("/")[2]
         with no_folder_either(name), the_hub(given.hub_data, only_reads=True) as hub:
             fetch_snapshot(hub, repository, revision or "main", folder)
+            with named_in_errors(folder, name):
+                if line := withdrawal(hub, repository, revision, folder):
+                    print_err(f"warning: {repository}: {line}")
         with named_in_errors(folder, name):
             yield folder

@@ -136,6 +136,33 @@ def advisory_in(folder: Path) -> tuple[str, Mapping[str, str] | None]:
     return f"v{version}", read_advisories(folder).get(version)
 
 
+def withdrawal(hub: Hub, repository: str, revision: str | None, folder: Path) -> str | None:
+    """That a set at a revision was withdrawn, why, and what to use, in a line; None if it was not.
+
+    Args:
+        hub: The Hub of the set.
+        repository: The set.
+        revision: The revision; None is main.
+        folder: The files that were fetched at it.
+
+    Raises:
+        InputError: What main lists as withdrawn cannot be read.
+        HubError: The Hub refused, or does not answer.
+    """
+    found: Mapping[str, str] | None
+    if revision is None or revision == "main":
+        version = f"v{read_manifest(folder).get('version')}"
+        found = read_advisories(folder).get(version[1:])
+    else:
+        version, found = advisory(hub, repository, revision)
+    return withdrawn_line(version, found) if found else None
+
+
+def withdrawn_line(version: str, found: Mapping[str, str]) -> str:
+    """A line on a version that an advisory withdraws."""
+    return f"{version} was withdrawn: {found['why']}; use {found['use']}"
+
+
 def _known(repository: str, version: str, tags: Sequence[str]) -> str:
     plain = version.removeprefix("v")
     if f"v{plain}" not in tags:

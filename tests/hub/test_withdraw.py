@@ -73,6 +73,36 @@ def test_one_commit_changes_the_list_of_versions_and_nothing_else_of_the_card(
     assert sha == hub.api().repo_info(released, repo_type="dataset").sha
 
 
+def test_whatever_uses_a_withdrawn_version_warns_of_it_and_names_the_one_to_use(
+    hub: Any,
+    released: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.chdir(tmp_path)
+    yank(connected(hub), released, "v0.2.0", WHY)
+    sha = tags_of(hub, released)["v0.2.0"]
+    old, good = f"{released}@v0.2.0", f"{released}@v0.1.0"
+    line = f"warning: {released}: v0.2.0 was withdrawn: {WHY}; use v0.3.0\n"
+    for words, warnings in {
+        ("show", old): 1,
+        ("show", f"{released}@{sha}", "--json"): 1,
+        ("diff", good, old): 1,
+        ("diff", old, old): 2,
+        ("new", "mine", "--from", old): 1,
+        ("build", "--from", old, "--estimate"): 1,
+        ("diff", good, released): 0,
+        ("new", "other", "--from", released): 0,
+    }.items():
+        main([*words])
+        assert capsys.readouterr().err.count(line) == warnings, words
+    yank(connected(hub), released, "v0.3.0", WHY)
+    assert main(["show", released]) == 0
+    assert f"v0.3.0 was withdrawn: {WHY}; use v0.1.0" in capsys.readouterr().err
+
+
 def test_the_version_stays_readable_at_its_tag(hub: Any, released: str) -> None:
     tags, held = tags_of(hub, released), tree_of(hub, released, "v0.2.0")
     yank(connected(hub), released, "v0.2.0", WHY)

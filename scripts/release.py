@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from builders.drafting.draft import Draft, load_draft
 from builders.drafting.owner import new_command
+from builders.drafting.since_build import since_build
 from builders.errors import HubError, UsageError, number_of, shortened
 from builders.set_names import set_name
 from builders.sets import check_repository
@@ -136,14 +137,10 @@ def run(given: argparse.Namespace) -> int:
 def _name_source(draft: Draft) -> None:
     """Print first what the set's file does not tell of a draft.
 
-    Of a set without a file, what it was made of, and how it gets a file; else what went before it.
+    Of a set without a file, what it was made of, and how it gets a file.
     """
-    if overridden := draft.facts["set"]["overridden"]:
-        print_err(
-            f"{draft.folder} was built with other {', '.join(overridden)} than the set's file "
-            "declares; build again without flags for a draft as the file declares it, or release "
-            "an earlier one with --draft"
-        )
+    for line in since_build(draft):
+        print_err(line)
     if draft.facts["set"]["ad_hoc"]:
         print_err(
             f"this set has no file: its rows are of {draft.facts['lineage']['seeds']['name']}, by "

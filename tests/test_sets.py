@@ -934,3 +934,57 @@ def test_an_earlier_draft_is_released_by_its_number(capsys: pytest.CaptureFixtur
         assert json.loads(Path(f"out{rows}/manifest.json").read_text())["counts"]["kept"] == rows
     line = refusal(capsys, "release", "trees", "--draft", "7", "--to-folder", "out")
     assert line == "potstill: 'trees' has no draft 7; there are 0001, 0002"
+
+
+_SAME = ("seed: 1", "seed: 1")
+_LICENSED = 'teachers: {place: "scripted:script.jsonl", license: mit}'
+
+
+@each(
+    ("edit", "flags", "line"),
+    [
+        (_SAME, (), ""),
+        (("seed: 1", "seed: 2\nrows: 2"), (), "with other rows, seed than trees.md declares"),
+        (("by: people", "by: gpt-4"), (), "with other prompts than trees.md declares"),
+        (("script.jsonl", "script.jsonl#m"), (), "with other teachers than trees.md declares"),
+        (("seed: 1", "seed: 1\nrows: 2"), ("--rows", "2"), ""),
+        (_SAME, ("--teacher-license", "mit"), "with another licence of the teachers; write"),
+        (("license: mit, ", ""), (), "license is not given, and .* with mit; build again,"),
+        (("mit", "cc-by-nc-4.0"), (), r"trees\.md, line 3: prompts\.license is cc-by-nc-4\.0, and"),
+        (_SAME, ("--license", "cc0-1.0"), "build again without --license, which repeats no call"),
+        (
+            ("teachers: scripted:script.jsonl", _LICENSED),
+            (),
+            "4: teachers.license is mit, and .* none",
+        ),
+    ],
+)
+def test_a_release_names_what_the_file_declares_otherwise_than_its_draft_and_refuses_a_licence(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    edit: tuple[str, str],
+    flags: tuple[str, ...],
+    line: str,
+) -> None:
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    front = FRONT + "seed: 1\n"
+    write_set(Path("trees.md"), front)
+    assert main(["build", "trees", *flags]) == 0
+    write_set(Path("trees.md"), front.replace(*edit))
+    capsys.readouterr()
+    released = main(["release", "trees", "--to-folder", "out"]) == 0
+    printed = capsys.readouterr().err
+    assert re.search(line, printed) and ("built with" in printed) == bool(line), printed
+    assert Path("out").exists() == released == (" is " not in line and "repeats" not in line)
+
+
+def test_a_licence_that_was_chosen_where_the_file_has_none_is_named_at_the_release(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_set(Path("trees.md"), FRONT.replace(", license: mit", ""))
+    assert main(["build", "trees", "--license", "cc-by-4.0"]) == 0
+    assert record()["overridden"] == ["prompts.license"]
+    assert main(["release", "trees", "--to-folder", "out"]) == 0
+    line = "another licence of the source; write `license:` under `prompts:` into trees.md"
+    assert line in capsys.readouterr().err

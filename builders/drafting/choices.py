@@ -47,18 +47,9 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
     if a_set.ships and given.source.get("place"):
         a_set = ad_hoc(a_set.recipe)
     _check_secrets(a_set)
-    check_declared(a_set)
-    recipe = a_set.recipe
+    alone, recipe = declared_alone(a_set), a_set.recipe
     merged = _merged(a_set, given)
-    settings = recipe.settings(
-        rows=merged.rows,
-        keep=merged.keep,
-        seed=SEED if merged.seed is None else merged.seed,
-        options={**_declared_options(a_set), **given.options},
-        beside=beside,
-    )
-    alone = _merged(a_set, Choices())
-    alone = alone.model_copy(update={"teachers": _by_role(alone.teachers, recipe)})
+    settings = _settings(a_set, merged, given, beside)
     source: SourceDeclaration = getattr(merged, recipe.seeds.flag)
     parts = source.model_dump(include={"config", "split", "column", "revision"})
     if (expected := _expected(a_set, given)) and not expected.startswith("sha256:"):
@@ -69,7 +60,10 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
     return BuildSpec(
         set=a_set,
         declared=set_record(
-            a_set, _whole(merged, settings, recipe), alone, files_of_build(a_set, given)
+            a_set,
+            _whole(merged, settings, recipe),
+            alone,
+            files_of_build(a_set, given),
         ),
         settings=settings,
         work=given.work or a_set.work,
@@ -90,6 +84,30 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
             *since_release(a_set, _by_role(merged.teachers, recipe), given),
             *made_before_a_rename(a_set, given.work or a_set.work, the_source.place),
         ],
+    )
+
+
+def declared_alone(a_set: Set) -> Declaration:
+    """The declaration of a set with nothing chosen, every role named.
+
+    Raises:
+        InputError: A declared value is wrong.
+    """
+    check_declared(a_set)
+    nothing = Choices()
+    merged = _merged(a_set, nothing)
+    return _whole(merged, _settings(a_set, merged, nothing), a_set.recipe)
+
+
+def _settings(
+    a_set: Set, merged: Declaration, given: Choices, beside: Iterable[str] = ()
+) -> Settings:
+    return a_set.recipe.settings(
+        rows=merged.rows,
+        keep=merged.keep,
+        seed=SEED if merged.seed is None else merged.seed,
+        options={**_declared_options(a_set), **given.options},
+        beside=beside,
     )
 
 

@@ -22,6 +22,8 @@ FILES = (EMBEDDED_FILE, "scripted:")  # what comes before the path of a teacher'
 # What of a declaration decides on the rows and the costs of a draft; the rest may change without
 # another one.
 _ROWS = ("recipe", "prompts", "seeds", "rows", "keep", "seed", "options", "teachers")
+_LICENSED = ("prompts", "seeds", "teachers")
+LICENSE = "license"
 _DECIDES: dict[str, Any] = {**dict.fromkeys(_ROWS, True), "budget": {"price"}}
 
 
@@ -50,22 +52,21 @@ def set_record(
         alone: The same without anything chosen, to record what was overridden.
         files: The files that were given for the build, by flag, each with its digest.
     """
-    declared, before = _declared(a_set, merged), _declared(a_set, alone)
-    overridden = {*(a_set.released.overridden if a_set.released else ())}
+    declared, before = declared_of(a_set, merged), declared_of(a_set, alone)
+    overridden = set[str]()
     if not a_set.ad_hoc:
-        overridden |= {*_differing(before, declared)}
+        overridden |= {*(a_set.released.overridden if a_set.released else ())}
+        overridden |= {*differing(before, declared)}
     return {
         "name": a_set.name,
         "ad_hoc": a_set.ad_hoc,
         "declaration": declared,
-        "overridden": []
-        if a_set.ad_hoc
-        else sorted(overridden.union(_differing(before, declared))),
+        "overridden": sorted(overridden),
         **({"files": {**files}} if files else {}),
     }
 
 
-def _declared(a_set: Set, whole: Declaration) -> dict[str, Any]:
+def declared_of(a_set: Set, whole: Declaration) -> dict[str, Any]:
     """What decides on the rows, without what is as it would be anyway, its paths public."""
     written = _written(a_set)
     declared = whole.model_dump(mode="json", include=_DECIDES, exclude_defaults=True)
@@ -113,14 +114,23 @@ def _public(place: Any, folder: Path, written: Mapping[str, str]) -> Any:
     return is_recipe + (Path(place).name if inside.startswith("..") else inside)
 
 
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    for name in sorted({*before, *now} - {"options"}):
-        if before.get(name) != now.get(name):
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of two declarations that differ, and only the licence where that is all."""
+    for name in sorted({*before, *now}):
+        one, other = (declared.get(name) or {} for declared in (before, now))
+        if name == "options":
+            options = sorted({*one, *other})
+            yield from (f"options.{key}" for key in options if one.get(key) != other.get(key))
+        elif name in _LICENSED and one != other and _unlicensed(one) == _unlicensed(other):
+            yield f"{name}.{LICENSE}"
+        elif one != other:
             yield name
-    options, chosen = before.get("options", {}), now.get("options", {})
-    for name in sorted({*options, *chosen}):
-        if options.get(name) != chosen.get(name):
-            yield f"options.{name}"
+
+
+def _unlicensed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _unlicensed(part) for name, part in value.items() if name != LICENSE}
+    return [*map(_unlicensed, value)] if isinstance(value, list) else value
 
 
 def with_recorded_teachers(record: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, Any]:

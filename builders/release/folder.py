@@ -8,6 +8,7 @@ from typing import Any
 
 from builders.drafting.draft import Draft
 from builders.drafting.files import canonical_json, whole_folder
+from builders.drafting.since_build import check_since_build
 from builders.durable import durably_rename
 from builders.errors import FolderError, InputError
 from builders.release.card import words_on
@@ -59,13 +60,15 @@ def release(
         notify: Receives a warning as one line, where the texts are not in the declared languages.
 
     Raises:
-        InputError: The version is too small for what changed since `base`; the Hub would refuse a
-            licence, the card or a size, or a repository an unknown licence; ids are not unique; a
-            config has no schema.
+        InputError: The set's file declares another licence than the draft was built with; the
+            version is too small for what changed since `base`; the Hub would refuse a licence, the
+            card or a size, or a repository an unknown licence; ids are not unique; a config has no
+            schema.
         FolderError: The disk is full, the folder may not be written, or it holds something else;
             `to` was not changed.
     """
     words = words or words_of(draft)
+    check_since_build(draft)
     check_licences(draft.facts["lineage"], repository, draft.set)
     if odd := {path.stem for path in draft.folder.glob("*.parquet")} ^ set(schemas):
         raise InputError(

@@ -33,10 +33,11 @@ _KEYS = {  # by the name of a flag: a key, and the one that it is under
     "price": ("price", "budget"),
     **{f"budget-{name}": (name, "budget") for name in ("usd", "tokens", "calls")},
     "teacher judge=...": ("judge", "teachers"),
+    "param": ("parameters", "teachers"),
 }
 _FLAG = re.compile(  # with the value that comes after it
     r"--(teacher judge=\.\.\.|[a-z]+(?:-[a-z]+)*)"
-    r"(?: (ID|IN/OUT|main|\S+(?= counts | joins | may help)))?"
+    r"(?: (ID|IN/OUT|main|[\w.]+=[^\s,;]+|\S+(?= counts | joins | may help)))?"
 )
 
 
@@ -83,7 +84,7 @@ def chosen_flags(a_set: Set, given: Choices) -> frozenset[str]:
     values |= {a_set.recipe.seeds.flag: given.source.get("place"), "teacher": given.teachers}
     limits = given.run_limits
     values |= {f"budget-{name}": limit for name, limit in vars(limits.budget).items()}
-    values |= {"price": limits.price, "teacher-license": given.licences}
+    values |= {"price": limits.price, "teacher-license": given.licences, "param": given.parameters}
     return frozenset(name.replace("_", "-") for name, value in values.items() if value)
 
 
@@ -151,8 +152,10 @@ def with_keys(a_set: Set | None, text: str, chosen: Collection[str] = ()) -> str
         if found[1] not in keys or found[1] in chosen:
             return found[0]
         name, under = keys[found[1]]
-        value = f" {found[2]}" if found[2] else ""
-        return f"`{name}:{value}`" + (f" under `{under}:`" if under else "")
+        value = found[2] or ""
+        if found[1] == "param" and value:
+            value = f"{{{value.replace('=', ': ', 1)}}}"
+        return f"`{f'{name}: {value}'.strip()}`" + (f" under `{under}:`" if under else "")
 
     return _FLAG.sub(key, text)
 

@@ -63,6 +63,7 @@ OWN = "prompts: {place: trees.csv, license: mit}\n"
             "teachers:\n  place: embedded\n  parameters: {seed: 3}\n  without: [seed]",
             "line 4: teachers: 'seed' is under parameters and under without; remove one of the two",
         ),
+        ("teachers:\n  writer:\n  - place: gpt", "line 6: there is no teacher 'gpt'"),
         ("prompts:\n  license: mit\n  place: oaks.csv", "line 4: there is no file 'oaks.csv'"),
         ("prompts:\n  place: trees.csv\n  column: tree", "line 6: trees.csv: 2 of 2 rows cannot"),
         (
@@ -151,6 +152,19 @@ def test_a_budget_that_needs_a_price_is_refused_with_the_line_and_the_key(
     assert line.startswith(
         "potstill: the price of 'oak' is unknown, so --budget-usd cannot be kept"
     )
+
+
+def test_a_parameter_that_an_endpoint_refuses_is_advised_as_a_key(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = "temperature must be at most 1"
+    refused = Rule("given", status=400, body={"error": {"message": words}})
+    with Endpoint(Behaviour(rules=(refused,))) as endpoint:
+        teacher = f"{{place: {endpoint.url}#oak, parameters: {{temperature: 1.5}}}}"
+        write_trees(f"{OWN}teachers:\n  judge: embedded\n  writer: {teacher}")
+        line = refusal(capsys, "build", "trees")
+    assert line.startswith("potstill: trees.md, line 7: ")
+    assert "such as `parameters: {temperature: 1}` under `teachers:`" in line
 
 
 def test_an_option_that_helps_is_a_key_where_the_set_has_a_file(

@@ -228,3 +228,17 @@ def without_secrets(text: str, secrets: Sequence[str]) -> str:
         if secret in text:
             text = text.replace(secret, "[key]")
     return text
+
+
+def tls_problem(base: str, error: Exception) -> str:
+    """What is wrong with the encryption of a connection, and what to do."""
+    certificate = getattr(error, "certificate_error", None)
+    if certificate is not None:
+        why = getattr(certificate, "verify_message", "") or str(certificate)
+        advice = "trust it with SSL_CERT_FILE=FILE, or correct the host in --teacher"
+        return f"TLS: the certificate of {base} is refused ({why}); {advice}"
+    why = str(getattr(error, "os_error", error))
+    if re.search("WRONG_VERSION|record layer|UNKNOWN_PROTOCOL|HTTP_REQUEST", why):
+        http = "http" + base.removeprefix("https")
+        return f"TLS: {base} does not speak TLS ({why}); is its address {http}?"
+    return f"TLS: no encrypted connection to {base} ({why}); correct --teacher"

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from builders.engine.calls import Answer, Call, Used
 from builders.engine.in_flight_file import InFlightFile
@@ -36,8 +37,8 @@ class Budget:
     Each call reserves the most it can use. While that does not fit next to the reservations of
     calls in flight, it waits for them to turn out cheaper. A build therefore stops before its
     limit, by less than the most one call can use, and never after it. `in_flight` keeps on the disk
-    what is sent. `prices` are by endpoint and model; `price` applies to every other model. `before`
-    is what earlier runs used: calls, tokens and usd.
+    what is sent, until the ledger has it. `prices` are by endpoint and model; `price` applies to
+    every other model. `before` is what earlier runs used: calls, tokens and usd.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Budget:
         self.spent = dict(self._before)
         self._reserved = dict.fromkeys(self._limits, 0.0)
         self._in_flight = dict.fromkeys(self._limits, 0.0)
+        self._unrecorded = dict.fromkeys(self._limits, 0.0)  # of what is spent
         self._file = in_flight
         self._most_output: dict[str, float] = {}
         self._using = 0  # requests that used tokens
@@ -84,12 +86,41 @@ class Budget:
         """Note that the request of a reservation is sent now, so that a kill does not lose it.
 
         Raises:
+            OverBudget: Requests that were sent `again` have used what was reserved.
             FolderError: The disk is full or not writable.
         """
+        self._check_one_more()
         for name, amount in reserved.items():
             self._in_flight[name] += amount
-        if self._file and reserved:
-            self._file.hold(self._in_flight)
+        self._hold()
+
+    def again(self) -> None:
+        """Note that a request in flight was refused, which used only a call, and is sent again.
+
+        Raises:
+            OverBudget: One more request does not fit beside those in flight.
+            FolderError: The disk is full or not writable.
+        """
+        self._check_one_more()
+        self.spent["calls"] += 1
+        self._unrecorded["calls"] += 1
+        self._hold()
+
+    def recorded(self, requests: int, most: Used | None) -> None:
+        """Note that the ledger has requests that were settled, with the most that they used."""
+        used = {"calls": requests, "tokens": most and most.tokens, "usd": most and most.usd}
+        for name, amount in used.items():
+            self._unrecorded[name] -= amount or 0.0
+
+    def _check_one_more(self) -> None:
+        limit = self._limits["calls"]
+        if limit is not None and self.spent["calls"] + self._in_flight["calls"] >= limit:
+            raise OverBudget(self._message("calls", {"calls": 1.0}))
+
+    def _hold(self) -> None:
+        if self._file:
+            in_flight = self._in_flight.items()
+            self._file.hold({name: sent + self._unrecorded[name] for name, sent in in_flight})
 
     def end(self) -> None:
         """Note that all requests are recorded."""
@@ -116,9 +147,9 @@ class Budget:
         price = self._price_of(call)
         cached = (answer.cached_tokens or 0) if answer else 0
         used = Used(sum(tokens), price.cost(*tokens, cached) if price else None)
-        self.spent["calls"] += 1
-        self.spent["tokens"] += used.tokens
-        self.spent["usd"] += used.usd or 0.0
+        for name, amount in (("calls", 1), ("tokens", used.tokens), ("usd", used.usd or 0.0)):
+            self.spent[name] += amount
+            self._unrecorded[name] += amount
         self._using += used.tokens > 0
         self.release(reserved)
         for name, amount in reserved.items():
@@ -155,9 +186,10 @@ class Budget:
     def _message(self, name: str, most: dict[str, float]) -> str:
         unit = "USD" if name == "usd" else name
         before = self._before[name]
+        used = {unit: spent + self._in_flight[unit] for unit, spent in self.spent.items()}
         earlier = f" ({before:.6g} {unit} before this run)" if before else ""
         return (
-            f"the budget of {self._limits[name]:g} {unit} is reached: {used_in_all(self.spent)}"
+            f"the budget of {self._limits[name]:g} {unit} is reached: {used_in_all(used)}"
             f"{earlier}, and the next call may use {most[name]:.3g} {unit}"
         )
 
@@ -197,8 +229,21 @@ def plausible(call: Call, answer: Answer) -> Answer:
     """The answer, without a count of tokens that cannot be.
 
     That is a negative one, and one that exceeds the bytes of the prompt, or `max_tokens`, by over
-    200,000: no token has less than a byte, and no model thinks longer.
+    200,000: no token has less than a byte, and no model thinks longer. So is a part that exceeds
+    its whole, or whose whole is unknown.
     """
+    answer = _plausible_wholes(call, answer)
+    parts = {
+        "cached_tokens": (answer.cached_tokens, answer.input_tokens),
+        "reasoning_tokens": (answer.reasoning_tokens, answer.output_tokens),
+    }
+    absurd: dict[str, Any] = {
+        name: None for name, (part, whole) in parts.items() if part and part > (whole or 0)
+    }
+    return replace(answer, **absurd) if absurd else answer
+
+
+def _plausible_wholes(call: Call, answer: Answer) -> Answer:
     input_tokens, output_tokens = answer.input_tokens, answer.output_tokens
     most = _SURPLUS + (_max_tokens(call) or 0)
     if answer.total_tokens and answer.total_tokens > most + _bytes(call.prompt):

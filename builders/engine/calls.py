@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -178,6 +179,11 @@ class Unreadable(Exception):
 
 # Returns the parsed value of an answer, in JSON values, or raises Unreadable.
 Parse = Callable[[Question, Answer], Any]
+
+
+# A teacher calls it before each request that it sends for one call: the endpoint may refuse what
+# is sent first, and the budget may have no room for another.
+sending: ContextVar[Callable[[], None]] = ContextVar("sending", default=lambda: None)
 
 
 class Failure(Exception):

@@ -43,8 +43,8 @@ def teacher_clients(
         in_flight = InFlightFile(ledger.path)
         if calls := in_flight.left["calls"]:
             progress.announce(
-                f"a build was killed here with up to {number_of(int(calls), 'requests')} in "
-                "flight; the budget counts the most that they may have used"
+                f"a build was killed here with up to {number_of(int(calls), 'requests')} not "
+                "recorded; the budget counts the most that they may have used"
             )
     budget = Budget(run_limits.budget, prices=prices, before=before, in_flight=in_flight)
     limiters: dict[str, RateLimiter] = {}

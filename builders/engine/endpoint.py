@@ -20,10 +20,11 @@ from builders.engine.addresses import (
     header_key,
     proxy_of,
     read_address,
+    tls_problem,
     without_secrets,
 )
 from builders.engine.answers import read_answer
-from builders.engine.calls import Answer, Call, Failure
+from builders.engine.calls import Answer, Call, Failure, sending
 from builders.engine.json_texts import body_json
 from builders.engine.parameters import Learned, Trial
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
@@ -213,6 +214,8 @@ class EndpointTeacher:
 
     async def _exchange(self, method: str, path: str, payload: dict[str, Any] | None) -> _Response:
         assert self._session is not None
+        if payload is not None:
+            sending.get()()
         try:
             async with self._session.request(
                 method,
@@ -239,7 +242,7 @@ class EndpointTeacher:
         except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
             raise self._unreachable(self._proxy_problem(error)) from None
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-            raise self._unreachable(_tls_problem(self._base, error)) from None
+            raise self._unreachable(tls_problem(self._base, error)) from None
         except aiohttp.ClientConnectorError as error:
             reason = error.os_error.strerror or error.os_error
             raise self._unreachable(
@@ -371,20 +374,6 @@ def _request(call: Call, as_completion: bool) -> tuple[str, dict[str, Any]]:
     prompt = call.prompt
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     return "/chat/completions", payload | {"messages": messages}
-
-
-def _tls_problem(base: str, error: aiohttp.ClientConnectorError | aiohttp.ClientError) -> str:
-    """What is wrong with the encryption of a connection, and what to do."""
-    certificate = getattr(error, "certificate_error", None)
-    if certificate is not None:
-        why = getattr(certificate, "verify_message", "") or str(certificate)
-        advice = "trust it with SSL_CERT_FILE=FILE, or correct the host in --teacher"
-        return f"TLS: the certificate of {base} is refused ({why}); {advice}"
-    why = str(getattr(error, "os_error", error))
-    if re.search("WRONG_VERSION|record layer|UNKNOWN_PROTOCOL|HTTP_REQUEST", why):
-        http = "http" + base.removeprefix("https")
-        return f"TLS: {base} does not speak TLS ({why}); is its address {http}?"
-    return f"TLS: no encrypted connection to {base} ({why}); correct --teacher"
 
 
 def model_and_revision(name: str, served: Sequence[str]) -> tuple[str, str | None]:

@@ -287,7 +287,7 @@ class Engine:
 
     async def _obtain(self, call: Call) -> Answer:
         progress = self._progress
-        client = self._clients[Address(call.endpoint, call.model, call.revision)]
+        client = self._client(call)
         standing = self._standings[call.endpoint]
         known = standing.refusal(call) or self._ledger.failure(call.key)
         if isinstance(client.teacher, RecordedTeacher):
@@ -312,31 +312,27 @@ class Engine:
             elif hopeless and self._standings.counts(call, failure):
                 self._stop_for(self._standings.given_up(failure))
             if own or failure.cause not in REASONS:
-                await self._ledger.record_failure(call, failure, attempts=failure.attempts)
+                await self._record_failures([(call, failure)])
             raise self._stop or failure from None
         except OverBudget as over:
-            await self._record_stopped(call, result)
+            await self._record_failures(result.stopped(call))
             message = (
                 f"stopped: {over}; every answer is in the ledger; build again with a larger budget "
                 "to go on"
             )
             raise self._stop_for(Stopped(message, 3)) from None
         except asyncio.CancelledError:
-            await self._record_stopped(call, result)
+            await self._record_failures(result.stopped(call))
             raise
         answer = result.answer
         assert answer is not None
         await self._ledger.record(call, answer, **result.facts)
-        await self._record_refused(own_refusals)
+        client.recorded(result.requests, result.most)
+        await self._record_failures(own_refusals)
         for name, becomes in client.teacher.learned.items():
             progress.announce(f"{call.model} of {call.endpoint} refuses {name}: {becomes}")
         progress.spend(answer, result.used, result.most)
         return answer
-
-    async def _record_stopped(self, call: Call, result: CallResult) -> None:
-        """Record the requests of a call that gets no answer now, which a budget counts."""
-        if stopped := result.stopped:
-            await self._ledger.record_failure(call, stopped, attempts=result.requests)
 
     async def _settle_refused(self) -> None:
         """Record what was refused since the last answers, now that no call is left to be answered.
@@ -348,12 +344,16 @@ class Engine:
         if unanswered := self._standings.unanswered():
             raise self._stop_for(TeacherError(f"no call was answered: {unanswered}"))
         for standing in self._standings.values():
-            await self._record_refused(standing.settle())
+            await self._record_failures(standing.settle())
 
-    async def _record_refused(self, refused: Iterable[tuple[Call, Failure]]) -> None:
-        """Record refusals, which the next build does not send again."""
-        for call, failure in refused:
+    async def _record_failures(self, failed: Iterable[tuple[Call, Failure]]) -> None:
+        """Record failures; those that are refusals are not sent again by the next build."""
+        for call, failure in failed:
             await self._ledger.record_failure(call, failure, attempts=failure.attempts)
+            self._client(call).recorded(failure.attempts, failure.most)
+
+    def _client(self, call: Call) -> TeacherClient:
+        return self._clients[Address(call.endpoint, call.model, call.revision)]
 
     # --- stopping
 
@@ -395,6 +395,6 @@ class Engine:
             for task in pending.values():
                 task.cancel()
             await asyncio.gather(*pending.values(), return_exceptions=True)
-        await self._record_refused(self._standings.left())
+        await self._record_failures(self._standings.left())
         for client in self._clients.values():
             client.end()

@@ -1,4 +1,4 @@
-"""What requests in flight may use, on the disk: a build that is killed loses no count of them."""
+"""What requests that are not recorded may use, on the disk: a kill loses no count of them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ _AHEAD = 1.25  # written beyond what is in flight, so that few requests write
 
 
 class InFlightFile:
-    """The most that requests in flight may use, on the disk beside the ledger until a run ends.
+    """The most that requests may use, on the disk beside the ledger until that has them.
 
+    These are the requests in flight, and those that failed of calls that are sent again.
     A run that is killed leaves it; the next counts what it holds as spent, and so do all later.
     It is written only when more is in flight than it holds.
 
@@ -35,8 +36,8 @@ class InFlightFile:
             pass
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise FolderError(
-                f"cannot read {self._path} ({error}), what requests in flight may have used when a "
-                "build was killed; delete it to count them as nothing"
+                f"cannot read {self._path} ({error}), what requests may have used that were not "
+                "recorded when a build was killed; delete it to count them as nothing"
             ) from None
         self._held = dict.fromkeys(UNITS, 0.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import re
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builders.engine.budget import Budget, OverBudget, plausible
-from builders.engine.calls import Answer, Call, Failure, Used
+from builders.engine.calls import Answer, Call, Failure, Used, sending
 from builders.engine.ledger import STOPPED
 from builders.engine.progress import Progress
 from builders.engine.rate_limiter import RateLimiter
@@ -77,14 +78,13 @@ class CallResult:
             "most": None if same else self.most,
         }
 
-    @property
-    def stopped(self) -> Failure | None:
-        """What to record if the build stops now; None if no request was sent."""
+    def stopped(self, call: Call) -> list[tuple[Call, Failure]]:
+        """What to record of the call if the build stops now: nothing if no request was sent."""
         if not self.requests:
-            return None
+            return []
         failure = Failure(STOPPED, "the build stopped before an answer came")
-        failure.most = self.most if self.most.tokens else None
-        return failure
+        failure.attempts, failure.most = self.requests, self.most if self.most.tokens else None
+        return [(call, failure)]
 
 
 class TeacherClient:
@@ -239,13 +239,21 @@ class TeacherClient:
                 self._limiter.leave(entered, answered=False)
                 await asyncio.get_running_loop().create_future()  # until it is cancelled
             self._budget.sent(reserved)
-        except (asyncio.CancelledError, FolderError):
+        except (asyncio.CancelledError, FolderError, OverBudget):
             self._budget.release(reserved)
             raise
         self._heard_at = self._heard_at or entered
         request = SentRequest(call, entered)
-        result.requests += 1
         result.hedged += hedge
+        result.requests += 1
+        requests = itertools.count()
+
+        def count_again() -> None:
+            if next(requests):  # the first is counted
+                self._budget.again()
+                result.requests += 1
+
+        sending.set(count_again)
         self._progress.hedges += hedge
         self.in_flight.add(request)
         self.unsent.discard(call.key)
@@ -260,6 +268,9 @@ class TeacherClient:
             self._heard()
             self._refused.clear()
             self._progress.moved()
+        except OverBudget:  # what was sent first was refused
+            lost = False
+            raise
         except Failure as failure:
             # A refusal or a failed connection costs nothing; after anything else nobody knows.
             lost = (
@@ -344,6 +355,10 @@ class TeacherClient:
         if hint := self.hint():
             text += f", {hint}"
         return text
+
+    def recorded(self, requests: int, most: Used | None) -> None:
+        """Note that the ledger has so many requests of a call, with the most that they used."""
+        self._budget.recorded(requests, most)
 
     def end(self) -> None:
         """Note that all requests of the build are recorded."""

@@ -84,6 +84,25 @@ def test_tokens_that_are_not_counted_are_the_most_that_they_can_be(
     assert most_tokens(CALL, answer) == most
 
 
+@each(
+    ("counts", "cached"),
+    [
+        ({"input_tokens": 100, "cached_tokens": 100}, 100),
+        ({"input_tokens": 100, "cached_tokens": 900}, None),
+        ({"cached_tokens": 90}, None),
+        ({"input_tokens": 2**40, "cached_tokens": 90}, None),
+        ({"total_tokens": 100, "cached_tokens": 90}, None),
+    ],
+)
+def test_more_cached_tokens_than_input_are_no_count_and_make_nothing_cheaper(
+    counts: dict[str, int], cached: int | None
+) -> None:
+    answer = plausible(CALL, Answer(text="x", output_tokens=10, **counts))
+    assert answer.cached_tokens == cached
+    thought = {"reasoning_tokens": cached and 10 * cached}
+    assert plausible(CALL, replace(answer, **thought)).reasoning_tokens is None
+
+
 def test_a_total_that_is_not_divided_is_used(tmp_path: Path) -> None:
     with Endpoint(answering({"total_tokens": 50})) as endpoint:
         draft = built(tmp_path, endpoint.url)
@@ -215,10 +234,48 @@ def test_requests_in_flight_when_a_build_is_killed_count_until_the_budget_is_lar
         for sent in (4, 4):
             assert main(["build", *words, "--teacher", endpoint.url]) == 3
             assert sum(request.method == "POST" for request in endpoint.requests) == sent
-        assert "up to 2 requests in flight" in capsys.readouterr().err
+        assert "up to 2 requests not recorded" in capsys.readouterr().err
         words[-1] = "11"
         assert main(["build", *words, "--teacher", endpoint.url]) == 0
     assert file.exists()
+
+
+def test_requests_that_failed_count_after_a_kill_while_their_calls_are_sent_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "p.txt").write_text("".join(f"Number {n}?\n" for n in range(8)))
+    words = ["completions", "--prompts", str(tmp_path / "p.txt"), "--samples", "1", "--model", "m"]
+    words += ["--concurrency", "2", "--work", str(tmp_path / "work"), "--budget-calls", "6"]
+    with Endpoint(Behaviour(rules=[Rule("500")])) as endpoint:
+        command = [sys.executable, "-m", "scripts.main", "build", *words]
+        run = subprocess.Popen([*command, "--teacher", endpoint.url])
+        while (failed := sum(one.method == "POST" for one in endpoint.requests)) < 4:
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.kill()
+        run.wait()
+    with Endpoint() as endpoint:
+        assert main(["build", *words, "--teacher", endpoint.url]) == 3
+        assert 1 <= sum(one.method == "POST" for one in endpoint.requests) <= 6 - failed
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 8])
+def test_a_budget_counts_the_requests_that_were_sent_again_without_a_parameter(
+    tmp_path: Path, concurrency: int
+) -> None:
+    def refuses(body: dict[str, Any]) -> bool:
+        return "seed" in body or "max_tokens" in body
+
+    refusal = {"error": {"message": "Unsupported parameter: 'seed', 'max_tokens'"}}
+    rule = Rule("given", when=refuses, status=400, body=refusal)
+    with Endpoint(replace(answering(None), rules=[rule])) as endpoint:
+        for _ in range(2):
+            with pytest.raises(Stopped, match="used in all, at most: 5 requests"):
+                built(tmp_path, endpoint.url, budget_calls=5, concurrency=concurrency)
+            assert sum(one.method == "POST" for one in endpoint.requests) == 5
+    with closing(Ledger.open(tmp_path / "work/completions/ledger.sqlite")) as ledger:
+        assert sum(who["requests"] for who, *_ in ledger.used()) == 5
+        assert concurrency > 1 or len(ledger) == 3  # two were refused
 
 
 def test_a_build_that_ends_leaves_no_file_of_requests_in_flight(tmp_path: Path) -> None:

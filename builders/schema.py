@@ -202,6 +202,15 @@ CALLS = Schema(
         Column(name="reasoning", type="string", nullable=True, meaning="what was thought first"),
         Column(name="tool_calls", type="json", nullable=True, meaning="each with its arguments"),
         Column(
+            name="parsed",
+            type="json",
+            nullable=True,
+            meaning="what the recipe parsed of the answer",
+        ),
+        Column(
+            name="fault", type="string", nullable=True, meaning="why it cannot parse the answer"
+        ),
+        Column(
             name="answered_by",
             type="string",
             nullable=True,

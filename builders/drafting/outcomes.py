@@ -192,9 +192,11 @@ def left_out_rows(left_out: Iterable[LeftOut]) -> Iterator[Row]:
 
 
 def call_rows(
-    calls: Iterable[tuple[Call, Answer, float | None]], row_ids: Callable[[str], list[str]]
+    calls: Iterable[tuple[Call, Answer, float | None]],
+    row_ids: Callable[[str], list[str]],
+    read: Callable[[str], dict[str, Any]],
 ) -> Iterator[Row]:
-    """The rows of the config `calls`, one per call."""
+    """The rows of the config `calls`, one per call; `read` gives its `parsed` and `fault`."""
     for call, answer, _ in calls:
         yield {
             "id": call.id,
@@ -210,6 +212,7 @@ def call_rows(
             "finish_reason": answer.finish_reason,
             "reasoning": answer.reasoning,
             "tool_calls": json_text(answer.tool_calls) if answer.tool_calls else None,
+            **read(call.id),
             "answered_by": _answered_by(answer),
             "fingerprint": answer.fingerprint,
             "input_tokens": answer.input_tokens,

@@ -18,9 +18,9 @@ from builders.drafting.outcomes import (
     json_text,
     outcomes,
 )
+from builders.drafting.readings import Readings
 from builders.drafting.row_view import BLANK, Part, row_view
 from builders.drafting.run import answer_calls, open_build
-from builders.engine.judgements import Reading
 from builders.engine.progress import Progress
 from builders.errors import number_of
 from builders.schema import Row
@@ -39,8 +39,8 @@ def preview(spec: BuildSpec, rows: int, progress: Progress) -> dict[str, Any]:
     Raises:
         PotstillError: As `build_draft`.
     """
-    readings: dict[str, Reading] = {}
     with open_build(spec) as ledger:
+        readings = Readings(spec.home)
         answered = answer_calls(spec, ledger, progress, rows, readings)
         answers = list(answered.calls(ledger))
     settings, candidates = answered.spec.settings, answered.candidates
@@ -51,8 +51,10 @@ def preview(spec: BuildSpec, rows: int, progress: Progress) -> dict[str, Any]:
         drop_surplus(settings.keep, candidates)
     dropped, row_ids = outcomes(candidates)
     calls = {
-        row["id"]: {**_decoded(row), "cost_usd": cost_usd, **_read(readings.get(row["id"]))}
-        for row, (_, _, cost_usd) in zip(call_rows(answers, row_ids.of), answers, strict=True)
+        row["id"]: {**_decoded(row), "cost_usd": cost_usd}
+        for row, (_, _, cost_usd) in zip(
+            call_rows(answers, row_ids.of, readings.of), answers, strict=True
+        )
     }
     groups: list[dict[str, Any]] = [
         {
@@ -73,14 +75,8 @@ def preview(spec: BuildSpec, rows: int, progress: Progress) -> dict[str, Any]:
 
 
 def _decoded(row: Row) -> Row:
-    names = ("asked", "sampling", "tool_calls")
+    names = ("asked", "sampling", "tool_calls", "parsed")
     return row | {name: json.loads(row[name]) for name in names if row[name] is not None}
-
-
-def _read(reading: Reading | None) -> dict[str, Any]:
-    if reading is None:
-        return {}
-    return {"fault": reading.fault} if reading.fault else {"parsed": reading.parsed}
 
 
 @dataclass

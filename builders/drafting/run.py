@@ -29,6 +29,7 @@ from builders.drafting.outcomes import (
 )
 from builders.drafting.owner import claim_folder
 from builders.drafting.reading import read_seeds
+from builders.drafting.readings import Readings
 from builders.drafting.set_record import with_recorded_teachers
 from builders.drafting.spending import Spending
 from builders.drafting.unreadable import (
@@ -40,7 +41,7 @@ from builders.drafting.unreadable import (
 )
 from builders.engine.engine import Engine
 from builders.engine.executor_import import in_parts
-from builders.engine.judgements import Judgements, Reading, one_line
+from builders.engine.judgements import Judgements, one_line
 from builders.engine.ledger import Ledger
 from builders.engine.pool import pool, recorded_pool
 from builders.engine.prices import FREE_KINDS, prices_used
@@ -65,7 +66,8 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
     if spec.from_ledger and not (spec.home / LEDGER).exists():
         raise InputError(f"there is no ledger in {spec.home}; build with the teacher first")
     with open_build(spec) as ledger:
-        answered = answer_calls(spec, ledger, progress)
+        readings = Readings(spec.home)
+        answered = answer_calls(spec, ledger, progress, readings=readings)
         spec, candidates = answered.spec, answered.candidates
         progress.begin("checking rows")
         decide(recipe, spec.settings, candidates)
@@ -79,7 +81,8 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
             dropped.append(row)
         spending, schemas = Spending(), recipe.schemas
         answers = AnswerCounts()
-        calls = answers.of(call_rows(spending.of(answered.calls(ledger)), row_ids.of))
+        priced = spending.of(answered.calls(ledger))
+        calls = answers.of(call_rows(priced, row_ids.of, readings.of))
         made = ("default", *recipe.extra_configs)
         rows: dict[str, Iterable[Row]] = {name: _config(spec, name, candidates) for name in made}
         rows |= {"dropped": dropped, "calls": calls}
@@ -174,14 +177,13 @@ def answer_calls(
     ledger: Ledger,
     progress: Progress,
     sample: int | None = None,
-    readings: dict[str, Reading] | None = None,
+    readings: Readings | None = None,
 ) -> Answered:
     """Make all calls of a build that the ledger has no answer to, and record the answers.
 
     Each candidate is checked while others are still being made, and put in order at the end.
     `sample` makes the calls of so many rows only, and ends early where a build would stop for
-    answers that cannot be parsed. `readings` gets what steps made of the answers, by the ids of
-    the calls.
+    answers that cannot be parsed. `readings` gets what steps made of the answers.
     """
     recipe = spec.recipe
     progress.begin("reading the source")
@@ -225,7 +227,7 @@ def answer_calls(
             progress,
             lambda fault: with_keys(spec.set, advice(fault), spec.chosen),
             go_on=limits.accept_unreadable or spec.from_ledger,
-            readings=readings,
+            keep=readings.add if readings else lambda *_: None,
         )
         engine = stack.enter_context(
             Engine(

@@ -82,10 +82,10 @@ class StepReadings:
 class Judgements:
     """Counts by step the answers that are parsed: those of judges, and of any step that parses.
 
-    `help_against` gives what to do about a fault. `go_on` stops no build. `readings` keeps each by
-    the id of its call, if it is not None. While `holding`, no request may be sent. `stopped_for` is
-    why the build was stopped; `lost` are the calls of questions where no try can be parsed, and
-    `lost_before` those of an earlier build.
+    `help_against` gives what to do about a fault. `go_on` stops no build. `keep` gets each that has
+    a call and a value or a fault, with its step. While `holding`, no request may be sent.
+    `stopped_for` is why the build was stopped; `lost` are the calls of questions where no try can
+    be parsed, and `lost_before` those of an earlier build.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Judgements:
         help_against: Callable[[str], str] = lambda _: "name another teacher",
         *,
         go_on: bool = False,
-        readings: dict[str, Reading] | None = None,
+        keep: Callable[[str, Reading], object] = lambda *_: None,
     ) -> None:
         self.steps: dict[str, StepReadings] = {}
         self._progress = progress
@@ -106,7 +106,7 @@ class Judgements:
         self.lost: set[str] = set()
         self.lost_before: frozenset[str] = frozenset()
         self._noted: str | None = None
-        self._readings = readings
+        self._keep = keep
         self._counted: tuple[int, ...] = ()  # at the last look
         self._quiet = 0  # looks since something moved
 
@@ -187,9 +187,8 @@ class Judgements:
         return self._may_stop and not self.holding
 
     def _add(self, step: str, reading: Reading) -> bool:
-        telling = reading.fault is not None or reading.parsed is not None
-        if self._readings is not None and reading.call and telling:
-            self._readings.setdefault(reading.call, reading)
+        if reading.call and (reading.fault is not None or reading.parsed is not None):
+            self._keep(step, reading)
         if not reading.needed:
             return False
         so_far = self.steps.setdefault(step, StepReadings(reading.role))

@@ -63,7 +63,7 @@ def release(
         InputError: The set's file declares another licence than the draft was built with; the
             version is too small for what changed since `base`; the Hub would refuse a licence, the
             card or a size, or a repository an unknown licence; ids are not unique; a config has no
-            schema.
+            schema, or other columns.
         FolderError: The disk is full, the folder may not be written, or it holds something else;
             `to` was not changed.
     """
@@ -75,6 +75,7 @@ def release(
             f"the config {min(odd)!r} is in {draft.folder} or among the recipe's, but not in both; "
             "build again"
         )
+    _check_columns(draft, schemas)
     with whole_folder(to.absolute().parent) as made:
         _write(made, draft, schemas, words, base, repository, shard_bytes, notify)
         check_limits(made, repository)
@@ -88,6 +89,17 @@ def release(
             )
         durably_rename(made, to)
     return True
+
+
+def _check_columns(draft: Draft, schemas: Mapping[str, Schema]) -> None:
+    import pyarrow.parquet as pq
+
+    for config, schema in schemas.items():
+        if odd := {*pq.read_schema(draft.file(config)).names} ^ {*schema.arrow.names}:
+            raise InputError(
+                f"the column {min(odd)!r} is in config {config!r} of {draft.folder} or of this "
+                "potstill, but not in both; build again with --from-ledger, which asks nothing"
+            )
 
 
 def _write(

@@ -103,7 +103,7 @@ def test_the_build_after_a_preview_pays_for_nothing_twice(
         assert group["usd"] == pytest.approx(cost, abs=1e-9) and cost > 0
         assert group["outcomes"] or group["spare"]
         judged = [call for call in group["calls"] if call["role"] == "judge"]
-        assert all("parsed" in call for call in judged)
+        assert all(call["parsed"] is not None for call in judged)
         assert judged or recipe == "instructions"
 
 
@@ -140,6 +140,37 @@ def test_what_each_role_was_asked_answered_and_parsed_and_the_outcome_are_printe
         dropped,
         re.MULTILINE,
     )
+
+
+@pytest.mark.parametrize("place", ["draft", "release"])
+@pytest.mark.parametrize("recipe", ["completions", "ultrafeedback", "constitution"])
+def test_why_shows_what_the_recipe_parsed_of_each_judgement(
+    capsys: pytest.CaptureFixture[str], recipe: str, place: str
+) -> None:
+    def answer(body: Body) -> str | Body:
+        return "Both." if body["model"] == "judge" and body["seed"] % 3 == 0 else answering(body)
+
+    shown: Any = None
+    with Endpoint(Behaviour(answer=answer)) as endpoint:
+        given = words(endpoint, recipe, *RECIPES[recipe], "--license", "cc0-1.0")
+        assert main(["preview", *given, "--json", "--rows", "3"]) == 0
+        facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert main(["build", *given]) == 0
+    if place == "release":
+        assert main(["release", recipe, "--to-folder", "out"]) == 0
+    read = {(call["id"], json.dumps(call["parsed"]), call["fault"])
+            for group in facts["rows"] for call in group["calls"]}  # fmt: skip
+    judged = [call for group in facts["rows"] for call in group["calls"] if call["role"] == "judge"]
+    for call in (judged[0], judged[-1], next(one for one in judged if one["fault"])):
+        capsys.readouterr()
+        at = "out" if place == "release" else recipe
+        assert main(["show", at, "--why", call["id"], "--json"]) == 0
+        [shown] = json.loads(capsys.readouterr().out)["calls"]
+        assert (shown["id"], json.dumps(shown["parsed"]), shown["fault"]) in read
+        assert (shown["parsed"] is None) == (shown["fault"] is not None)
+        assert main(["show", at, "--why", call["id"]]) == 0
+        line = "cannot be parsed: no " if call["fault"] else "  parsed\n"
+        assert line in capsys.readouterr().out
 
 
 def test_long_texts_are_shown_whole_if_asked_for_and_no_text_controls_a_terminal(

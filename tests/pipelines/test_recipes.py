@@ -72,7 +72,8 @@ COLUMNS = {
 }
 OF_ALL = {
     "calls": "id row_ids role model revision asked sampling sample answer ended "
-    "finish_reason reasoning tool_calls answered_by fingerprint input_tokens output_tokens",
+    "finish_reason reasoning tool_calls parsed fault answered_by fingerprint input_tokens "
+    "output_tokens",
     "dropped": "id reason evidence",
 }
 

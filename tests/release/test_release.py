@@ -9,6 +9,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -439,6 +440,18 @@ def test_the_name_of_a_seed_file_cannot_break_the_card(tmp_path: Path) -> None:
     card = card_of(released(tmp_path / "work", tmp_path / "released"))
     plain = card.replace(r"a\|b\`\<img src=x\>\!\[x\](y) \[z\](w)", "seeds")
     assert odd.name not in card and plain != card and shape(card) == shape(plain)
+
+
+def test_a_draft_with_other_columns_is_refused_with_the_way_to_make_it_again(
+    work: Path, tmp_path: Path
+) -> None:
+    draft = load_draft("instructions", work)
+    older = shutil.copytree(draft.folder, tmp_path / "older")
+    table = pq.read_table(older / "calls.parquet")
+    pq.write_table(table.drop_columns(["parsed"]), older / "calls.parquet")
+    with pytest.raises(InputError, match=r"column 'parsed' .* config 'calls' .* --from-ledger"):
+        release(replace(draft, folder=older), CONFIGS, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
 
 
 # --- golden

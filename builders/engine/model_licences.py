@@ -86,19 +86,21 @@ def model_licence(model: str) -> Licence | None:
 
 def _bare(model: str) -> str:
     """The name in small letters, without what comes before and after that of the model."""
-    name = model.strip().lower().rstrip("/")
+    name = model.strip().lower().rstrip("/").replace(" ", "-")
     name = re.sub(r"(?<=[^/])@.*", "", name)  # a revision; not @cf/model
-    for place, kept in _PLACES:
-        if found := place.fullmatch(name):
-            name = found.expand(kept)
-    prefixes = _table().prefixes
-    for mark in "/_":  # org/model, and a file's org_model
-        while (parts := name.partition(mark))[2] and parts[0] in prefixes:
+    prefixes, before = _table().prefixes, ""
+    while name != before:
+        before = name
+        for place, kept in _PLACES:
+            if found := place.fullmatch(name):
+                name = found.expand(kept)
+        parts = name.partition("/" if "/" in name else "_")  # org/model, and a file's org_model
+        if parts[2] and parts[0] in prefixes:
             name = parts[2]
     if (maker := _DOTTED.match(name)) and maker[1] in prefixes:
         name = name[maker.end() :]
-    before, colon, provider = name.rpartition(":")
-    name = _VARIANT.sub("", before if colon and provider in prefixes else name)
+    model_name, colon, provider = name.rpartition(":")
+    name = _VARIANT.sub("", model_name if colon and provider in prefixes else name)
     name = name.replace("-v0:", "-v0.").replace(":", "-")
     while (shorter := _STORED.sub("", name)) != name:
         name = shorter

@@ -109,6 +109,9 @@ ROUTED = {
         bedrock/us-east-1/meta.llama3-1-8b-instruct-v1:0
         bedrock/converse/us.meta.llama3-1-8b-instruct-v1:0
         bedrock/meta.llama3-1-405b-instruct-v1:0
+        bedrock/converse/arn:aws:bedrock:eu-west-1::foundation-model/meta.llama3-1-8b-instruct-v1:0
+        litellm_proxy/azure_ai/azureml://registries/azureml-meta/models/Llama-3.1-8B/versions/4
+        vertex_ai/publishers/meta/models/llama-3.1-8b-instruct-maas
         arn:aws:bedrock:us-east-1::foundation-model/meta.llama3-1-8b-instruct-v1:0
         arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.meta.llama3-1-70b-instruct-v1:0
         accounts/fireworks/models/llama-v3p1-70b-instruct
@@ -315,6 +318,12 @@ UNKNOWN = [
     "llama-3.1-8b-instruct-lora",
     "llama-3.1-8b-instruct:my-adapter",
     "acme/ft:gpt-oss-20b:x",
+    "bedrock/arn:aws:bedrock:us-east-1:1:custom-model/meta.llama3-1-8b-instruct-v1:0/abc",
+    "gpt-oss-20b-acme",
+    "google_ai/gemma-2-9b-it",
+    "openai/acme/gpt-oss-20b",
+    "llama-3.1-8b-instruct-ft",
+    "Llama 3.1 8B Instruct Uncensored",
     "user/llama3.1:latest",
     "qwen-turbo",
     "qwen.qwen3-max-v1:0",

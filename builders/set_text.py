@@ -46,22 +46,28 @@ def neutral_sections(recipe: str, source: str, columns: Iterable[str]) -> dict[s
     }
 
 
-def set_text(name: str, recipe: Recipe, declared: Declaration, sections: Mapping[str, str]) -> str:
+def set_text(
+    name: str,
+    recipe: Recipe,
+    declared: Declaration,
+    sections: Mapping[str, str],
+    left_out: str = "",
+) -> str:
     """The text of a set's file: what is declared, a comment for each key, the sections.
 
-    Keys that are not declared are there as comments.
+    Keys that are not declared are there as comments, and so is a source's place that is left out.
     """
     front = declared.model_dump(mode="json", exclude_defaults=True)
     words = "".join(f"\n## {title}\n\n{text}\n" for title, text in sections.items())
-    return "\n".join(["---", *_front(name, recipe, front), "---", words])
+    return "\n".join(["---", *_front(name, recipe, front, left_out), "---", words])
 
 
-def _front(name: str, recipe: Recipe, front: dict[str, Any]) -> Iterator[str]:
+def _front(name: str, recipe: Recipe, front: dict[str, Any], left_out: str) -> Iterator[str]:
     yield f"# The set {name}: `potstill preview {name}` tries it, `potstill build {name}` makes it."
     yield "# Paths start in the folder of this file. No key or password belongs here: they are read"
     yield "# from the environment, and all of this file may be released."
     yield f"recipe: {_value(front.pop('recipe'))}"
-    yield from _source(recipe.seeds.flag, front.pop(recipe.seeds.flag, {}))
+    yield from _source(recipe.seeds.flag, front.pop(recipe.seeds.flag, {}), left_out)
     facts = {
         "name": name,
         "recipe": recipe.name,
@@ -85,17 +91,19 @@ def _lines(
         yield f"{'' if given else '# '}{key}: {value}  # {meaning.format(**facts)}"
 
 
-def _source(flag: str, source: dict[str, Any]) -> Iterator[str]:
+def _source(flag: str, source: dict[str, Any], left_out: str) -> Iterator[str]:
     parts = {
         "place": ("a file, a folder or a Hub dataset such as org/name", f"{flag}.jsonl"),
         "column": ("the one with the prompts, where it is not found by its name", "question"),
         "license": ("its id on the Hub; a release to a Hub needs it", "cc-by-4.0"),
         "written_by": ("people, or the name of a model", "people"),
     }
-    given = bool(source)
+    given = bool(source or left_out)
     yield f"{flag}:" if given else f"# {flag}:  # without it, the prompts that come with the recipe"
     for key, (meaning, example) in parts.items():
-        if given and key in source:
+        if key == "place" and left_out:
+            yield f"  place:  # {_value(left_out)}"
+        elif given and key in source:
             yield f"  {key}: {_value(source.pop(key))}  # {meaning}"
         else:
             yield f"{'  # ' if given else '#   '}{key}: {example}  # {meaning}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from builders.drafting.build_spec import Choices
 from builders.drafting.choices import build_spec, declared_for
+from builders.drafting.set_record import FILES
 from builders.engine.addresses import is_address, shown_address
 from builders.engine.pool import check_pool
 from builders.errors import FolderError, InputError, UsageError
@@ -104,6 +105,9 @@ def run(given: argparse.Namespace) -> int:
                 f"{start.recipe.name} starts from {flag}; give --{flag}, not --{other}"
             )
         place = getattr(given, flag)
+        start, outside = _inside(start, flag) if given.start else (start, {})
+        if place:
+            outside.pop(flag, None)
         chosen = Choices(
             source={"place": place, "column": given.column},
             licence=given.license,
@@ -121,7 +125,7 @@ def run(given: argparse.Namespace) -> int:
             words = neutral_sections(start.recipe.name, origin, columns)
         title = path.stem.replace("-", " ").replace("_", " ").capitalize()
         declared = declared.model_copy(update={"pretty_name": title})
-        content = set_text(path.stem, start.recipe, declared, words)
+        content = set_text(path.stem, start.recipe, declared, words, outside.get(flag, ""))
     read_set_text(content, path.name)
     if kind := secret(content):
         raise InputError(
@@ -137,8 +141,13 @@ def run(given: argparse.Namespace) -> int:
         ) from None
     shown = path.stem if path.parent == Path() else str(path)
     print_out(f"wrote {path}: edit it, then\n")
-    if given.start and (code := [*_code(declared)]):
+    if given.start and (code := [*_code(declared, flag)]):
         print_err(f"{given.start} names {', '.join(code)}; look at them before you build")
+    for key, local in outside.items():
+        print_err(
+            f"{given.start} names {local} as {key}, which is outside the folder of a set and left "
+            f"out; look at it, and give yours in {path}"
+        )
     for verb in ("preview", "build", "show", "release"):
         print_out(f"  potstill {verb} {shown}")
     if place and Path(place).suffix and not (Path(place).exists() or set_name(place)):
@@ -146,15 +155,39 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _code(declared: Declaration) -> Iterator[str]:
-    """What a set of strangers names that is code, or an address that is asked."""
+def _inside(start: Set, flag: str) -> tuple[Set, dict[str, str]]:
+    """A set of strangers without the files outside a set's folder that it reads, and these by key.
+
+    What is in them would be sent to the teachers that it names.
+    """
+    declared, outside = start.declaration, dict[str, str]()
+    source = getattr(declared, flag)
+    if source and _is_outside(source.place or ""):
+        outside[flag] = source.place
+        declared = declared.model_copy(update={flag: source.model_copy(update={"place": None})})
+    for name, value in declared.options.items():
+        if isinstance(value, str) and _is_outside(value):
+            outside[name] = value
+    options = {name: value for name, value in declared.options.items() if name not in outside}
+    return replace(start, declaration=declared.model_copy(update={"options": options})), outside
+
+
+def _is_outside(place: str) -> bool:
+    return place.startswith(("/", "~")) or ".." in Path(place).parts
+
+
+def _code(declared: Declaration, flag: str) -> Iterator[str]:
+    """What a set of strangers names that is read, run or asked."""
+    source = getattr(declared, flag)
+    if source and source.place:
+        yield source.place
     if declared.recipe not in recipe_names():
         yield f"the recipe {declared.recipe}"
     places = (one.place for some in declared.teachers.values() for one in some)
     for place in dict.fromkeys(places):
         if is_address(place):
             yield shown_address(place)
-        elif place.startswith("scripted:"):
+        elif place.startswith(FILES):
             yield place
 
 

@@ -48,6 +48,7 @@ def check_declared(a_set: Set) -> None:
         InputError: One is wrong, with its line.
     """
     at, declared, recipe = a_set.front.at, a_set.declaration, a_set.recipe
+    _check_place(a_set)
     for name in _NUMBERS:
         if (value := getattr(declared, name)) is not None:
             with at(name):
@@ -74,6 +75,17 @@ def check_declared(a_set: Set) -> None:
                 _ = [read_without(name) for name in one.without]
         with at(*place):
             check_pool(pool_spec(words, TeacherSpec()), recipe)
+
+
+def _check_place(a_set: Set) -> None:
+    """Raise InputError where a set's file has facts of a source, and not where it is."""
+    flag = a_set.recipe.seeds.flag
+    if a_set.file and isinstance(a_set.front.values.get(flag), dict) and not a_set.source.place:
+        raise a_set.front.error(
+            (flag,),
+            f"{flag} has no place; give one, or remove {flag} for those that come with "
+            f"{a_set.recipe.name}",
+        )
 
 
 def chosen_flags(a_set: Set, given: Choices) -> frozenset[str]:

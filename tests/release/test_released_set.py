@@ -137,6 +137,44 @@ def test_no_code_that_a_release_names_is_run(capsys: pytest.CaptureFixture[str])
     assert not Path("ran").exists()
 
 
+@each(
+    "place",
+    ["../private.txt", "a/../../private.txt", "~/private.txt", "~root/x", "/etc/passwd", ".."],
+)
+def test_a_new_set_reads_no_file_outside_its_folder_that_a_release_names(
+    place: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    (folder.parent / "private.txt").write_text("My private notes.\n")
+    if not Path("out").exists():
+        release_out()
+    private = {"place": place, "license": "mit", "column": "text"}
+    change_manifest(lambda it: it["set"]["declaration"].update(prompts=private))
+    Path("more.md").unlink(missing_ok=True)
+    capsys.readouterr()
+    assert main(["new", "more", "--from", "out"]) == 0
+    assert f"out names {place} as prompts, which is outside" in capsys.readouterr().err
+    assert f"\n  place:  # {json.dumps(place).strip(chr(34))}" in Path("more.md").read_text()
+    line = refusal(capsys, "preview", "more")
+    assert "more.md, line 6: prompts has no place; give one, or remove prompts for those" in line
+    own = Path("more.md").read_text().replace("  place:  #", "  place: prompts.txt  #")
+    Path("more.md").write_text(own)
+    assert load_set("more").source.place == "prompts.txt"
+
+
+def test_a_new_set_takes_no_option_from_a_file_outside_its_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release_out()
+    (folder.parent / "private.toml").write_text("private = 1\n")
+    options = {"constitution": "../private.toml", "rounds": 1}
+    new = {"recipe": "constitution", "options": options}
+    change_manifest(lambda it: it["set"]["declaration"].update(new))
+    assert main(["new", "more", "--from", "out", "--prompts", "prompts.txt"]) == 0
+    assert "out names ../private.toml as constitution, which is" in capsys.readouterr().err
+    assert load_set("more").declaration.options == {"rounds": 1}
+
+
 def test_a_name_beside_a_release_is_the_file_of_its_recipe(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -193,7 +193,8 @@ def check_pool(spec: TeacherPoolSpec, recipe: Recipe) -> None:
             one = f"role {role!r} of {recipe.name}" if role else f"{recipe.name}"
             raise InputError(
                 f"{len(many)} teachers are named for {one}, which uses one; remove the others, or "
-                f"name the role of each as ROLE=WHO ({', '.join(recipe.roles)})"
+                f"name the role of each as ROLE=WHO, in a set's file as ROLE: WHO "
+                f"({', '.join(recipe.roles)})"
             )
         if len(set(many)) < len(many):
             raise InputError(

@@ -23,13 +23,13 @@ from builders.drafting.draft import Draft
 from builders.errors import HubError, InputError, number_of
 from builders.hub.baseline import (
     OWN,
-    check_card,
     check_contributions,
     check_unfinished,
     read_baseline,
 )
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
 from builders.hub.fetch import commit, tree, versions, visibility
+from builders.hub.people_changes import check_changes
 from builders.hub.pull_request_comments import write_preview
 from builders.hub.release_requests import close_replaced, open_requests
 from builders.release.folder import release
@@ -200,7 +200,7 @@ def _publish(
     if sent or removed:
         if baseline.head:
             held = plan.branch if plan.branch and not baseline.is_new else "main"
-            check_card(hub, plan.repository, held, baseline.head, baseline.tags, folder)
+            check_changes(hub, plan.repository, held, baseline.head, baseline.tags, folder, notify)
         if not plan.branch:
             check_unfinished(baseline, plan.words.version, plan.repository, {*sent, *removed})
         check_contributions(baseline, folder, plan.where)
@@ -217,8 +217,9 @@ def _publish(
         if pull_request and baseline.head and (sent or removed):
             current, outdated = open_requests(hub, plan.repository, baseline.head)
             for one in [*outdated, *current[:1]]:
-                head = commit(hub, plan.repository, f"refs/pr/{one}")
-                check_card(hub, plan.repository, f"refs/pr/{one}", head, baseline.tags, folder)
+                held = f"refs/pr/{one}"
+                head = commit(hub, plan.repository, held)
+                check_changes(hub, plan.repository, held, head, baseline.tags, folder, notify)
             if current:
                 number, onto = current[0], head
                 sent, removed = _difference(tree(api, at, onto), ours)

@@ -212,7 +212,8 @@ def _with_new_sums(folder: Path) -> bytes | None:
         return None
     manifest = json.loads(path.read_text(encoding="utf-8"))
     files = manifest.setdefault("files", {})
-    for name in [*files, CONTRIBUTIONS]:
+    given = (path.relative_to(folder).as_posix() for path in folder.glob("contributed/*"))
+    for name in [*files, CONTRIBUTIONS, *given]:
         if (file := folder / name).is_file():
             content = file.read_bytes()
             sha256 = hashlib.sha256(content).hexdigest()

@@ -160,7 +160,9 @@ def test_what_was_accepted_is_merged_and_the_next_build_keeps_it(
     released: Set, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = released.rows()
-    number = released.pull(better(before))
+    question = "Which mountain of Austria is the highest?"
+    row = {"prompt": user(question), "completion": assistant("The Grossglockner.")}
+    number = released.pull(better(before), **{"contributed/rows.jsonl": json.dumps(row)})
     assert released.review(number, "--merge") == 0
     assert released.status(number) == "merged"
     assert released.rows() == better(before)
@@ -169,7 +171,7 @@ def test_what_was_accepted_is_merged_and_the_next_build_keeps_it(
         released.repo, "data/contributed/train-00000-of-00001.parquet", repo_type="dataset"
     )
     assert pq.read_schema(given).equals(CONTRIBUTED.arrow)
-    assert [row["contributor"] for row in read_parquet(Path(given))] == ["ann", "ann"]
+    assert [row["contributor"] for row in read_parquet(Path(given))] == ["ann", "ann", "ann"]
 
     work = str(released.folder / "work")
     again = ["release", "completions", "--work", work, "--to-hub", released.repo]

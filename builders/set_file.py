@@ -20,7 +20,7 @@ from pydantic import (
 from builders.errors import InputError, did_you_mean, shortened
 from builders.front_matter import FrontMatter, Place, check_texts, key_of, split_file
 from builders.hub_vocabulary import UNKNOWN, check_language, known_licence
-from builders.set_names import set_name
+from builders.set_names import name_problem
 from builders.set_sections import read_sections
 
 _TEACHERS = "such as embedded or https://host/v1#MODEL"
@@ -294,8 +294,9 @@ def _misfits(declared: Declaration) -> Iterator[tuple[Place, str]]:
         if code in codes[:number]:
             yield ("language", number), f"{code!r} comes twice; remove one"
     to = declared.repository
-    if to is not None and set_name(to, "main") != (to, "main"):
-        yield ("repository",), f"{shortened(to)} is not a repository on a Hub, such as org/my-set"
+    if to is not None and (why := name_problem(to)):
+        what = f"{shortened(to)} is not a repository on a Hub, such as org/my-set: {why}"
+        yield ("repository",), what
 
 
 def _unknown(

@@ -13,6 +13,7 @@ from pathlib import Path
 from builders.errors import InputError, shortened
 
 _PART = r"[A-Za-z0-9_](?:[\w.-]*\w)?"
+_MOST_REPOSITORY = 96  # characters of a repository's name, its namespace included: the Hub's limit
 _SET = re.compile(rf"({_PART}/{_PART})(?:@(\S+))?", re.ASCII)
 _FILE = re.compile(r"\.(?!v\d)[A-Za-z]\w{0,7}")  # the suffix of a file, not a version's number
 _FOLDER = re.compile(  # where people keep data, and the two first words of the Hub's own paths
@@ -60,3 +61,19 @@ def parse_set(
     if _SET.fullmatch(text):
         expected += f"; for a set of this name add its revision, as in {text}@main"
     raise InputError(f"{what}; expected {expected}")
+
+
+def name_problem(repository: str) -> str | None:
+    """Why the Hub would not accept a repository of that name, or None."""
+    parts = repository.split("/")
+    if len(parts) != 2:
+        return "expected an organisation or a user, a slash, and a name"
+    if len(repository) > _MOST_REPOSITORY:
+        return f"it has {len(repository)} characters of at most {_MOST_REPOSITORY}"
+    if repository.endswith(".git"):
+        return "it ends with .git"
+    if "--" in repository or ".." in repository:
+        return "it holds -- or .."
+    if not all(re.fullmatch(_PART, part, re.ASCII) for part in parts):
+        return "a name has letters, digits and '_', and '-' and '.' only inside"
+    return None

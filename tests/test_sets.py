@@ -142,6 +142,7 @@ def front_with(more: str) -> str:
         ("language:\n  - de\n  - qqq", r"line 6: language: 'qqq' is not the code"),
         ("language: [de, en, de]", r"language: 'de' comes twice; remove one"),
         ("repository: trees", r"repository: 'trees' is not a repository on a Hub, such as org/"),
+        ("repository: org/a--b", r"repository: 'org/a--b' is not a .*: it holds -- or \.\."),
         ("repository: org/trees@v1", r"repository: 'org/trees@v1' is not"),
         ("repository: https://huggingface.co/org/trees", r"repository: 'https.*' is not"),
         ("teachers: judge=embedded", r"teachers: name the role as a key, \{judge: 'embedded'\}"),

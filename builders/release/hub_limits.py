@@ -12,6 +12,7 @@ from builders.drafting.licence import licence_of, parts
 from builders.errors import InputError
 from builders.hub_vocabulary import UNKNOWN, known_licence
 from builders.release.snapshot import CARD, data_files, split_of
+from builders.set_names import name_problem
 from builders.sets import Set
 
 # The Hub refuses a card it cannot validate in one request; hand-written ones are under 40 kB.
@@ -25,9 +26,6 @@ MOST_FILES = 100
 # The viewer's limits: 1,000 columns, 500 characters of a name, 30 splits. It takes 4,000 configs,
 # too many for a person to choose from.
 MOST_COLUMNS, MOST_NAME, MOST_SPLITS, MOST_CONFIGS = 1_000, 500, 30, 30
-# The Hub's limit for the name of a repository, namespace included.
-MOST_REPOSITORY = 96
-_PART = re.compile(r"[A-Za-z0-9_]|[A-Za-z0-9_][\w.-]*[A-Za-z0-9_]", re.ASCII)
 _CONFIG = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
 
 
@@ -43,22 +41,6 @@ def check_limits(folder: Path, repository: str | None) -> None:
         )
     for problem in _problems(folder):
         raise InputError(problem)
-
-
-def name_problem(repository: str) -> str | None:
-    """Why the Hub would not accept a repository of that name, or None."""
-    parts = repository.split("/")
-    if len(parts) != 2:
-        return "expected an organisation or a user, a slash, and a name"
-    if len(repository) > MOST_REPOSITORY:
-        return f"it has {len(repository)} characters of at most {MOST_REPOSITORY}"
-    if repository.endswith(".git"):
-        return "it ends with .git"
-    if "--" in repository or ".." in repository:
-        return "it holds -- or .."
-    if not all(map(_PART.fullmatch, parts)):
-        return "a name has letters, digits and '_', and '-' and '.' only inside"
-    return None
 
 
 def _problems(folder: Path) -> Iterator[str]:

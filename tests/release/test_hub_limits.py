@@ -22,8 +22,8 @@ from builders.release.hub_limits import (
     MOST_NAME,
     MOST_SPLITS,
     check_limits,
-    name_problem,
 )
+from builders.set_names import name_problem
 from tests.cases import each
 
 NAME = "train-00000-of-00001.parquet"

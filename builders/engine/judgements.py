@@ -34,7 +34,7 @@ class Reading:
 
     `text` is what the answer says, or else what was thought; `call` is the id of the call. Of an
     answer that is not `needed`, a row may do without. After the `last` try the question has none;
-    `tries` are the calls of all of them, if they are several.
+    `tries` are the calls of those so far, if a question may have several.
     """
 
     role: str
@@ -84,8 +84,8 @@ class Judgements:
 
     `help_against` gives what to do about a fault. `go_on` stops no build. `keep` gets each that has
     a call and a value or a fault, with its step. While `holding`, no request may be sent.
-    `stopped_for` is why the build was stopped; `lost` are the calls of questions where no try can
-    be parsed, and `lost_before` those of an earlier build.
+    `stopped_for` is why the build was stopped; `lost` are the calls whose answers cannot be parsed
+    of questions where no try can so far, and `lost_before` those of an earlier build.
     """
 
     def __init__(
@@ -192,8 +192,10 @@ class Judgements:
         if not reading.needed:
             return False
         so_far = self.steps.setdefault(step, StepReadings(reading.role))
-        if reading.fault is not None and reading.last:
-            self.lost.update(filter(None, reading.tries or [reading.call]))
+        if reading.fault is None:
+            self.lost.difference_update(reading.tries)
+        elif reading.call:
+            self.lost.add(reading.call)
         if reading.call in so_far.calls:
             return so_far.hopeless
         if reading.fault or so_far.readable < ENOUGH or reading.call in self.lost_before:

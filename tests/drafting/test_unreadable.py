@@ -189,6 +189,32 @@ def ask_again(endpoint: Endpoint, *given: str) -> Counter[str]:
     return Counter(body["model"] for body in sent if json.dumps(body) in before)
 
 
+@each("recipe", ["ultrafeedback", "completions"])
+def test_a_preview_that_asks_a_fixed_judge_again_counts_none_of_its_earlier_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], recipe: str
+) -> None:
+    fixed = False
+
+    def respond(body: Body) -> str | Body:
+        if body["model"] != "judge" or not fixed:
+            return JUNK if body["model"] == "judge" else f"It is {body['seed']}."
+        return answering(body)
+
+    with Endpoint(Behaviour(answer=respond)) as endpoint:
+        given = words(endpoint, recipe, "--rows", "8", "--work", str(tmp_path / recipe))
+        given += ["--samples", "4"] if recipe == "completions" else []
+        assert main(["preview", *given]) == 1
+        fixed = True
+        capsys.readouterr()
+        assert main(["preview", *given, "--retry", "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert "unreadable" not in facts["estimate"] and "caution" not in facts["estimate"]
+        calls = [call for group in facts["rows"] for call in group["calls"]]
+        assert not any(call["fault"] for call in calls)
+        before = asked(endpoint)
+        assert main(["preview", *given, "--json"]) == 0 and asked(endpoint) == before
+
+
 @pytest.mark.parametrize("first", [["build"], ["preview"], ["build", "--accept-unreadable"]])
 @pytest.mark.parametrize("case", ["ratings", "critiques", "scores", "parsed in row()"])
 def test_a_judge_that_is_fixed_is_asked_again_and_writers_are_not(

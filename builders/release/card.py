@@ -16,7 +16,7 @@ import yaml
 
 from builders.card_metadata import card_data
 from builders.drafting.spending import cost
-from builders.errors import InputError
+from builders.errors import InputError, number_of
 from builders.hub_vocabulary import Licence
 from builders.schema import Row, Schema
 from builders.set_file import CARD_KEYS, FOR_THE_HUB, Words, declaration
@@ -178,6 +178,7 @@ def _environment(cards: Path) -> jinja2.Environment:
     environment.filters["fenced"] = fenced
     environment.filters["cell"] = cell
     environment.filters["cost"] = cost
+    environment.filters["number_of"] = number_of
     environment.filters["thousands"] = lambda number: f"{number:,}"
     return environment
 

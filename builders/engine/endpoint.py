@@ -25,10 +25,11 @@ from builders.engine.addresses import (
 )
 from builders.engine.answers import read_answer
 from builders.engine.calls import Answer, Call, Failure, sending
+from builders.engine.error_words import error_words
 from builders.engine.json_texts import body_json
 from builders.engine.parameters import Learned, Trial
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
-from builders.engine.refusals import Target, error_words, failure, reported
+from builders.engine.refusals import Target, failure, reported
 from builders.engine.response_bodies import in_utf8
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError

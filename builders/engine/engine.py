@@ -24,7 +24,7 @@ from builders.engine.budget import OverBudget
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.clients import teacher_clients
 from builders.engine.executor_import import imported_executor
-from builders.engine.giving_up import Standings
+from builders.engine.giving_up import Standings, is_passed, sent_again
 from builders.engine.judgements import Judgements
 from builders.engine.ledger import Ledger
 from builders.engine.parameters import request_facts
@@ -293,7 +293,7 @@ class Engine:
         if isinstance(client.teacher, RecordedTeacher):
             progress.failures += 1
             raise known or self._stop_for(TeacherError(self._ledger.missing(call)))
-        if known and known.cause in REASONS and not self._run_limits.retry:
+        if known and is_passed(known) and not self._run_limits.retry:
             progress.failures += 1
             progress.refused_before += 1
             raise known
@@ -314,16 +314,15 @@ class Engine:
             if own or failure.cause not in REASONS:
                 await self._record_failures([(call, failure)])
             raise self._stop or failure from None
-        except OverBudget as over:
+        except (OverBudget, asyncio.CancelledError) as end:
             await self._record_failures(result.stopped(call))
+            if not isinstance(end, OverBudget):
+                raise
             message = (
-                f"stopped: {over}; every answer is in the ledger; build again with a larger budget "
+                f"stopped: {end}; every answer is in the ledger; build again with a larger budget "
                 "to go on"
             )
             raise self._stop_for(Stopped(message, 3)) from None
-        except asyncio.CancelledError:
-            await self._record_failures(result.stopped(call))
-            raise
         answer = result.answer
         assert answer is not None
         await self._ledger.record(call, answer, **result.facts)
@@ -343,8 +342,9 @@ class Engine:
         """
         if unanswered := self._standings.unanswered():
             raise self._stop_for(TeacherError(f"no call was answered: {unanswered}"))
-        for standing in self._standings.values():
-            await self._record_failures(standing.settle())
+        await self._record_failures(settled := self._standings.settled())
+        if notice := sent_again(settled):
+            self._progress.announce(notice)
 
     async def _record_failures(self, failed: Iterable[tuple[Call, Failure]]) -> None:
         """Record failures; those that are refusals are not sent again by the next build."""

@@ -5,13 +5,20 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from builders.engine.calls import Call, Failure
 from builders.engine.ledger import STOPPED, Ledger
-from builders.engine.refusals import MAYBE_OF_THE_REQUEST, NO_SUCH_MODEL, OF_THE_REQUEST, REASONS
-from builders.errors import TeacherError
+from builders.engine.refusals import (
+    MAYBE_OF_THE_REQUEST,
+    NO_SUCH_MODEL,
+    OF_THE_REQUEST,
+    REASONS,
+    of_the_account,
+)
+from builders.errors import TeacherError, number_of
 
 MOST_ALIKE = 20  # calls in a row that fail alike; then the next one would as well
 
@@ -158,6 +165,17 @@ class Standings(defaultdict[str, Standing]):
         """The refusals that are not known to be due to their own requests."""
         return [one for standing in self.values() for one in standing.rest()]
 
+    def settled(self) -> list[tuple[Call, Failure]]:
+        """What to record of these when a pipeline has ended; each is taken for its own from now on.
+
+        That of the account has no status there, so that the next build sends its call again.
+        """
+        settled = [one for standing in self.values() for one in standing.settle()]
+        return [
+            (call, _recorded(one, one.cause, None if of_the_account(one) else one.status))
+            for call, one in settled
+        ]
+
     def left(self) -> list[tuple[Call, Failure]]:
         """What to record of these when a build stops: that of a call to be sent again as stopped.
 
@@ -166,7 +184,7 @@ class Standings(defaultdict[str, Standing]):
         passed = self.passed()
         keys = {call.key for call, _ in passed}
         stopped = [(call, one) for call, one in self.rest() if call.key not in keys]
-        return [*passed, *((call, _stopped(one)) for call, one in stopped)]
+        return [*passed, *((call, _recorded(one, STOPPED, None)) for call, one in stopped)]
 
     def unanswered(self) -> Failure | None:
         """The refusal of a call to an endpoint that never answered one; None if each has.
@@ -192,7 +210,29 @@ class Standings(defaultdict[str, Standing]):
         return {one["endpoint"] for one in self._ledger.summary()["teachers"]}
 
 
-def _stopped(refusal: Failure) -> Failure:
-    stopped = Failure(STOPPED, str(refusal))
-    stopped.attempts, stopped.most = refusal.attempts, refusal.most
-    return stopped
+def is_passed(known: Failure) -> bool:
+    """Whether a build sends no request for a call that failed so before: it was refused itself."""
+    return known.cause in REASONS and not is_sent_again(known)
+
+
+def is_sent_again(known: Failure) -> bool:
+    """Whether a failure in the ledger is a refusal that is about the account."""
+    return known.status is None and of_the_account(known)
+
+
+def sent_again(settled: Sequence[tuple[Call, Failure]]) -> str:
+    """For the user: which of the refusals that are recorded now the next build sends again."""
+    again = [failure for _, failure in settled if is_sent_again(failure)]
+    if not again:
+        return ""
+    calls = number_of(len(again), "calls")
+    return (
+        f"{calls} got no answer for a reason that is about the account, not about what was asked; "
+        f"the next build sends them again: {again[-1]}"
+    )
+
+
+def _recorded(refusal: Failure, cause: str, status: int | None) -> Failure:
+    recorded = Failure(cause, str(refusal), status=status)
+    recorded.attempts, recorded.most = refusal.attempts, refusal.most
+    return recorded

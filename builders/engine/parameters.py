@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from builders.engine.refusals import Words
+from builders.engine.error_words import Words
 from builders.errors import InputError, shortened
 
 LEFT_OUT, MERGED = "left out", "merged into the user's turn"

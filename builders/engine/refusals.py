@@ -7,15 +7,14 @@ https://ai.google.dev/gemini-api/docs/troubleshooting
 
 from __future__ import annotations
 
-import html
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from builders.engine.calls import Failure
-from builders.engine.response_bodies import choice_of
+from builders.engine.error_words import Words, error_words, errors_in, levels, words_of
 from builders.errors import did_you_mean
 
 _RETRIED = frozenset({408, 409, 425, 429, 499})  # and from 500 on, unless words name a reason
@@ -102,6 +101,15 @@ OF_THE_REQUEST = frozenset({"filtered", "too long"})  # by their words: another 
 # The same or of everybody, which nothing shows; the others end with what is done about the account.
 MAYBE_OF_THE_REQUEST = frozenset({_FIREWALL, _REFUSED})
 
+_FEWER = re.compile(r"tokens|afford|fewer")  # words about a request that another may fit
+
+
+def of_the_account(refusal: Failure) -> bool:
+    """Whether a refusal is about the key or credit alone, and about nothing of its request."""
+    no_credit = refusal.cause == "no credit" and not _FEWER.search(str(refusal).lower())
+    return no_credit or refusal.cause == "key refused"
+
+
 _HEADS = {  # how the message about each begins
     "no credit": "{name} reports no credit",
     "too long": "{name} refused a request that is too long for it",
@@ -157,20 +165,6 @@ class Target:
     clean: Callable[[str], str] = str
 
 
-class Words(NamedTuple):
-    """An error as an endpoint worded it: one line, its codes, and the parameter it is about."""
-
-    text: str
-    codes: str = ""
-    param: str = ""
-    page: bool = False  # a page for people, as a proxy or a firewall sends it
-
-    @property
-    def searched(self) -> str:
-        """All of it in lower case, to look for words in."""
-        return f"{self.text} {self.codes}".lower()
-
-
 def failure(
     status: int, words: Words, target: Target, *, after_s: float | None = None, moved_to: str = ""
 ) -> Failure:
@@ -197,10 +191,10 @@ def error_in(given: Any, target: Target) -> Failure | None:
 
     The error's own code decides as the status of that number would.
     """
-    found = next(_errors(given), None)
+    found = next(errors_in(given), None)
     if found is None:
         return None
-    words = _words(found)
+    words = words_of(found)
     return failure(_status(found, words), words, target)
 
 
@@ -210,50 +204,18 @@ def reported(status: int, body: bytes) -> tuple[int, Words]:
         return status, error_words(body)
     if b'"choices"' not in body and b'"error"' in body:
         try:
-            found = next(_errors(json.loads(body)), None)
+            found = next(errors_in(json.loads(body)), None)
         except (ValueError, RecursionError):
             found = None
         if found is not None:
-            words = _words(found)
+            words = words_of(found)
             return _status(found, words), words
     return status, Words("")
 
 
-def _errors(given: Any) -> Iterator[Any]:
-    """Objects that hold an error, outermost first."""
-    if isinstance(given, list):  # as Gemini's gateway sends its errors
-        given = given[0] if given else None
-    if not isinstance(given, dict):
-        return
-    choice = choice_of(given) if "choices" in given else None
-    if _is_error(given.get("error")) or given.get("object") == "error":
-        yield given
-    elif choice is not None:
-        if _is_error(choice.get("error")):
-            yield choice
-    elif any(_is_list(one) or isinstance(one, str) for one in map(given.get, _ALONE)):
-        yield given
-    else:
-        base = given.get("base_resp")
-        if isinstance(base, dict) and base.get("status_code"):
-            yield given
-
-
-_ALONE = ("detail", "errors", "message")  # the field with the words, in an error without `error`
-
-
-def _is_error(value: object) -> bool:
-    """Whether a field `error` holds one: some servers send it empty with each answer."""
-    parts = value.values() if isinstance(value, dict) else (value,)
-    return any(str(one).strip().lower() not in _NO_ERROR for one in parts)
-
-
-_NO_ERROR = ("", "none", "null", "false", "0", "200", "ok", "success", "[]", "{}")
-
-
 def _status(given: Any, words: Words) -> int:
     """The status that an error in a 200 corresponds to."""
-    for one in _levels(given):
+    for one in levels(given):
         for name in ("code", "status", "status_code", "http_code"):
             value = one.get(name)
             if isinstance(value, str) and re.fullmatch(r"[1-9]\d\d", value):
@@ -286,7 +248,7 @@ def _reason(status: int, words: Words) -> str | None:
 def _way_on(reason: str, status: int, words: Words, target: Target, moved_to: str) -> str:
     """What to do about it, where a person can do something about the endpoint."""
     if reason == "no credit":
-        fewer = re.search(r"max_tokens|afford|fewer|tokens", words.searched)
+        fewer = _FEWER.search(words.searched)
         less = ", or ask for fewer tokens with --max-tokens" if fewer else ""
         return f"; check the account there{less}"
     if reason == "too long":
@@ -312,85 +274,3 @@ def _way_on(reason: str, status: int, words: Words, target: Target, moved_to: st
     if status == 403:
         return "; check what the account may use there"
     return ""
-
-
-# --- reading an error's words
-
-
-def error_words(body: bytes) -> Words:
-    """What an error's body reports, whatever its form."""
-    text = body.decode("utf-8", "replace").strip()
-    try:
-        return _words(json.loads(text))
-    except (ValueError, RecursionError):
-        pass
-    if text.startswith("<"):
-        return Words("an HTML page" + _title(text), page=True)
-    return Words(_line(text) or "no message")
-
-
-def _words(given: Any) -> Words:
-    """The words of an error's JSON value."""
-    texts: list[str] = []
-    codes: list[str] = []
-    param = ""
-    for one in _levels(given):
-        for name in ("message", "msg", "detail", "error", "error_msg", "status_msg", "title"):
-            if isinstance(value := one.get(name), str) and value.strip():
-                place = ".".join(map(str, one["loc"])) if _is_list(one.get("loc")) else ""
-                texts.append(f"{place}: {value}" if place else value)
-                break
-        codes += [str(one[name]) for name in ("code", "type", "status") if _is_word(one.get(name))]
-        if not param and isinstance(one.get("param"), str):
-            param = one["param"]
-        elif not param and _is_list(one.get("loc")):
-            param = str(one["loc"][-1])
-        if _is_list(one.get("reasons")):
-            texts.append(", ".join(map(str, one["reasons"])))
-        if isinstance(raw := one.get("raw"), str) and not _is_json(raw):  # else it is a level
-            texts.append(raw)
-    if not texts:
-        texts = [given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)]
-    return Words(_line("; ".join(dict.fromkeys(texts))) or "no message", " ".join(codes), param)
-
-
-def _levels(given: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """The objects of an error, from the outermost to those nested where servers nest them."""
-    if isinstance(given, str) and _is_json(given):  # as proxies pass on an error
-        try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
-            return
-    if depth > 5:
-        return
-    if isinstance(given, list):
-        for one in given[:5]:
-            yield from _levels(one, depth + 1)
-    elif isinstance(given, dict):
-        yield given
-        for name in ("error", "errors", "message", "detail", "metadata", "raw", "base_resp"):
-            if isinstance(given.get(name), dict | list | str):
-                yield from _levels(given[name], depth + 1)
-        if isinstance(inner := given.get("innererror"), dict):  # Azure's content filter
-            yield inner
-
-
-def _title(page: str) -> str:
-    found = re.search(r"<(title|h1)[^>]*>(.*?)</\1", page[:20_000], re.DOTALL | re.IGNORECASE)
-    return f" ({_line(html.unescape(re.sub('<[^>]*>', ' ', found[2])))})" if found else ""
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _is_json(text: str) -> bool:
-    return text.lstrip()[:1] in ("{", "[")
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list) and bool(value)
-
-
-def _is_word(value: object) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool)

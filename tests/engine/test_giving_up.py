@@ -16,7 +16,7 @@ from builders.engine.ledger import Ledger
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import TeacherSpec
-from builders.engine.teacher_kinds import teacher
+from builders.engine.teacher_kinds import RecordedTeacher, teacher
 from builders.errors import TeacherError
 from builders.recipe import Raw
 from tests.cases import each
@@ -30,13 +30,20 @@ ABSENT = Rule("404")
 
 
 def built(
-    folder: Path, endpoint: Endpoint, prompts: list[str], *, concurrency: int = 8, **limits: Any
+    folder: Path,
+    endpoint: Endpoint,
+    prompts: list[str],
+    *,
+    concurrency: int = 8,
+    progress: Progress | None = None,
+    **limits: Any,
 ) -> list[Raw]:
     """What became of each prompt, in one build with the ledger of a folder."""
     who = teacher(TeacherSpec(place=endpoint.url, concurrency=concurrency))
     with closing(Ledger.open(folder / "ledger.sqlite")) as ledger:
         run_limits = RunLimits(**limits)
-        with Engine(RECIPE, who, ledger, Progress(), seed=1, run_limits=run_limits) as engine:
+        shown = progress or Progress()
+        with Engine(RECIPE, who, ledger, shown, seed=1, run_limits=run_limits) as engine:
             return engine(one, [{"instruction": prompt} for prompt in prompts])
 
 
@@ -107,6 +114,81 @@ def test_credit_that_runs_out_in_a_build_ends_it_and_costs_no_row_of_the_next(
         with pytest.raises(TeacherError, match=r"the last 20 calls failed alike.*only afford 7"):
             built(tmp_path, endpoint, prompts)
         assert len(asked(endpoint)) < 100
+        endpoint.set(Behaviour())
+        assert not any("failed" in raw for raw in built(tmp_path, endpoint, prompts))
+
+
+def coded(message: str, code: object = None) -> dict[str, Any]:
+    return {"error": {"message": message, "code": code}}
+
+
+ACCOUNTS = {
+    "OpenAI, quota": (429, coded("You exceeded your current quota.", "insufficient_quota")),
+    "DeepSeek, balance": (402, coded("Insufficient Balance")),
+    "Gemini, key": (400, [coded("API key expired. Please renew the API key.", 400)]),
+    "a gateway's key": (403, {"detail": "Invalid token", "message": "the API key is disabled"}),
+    "in a 200": (200, coded("The account is not active, check billing", 402)),
+}
+
+
+@each(("status", "body"), ACCOUNTS)
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_rows_that_were_lost_to_a_key_or_credit_are_sent_again_without_a_flag(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    status: int,
+    body: Any,
+    concurrency: int,
+) -> None:
+    folder, prompts = tmp_path_factory.mktemp("build"), named(("good", 3), ("bad", 1), ("late", 9))
+    ended = Rule("given", contains="late", status=status, body=body)
+    with Endpoint(Behaviour(rules=[UNSAFE, ended])) as endpoint:
+        progress = Progress()
+        made = built(folder, endpoint, prompts, concurrency=concurrency, progress=progress)
+        lost = [raw for raw in made if "failed" in raw]
+        assert {raw["failed"] for raw in lost[1:]} < {"no credit", "key refused"}
+        assert len(lost) == 10
+        [notice] = progress.notices
+        assert notice.startswith("9 calls got no answer for a reason that is about the account")
+        with closing(Ledger.open(folder / "ledger.sqlite")) as ledger:  # as `--from-ledger` does
+            [(facts, *_)] = ledger.used()
+            who = RecordedTeacher({**facts, "name": endpoint.url, "identity": {"kind": "scripted"}})
+            with Engine(RECIPE, who, ledger, Progress(), seed=1) as engine:
+                assert engine(one, [{"instruction": prompt} for prompt in prompts]) == made
+        endpoint.set(Behaviour())
+        made = built(folder, endpoint, prompts)
+        assert [raw.get("failed") for raw in made if "failed" in raw] == ["filtered"]
+        assert asked(endpoint) == Counter(prompts) + Counter(named(("late", 9)))
+
+
+@each(("status", "body"), ACCOUNTS)
+def test_credit_that_is_missing_for_many_in_a_row_ends_a_build_and_costs_no_row_of_the_next(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, status: int, body: Any
+) -> None:
+    folder, prompts = tmp_path_factory.mktemp("build"), named(("good", 3), ("late", 60))
+    ended = Rule("given", contains="late", status=status, body=body)
+    with Endpoint(Behaviour(rules=[ended])) as endpoint:
+        with pytest.raises(TeacherError, match="the last 20 calls failed alike"):
+            built(folder, endpoint, prompts)
+        endpoint.set(Behaviour())
+        assert not any("failed" in raw for raw in built(folder, endpoint, prompts))
+
+
+def test_credit_that_one_request_asks_too_much_of_costs_its_row_for_good(tmp_path: Path) -> None:
+    poor = Rule("given", contains="late", status=402, body=POOR.body)
+    with Endpoint(Behaviour(rules=[poor])) as endpoint:
+        for _ in range(2):
+            built(tmp_path, endpoint, ["good", "late"])
+        assert asked(endpoint).total() == 2
+
+
+def test_a_key_that_is_refused_in_a_build_ends_it_and_costs_no_row_of_the_next(
+    tmp_path: Path,
+) -> None:
+    prompts = named(("good", 3), ("late", 5))
+    with Endpoint(Behaviour(rules=[Rule("401", contains="late")])) as endpoint:
+        with pytest.raises(TeacherError, match="needs another key"):
+            built(tmp_path, endpoint, prompts)
         endpoint.set(Behaviour())
         assert not any("failed" in raw for raw in built(tmp_path, endpoint, prompts))
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from builders.engine.refusals import REASONS, Target, Words, error_in, error_words, failure
+from builders.engine.error_words import Words, error_words
+from builders.engine.refusals import REASONS, Target, error_in, failure
 from tests.cases import each
 
 TARGET = Target(

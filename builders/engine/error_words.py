@@ -1,0 +1,140 @@
+"""What an error's body reports, whatever its form: its words, its codes, and where they are.
+
+Source: the bodies of OpenAI, Anthropic, Gemini, Azure, FastAPI, MiniMax, OpenRouter and their
+proxies.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from builders.engine.response_bodies import choice_of
+
+
+class Words(NamedTuple):
+    """An error as an endpoint worded it: one line, its codes, and the parameter it is about."""
+
+    text: str
+    codes: str = ""
+    param: str = ""
+    page: bool = False  # a page for people, as a proxy or a firewall sends it
+
+    @property
+    def searched(self) -> str:
+        """All of it in lower case, to look for words in."""
+        return f"{self.text} {self.codes}".lower()
+
+
+def error_words(body: bytes) -> Words:
+    """What an error's body reports, whatever its form."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        return words_of(json.loads(text))
+    except (ValueError, RecursionError):
+        pass
+    if text.startswith("<"):
+        return Words("an HTML page" + _title(text), page=True)
+    return Words(_line(text) or "no message")
+
+
+def words_of(given: Any) -> Words:
+    """The words of an error's JSON value."""
+    texts: list[str] = []
+    codes: list[str] = []
+    param = ""
+    for one in levels(given):
+        for name in ("message", "msg", "detail", "error", "error_msg", "status_msg", "title"):
+            if isinstance(value := one.get(name), str) and value.strip():
+                place = ".".join(map(str, one["loc"])) if _is_list(one.get("loc")) else ""
+                texts.append(f"{place}: {value}" if place else value)
+                break
+        codes += [str(one[name]) for name in ("code", "type", "status") if _is_word(one.get(name))]
+        if not param and isinstance(one.get("param"), str):
+            param = one["param"]
+        elif not param and _is_list(one.get("loc")):
+            param = str(one["loc"][-1])
+        if _is_list(one.get("reasons")):
+            texts.append(", ".join(map(str, one["reasons"])))
+        if isinstance(raw := one.get("raw"), str) and not _is_json(raw):  # else it is a level
+            texts.append(raw)
+    if not texts:
+        texts = [given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)]
+    return Words(_line("; ".join(dict.fromkeys(texts))) or "no message", " ".join(codes), param)
+
+
+def levels(given: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """The objects of an error, from the outermost to those nested where servers nest them."""
+    if isinstance(given, str) and _is_json(given):  # as proxies pass on an error
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            return
+    if depth > 5:
+        return
+    if isinstance(given, list):
+        for one in given[:5]:
+            yield from levels(one, depth + 1)
+    elif isinstance(given, dict):
+        yield given
+        for name in ("error", "errors", "message", "detail", "metadata", "raw", "base_resp"):
+            if isinstance(given.get(name), dict | list | str):
+                yield from levels(given[name], depth + 1)
+        if isinstance(inner := given.get("innererror"), dict):  # Azure's content filter
+            yield inner
+
+
+def _title(page: str) -> str:
+    found = re.search(r"<(title|h1)[^>]*>(.*?)</\1", page[:20_000], re.DOTALL | re.IGNORECASE)
+    return f" ({_line(html.unescape(re.sub('<[^>]*>', ' ', found[2])))})" if found else ""
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip()[:1] in ("{", "[")
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and bool(value)
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def errors_in(given: Any) -> Iterator[Any]:
+    """Objects that hold an error, outermost first."""
+    if isinstance(given, list):  # as Gemini's gateway sends its errors
+        given = given[0] if given else None
+    if not isinstance(given, dict):
+        return
+    choice = choice_of(given) if "choices" in given else None
+    if _is_error(given.get("error")) or given.get("object") == "error":
+        yield given
+    elif choice is not None:
+        if _is_error(choice.get("error")):
+            yield choice
+    elif any(_is_list(one) or isinstance(one, str) for one in map(given.get, _ALONE)):
+        yield given
+    else:
+        base = given.get("base_resp")
+        if isinstance(base, dict) and base.get("status_code"):
+            yield given
+
+
+_ALONE = ("detail", "errors", "message")  # the field with the words, in an error without `error`
+
+
+def _is_error(value: object) -> bool:
+    """Whether a field `error` holds one: some servers send it empty with each answer."""
+    parts = value.values() if isinstance(value, dict) else (value,)
+    return any(str(one).strip().lower() not in _NO_ERROR for one in parts)
+
+
+_NO_ERROR = ("", "none", "null", "false", "0", "200", "ok", "success", "[]", "{}")

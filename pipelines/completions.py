@@ -19,7 +19,7 @@ from typing import Any
 
 from builders.engine.thinking import parted
 from builders.gates.choice import one_per_prompt
-from builders.gates.text import refusal, repetition, same_text, unprintable
+from builders.gates.text import refusal, repetition, same_text
 from builders.recipe import DraftGate, Drop, Option, Raw, Recipe, RowOrDrop, Seeds, Settings
 from builders.schema import PROMPT_COMPLETION, assistant, user
 
@@ -124,6 +124,6 @@ RECIPE = Recipe(
     pipeline=pipeline,
     row=row,
     caution=caution,
-    gates=(refusal, repetition, unprintable),
+    gates=(refusal, repetition),
     draft_gates=draft_gates,
 )

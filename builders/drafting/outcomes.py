@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from builders.engine.calls import Answer, Call, Unreadable
 from builders.engine.judgements import Reading
 from builders.errors import RecipeError
+from builders.gates.text import unprintable
 from builders.recipe import Drop, Json, Raw, Recipe, Settings, fingerprint, row_id, short_hash
 from builders.schema import LEFT_OUT, Row
 from builders.sources.source import LeftOut
@@ -72,6 +73,9 @@ def candidate_row(
     if "id" not in row:
         candidate.row["id"] = row_id(row["prompt"])
     drop = next(filter(None, (gate(candidate.row) for gate in recipe.gates)), None)
+    if not drop:
+        given = "prompt", raw.get("prompt")  # it is as its source has it
+        drop = unprintable(dict(pair for pair in candidate.row.items() if pair != given))
     return rejected(candidate, drop) if drop else candidate
 
 

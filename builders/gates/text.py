@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from builders.recipe import DraftGate, Drop, Raw, fingerprint, normalised
 from builders.schema import Row
@@ -39,6 +38,13 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r'"[^"\n]*"|“[^“”\n]*”')  # speech within the text
+# Control characters but tab and line ends, overrides of a text's direction, private characters,
+# noncharacters, and U+FFFD.
+_NONCHARACTERS = "".join(f"{chr(end)}{chr(end + 1)}" for end in range(0x1FFFE, 0xF0000, 0x10000))
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202d\u202e\ue000-\uf8ff\ufdd0-\ufdef\ufffd-\uffff"
+    f"{_NONCHARACTERS}\U000f0000-\U0010ffff]"
+)
 _APOSTROPHES = str.maketrans("\u2018\u2019\u02bc\uff07", "'" * 4)
 _REPEATED_WORDS = 10
 _MOST_REPEATS = 2
@@ -73,17 +79,23 @@ def repetition(row: Row) -> Drop | None:
 
 
 def unprintable(row: Row) -> Drop | None:
-    """Drops an answer with control or private characters, noncharacters or U+FFFD.
+    """Drops a row with control or private characters, noncharacters or U+FFFD in a text.
 
+    So does an override of its direction, which shows a text in another order than it has.
     A character that Python's tables do not know yet, such as a new emoji, is kept.
     """
-    for character in answer_text(row):
-        code = ord(character)
-        odd = unicodedata.category(character) in ("Cc", "Co") and character not in "\n\t\r"
-        noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
-        if odd or noncharacter or character == "\N{REPLACEMENT CHARACTER}":
-            return Drop(reason="unprintable", evidence={"character": f"U+{code:04X}"})
-    return None
+    found = next(filter(None, map(_UNPRINTABLE.search, texts_in(row))), None)
+    evidence = {"character": f"U+{ord(found[0]):04X}"} if found else {}
+    return Drop(reason="unprintable", evidence=evidence) if found else None
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """The texts in a value at any depth, without the keys of mappings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(part)
 
 
 def same_text(most_share: float = 0.01) -> DraftGate:

@@ -16,6 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ from builders.engine.calls import Answer, Call
 from builders.engine.ledger import Ledger
 from builders.file_lock import folder_lock
 from builders.recipe import Raw, Recipe, Settings
-from builders.schema import DROPPED, Row, Schema, user
+from builders.recipe_loading import load_recipe, recipe_names
+from builders.schema import DROPPED, PROMPT_COMPLETION, Row, Schema, assistant, user
 from builders.spool import Spool
 from pipelines import completions, instructions
 from scripts.main import main
@@ -291,6 +293,20 @@ def test_every_instruction_is_kept_or_dropped_and_never_lost(
     raws: list[Raw],
 ) -> None:
     assert_conserved(instructions.RECIPE, Settings(rows=len(raws), seed=0), raws)
+
+
+@each("name", recipe_names())
+def test_no_recipe_keeps_what_a_teacher_wrote_with_a_control_character(name: str) -> None:
+    def row(raw: Raw) -> Row:
+        return {"prompt": raw["prompt"], "completion": assistant(raw["answer"])}
+
+    recipe = replace(load_recipe(name), schema=PROMPT_COMPLETION, row=row)
+    prompt = user("What does \x1b do?")
+    kept = candidate_row(recipe, {"prompt": prompt, "answer": "It begins a sequence."})
+    assert kept.row is not None
+    for answer, character in (("\x1b[31mred", "U+001B"), ("a \0", "U+0000"), ("\x07", "U+0007")):
+        drop = candidate_row(recipe, {"prompt": prompt, "answer": answer}).drop
+        assert drop and drop.reason == "unprintable" and drop.evidence["character"] == character
 
 
 SCRIPT_THAT_FAILS = """

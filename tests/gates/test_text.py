@@ -126,6 +126,7 @@ def test_a_short_answer_repeats_nothing() -> None:
         ("\x1b", "U+001B"),
         ("\x7f", "U+007F"),
         ("\x85", "U+0085"),
+        ("\N{RIGHT-TO-LEFT OVERRIDE}", "U+202E"),
         ("\ue000", "U+E000"),
         ("\ufdd0", "U+FDD0"),
         ("\uffff", "U+FFFF"),

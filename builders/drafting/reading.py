@@ -108,8 +108,8 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
     )
     if loaded.unused:
         yield f"columns not used: {_listed(loaded.unused)}"
-    for name, asked in islice(loaded.doubtful.items(), _MOST_SHOWN):
-        yield f"{name} may hold the answer; if not, --column {asked}+{name} joins it"
+    for name, columns in islice(loaded.doubtful.items(), _MOST_SHOWN):
+        yield f"{name} may hold the answer; if not, --column {columns} joins it"
     if loaded.skipped:
         yield f"{number_of(len(loaded.skipped), 'files')} not read: {_listed(loaded.skipped)}"
     for reason in left_out:

@@ -60,6 +60,7 @@ SYSTEM_COLUMNS = (
     *("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
 )
 HISTORY_COLUMNS = ("history", "chat_history", "conversation_history", "context_messages")
+TURN_COLUMNS = {*SYSTEM_COLUMNS, *HISTORY_COLUMNS}
 # What a row asks, where that is not in the first of the usual columns but before or beside it.
 _RATHER = {
     **dict.fromkeys(("input", "inputs"), ("definition", "instructions")),
@@ -76,7 +77,7 @@ _ASKED_ABOUT = {  # of those that may be the answer, what is none to such a colu
         ("question", "query"), ("story", "article", "articles", "email", "code_snippet")
     ),
 }
-_ANSWERS = {
+ANSWERS = {
     *("output", "outputs", "response", "responses", "answer", "answers", "completion", "target"),
     *("targets", "solution", "solutions", "summary", "chosen", "rejected"),
 }
@@ -150,7 +151,7 @@ def plan_of(
     dialogues = ("dialogue", "dialog") if asks in ("question", "query", "instruction") else ()
     about = [one for one in (*texts, *OPTIONS, *dialogues, *lists) if one in have]
     options = _options(of, have) if not lists else {}
-    answers = _ANSWERS | (_CLASSES if lists or options else set())
+    answers = ANSWERS | (_CLASSES if lists or options else set())
     strange = {one for one, beside in _BESIDE.items() if not beside & here}
     maybe: set[str] = strange & _MAYBE_ANSWERS
     if not answered and not answers & {*of}:  # then one of these may be it

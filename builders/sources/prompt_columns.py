@@ -13,19 +13,28 @@ A+B, are joined in that order, to the dialogue if one of them is one, and no oth
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from builders.errors import shortened
 from builders.recipe import Raw, row_id
+from builders.sources.column_kinds import (
+    IN_PAIRS,
+    ONE_WORD,
+    has_texts,
+    has_turns,
+    is_copied,
+    is_of_labels,
+    is_whole,
+)
 from builders.sources.column_plan import (
     AS_IT_IS,
     CLEAR,
     DIALOGUES,
     NAMES,
     OPTIONS,
+    TURN_COLUMNS,
     Plan,
     is_request,
     plain,
@@ -36,7 +45,6 @@ from builders.sources.column_texts import (
     column_text,
     context_text,
     is_empty,
-    is_filled_in,
     is_in,
     is_query,
     option_lines,
@@ -54,22 +62,21 @@ from builders.sources.conversations import (
     unpacked,
     unreadable,
 )
+from builders.sources.first_rows import (
+    first_rows,
+    is_copy,
+    is_instruction,
+    is_phrase,
+    text_beside,
+)
 from builders.sources.json_shapes import is_dialogue
 from builders.sources.rendered_dialogues import rendered_turns
 from builders.sources.rows import Row
 
-_IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog", "data"}  # lists, as in LIMA
-_TALKS = {"dialogue", "dialog"}  # of others, where texts in a list are no turns of the user
 _TEXT_ONLY = {"evidence", "facts", "knowledge"}  # where it is a list, it is that of gold proofs
 _AS_JSON = {"table", "schema"}
 _MOST_PLANS = 1000  # rows of a file differ in columns, mostly little
 _MOST_OBJECTS = 5  # objects inside one another
-_WORD = re.compile(r"[\w.@/:#+-]*", re.ASCII)  # also an id, a path
-_NAME = re.compile(
-    rf"{_WORD.pattern}|[A-Z][\w.'-]*(?:\s[A-Z][\w.'-]*){{1,2}}", re.ASCII
-)  # also of a person
-_KIND = re.compile(rf"{_WORD.pattern}(?:\s{_WORD.pattern})?", re.ASCII)  # of tasks
-_ANSWERED_BY = {"assistant", "bot", "gpt", "ai", "output", "response", "answer", "completion"}
 
 
 @dataclass
@@ -91,7 +98,7 @@ class PromptColumns:
     _doubtful: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)  # looked at in full, though it adds nothing
-    _announcing: dict[str, set[str]] = field(default_factory=dict)  # with what differs beside it
+    _joined: Sequence[str] = ()  # in this file, with the one that asks
     _plans: dict[tuple[Sequence[str], Sequence[str]], Plan | Reason] = field(default_factory=dict)
 
     @property
@@ -107,30 +114,68 @@ class PromptColumns:
 
     @property
     def doubtful(self) -> dict[str, str]:
-        """Those of them that may hold the answer, with the column that asks."""
-        return {name: self._doubtful[name] for name in self.unused if name in self._doubtful}
+        """Those of them that may be part of a prompt, with the option that joins each."""
+        found = {name: self._doubtful[name] for name in self.unused if name in self._doubtful}
+        return {name: self._joining(name, asks) for name, asks in found.items()}
+
+    def _joining(self, name: str, asks: str) -> str:
+        """The columns to name for joining one to those of a prompt."""
+        others = [one for one in self.forms.get(asks, [asks]) if plain(one) not in TURN_COLUMNS]
+        return "+".join([name, *others] if is_instruction(name) else [*others, name])
 
     def prompt(self, row: Row) -> Raw | Reason:
         """The prompt of a row with its id, or why there is none."""
         kept = {name: row[name] for name in self.keeps if _is_text(row.get(name))}
-        plan = self._plan_of(row)
-        if isinstance(plan, Plan):
-            row, plan = self._other_plan(row, plan)
-        prompt = plan if isinstance(plan, Reason) else self._prompt(row, plan)
+        prompt = self._made(row)[1]
         if isinstance(prompt, Reason):
             return prompt
         return {"id": row_id(prompt), "prompt": prompt, **kept}
 
-    def compare(self, rows: Sequence[Row]) -> None:
-        """Note by the first rows of a file which texts only announce what another column asks."""
-        texts = {name: [row.get(name) for row in rows] for row in rows[:1] for name in row}
-        kinds = {
-            name: len({*values})
-            for name, values in texts.items()
-            if plain(name) in CLEAR and all(isinstance(value, str) for value in values)
+    def beside(self, row: Row, prompt: Turns) -> dict[str, str]:
+        """The texts of a row that its prompt has not, though they may be part of one."""
+        if self.named:
+            return {}
+        known = {*self.used, *self.keeps, *self._read}
+        texts = {name: text_beside(name, row[name]) for name in row if name not in known}
+        return {
+            name: text
+            for name, text in texts.items()
+            if text and (name in self._doubtful or is_phrase(text))
+            if not any(is_copy(text, turn["content"]) for turn in prompt)
         }
-        differ = {name for name, number in kinds.items() if number > 1}
-        self._announcing = {name: differ for name, number in kinds.items() if number == 1}
+
+    def doubt(self, names: Iterable[str], row: Row) -> None:
+        """Note columns that may be part of the prompt of a row."""
+        self._doubtful = {**dict.fromkeys(names, self.asked(row) or ""), **self._doubtful}
+
+    def _made(self, row: Row) -> tuple[str | None, Turns | Reason]:
+        """The column that asks in a row, and its prompt."""
+        plan = self._plan_of(row)
+        if isinstance(plan, Plan):
+            row, plan = self._other_plan(row, plan)
+        if isinstance(plan, Reason):
+            return None, plan
+        return plan.asked, self._prompt(row, plan)
+
+    def compare(self, rows: Sequence[Row]) -> None:
+        """Note what the first rows of a file show about its columns."""
+        if self.named:
+            return
+        self._joined = ()
+        self._plans.clear()
+        first = PromptColumns(keeps=self.keeps, answered=self.answered)
+        made = [(row, *first._made(row)) for row in rows]
+        by_asked: dict[str, list[tuple[Row, str]]] = {}
+        for row, asks, prompt in made:
+            if asks is not None and not isinstance(prompt, Reason):
+                by_asked.setdefault(asks, []).append((row, row_id(prompt)))
+        if by_asked:
+            asks, found = max(by_asked.items(), key=lambda one: len(one[1]))
+            known = {*first.used, *first._read, *self.keeps}
+            seen, ids = zip(*found, strict=True)
+            shown = first_rows(seen, asks, ids, known)
+            self._joined = shown.joined
+            self._doubtful |= dict.fromkeys(shown.doubtful, next(iter(shown.joined), asks))
 
     def asked(self, row: Row) -> str | None:
         """The column that asks in a row; None if there is none."""
@@ -151,7 +196,7 @@ class PromptColumns:
                 return row, inner
             usual = [name for name in inner.about if name not in about]
             return self._other_plan(row, inner._replace(about=[*usual, *about]), depth + 1)
-        if plan.also and _is_copy(row, plan):
+        if plan.also and is_copied(row, plan):
             row = {name: one for name, one in row.items() if name != plan.asked}
             return row, self._plan_of(row)
         return row, plan
@@ -161,7 +206,7 @@ class PromptColumns:
         names = tuple(row)
         may_be_labels = [name for name in names if plain(name) in NAMES and "." not in name]
         if may_be_labels and (not self.named or as_usual):
-            labels = [name for name in may_be_labels if _is_label(row, name)]
+            labels = [name for name in may_be_labels if is_of_labels(row, name)]
             names = tuple(name for name in names if name not in labels)
         plan = self._plans.get((filled, names))
         if plan is None:
@@ -177,9 +222,13 @@ class PromptColumns:
 
     def _usual_plan(self, row: Row, filled: Sequence[str], names: Sequence[str]) -> Plan | Reason:
         have = [name for name in filled if name in {*names}]
-        plan = plan_of(names, have, lambda name: _has_texts(row[name]), self.answered)
+        plan = plan_of(names, have, lambda name: has_texts(row[name]), self.answered)
         if plan is None:
             return _missing("with prompts", row)
+        if plan.asked in self._joined:
+            first, *others = [name for name in self._joined if name in have]
+            about = [*others, *(name for name in plan.about if name not in self._joined)]
+            plan = plan._replace(asked=first, about=about)
         self._doubtful |= dict.fromkeys(plan.doubtful, plan.asked)
         return plan
 
@@ -187,7 +236,7 @@ class PromptColumns:
         names = _names(str(self.named), row)
         if missing := [name for name in names if name not in row]:
             return _missing(repr(missing[0]), row)
-        asks = [name for name in names if _is_dialogue(row[name], plain(name))]
+        asks = [name for name in names if has_turns(row[name], plain(name))]
         asked = next(iter([*asks, *(name for name in names if name in filled)]), names[0])
         about = [name for name in names if name in filled and name != asked]
         return Plan(asked, about, lists=[name for name in about if plain(name) in OPTIONS])
@@ -209,14 +258,14 @@ class PromptColumns:
         history = history_of(row[plan.history]) if plan.history is not None else None
         if isinstance(history, Reason):
             return _in(plan.history, history)
-        prompt = prompt_of(value, system=system, history=history, in_pairs=column in _IN_PAIRS)
+        prompt = prompt_of(value, system=system, history=history, in_pairs=column in IN_PAIRS)
         if isinstance(prompt, Reason):
             of_history = history is not None and not isinstance(prompt_of(value), Reason)
             return _in(plan.history if of_history else plan.asked, prompt)
         used = [name for name in (plan.system, plan.history, plan.asked) if name is not None]
         asked = last = prompt[-1]["content"]
         for names, text in self._about(row, plan, value):
-            if plain(names[0]) == "text" and not self.named and _is_whole(str(text), asked):
+            if plain(names[0]) == "text" and not self.named and is_whole(str(text), asked):
                 continue
             self._read |= {*names}
             reason = text if isinstance(text, Reason) else fault_of(text)
@@ -235,9 +284,7 @@ class PromptColumns:
         self, row: Row, plan: Plan, value: Any
     ) -> Iterator[tuple[Sequence[str], str | Reason]]:
         """The texts that a prompt is about, with the columns that each is from."""
-        differ = () if self.named else self._announcing.get(plan.asked, ())
-        announced = [name for name in plan.also if name in differ]
-        for name in dict.fromkeys([*announced[:1], *plan.about]):
+        for name in plan.about:
             about = row[name]
             text = option_lines(about) if name in plan.lists else self._text(name, about, value)
             if text is not None:
@@ -251,7 +298,7 @@ class PromptColumns:
         """The text of a column that a prompt is about; None where it holds something else."""
         column, text = plain(name), about if isinstance(about, str) else None
         if self.named:
-            if _is_dialogue(about, column):
+            if has_turns(about, column):
                 return unreadable("it is a second dialogue; name one")
             return column_text(about)
         if column in AS_IT_IS:
@@ -259,7 +306,7 @@ class PromptColumns:
             return None if copied else column_text(about)
         if column in _TEXT_ONLY and text is None:
             return None
-        if column == "code" and text and _WORD.fullmatch(text.strip()):
+        if column == "code" and text and ONE_WORD.fullmatch(text.strip()):
             return None
         if column == "query" and text and is_query(text):
             return None
@@ -277,64 +324,6 @@ class PromptColumns:
         if is_empty(parent):
             return None
         return Reason("other turn", f"it follows the turn {shortened(parent)} of a thread")
-
-
-def _is_copy(row: Row, plan: Plan) -> bool:
-    """Whether what is asked is in another column that may ask, with more or without the answer."""
-    asked, turns = row[plan.asked], None
-    for name in plan.also:
-        value = unpacked(row[name], only=plain(name) in DIALOGUES)
-        if isinstance(value, str):
-            if isinstance(asked, str) and any(
-                is_filled_in(asked, value, row[name])
-                for name in row
-                if name in plan.answers or _is_phrase(name, row[name], plan)
-            ):
-                return True
-            continue
-        turns = turns or prompt_of(unpacked(asked))
-        longer = prompt_of(value, in_pairs=plain(name) in _IN_PAIRS)
-        if isinstance(turns, Reason) or isinstance(longer, Reason) or len(longer) <= len(turns):
-            continue
-        spoken = [(turn["role"], turn["content"].strip()) for turn in longer]
-        if all((turn["role"], turn["content"].strip()) in spoken for turn in turns):
-            return True
-    return False
-
-
-def _is_phrase(name: str, value: Any, plan: Plan) -> bool:
-    """Whether a column of no known name has a text of some words, which may be the answer."""
-    known = name in (plan.asked, *plan.about, *plan.also)
-    return not known and isinstance(value, str) and " " in value.strip()
-
-
-def _is_whole(text: str, asked: str) -> bool:
-    """Whether a text has the prompt in it, and so the whole row, with its answer."""
-    return " ".join(asked.split()) in " ".join(text.split()) or bool(rendered_turns(text))
-
-
-def _is_dialogue(value: Any, column: str) -> bool:
-    """Whether a column has turns, whose last may be the answer."""
-    value = unpacked(value)
-    if isinstance(value, str):
-        return rendered_turns(value) is not None
-    if isinstance(value, list) and value and column in DIALOGUES - _TALKS:
-        return True
-    return is_dialogue(value.get("messages") if isinstance(value, Mapping) else value)
-
-
-def _is_label(row: Row, name: str) -> bool:
-    """Whether a column that may ask holds a name, an id or a setting instead."""
-    column, value = plain(name), row[name]
-    if is_empty(value):
-        return False
-    if column == "data":
-        return not is_request(value) and not (isinstance(value, list) and _has_texts(value))
-    if not isinstance(value, str):
-        return not isinstance(value, list) and not is_request(value)
-    if column == "task":
-        return _KIND.fullmatch(value.strip()) is not None
-    return not _ANSWERED_BY & {*map(plain, row)} and _NAME.fullmatch(value.strip()) is not None
 
 
 def _names(named: str, row: Row) -> list[str]:
@@ -365,12 +354,6 @@ def _in(column: str | None, reason: Reason) -> Reason:
 
 def _is_content(value: Any) -> bool:
     return isinstance(value, str | bytes | list | Mapping)
-
-
-def _has_texts(value: Any) -> bool:
-    """Whether a value is text, or the texts of a conversation."""
-    values = value if isinstance(value, list) else [value]
-    return all(isinstance(one, str) for one in values)
 
 
 def _is_text(value: Any) -> bool:

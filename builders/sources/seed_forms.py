@@ -35,7 +35,7 @@ from builders.sources.source import (
 )
 from builders.spool import Spool
 
-REPEATED = "repeated"
+REPEATED, SAME = "repeated", "same prompt"
 _FIRST = 100  # rows of a file that show in which column it asks
 MOST_UNREADABLE = 0.5  # of the rows that were read: a larger share is no accident
 
@@ -116,12 +116,55 @@ def read_prompts(
     columns = PromptColumns(source.column, keeps)
     rows: list[Raw] | Spool[Raw] = Spool(folder) if folder else []
     usual = partial(_of_the_usual_form, columns)
-    loaded = _read(source, "prompts", columns.prompt, rows, most, usual)
+    loaded = _read(source, "prompts", columns.prompt, rows, most, usual, _Repeated(columns))
+    if len(rows) == 1 and any(one.reason == SAME for one in loaded.left_out):
+        raise InputError(_of_one_prompt(source, columns, loaded.left_out))
     return loaded._replace(
         columns=[*columns.used],
         forms=[*map(list, columns.forms.values())],
         unused=columns.unused,
         doubtful=columns.doubtful,
+    )
+
+
+class _Repeated:
+    """Tells the rows that came before from those that only ask the same.
+
+    `columns` are those of prompts; without them a row came before if its id did.
+    """
+
+    def __init__(self, columns: PromptColumns | None = None) -> None:
+        self._columns = columns
+        self._ids: set[int] = set()
+        self._with_texts: set[int] = set()  # of a prompt and the texts beside it
+
+    def reason(self, row: Row, one: Raw) -> Reason | None:
+        """Why a row is left out, if so."""
+        texts = self._columns.beside(row, one["prompt"]) if self._columns else {}
+        is_new = _added(self._ids, one["id"])
+        differs = bool(texts) and _added(self._with_texts, json.dumps([one["id"], texts]))
+        if is_new:
+            return None
+        if differs and self._columns:
+            self._columns.doubt(texts, row)
+            return Reason(
+                SAME, f"it asks the same as a row before it, which differs in {' or '.join(texts)}"
+            )
+        return Reason(REPEATED, f"the id {one['id']!r} came before")
+
+
+def _added(known: set[int], text: str) -> bool:
+    size = len(known)
+    known.add(fingerprint(text))
+    return len(known) > size
+
+
+def _of_one_prompt(source: Source, columns: PromptColumns, left_out: Sequence[LeftOut]) -> str:
+    ways = [f"--column {names}" for names in columns.doubtful.values()]
+    same = sum(one.reason == SAME for one in left_out)
+    return (
+        f"{shown_name(source.place)}: {same + 1:,} rows ask the same and differ beside it; choose "
+        f"what to join: {' or '.join(ways)}; or --column {next(iter(columns.used))} to ask it once"
     )
 
 
@@ -132,9 +175,10 @@ def _read(
     rows: list[Raw] | Spool[Raw],
     most: int | None = None,
     checked: Callable[[Records], Records] = iter,
+    repeated: _Repeated | None = None,
 ) -> LoadedSource:
     records, revision = source_records(source)
-    ids: set[int] = set()
+    repeated = repeated or _Repeated()
     left_out: list[LeftOut] = []
     parts: dict[str, None] = {}
     beyond = 0
@@ -146,12 +190,11 @@ def _read(
         if part:  # not of a file that is left out as a whole
             parts[part] = None
         one = unreadable(row.why) if isinstance(row, Unreadable) else read(row)
-        if not isinstance(one, Reason) and (known := fingerprint(one["id"])) in ids:
-            one = Reason(REPEATED, f"the id {one['id']!r} came before")
+        if not isinstance(one, Reason):
+            one = repeated.reason(row, one) or one  # type: ignore[arg-type]
         if isinstance(one, Reason):
             left_out.append(LeftOut(place, *one, before=len(rows)))
         else:
-            ids.add(known)
             rows.append(one)
     _check_share(source, what, len(rows), left_out)
     skipped = skipped_files(source)

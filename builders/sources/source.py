@@ -98,7 +98,7 @@ class LoadedSource(NamedTuple):
         columns: The columns that prompts are made of.
         forms: The same by the column that asks, where rows differ in that.
         unused: The other columns.
-        doubtful: Those of them that may hold the answer, with the column that asks.
+        doubtful: Those of them that may be part of a prompt, with the columns to name for it.
         skipped: The files of a folder that hold no rows.
     """
 

@@ -292,7 +292,10 @@ def test_what_may_be_the_answer_is_not_asked_and_is_named(tmp_path: Path) -> Non
     row = {"instruction": "q", "content": "c", "email": "e", "source": "s", "nr": 1}
     loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", [row])))
     assert loaded.unused == ["content", "email", "source", "nr"]
-    assert loaded.doubtful == {"content": "instruction", "email": "instruction"}
+    assert loaded.doubtful == {
+        "content": "instruction+content",
+        "email": "instruction+email",
+    }
     row["response"] = "r"
     loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", [row])))
     assert loaded.unused == ["source", "nr", "response"] and not loaded.doubtful

@@ -1,0 +1,87 @@
+"""What the columns of a row hold, whatever their names say: labels, dialogues, copies of others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from builders.sources.column_plan import DIALOGUES, Plan, is_request, plain
+from builders.sources.column_texts import is_empty, is_filled_in
+from builders.sources.conversations import Reason, prompt_of, unpacked
+from builders.sources.json_shapes import is_dialogue
+from builders.sources.rendered_dialogues import rendered_turns
+from builders.sources.rows import Row
+
+IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog", "data"}  # lists, as in LIMA
+_TALKS = {"dialogue", "dialog"}  # of others, where texts in a list are no turns of the user
+ONE_WORD = re.compile(r"[\w.@/:#+-]*", re.ASCII)  # also an id, a path
+_NAME = re.compile(
+    rf"{ONE_WORD.pattern}|[A-Z][\w.'-]*(?:\s[A-Z][\w.'-]*){{1,2}}", re.ASCII
+)  # also of a person
+_KIND = re.compile(rf"{ONE_WORD.pattern}(?:\s{ONE_WORD.pattern})?", re.ASCII)  # of tasks
+_ANSWERED_BY = {"assistant", "bot", "gpt", "ai", "output", "response", "answer", "completion"}
+
+
+def is_copied(row: Row, plan: Plan) -> bool:
+    """Whether what is asked is in another column that may ask, with more or without the answer."""
+    asked, turns = row[plan.asked], None
+    for name in plan.also:
+        value = unpacked(row[name], only=plain(name) in DIALOGUES)
+        if isinstance(value, str):
+            if isinstance(asked, str) and any(
+                is_filled_in(asked, value, row[name])
+                for name in row
+                if name in plan.answers or _is_phrase(name, row[name], plan)
+            ):
+                return True
+            continue
+        turns = turns or prompt_of(unpacked(asked))
+        longer = prompt_of(value, in_pairs=plain(name) in IN_PAIRS)
+        if isinstance(turns, Reason) or isinstance(longer, Reason) or len(longer) <= len(turns):
+            continue
+        spoken = [(turn["role"], turn["content"].strip()) for turn in longer]
+        if all((turn["role"], turn["content"].strip()) in spoken for turn in turns):
+            return True
+    return False
+
+
+def _is_phrase(name: str, value: Any, plan: Plan) -> bool:
+    """Whether a column of no known name has a text of some words, which may be the answer."""
+    known = name in (plan.asked, *plan.about, *plan.also)
+    return not known and isinstance(value, str) and " " in value.strip()
+
+
+def is_whole(text: str, asked: str) -> bool:
+    """Whether a text has the prompt in it, and so the whole row, with its answer."""
+    return " ".join(asked.split()) in " ".join(text.split()) or bool(rendered_turns(text))
+
+
+def has_turns(value: Any, column: str) -> bool:
+    """Whether a column has turns, whose last may be the answer."""
+    value = unpacked(value)
+    if isinstance(value, str):
+        return rendered_turns(value) is not None
+    if isinstance(value, list) and value and column in DIALOGUES - _TALKS:
+        return True
+    return is_dialogue(value.get("messages") if isinstance(value, Mapping) else value)
+
+
+def is_of_labels(row: Row, name: str) -> bool:
+    """Whether a column that may ask holds a name, an id or a setting instead."""
+    column, value = plain(name), row[name]
+    if is_empty(value):
+        return False
+    if column == "data":
+        return not is_request(value) and not (isinstance(value, list) and has_texts(value))
+    if not isinstance(value, str):
+        return not isinstance(value, list) and not is_request(value)
+    if column == "task":
+        return _KIND.fullmatch(value.strip()) is not None
+    return not _ANSWERED_BY & {*map(plain, row)} and _NAME.fullmatch(value.strip()) is not None
+
+
+def has_texts(value: Any) -> bool:
+    """Whether a value is text, or the texts of a conversation."""
+    values = value if isinstance(value, list) else [value]
+    return all(isinstance(one, str) for one in values)

@@ -1,0 +1,162 @@
+"""What the first rows of a file show about its columns: which texts differ beside one prompt.
+
+Names cannot decide everything. Where all rows ask the same, the one text that differs is what they
+ask about, unless it may be the answer: another column has to hold that, and its text is not in this
+one. A column with the name of one that asks is joined where it differs beside the same prompt, an
+instruction also where it is the same beside different ones. Others that may be part of a prompt are
+not joined: the user is shown the option that does it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from itertools import starmap
+from typing import Any, NamedTuple
+
+from builders.sources.column_kinds import ONE_WORD
+from builders.sources.column_plan import ANSWERS, CLEAR, plain
+from builders.sources.column_texts import context_text, is_empty, is_query
+from builders.sources.rows import Row
+
+_INSTRUCTION = re.compile(r"(?:task[_ ]?)?instructions?|task(?:[_ ]?(?:description|definition))?")
+_FEWEST_ROWS = 3  # that show a rule rather than an accident
+_FEWEST_WORDS = 3  # of a task that is no kind of tasks
+_ANSWER_WORDS = {
+    *ANSWERS,
+    *("gold", "golden", "expected", "correct", "corrected", "fixed", "reference", "references"),
+    *("generated", "generation", "generations", "prediction", "translation", "translated"),
+    *("rewritten", "groundtruth", "truth"),
+}
+_ABOUT_ANSWERS = {
+    *("explanation", "explanations", "rationale", "rationales", "reason", "reasoning", "thought"),
+    *("thoughts", "thinking", "cot", "critique", "feedback", "judgement", "judgment", "score"),
+    *("rating", "label", "labels", "proof", "trace", "reward", "grade", "sql"),
+}
+_ABOUT_ROWS = {
+    *("id", "ids", "idx", "index", "uuid", "guid", "hash", "md5", "sha256", "url", "urls", "uri"),
+    *("link", "date", "time", "timestamp", "created", "updated", "split", "lang", "language"),
+    *("locale", "version", "license", "licence", "source", "dataset", "author", "annotator"),
+    *("model", "username", "meta", "metadata", "tag", "tags", "difficulty", "level", "category"),
+    *("type", "name", "count", "length"),
+}
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", re.ASCII)
+
+
+class FirstRows(NamedTuple):
+    """What differs in the first rows of a file.
+
+    Attributes:
+        joined: The columns to join, in their order and with the one that asks; empty for none.
+        doubtful: Other columns that may be part of a prompt.
+    """
+
+    joined: Sequence[str] = ()
+    doubtful: Sequence[str] = ()
+
+
+@lru_cache(maxsize=4096)
+def _words(name: Any) -> frozenset[str]:
+    return frozenset(word.lower() for word in _WORDS.findall(str(name)))
+
+
+def text_beside(name: Any, value: Any) -> str | None:
+    """The text of a column that may be part of a prompt; None of an answer, an id, a setting."""
+    if is_empty(value) or _words(name) & (_ANSWER_WORDS | _ABOUT_ANSWERS | _ABOUT_ROWS):
+        return None
+    if plain(name) == "task" and len(str(value).split()) < _FEWEST_WORDS:
+        return None
+    if isinstance(value, str) and is_query(value):
+        return None
+    if isinstance(value, list):
+        is_plain = all(isinstance(one, str | int | float) for one in value)
+        return context_text(value, as_json=True) if is_plain else None
+    return context_text(value, numbers=True) if isinstance(value, str | int | float) else None
+
+
+def is_phrase(text: str | None) -> bool:
+    """Whether a text is more than a word or numbers, unlike most classes and ids."""
+    if text is None or ONE_WORD.fullmatch(text.strip()):
+        return False
+    return any(map(str.isalpha, text))
+
+
+def first_rows(rows: Sequence[Row], asks: str, ids: Sequence[str], used: set[str]) -> FirstRows:
+    """Compare rows in which the same column asks.
+
+    Args:
+        rows: The first ones of a file.
+        asks: The column that asks.
+        ids: By row, that of what it asks as far as names decide.
+        used: The columns whose part in a prompt is known.
+    """
+    asked = [str(row.get(asks)) for row in rows]
+    texts = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        found = [text_beside(name, row.get(name)) for row in rows]
+        if name not in used and any(found) and not _are_copies(found, asked):
+            texts[name] = found
+    is_one = len({*ids}) == 1
+    differ = [name for name, found in texts.items() if _differ(found, ids)]
+    phrases = [name for name in differ if any(map(is_phrase, texts[name]))]
+    asking = [name for name in texts if plain(name) in CLEAR or is_instruction(name)]
+    joined = [name for name in asking if name in differ][:1]
+    joined += [
+        name
+        for name in asking
+        if is_instruction(name) and name not in joined and _differ(ids, texts[name])
+    ][:1]
+    enough = is_one and len(rows) >= _FEWEST_ROWS
+    if enough and not joined and len(phrases) == 1 and _have_answers(rows, texts[phrases[0]]):
+        joined = phrases
+    doubtful = [
+        name
+        for name in texts
+        if name not in joined and name in {*asking, *(differ if is_one else phrases)}
+    ]
+    if not joined:
+        return FirstRows((), doubtful)
+    joined.sort(key=lambda name: not is_instruction(name))
+    before = sum(map(is_instruction, joined))
+    return FirstRows((*joined[:before], asks, *joined[before:]), doubtful)
+
+
+def is_instruction(name: Any) -> bool:
+    """Whether a column of such a name comes before the text on which it is an instruction."""
+    return _INSTRUCTION.fullmatch(plain(name)) is not None
+
+
+def _differ(values: Sequence[Hashable], beside: Sequence[Hashable]) -> bool:
+    """Whether some of the values differ beside the same other one."""
+    found: dict[Hashable, set[Hashable]] = defaultdict(set)
+    for value, other in zip(values, beside, strict=True):
+        found[other].add(value)
+    return any(len(one) > 1 for one in found.values())
+
+
+def _are_copies(texts: Sequence[str | None], asked: Sequence[str]) -> bool:
+    """Whether most texts are copies."""
+    pairs = [(a, b) for a, b in zip(texts, asked, strict=True) if a]
+    return 2 * sum(starmap(is_copy, pairs)) > len(pairs)
+
+
+def is_copy(text: str, asked: str) -> bool:
+    """Whether a text is in what is asked, or the other way round."""
+    text, asked = text.strip(), asked.strip()
+    return text in asked or asked in text
+
+
+def _have_answers(rows: Sequence[Row], texts: Sequence[str | None]) -> bool:
+    """Whether a column of most rows holds an answer, and a text beside it does not have it."""
+    return any(
+        2 * sum(_is_apart(row.get(name), text) for row, text in zip(rows, texts, strict=True))
+        > len(rows)
+        for name in rows[0]
+        if _words(name) & _ANSWER_WORDS
+    )
+
+
+def _is_apart(answer: Any, text: str | None) -> bool:
+    return not is_empty(answer) and f" {answer} ".lower() not in f" {text} ".lower()

@@ -1,0 +1,169 @@
+"""A text that differs beside one prompt is asked with it, or the user is shown how."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.errors import InputError
+from builders.sources.seed_forms import read_prompts
+from builders.sources.source import LoadedSource, Source
+from tests.cases import each
+
+
+def loaded(folder: Path, rows: list[dict[str, Any]], column: str | None = None) -> LoadedSource:
+    place = folder / "a.jsonl"
+    place.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return read_prompts(Source(place=str(place), column=column))
+
+
+def asked(read: LoadedSource) -> list[str]:
+    return [row["prompt"][-1]["content"] for row in read.rows]
+
+
+def rows_of(ask: str, *columns: str, answer: str = "output") -> list[dict[str, Any]]:
+    """Three rows with the same prompt and texts that differ beside it."""
+    return [
+        {ask: "Look at it.", **{name: f"{name} no. {x}" for name in columns}, answer: f"y{x}"}
+        for x in "abc"
+    ]
+
+
+JOINED: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
+    "a column of any name": (
+        rows_of("prompt", "headline"),
+        ["Look at it.\n\nheadline no. a", "Look at it.\n\nheadline no. b"],
+    ),
+    "code to fix": (
+        rows_of("instruction", "buggy_code", answer="fixed_code"),
+        ["Look at it.\n\nbuggy_code no. a"],
+    ),
+    "a list": (
+        [{"prompt": "Sort.", "items": [x, "a word"], "output": "y"} for x in ("b c", "d e", "f g")],
+        ["Sort.\n\nb c\n\na word"],
+    ),
+    "an explanation of the answer": (
+        rows_of("prompt", "remark", "explanation", answer="answer"),
+        ["Look at it.\n\nremark no. a"],
+    ),
+    "a source and a name of a model": (
+        [row | {"source": "Some Set", "model": x} for x, row in enumerate(rows_of("query", "ad"))],
+        ["Look at it.\n\nad no. a"],
+    ),
+    "an object that asks": (
+        [{"prompt": {"text": "Look."}, "ad": f"no. {x}", "output": "y"} for x in "abc"],
+        ["Look.\n\nno. a"],
+    ),
+    "an instruction to the same prompts": (
+        [{"instruction": f"To {x}", "prompt": "hi", "output": "y"} for x in ("French", "German")],
+        ["To French\n\nhi", "To German\n\nhi"],
+    ),
+    "an instruction to several prompts": (
+        [{"instruction": "To French", "prompt": x, "output": "y"} for x in ("hi", "ho")],
+        ["To French\n\nhi", "To French\n\nho"],
+    ),
+    "a task to several inputs": (
+        [{"task": "Put it into French", "input": x, "output": "y"} for x in ("hi", "ho")],
+        ["Put it into French\n\nhi", "Put it into French\n\nho"],
+    ),
+}
+
+
+@each(("rows", "prompts"), JOINED)
+def test_what_differs_beside_one_prompt_is_asked_with_it(
+    rows: list[dict[str, Any]], prompts: list[str], tmp_path: Path
+) -> None:
+    read = loaded(tmp_path, rows)
+    assert asked(read)[: len(prompts)] == prompts and len(read.rows) == len(rows)
+    assert not read.doubtful and not read.left_out
+
+
+DOUBTFUL: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "without an answer": (rows_of("prompt", "review", answer="label"), "--column prompt+review;"),
+    "one word": (
+        [{"prompt": "Use it.", "word": x, "output": "y"} for x in ("oak", "elm", "ash")],
+        "--column prompt+word;",
+    ),
+    "a number": (
+        [{"prompt": "Square it.", "n": x, "output": x * x} for x in range(3)],
+        "--column prompt+n;",
+    ),
+    "two texts": (
+        rows_of("prompt", "review", "reply"),
+        "--column prompt+review or --column prompt+reply;",
+    ),
+    "a text with the answer": (
+        [{"prompt": "Solve.", "steps": f"so it is {x}", "answer": str(x)} for x in range(3)],
+        "--column prompt+steps;",
+    ),
+    "two rows": (rows_of("prompt", "review")[:2], "--column prompt+review;"),
+}
+
+
+@each(("rows", "ways"), DOUBTFUL)
+def test_rows_that_only_differ_in_what_may_be_the_answer_stop_a_build(
+    rows: list[dict[str, Any]], ways: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"{len(rows)} rows ask the same") as error:
+        loaded(tmp_path, rows)
+    assert ways in str(error.value) and "--column prompt to ask it once" in str(error.value)
+    assert len(loaded(tmp_path, rows, "prompt").rows) == 1
+
+
+NOT_REPEATED: dict[str, tuple[list[dict[str, Any]], list[str], dict[str, str]]] = {
+    "a text": (
+        [
+            {"prompt": "Say more.", "review": "a good one"},
+            {"prompt": "Say more.", "review": "a bad one"},
+            {"prompt": "Say less.", "review": "a good one"},
+        ],
+        ["same prompt"],
+        {"review": "prompt+review"},
+    ),
+    "answers": (
+        [
+            {"prompt": "ask", "response": "x y", "rating": 1, "explanation": "a b"},
+            {"prompt": "ask", "response": "y z", "rating": 2, "explanation": "b c"},
+        ],
+        ["repeated"],
+        {},
+    ),
+    "all of a row": ([{"prompt": "ask", "note": "a b"}] * 2, ["repeated"], {}),
+    "the whole dialogue": (
+        [{"instruction": "ask", "log": f"Q: ask\nA: {x} y"} for x in "ab"],
+        ["repeated"],
+        {},
+    ),
+}
+
+
+@each(("rows", "reasons", "doubtful"), NOT_REPEATED)
+def test_rows_that_differ_beside_a_prompt_are_not_called_repeated(
+    rows: list[dict[str, Any]], reasons: list[str], doubtful: dict[str, str], tmp_path: Path
+) -> None:
+    read = loaded(tmp_path, rows)
+    assert [one.reason for one in read.left_out] == reasons and read.doubtful == doubtful
+
+
+HINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "an instruction": (
+        {"instruction": "Sum up", "prompt": "hi", "system": "s"},
+        {"instruction": "instruction+prompt"},
+    ),
+    "a task": ({"task": "Put it into French", "input": "hi"}, {"task": "task+input"}),
+    "a kind of tasks": ({"task": "text classification", "input": "hi"}, {}),
+    "a question": (
+        {"prompt": "Be brief.", "question": "Why?", "context": "on"},
+        {"question": "prompt+context+question"},
+    ),
+    "gold SQL": ({"question": "How many?", "query": "SELECT count(*) FROM a"}, {}),
+    "a template": ({"prompt": "Q: Why?\nA:", "question": "Why?"}, {}),
+}
+
+
+@each(("row", "doubtful"), HINTS)
+def test_a_column_that_may_ask_is_named_with_the_option_that_joins_it(
+    row: dict[str, Any], doubtful: dict[str, str], tmp_path: Path
+) -> None:
+    assert loaded(tmp_path, [row]).doubtful == doubtful

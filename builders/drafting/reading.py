@@ -14,6 +14,7 @@ from builders.drafting.draft import last_draft
 from builders.drafting.source_licence import source_licence
 from builders.errors import InputError, number_of
 from builders.recipe import Raw
+from builders.recipe_loading import recipe_names
 from builders.set_names import set_name
 from builders.sets import names_set
 from builders.sources.seed_forms import counted, read_prompts, read_tasks
@@ -55,7 +56,7 @@ def read_seeds(spec: BuildSpec, most: int | None, *, folder: Path) -> Seeds:
     source = spec.source or Source(place=seeds.source)
     written_by = seeds.written_by if source.place == seeds.source else spec.written_by
     name = source.place
-    if seeds.form == "prompts" and names_set(name) and not Path(name).exists():
+    if seeds.form == "prompts" and _is_draft(spec, name):
         source = replace(source, place=str(last_draft(spec.work / name).file("default")))
     release = spec.set.released.shown if spec.set.released else ""
     if release and spec.expected and _is_missing(source):
@@ -87,6 +88,14 @@ def read_seeds(spec: BuildSpec, most: int | None, *, folder: Path) -> Seeds:
     lines = [*_lines(seeds.flag, origin, loaded), *about]
     lines = [with_keys(spec.set, line, spec.chosen) for line in lines]
     return Seeds(loaded.rows, origin, loaded.left_out, lines)
+
+
+def _is_draft(spec: BuildSpec, name: str) -> bool:
+    """Whether a source is the newest draft of a set, which may still have to be built."""
+    if not names_set(name) or Path(name).exists():
+        return False
+    file = spec.set.folder / f"{name}.md"
+    return name in recipe_names() or file.is_file() or (spec.work / name).is_dir()
 
 
 def _is_missing(source: Source) -> bool:

@@ -64,6 +64,8 @@ OWN = "prompts: {place: trees.csv, license: mit}\n"
             "line 4: teachers: 'seed' is under parameters and under without; remove one of the two",
         ),
         ("teachers:\n  writer:\n  - place: gpt", "line 6: there is no teacher 'gpt'"),
+        ("prompts: oaks", "line 4: there is no file 'oaks'; give a .jsonl"),
+        ("prompts: instructions", "line 4: there is no draft of 'instructions' in work/; run"),
         ("prompts:\n  license: mit\n  place: oaks.csv", "line 4: there is no file 'oaks.csv'"),
         ("prompts:\n  place: trees.csv\n  column: tree", "line 6: trees.csv: 2 of 2 rows cannot"),
         (

@@ -20,6 +20,7 @@ from scripts.main import no_folder_either, the_hub
 if TYPE_CHECKING:
     from builders.release.verification import Verification
 
+_SHOWN = 5  # files beside the release that are named
 WITHDRAWN = 3  # the exit status for a version that was withdrawn
 _EXPECTED = "the folder of a release, or a set on a Hub such as org/set@v1.0.0"
 EXAMPLES = """\
@@ -74,7 +75,7 @@ def run(given: argparse.Namespace) -> int:
             found = verified(folder, _recipe, tag=tag)
     if given.json:
         facts = {"set": given.set, "version": version, "withdrawn": withdrawn}
-        print_out(json.dumps({**facts, "false": found.false, "unchecked": found.unchecked}))
+        print_out(json.dumps({**facts, **vars(found)}))
     else:
         for line in _lines(version, withdrawn, found, recomputed=not given.only_withdrawn):
             (print_err if withdrawn or found.false else print_out)(line)
@@ -95,6 +96,9 @@ def _lines(
         yield withdrawn_line(version, withdrawn)
     yield from (f"false: {claim}" for claim in found.false)
     yield from (f"not checked: {claim}" for claim in found.unchecked)
+    if found.foreign:
+        more = f" and {len(found.foreign) - _SHOWN} more" if len(found.foreign) > _SHOWN else ""
+        yield f"beside the release: {', '.join(found.foreign[:_SHOWN])}{more}"
     if not withdrawn and not found.false:
         also = "; the rest of what" if found.unchecked else "; what"
         also += " its card and manifest claim of its data is true"

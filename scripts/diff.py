@@ -48,11 +48,11 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 def run(given: argparse.Namespace) -> int:
     """Print the diff, and which part of the version number has to rise."""
     from builders.release.diff import diff, facts, table
-    from builders.release.snapshot import snapshot
+    from builders.release.snapshot import whole_snapshot
     from builders.release.versions import demanded
 
     with named_folder(given.old, given) as old, named_folder(given.new, given) as new:
-        found = diff(snapshot(old), snapshot(new))
+        found = diff(whole_snapshot(old), whole_snapshot(new))
     part = demanded(found)
     if given.json:
         print_out(json.dumps({**facts(found), "demands": part}))

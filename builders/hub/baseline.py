@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 _ABOUT = (CARD, MANIFEST, ADVISORIES)
-# What a release owns in its repository; it never touches other files, such as LICENSE.
-OWN = (*_ABOUT, "data/", "figures/", "contributed/")
 
 
 @dataclass(frozen=True, kw_only=True)

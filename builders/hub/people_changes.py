@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from builders.drafting.contributions import CONFIG, files_of
 from builders.drafting.files import read_parquet
 from builders.errors import InputError, named_in_errors, shortened
-from builders.hub.baseline import OWN, is_written, listed, sha256_of
+from builders.hub.baseline import is_written, listed, sha256_of
 from builders.hub.connection import Hub, client_errors
 from builders.hub.fetch import download, tree, unsafe_path
 from builders.recipe import short_hash
 from builders.release.card_changes import undone
-from builders.release.snapshot import ADVISORIES, CARD, MANIFEST, read_manifest
+from builders.release.snapshot import ADVISORIES, CARD, MANIFEST, OWN, read_manifest
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from builders.drafting.draft import Draft
 from builders.errors import HubError, InputError, number_of
 from builders.hub.baseline import (
-    OWN,
     check_contributions,
     check_unfinished,
     read_baseline,
@@ -33,7 +32,7 @@ from builders.hub.people_changes import check_changes
 from builders.hub.pull_request_comments import write_preview
 from builders.hub.release_requests import close_replaced, open_requests
 from builders.release.folder import release
-from builders.release.snapshot import read_manifest
+from builders.release.snapshot import OWN, read_manifest
 from builders.schema import Schema
 from builders.set_file import Words
 

@@ -20,6 +20,8 @@ from builders.release.card import words_on
 MANIFEST = "manifest.json"
 ADVISORIES = "advisories.json"
 CARD = "README.md"
+# What a release owns in its folder or repository; other files, such as LICENSE, are not its own.
+OWN = (CARD, MANIFEST, ADVISORIES, "data/", "figures/", "contributed/")
 VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
 
@@ -74,6 +76,25 @@ def snapshot(folder: Path) -> Snapshot:
         if card.is_file()
         else {},
     )
+
+
+def whole_snapshot(folder: Path) -> Snapshot:
+    """The same, of a draft or of a release that is whole.
+
+    Raises:
+        InputError: Besides, the folder is neither; or its card is missing.
+    """
+    found = snapshot(folder)
+    if _is_draft(folder):
+        return found
+    if found.version is None:
+        raise InputError(
+            f"{folder} holds no draft, and no release with a version in its {MANIFEST}; give the "
+            "folder of one, or org/set@v1.0.0"
+        )
+    if not (folder / CARD).is_file():
+        raise InputError(f"{folder} has no {CARD}; take it from the release")
+    return found
 
 
 def data_files(folder: Path) -> dict[str, tuple[Path, ...]]:

@@ -32,7 +32,9 @@ from builders.release.rendering import rendered, schemas_in
 from builders.release.snapshot import (
     CARD,
     MANIFEST,
+    OWN,
     VERSION,
+    Snapshot,
     file_hashes,
     read_manifest,
     snapshot,
@@ -141,14 +143,15 @@ class Verification:
     Attributes:
         false: The claims that its own bytes contradict, a line each.
         unchecked: The claims that cannot be recomputed here, with the reason.
+        foreign: Files beside the release, which claims nothing of them.
     """
 
     false: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
 
 
 _NEVER = {name: NEVER_MEASURED[name] for name in ("verdict", "reasons", "reliable")}
-_MADE_BY_THE_HUB = ".gitattributes"  # with each new repository
 _BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError)
 
 
@@ -172,17 +175,20 @@ def verified(
     import jinja2
 
     manifest, held = read_manifest(folder), snapshot(folder)
-    false = list(_hashes_differ(folder, manifest.get("files")))
+    there = file_hashes(folder)
+    # Hidden files are those of tools, such as .gitattributes, .git and .cache.
+    foreign = tuple(name for name in there if not name.startswith((*OWN, ".")))
+    own = {name: facts for name, facts in there.items() if name.startswith(OWN)}
+    false = list(_hashes_differ(own, manifest.get("files")))
     if "calls" not in held.files and "raw" in held.files:
         why = "what card and manifest claim: an older potstill released it, with the config 'raw'"
-        return Verification(false=tuple(false), unchecked=(why,))
+        return Verification(false=tuple(false), unchecked=(why,), foreign=foreign)
     if tag and VERSION.fullmatch(tag[1:]) and manifest.get("version") != tag[1:]:
         false.append(f"the tag {tag}: it holds version {manifest.get('version')}")
     unchecked: list[str] = []
     try:
-        files = {config: held.files[config] for config in manifest["configs"]}
-        figures = read_figures(files)
-        text = (folder / CARD).read_text(encoding="utf-8")
+        files, figures = _data(manifest["configs"], held)
+        text = _card(folder)
         words = words_back(text)
         for name, (claimed, found) in _claims(manifest, figures, words.version).items():
             if claimed != found:
@@ -195,25 +201,54 @@ def verified(
         unchecked += unknown_measures
         made_with = manifest["lineage"]["tools"]["potstill"]
         again = rendered(manifest, figures, words, held.advisories)
-    except _BROKEN as error:
-        false.append(f"the card cannot be made again: {type(error).__name__}: {error}")
-    except (InputError, jinja2.TemplateError) as error:
+    except InputError as error:
         false.append(f"the card cannot be made again: {error}")
+    except (*_BROKEN, jinja2.TemplateError) as error:
+        how = f"has no {error}" if isinstance(error, KeyError) else "has another form"
+        false.append(f"the card cannot be made again: {MANIFEST} {how}; take it from a release")
     else:
         differences = _card_differs(text, again)
         if differences and made_with != version("potstill"):
             unchecked.append(f"the text of {CARD}: potstill {made_with} wrote it, not this one")
         else:
             false += differences
-    return Verification(false=tuple(false), unchecked=tuple(unchecked))
+    return Verification(false=tuple(false), unchecked=tuple(unchecked), foreign=foreign)
 
 
-def _hashes_differ(folder: Path, listed: Any) -> Iterator[str]:
+def _data(
+    configs: Iterable[str], held: Snapshot
+) -> tuple[dict[str, tuple[Path, ...]], CardFigures]:
+    """The files of each config, and what follows from them; an InputError where that is nothing."""
+    import pyarrow.parquet as pq
+
+    files = {config: held.files.get(config, ()) for config in configs}
+    if empty := [config for config, paths in files.items() if not paths]:
+        raise InputError(f"there are no files of the config {empty[0]!r}")
+    try:
+        for path in chain.from_iterable(files.values()):
+            what = path.relative_to(held.folder).as_posix()
+            pq.read_metadata(path)
+        what = "a file of rows"
+        return files, read_figures(files)
+    except KeyError as error:
+        raise InputError(f"the data has no {error}") from None
+    except _BROKEN:
+        raise InputError(f"{what} cannot be read as parquet of this set") from None
+
+
+def _card(folder: Path) -> str:
+    try:
+        return (folder / CARD).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{CARD} is missing") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{CARD} is not UTF-8 ({error.reason})") from None
+
+
+def _hashes_differ(found: Mapping[str, Any], listed: Any) -> Iterator[str]:
     if not isinstance(listed, dict):
         yield f"{MANIFEST} lists no files"
         return
-    found = file_hashes(folder)
-    found.pop(_MADE_BY_THE_HUB, None)
     for name in sorted({*found, *listed}):
         if name not in found:
             yield f"{name} is in {MANIFEST}, but not in the folder"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from builders.drafting.draft import last_draft
@@ -145,6 +147,104 @@ def test_what_another_potstill_released_is_not_called_false(
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert main(["check", str(folder)]) == 0
     assert "an older potstill released it, with the config 'raw'" in capsys.readouterr().out
+
+
+def changed_manifest(**keys: Any) -> Callable[[Path], None]:
+    """Set keys of a manifest; None removes one."""
+
+    def change(folder: Path) -> None:
+        path = folder / "manifest.json"
+        manifest = {**json.loads(path.read_text(encoding="utf-8")), **keys}
+        kept = {name: value for name, value in manifest.items() if value is not None}
+        path.write_text(json.dumps(kept), encoding="utf-8")
+
+    return change
+
+
+CALLS_FILE = "data/calls/train-00000-of-00001.parquet"
+DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no card": (lambda folder: (folder / "README.md").unlink(), "README.md is missing"),
+    "a card in Latin 1": (
+        lambda folder: (folder / "README.md").write_bytes(b"---\nlicense: mit\n---\n\xe4 b\n"),
+        "README.md is not UTF-8 (invalid continuation byte)",
+    ),
+    "rows that are none": (
+        lambda folder: (folder / CALLS_FILE).write_bytes(b"x"),
+        f"{CALLS_FILE} cannot be read as parquet of this set",
+    ),
+    "rows that end early": (
+        lambda folder: (folder / CALLS_FILE).write_bytes((folder / CALLS_FILE).read_bytes()[:-9]),
+        f"{CALLS_FILE} cannot be read as parquet of this set",
+    ),
+    "a column that is gone": (
+        lambda folder: pq.write_table(
+            pq.read_table(folder / CALLS_FILE).drop(["role"]), folder / CALLS_FILE
+        ),
+        "the data has no 'role'",
+    ),
+    "a config without files": (
+        lambda folder: shutil.rmtree(folder / "data" / "calls"),
+        "there are no files of the config 'calls'",
+    ),
+    "a config that is not declared": (changed_manifest(configs={}), "the data has no 'default'"),
+    "no lineage": (changed_manifest(lineage=None), "manifest.json has no 'lineage'"),
+    "a list as lineage": (changed_manifest(lineage=[]), "manifest.json has another form"),
+    "a number as costs": (changed_manifest(spent=3), "manifest.json has another form"),
+}
+
+
+def test_a_damaged_release_is_false_in_words_for_people(
+    released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, (name, (damage, words)) in enumerate(DAMAGES.items()):
+        folder = Path(shutil.copytree(released, tmp_path / str(number)))
+        damage(folder)
+        assert main(["check", str(folder)]) == 1, name
+        printed = capsys.readouterr().err
+        lines = [one for one in printed.splitlines() if "cannot be made again" in one]
+        assert len(lines) == 1, (name, printed)
+        line = lines[0]
+        assert words in line, (name, line)
+        assert "Error" not in line and "Arrow" not in line and str(tmp_path) not in line, name
+
+
+def test_files_beside_a_release_are_named_and_are_not_false(
+    released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(released, tmp_path / "beside"))
+    names = ["LICENSE", "images/a.png", "notes.txt", ".cache/state", ".gitattributes"]
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x", encoding="utf-8")
+    assert main(["check", str(folder)]) == 0
+    beside, *_, verdict = capsys.readouterr().out.splitlines()
+    assert beside == "beside the release: LICENSE, images/a.png, notes.txt"
+    assert verdict.endswith("what its card and manifest claim of its data is true")
+    assert main(["check", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["foreign"] == names[:3]
+    (folder / "data" / "extra.parquet").write_text("x", encoding="utf-8")
+    assert main(["check", str(folder)]) == 1
+    assert "data/extra.parquet is not the file that manifest" in capsys.readouterr().err
+
+
+def test_what_is_no_whole_release_is_not_compared(
+    released: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damages: dict[str, tuple[Callable[[Path], Any], str]] = {
+        "a": (lambda folder: (folder / "README.md").unlink(), "has no README.md; take it from"),
+        "b": (lambda folder: (folder / "manifest.json").unlink(), "no release with a version"),
+        "c": (
+            lambda folder: (folder / "manifest.json").write_text("{}", encoding="utf-8"),
+            "no release with a version",
+        ),
+    }
+    for name, (damage, words) in damages.items():
+        folder = Path(shutil.copytree(released, tmp_path / name))
+        damage(folder)
+        for pair in ([folder, released], [released, folder]):
+            assert main(["diff", *map(str, pair)]) == 1
+            error = capsys.readouterr().err
+            assert str(folder) in error and words in error
 
 
 def test_a_tag_on_another_version_is_named(released: Path) -> None:

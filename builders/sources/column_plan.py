@@ -77,15 +77,38 @@ _ASKED_ABOUT = {  # of those that may be the answer, what is none to such a colu
         ("question", "query"), ("story", "article", "articles", "email", "code_snippet")
     ),
 }
-ANSWERS = {
+_ANSWERS = {
     *("output", "outputs", "response", "responses", "answer", "answers", "completion", "target"),
     *("targets", "solution", "solutions", "summary", "chosen", "rejected"),
+}
+_ANSWER_WORDS = {
+    *_ANSWERS,
+    *("gold", "golden", "expected", "correct", "corrected", "fixed", "reference", "references"),
+    *("generated", "generation", "generations", "prediction", "translation", "translated"),
+    *("rewritten", "groundtruth", "truth"),
+}
+_ABOUT_ANSWERS = {
+    *("explanation", "explanations", "rationale", "rationales", "reason", "reasoning", "thought"),
+    *("thoughts", "thinking", "cot", "critique", "feedback", "judgement", "judgment", "score"),
+    *("rating", "label", "labels", "proof", "trace", "reward", "grade", "sql"),
+}
+_SETTINGS = {  # at the end of a name that is of no answer
+    *("format", "type", "length", "language", "style", "schema", "options", "choices"),
+    *("count", "limit"),
+}
+_ABOUT_ROWS = {
+    *("id", "ids", "idx", "index", "uuid", "guid", "hash", "md5", "sha256", "url", "urls", "uri"),
+    *("link", "date", "time", "timestamp", "created", "updated", "split", "lang", "language"),
+    *("locale", "version", "license", "licence", "source", "dataset", "author", "annotator"),
+    *("model", "username", "meta", "metadata", "tag", "tags", "difficulty", "level", "category"),
+    *("type", "name", "count", "length"),
 }
 _CLASSES = {"label", "labels"}  # the answer where there are options, else a class of texts
 _PREFERENCES = {"preference", "preferred", "winner", "chosen", "rejected"}
 _OPTION = re.compile(
     r"((?:option|choice|ending|sol|op|mc_answer|answer)s?[_ ]?)?([a-h]|\d)", re.ASCII
 )
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", re.ASCII)
 REQUESTS = ("body", "params", "request", "modelinput")  # in files for OpenAI, Anthropic, ...
 _IN_OBJECT = re.compile(rf"(?:(?:{'|'.join(PROMPT_COLUMNS)})\.)+")
 MEDIA = {
@@ -125,6 +148,27 @@ def plain(name: Any) -> str:
     return _IN_OBJECT.sub("", str(name).strip().lower(), count=1)
 
 
+@lru_cache(maxsize=4096)
+def _words(name: Any) -> tuple[str, ...]:
+    return tuple(word.lower() for word in _WORDS.findall(str(name)))
+
+
+def is_answer(name: Any) -> bool:
+    """Whether a column of such a name holds an answer: `output`, `final_answer`, `fixedCode`."""
+    words = _words(name)
+    return bool(_ANSWER_WORDS & {*words}) and words[-1] not in _SETTINGS
+
+
+def is_of_answer(name: Any) -> bool:
+    """Whether it holds an answer, its reasons or what it is worth."""
+    return is_answer(name) or bool(_ABOUT_ANSWERS & {*_words(name)})
+
+
+def is_about_row(name: Any) -> bool:
+    """Whether it holds an id, a source, a setting of a row."""
+    return bool((_ABOUT_ROWS | _SETTINGS) & {*_words(name)[-1:]})
+
+
 def plan_of(
     names: Iterable[str], filled: Iterable[str], is_text: Callable[[str], bool], answered: bool
 ) -> Plan | None:
@@ -151,7 +195,7 @@ def plan_of(
     dialogues = ("dialogue", "dialog") if asks in ("question", "query", "instruction") else ()
     about = [one for one in (*texts, *OPTIONS, *dialogues, *lists) if one in have]
     options = _options(of, have) if not lists else {}
-    answers = ANSWERS | (_CLASSES if lists or options else set())
+    answers = _ANSWERS | (_CLASSES if lists or options else set())
     strange = {one for one, beside in _BESIDE.items() if not beside & here}
     maybe: set[str] = strange & _MAYBE_ANSWERS
     if not answered and not answers & {*of}:  # then one of these may be it

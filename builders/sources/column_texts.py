@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from builders.errors import shortened
+from builders.sources.column_plan import is_of_answer
 from builders.sources.conversations import Reason, has_text, unreadable
 
 _TEXTS = (
@@ -50,6 +51,10 @@ _MOST_OF_LABEL = 500  # characters
 _NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*", re.ASCII)
 _LABEL = re.compile(r"\s*\(?(?:[A-Za-z]|\d{1,2})\s*[).:]\s*", re.ASCII)  # of an option in its line
 _LETTER = re.compile(r"(?:(?:option|choice)[ _]?)?\(?(?:[a-z]|\d{1,2})[).:]?", re.IGNORECASE)
+_MARKS = {  # of the right option and of others
+    *("correct", "incorrect", "right", "wrong", "true", "false", "gold", "distractor", "answer"),
+    *("good", "bad", "valid", "invalid", "yes", "no"),
+}
 _OF_ANSWERS = {"message", "delta", "finish_reason", "logprobs"}  # in the choices of an endpoint
 _QUERY = re.compile(
     r"\s*(?:SELECT\s|select\s.*\sfrom\s|WITH\s+\w+\s+AS\b|INSERT\s+INTO|UPDATE\s+\w+\s+SET"
@@ -130,6 +135,31 @@ def context_text(value: Any, *, numbers: bool = False, as_json: bool = False) ->
     return _as_json(value) if as_json and text is None else text
 
 
+def without_answers(value: Any, given: Sequence[Any]) -> tuple[Any, list[str]]:
+    """An object in a prompt, also as JSON text, without the answers that are in it; their names.
+
+    Where the answer is elsewhere, as `given`, only its copies are left out.
+    """
+    found = _from_json(value) if isinstance(value, str) else value
+    if isinstance(found, list) and found and all(isinstance(one, Mapping) for one in found):
+        kept = [without_answers(one, given) for one in found]
+        names = [name for _, gone in kept for name in gone]
+        return ([one for one, _ in kept], [*dict.fromkeys(names)]) if names else (value, [])
+    if not isinstance(found, Mapping):
+        return value, []
+    texts = [str(one).strip() for one in given]
+    rest, gone = {}, []
+    for name, one in found.items():
+        if is_of_answer(name) and not (texts and not any(str(one).strip() in x for x in texts)):
+            gone.append(str(name))
+        elif isinstance(one, Mapping):
+            rest[name], more = without_answers(one, given)
+            gone += [f"{name}.{other}" for other in more]
+        else:
+            rest[name] = one
+    return (rest, gone) if gone else (value, [])
+
+
 def _text(value: Any) -> str | None:
     """Of a text, a document or a list of them."""
     if isinstance(value, str):
@@ -151,6 +181,8 @@ def option_lines(value: Any) -> str | Reason | None:
         found = _from_json(value)
         return value if found is None else option_lines(found)
     labels: Sequence[Any] = string.ascii_uppercase
+    if isinstance(value, list):
+        value = _of_pairs(value)
     options: Any = value
     if isinstance(value, Mapping):
         named = _named(value, _OPTIONS)
@@ -187,7 +219,26 @@ def _are_labels(labels: Any, options: Sequence[Any]) -> bool:
         isinstance(labels, list)
         and len(labels) == len(options) == len({str(one) for one in labels})
         and all(isinstance(one, str) and has_text(one) for one in labels)
+        and not _MARKS & {one.strip().lower() for one in labels}
     )
+
+
+def _of_pairs(options: list[Any]) -> Any:
+    """Options that are a list each, with a mark of the right one or with their letter."""
+    if not options or not all(isinstance(one, list) and len(one) == 2 for one in options):
+        return options
+    if all(isinstance(a, str) and _is_mark(b) for a, b in options):
+        return [a for a, _ in options]
+    if all(isinstance(b, str) and _is_mark(a) for a, b in options):
+        return [b for _, b in options]
+    letters = [str(a).strip("(). :").upper() for a, _ in options]
+    is_labelled = len(letters) > 1 and letters == [*string.ascii_uppercase[: len(letters)]]
+    return dict(options) if is_labelled else options
+
+
+def _is_mark(value: Any) -> bool:
+    """Whether it marks which option is right."""
+    return isinstance(value, int | float) or str(value).strip().lower() in _MARKS
 
 
 def _document(value: Any) -> str | None:

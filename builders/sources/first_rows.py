@@ -12,37 +12,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from functools import lru_cache
 from itertools import starmap
 from typing import Any, NamedTuple
 
 from builders.sources.column_kinds import ONE_WORD
-from builders.sources.column_plan import ANSWERS, CLEAR, plain
+from builders.sources.column_plan import CLEAR, is_about_row, is_answer, is_of_answer, plain
 from builders.sources.column_texts import context_text, is_empty, is_query
 from builders.sources.rows import Row
 
 _INSTRUCTION = re.compile(r"(?:task[_ ]?)?instructions?|task(?:[_ ]?(?:description|definition))?")
 _FEWEST_ROWS = 3  # that show a rule rather than an accident
 _FEWEST_WORDS = 3  # of a task that is no kind of tasks
-_ANSWER_WORDS = {
-    *ANSWERS,
-    *("gold", "golden", "expected", "correct", "corrected", "fixed", "reference", "references"),
-    *("generated", "generation", "generations", "prediction", "translation", "translated"),
-    *("rewritten", "groundtruth", "truth"),
-}
-_ABOUT_ANSWERS = {
-    *("explanation", "explanations", "rationale", "rationales", "reason", "reasoning", "thought"),
-    *("thoughts", "thinking", "cot", "critique", "feedback", "judgement", "judgment", "score"),
-    *("rating", "label", "labels", "proof", "trace", "reward", "grade", "sql"),
-}
-_ABOUT_ROWS = {
-    *("id", "ids", "idx", "index", "uuid", "guid", "hash", "md5", "sha256", "url", "urls", "uri"),
-    *("link", "date", "time", "timestamp", "created", "updated", "split", "lang", "language"),
-    *("locale", "version", "license", "licence", "source", "dataset", "author", "annotator"),
-    *("model", "username", "meta", "metadata", "tag", "tags", "difficulty", "level", "category"),
-    *("type", "name", "count", "length"),
-}
-_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", re.ASCII)
 
 
 class FirstRows(NamedTuple):
@@ -57,14 +37,9 @@ class FirstRows(NamedTuple):
     doubtful: Sequence[str] = ()
 
 
-@lru_cache(maxsize=4096)
-def _words(name: Any) -> frozenset[str]:
-    return frozenset(word.lower() for word in _WORDS.findall(str(name)))
-
-
 def text_beside(name: Any, value: Any) -> str | None:
     """The text of a column that may be part of a prompt; None of an answer, an id, a setting."""
-    if is_empty(value) or _words(name) & (_ANSWER_WORDS | _ABOUT_ANSWERS | _ABOUT_ROWS):
+    if is_empty(value) or is_of_answer(name) or is_about_row(name):
         return None
     if plain(name) == "task" and len(str(value).split()) < _FEWEST_WORDS:
         return None
@@ -154,7 +129,7 @@ def _have_answers(rows: Sequence[Row], texts: Sequence[str | None]) -> bool:
         2 * sum(_is_apart(row.get(name), text) for row, text in zip(rows, texts, strict=True))
         > len(rows)
         for name in rows[0]
-        if _words(name) & _ANSWER_WORDS
+        if is_answer(name)
     )
 
 

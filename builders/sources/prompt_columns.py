@@ -48,6 +48,7 @@ from builders.sources.column_texts import (
     is_in,
     is_query,
     option_lines,
+    without_answers,
 )
 from builders.sources.conversations import (
     ROLES,
@@ -286,6 +287,12 @@ class PromptColumns:
         """The texts that a prompt is about, with the columns that each is from."""
         for name in plan.about:
             about = row[name]
+            if plain(name) in AS_IT_IS and not self.named:
+                given = [row[one] for one in plan.answers if one in row]
+                about, gone = without_answers(about, given)
+                self._seen |= dict.fromkeys(f"{name}.{one}" for one in gone)
+                if is_empty(about):
+                    continue
             text = option_lines(about) if name in plan.lists else self._text(name, about, value)
             if text is not None:
                 yield [name], text

@@ -64,9 +64,10 @@ def _adding(table: str, columns: str) -> str:
 
 # On conflict the first answer is kept, as it may have been used already, unless it is damaged.
 _ADD_ANSWER = _adding("answers", _ANSWER) + "(key) DO NOTHING"
-_REPLACE_ANSWER = f"{_adding('answers', _ANSWER)} (key) DO UPDATE SET " + ", ".join(
+_REPLACED = ", ".join(
     f"{column} = excluded.{column}" for column in ["teacher", *_ANSWER.split(", ")]
 )
+_REPLACE_ANSWER = f"{_adding('answers', _ANSWER)} (key) DO UPDATE SET {_REPLACED}"
 _ADD_FAILURE = _adding("failures", _FAILED) + "DO NOTHING"
 _MINE = """
 (SELECT mine.id FROM other.teachers AS theirs JOIN main.teachers AS mine ON mine.who = theirs.who
@@ -82,7 +83,10 @@ _ABSORB = f"""
 BEGIN IMMEDIATE;
 INSERT INTO main.teachers (who) SELECT who FROM other.teachers WHERE true ON CONFLICT DO NOTHING;
 INSERT INTO main.answers (teacher, {_ANSWER}) SELECT {_MINE}, {_ANSWER}
-FROM other.answers WHERE {_of_other(READABLE)} ORDER BY id ON CONFLICT (key) DO NOTHING;
+FROM other.answers WHERE {_of_other(READABLE)} ORDER BY id
+ON CONFLICT (key) DO UPDATE SET {_REPLACED} WHERE excluded.time > answers.time AND EXISTS (
+    SELECT 1 FROM other.failures WHERE key = excluded.key AND cause = '{UNREADABLE}'
+);
 INSERT INTO main.failures (teacher, {_FAILED}) SELECT {_MINE}, {_FAILED}
 FROM other.failures WHERE {_of_other(FAILURE_READABLE)} ORDER BY id ON CONFLICT DO NOTHING;
 COMMIT;
@@ -235,6 +239,8 @@ class Ledger:
 
     def absorb(self, other: Path) -> None:
         """Copy all answers and failures of another ledger that are not in this one yet.
+
+        An answer that has replaced an earlier one there replaces it here.
 
         Raises:
             FolderError: The other is no ledger, or an answer in it is damaged, or the disk is full;

@@ -465,6 +465,30 @@ def test_a_ledger_takes_over_what_another_has_and_it_has_not(tmp_path: Path) -> 
             assert len(ledger) == 3
 
 
+def test_an_answer_that_was_asked_for_again_is_taken_over_in_the_place_of_the_earlier_one(
+    tmp_path: Path,
+) -> None:
+    paths = [tmp_path / name for name in ("shard.sqlite", "merged.sqlite")]
+    counted = {"input_tokens": 10, "output_tokens": 5}
+    with opened(paths[0]) as shard:
+        for number in range(2):
+            record(shard, (call(number), answer(number, **counted)), cost_usd=0.5)
+    with opened(paths[1]) as merged:
+        merged.absorb(paths[0])
+        with opened(paths[0]) as shard:
+            shard.ask_again([call(0).id])
+            record(shard, (call(0), answer(7, **counted)), cost_usd=0.25)
+        for _ in range(2):
+            merged.absorb(paths[0])
+            assert merged.get(call(0).key) == answer(7, **counted)
+            assert merged.get(call(1).key) == answer(1, **counted) and len(merged) == 2
+            assert [used for _, used, _ in merged.used()] == [Used(45, 1.25)]
+        merged.ask_again([call(0).id])
+        record(merged, (call(0), answer(8, **counted)), cost_usd=0.25)
+        merged.absorb(paths[0])
+        assert merged.get(call(0).key) == answer(8, **counted)
+
+
 def test_a_ledger_with_a_damaged_answer_is_taken_over_once_that_is_recorded(tmp_path: Path) -> None:
     other = filled(tmp_path / "other.sqlite", 20)
     with closing(sqlite3.connect(other)) as connection, connection:

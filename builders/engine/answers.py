@@ -29,10 +29,10 @@ from builders.engine.usage import token_counts
 from builders.errors import printable
 
 _ENDS: dict[Ended, str] = {  # by its words, without case and separators
-    "complete": "stop endturn stopsequence stopsequences eos eostoken eosfound endofturn endoftext "
-    "endofsequence stopstringfound stopsequencereached complete completed finished finish done "
-    "natural normal stopwords stopword stopstr stopstring stoptoken stoptokens endid eostokenid "
-    "stopid stopids",
+    "complete": "stop end endturn stopsequence stopsequences eos eostoken eosfound endofturn "
+    "endoftext endofsequence stopstringfound stopsequencereached complete completed finished "
+    "finish done natural normal stopwords stopword stopstr stopstring stoptoken stoptokens "
+    "endid eostokenid stopid stopids",
     "length": "length maxtokens maxoutputtokens maxcompletiontokens maxnewtokens maximumtokens "
     "maxlength modellength modelcontextwindowexceeded contextlength contextlengthexceeded "
     "contextwindowexceeded tokenlimit limit outputlimit errorlimit incomplete truncated "
@@ -57,7 +57,7 @@ _PREFIX = re.compile(r"^(?:finish|stop)?reason(?=.)")
 _NATIVE = ("native_finish_reason", "stop_reason", "finishReason", "done_reason")
 _THOUGHT_KEYS = (
     *("reasoning_content", "reasoning", "reasoning_text", "thinking", "thoughts", "thought"),
-    *("reasoning_details", "thinking_blocks", "reasoningContent"),
+    *("reasoning_details", "thinking_blocks", "reasoningContent", "thinking_content"),
 )
 _THOUGHT_TYPES = re.compile(r"think|reason|thought")
 _THOUGHT_PART_KEYS = {"reasoningContent", "reasoning_content"}  # of Bedrock, without a type
@@ -123,6 +123,8 @@ def answer_in(given: Mapping[str, Any], **measured: Any) -> Answer | None:
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal.strip().lower() not in _NOTHING:
         found.refusals.append(refusal)
+    elif refusal is True:  # without words for it
+        found.refusals.append("")
     tool_calls = _tool_calls(message) or found.tool_calls
     text = "".join(found.texts)
     if tool_calls and ended in ("complete", "unknown"):
@@ -251,7 +253,7 @@ class _Content:
         elif isinstance(value, list) and depth < _DEEPEST:
             for one in value:
                 self.read(one, depth + 1)
-        elif isinstance(value, dict) and not depth and not _PART_KEYS & value.keys():
+        elif isinstance(value, dict) and value and not depth and not _PART_KEYS & value.keys():
             self.texts.append(_json_text(value))  # an answer by a schema, parsed by the server
         elif isinstance(value, dict) and depth < _DEEPEST:
             kind = _plain(value.get("type")).lower()

@@ -9,6 +9,7 @@ import re
 
 from builders.engine.cited_text import Spans, inside
 from builders.engine.foreign_turns import ROLE
+from builders.engine.outer_space import after_space
 from builders.engine.spoken_marks import in_prose
 
 _CHANNEL = re.compile(
@@ -34,13 +35,6 @@ _STRIPPED_UNCLOSED = re.compile(
 )
 _STRIPPED_ANSWER = re.compile(r"\s*final[A-Z][\w'’-]* [a-z]+ [^=(]")
 _NEXT = re.compile(r"<\|end\|>\s*(?=<\|start\|>assistant<\|channel\|>)")
-_SPACE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]*")
-
-
-def after_space(text: str, at: int) -> int:
-    """Where a text goes on after white space at a place, and after signs that have no width."""
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
 
 
 def without_channels(text: str, spans: Spans, thought: list[str]) -> tuple[str, bool] | None:

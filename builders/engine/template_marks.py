@@ -14,9 +14,10 @@ import re
 
 from builders.engine.cited_text import Spans, cited, inside, joined
 from builders.engine.foreign_turns import ROLE, foreign_turn
+from builders.engine.outer_space import after_lines
 from builders.engine.spoken_marks import ends_spoken_of, spoken_to
 
-_WORDS = r"(?:bos|eos|pad|unk|sep|eot|eod|eop|eom|eoa|eoh|eot_id|eom_id)"
+_WORDS = r"(?:bos|eos|pad|unk|sep|eot|eod|eop|eom|eoa|eoc|eoh|eot_id|eom_id)"
 _VOCABULARY = rf"(?<!<)</?(?:{_WORDS}|{_WORDS.upper()})>"
 _OF_A_TURN = (
     r"(?:turn|text|image|audio|video|utterance|sentence|role|document|conversation|message|response"
@@ -27,9 +28,15 @@ _ONE_BAR = (
     r"(?i:im_\w{1,20}|eo[a-z]\w{0,20}|end\w{0,30}|start\w{0,30}|begin\w{0,30}|tool\w{0,30}|turn"
     r"|channel|think\w{0,9}|message|return|call|assistant|user|system|image|audio|video)"
 )
+_SPEAKER = r"<role>(?:HUMAN|ASSISTANT|SYSTEM|OBSERVATION)</role>"  # of Ling, glued to its text
+_AFTER_SENTENCE = r"(?<=[.!?…。！？)\"'”’`*])"
 _MARK_TEXT = (
-    rf"<\|/?(?:[\w▁:./-]{{3,60}}|ai|im)\|>|<｜[\w▁ :./-]{{1,60}}｜>|<\|{_ONE_BAR}>|<{_ONE_BAR}\|>"
-    r"|\[\|(?:endofturn|assistant|user|system|tool)\|\]"
+    r"<\|(?:Bot|Assistant)\|>:|\[END FINAL RESPONSE\]|\]~!?b[\[\]]|<用户>"
+    rf"|{_SPEAKER}(?=[^\s<])|(?<=[^\s>]){_SPEAKER}(?=\s*\Z)"
+    rf"|{_AFTER_SENTENCE}\[(?:USER|BOT)\](?=\S)"
+    rf"|{_AFTER_SENTENCE}(?:(?:\[(?:PAD|SEP|EOT|end_of_text)\]|</assistant>)\s*)++\Z"
+    rf"|<\|/?(?:[\w▁:./-]{{3,60}}|ai|im)\|>|<｜[\w▁ :./-]{{1,60}}｜>|<\|{_ONE_BAR}>|<{_ONE_BAR}\|>"
+    r"|(?i:\[\|(?:endofturn|assistant|user|system|tool|human|ai|bot)\|\]:?)"
     rf"|<(?:start|end|begin)_of_{_OF_A_TURN}>"
     r"|<(?:fim_(?:prefix|middle|suffix|pad)|file_sep|endoftext)>"
     r"|\[(?:end of text|EOS|eos)\]|\[\|im_(?:start|end)\|\]|\[gMASK\]|<sop>"
@@ -38,7 +45,7 @@ _MARK_TEXT = (
     r"|<extra_id_\d{1,4}>|<0x[0-9A-Fa-f]{2}>|<(?:extra_|TOKENS_UNUSED_)\d{1,6}>"
     r"|<(?:SPECIAL_|reserved_|dummy|unused)\d{1,6}>"
     r"|\[/?INST\]|<</?SYS>>|\[/(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS)\]|\[TOOL_CALLS\]"
-    rf"|\[UNUSED_TOKEN_\d+\]|</[sS]>|(?<!<)<s>(?!>)|<_end>|\[e~\[|{_VOCABULARY}"
+    rf"|\[UNUSED_TOKEN_\d+\]|</[sS]>|(?<![<\w])<s>(?!>)|<_end>|\[e~\[|{_VOCABULARY}"
     r"|(?<![ \t])<\|[\w:-]{0,40}\|?(?=\s*\Z)"  # half a mark, cut off
     r"|<\|(?:im_|e[no]|st|as|us|re)[\w:-]{0,40}\|?(?=\s*\Z)"
 )
@@ -48,15 +55,16 @@ _WORD_PIECES = re.compile(r"(?<![^\w\s])▁[^\W\d_]")  # a tokenizer's sign for 
 _FILLING = rf"(?:\s|{_MARK_TEXT}|{ROLE}(?=\s*(?:{_MARK_TEXT}|\n|\Z)))*"
 # Before an answer are the marks that begin it, and no other role's.
 _BEGINS = (
-    r"(?!\[\|(?:end|us|sys)|<[|｜]?(?:im_end|e[o0][a-z]|E[O0][A-Z]|end(?!_header)|return|think)"
-    r"|</|<\|[\w:-]{0,40}\|?\s*\Z"
+    r"(?!(?i:\[\|(?:end|us|sys|hu|tool)|<[|｜](?!no)[^<>|｜]{0,30}(?:think|thought|reason))"
+    r"|<[|｜]?(?:im_end|e[o0][a-z]|E[O0][A-Z]|end(?!_header|_of_role)|return)"
+    r"|</|<unused94>|<role>(?!A)|\[(?:END|USER)|<用|<\|[\w:-]{0,40}\|?\s*\Z"
     rf"|\[(?:INST|SYSTEM|AVAIL|TOOL|EOS|eos|end of)|<fim_|<file_sep)(?:{_MARK_TEXT})"
 )
 # How the entry of a dictionary goes on after its word.
 _OF_A_WORD = r"\W{0,4}(?:noun|n\.|adj|verb|/|\[[^\]\n]{1,30}\]|Substantiv|Nomen|nom\b|sustantivo)"
 _LEADING = re.compile(
-    rf"\s*{_BEGINS}(?:\s|{_BEGINS}|(?:assistant|model|ai|bot)(?=\s*(?:{_MARK_TEXT}|\n|\Z)))*"
-    rf"(?!\s|{ROLE}\s*(?:{_MARK_TEXT}|\n))|assistant\n(?:\n+(?=\S)(?!{_OF_A_WORD})|(?=[^\sa-z]))"
+    rf"\s*{_BEGINS}(?:\s|{_BEGINS}|(?i:assistant|model|ai|bot)(?=\s*(?:{_MARK_TEXT}|\n|\Z)))*"
+    rf"(?!\s|(?i:{ROLE})\s*(?:{_MARK_TEXT}|\n))|assistant\n(?:\n+(?=\S)(?!{_OF_A_WORD})|(?=[^\sa-z]))"
     r"|\s*(?:### (?:Response|Assistant):\s*\n|GPT4 Correct Assistant:|<(?:bot|assistant)>:)"
     r"\s*(?=\S)"
 )
@@ -64,6 +72,9 @@ _ABOUT_ITSELF = re.compile(  # a rule of a grammar, an entry, or a sentence
     rf"\s*(?:{_MARK_TEXT})(?: [a-z]|[*_]{{1,3}} | ?(?:::=|[-=]>|[-–—=→:])\s)"
 )
 _TRAILING = re.compile(rf"{_FILLING}\Z")
+_BRACKETED = re.compile(rf"<{_WORDS}>")
+_RULE = re.compile(r"::=|<[a-z][\w-]{0,40}>[ \t]*\Z")
+_ENDS_SENTENCE = re.compile(rf"{_AFTER_SENTENCE}\Z")
 _STRUCK = re.compile(  # struck out, in HTML
     r"(?<![.!?])<s>(?:(?!</?s>|<\||<｜|</?im_|\[/?INST|<<|\n\n)[^\0]){1,300}</s>"
 )
@@ -76,7 +87,8 @@ _CALLED = re.compile(  # the call of a tool, written as text
     r"<(?:\w{1,20}:)?function_?call name=\""
     r"|^[ \t]*<(?:(?:[\w-]{1,20}[:_])?tool_?calls?|function_?calls?|start_function_call|tool_use"
     r"|tool_code|function=[\w.:-]{1,80})>|^[ \t]*<invoke name="
-    r"|<(?:[\w-]{1,20}[:_])?(?:tool_?call|function_?call)>\s*(?:[{\[]|<function=)"
+    r"|<(?:[\w-]{1,20}[:_])?(?:tool_?calls?|function_?calls?)>\s*"
+    r"(?:[{\[]|<function=|<invoke name=|[\w.:-]{1,80}\s*(?:<arg_key>|</tool_call>))"
     r"|<function=[\w.:-]{1,80}>\s*(?:[{\[]|</|<parameter)"
     r"|<details\b[^<>\n]{0,200}\btype=\"tool_calls\""
     r"|\A\s*(?:assistant)?(?:commentary|analysis)\s?to=[\w.]{1,80}"
@@ -106,7 +118,7 @@ def after_leading_marks(text: str, at: int = 0) -> int:
     if _ABOUT_ITSELF.match(text, at):
         return at
     found = _LEADING.match(text, at)
-    return found.end() if found else at
+    return after_lines(text, at + len(found[0].rstrip())) if found else at
 
 
 def without_marks(text: str) -> tuple[str, str | None]:
@@ -130,7 +142,9 @@ def without_marks(text: str) -> tuple[str, str | None]:
             begins_spoken, spoken = begins_spoken or start == begins, to
             continue
         trails = _TRAILING.match(text, start)
-        is_word = text[start - 1 : start] == " " and (spoken or ends_spoken_of(text, start))
+        is_word = text[start - 1 : start] == " " and (
+            spoken or ends_spoken_of(text, start) or _is_of_grammar(text, found)
+        )
         if not trails and not (is_word and text[end : end + 1] == "\n"):
             return text, found[0].strip()
         if is_word or (_is_operator(text, found) and not begins_spoken):
@@ -148,8 +162,8 @@ def without_marks(text: str) -> tuple[str, str | None]:
 
 def _closes_element(text: str, found: re.Match[str]) -> bool:
     """Whether a mark is the end of an element that the text opens, as `<S>` or `<s n="1">`."""
-    if found[0] == "</S>":
-        return "<S>" in text or "<S " in text
+    if found[0] in ("</S>", "</assistant>"):
+        return f"<{found[0][2:]}" in text or f"<{found[0][2:-1]} " in text
     return found[0] == "</s>" and "<s " in text
 
 
@@ -160,7 +174,18 @@ def _is_operator(text: str, found: re.Match[str]) -> bool:
     return found[0] == "<|" and not ended and not before[-1:].isalnum()
 
 
+def _is_of_grammar(text: str, found: re.Match[str]) -> bool:
+    """Whether a word in brackets, such as `<eos>`, follows others of its kind or begins a rule."""
+    before = text[max(0, found.start() - 80) : found.start()].rpartition("\n")[2]
+    return bool(_BRACKETED.fullmatch(found[0]) and _RULE.search(before))
+
+
 def _is_end(text: str, found: re.Match[str]) -> bool:
-    """Whether an answer surely ends at a mark with nothing but marks after it."""
+    """Whether an answer surely ends at a mark with nothing but marks after it.
+
+    A word in brackets after a space may be one of its last sentence, if that has no end.
+    """
     before = text[max(0, found.start() - 80) : found.start()]
+    if before[-1:] == " " and _BRACKETED.fullmatch(found[0]):
+        return bool(_ENDS_SENTENCE.search(before.rstrip()))
     return not _NAMED.search(before) and not (found[0].strip("<|") == "" and before[-1:].isalnum())

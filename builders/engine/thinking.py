@@ -5,7 +5,8 @@ template; a server that does not know them leaves all of that in the text. An an
 in it is worse than an answer lost: where a mark is neither what an answer is about (in code, in
 quotation marks, a word of a sentence, an item) nor at a place where thinking surely begins or ends,
 the answer is left as it is and cannot be used. An element by a name that prompts ask for too, as
-`<reasoning>`, is thinking at the begin of a text; `<analysis>` only where no other element follows.
+`<reasoning>`, is thinking at the begin of a text, also where the answer is an element. Where
+several follow it, or it begins with one itself, it is a part of the XML that is the answer.
 
 Source: the reasoning parsers of vLLM and SGLang, and the chat templates of the models they are for.
 """
@@ -16,8 +17,9 @@ import re
 from typing import NamedTuple
 
 from builders.engine.cited_text import Spans, cited, inside
-from builders.engine.harmony_channels import after_space, bare_final, without_channels
+from builders.engine.harmony_channels import bare_final, without_channels
 from builders.engine.mark_signs import may_have_marks
+from builders.engine.outer_space import after_lines, after_space, trimmed
 from builders.engine.spoken_marks import (
     NAMES,
     ends_spoken_of,
@@ -38,15 +40,17 @@ from builders.engine.thinking_marks import (
     EMPTY,
     ESCAPED,
     FOLLOWED,
-    GRANITE,
-    GRANITE_ENDS,
     MARK,
+    PHRASED,
+    PROSE_LINE,
     RENDERED,
     SOFT,
     SURE,
     WRAPPED,
-    WRAPS_ANSWER,
     elements_in,
+    half_wrapped,
+    has_child,
+    has_siblings,
     is_xml,
 )
 
@@ -62,6 +66,7 @@ _NEXT_IN_PAIR = re.compile(rf"{_PAIR}(?:<|\[|◁)/", re.IGNORECASE)
 _LAST_IN_PAIR = re.compile(
     rf"[<\[◁][^<>\[\]/\n]{{0,20}}(?:think|thought|reason)\w{{0,3}}[>\]▷]{_PAIR}\Z", re.IGNORECASE
 )
+_LEFT = re.compile(r"(?:\.|\*\*)[ \t]*(?=\n)")
 _SPLIT_AT = re.compile(  # words before the mark of an end that end no thought
     r"\b(?:at|on|by|with|after|before|until|between|from|the|the (?:first|last)|an?)"
     r"[ (*_~]{1,3}\Z",
@@ -112,7 +117,7 @@ def _parted(text: str) -> Parted:
         return Parted(rest or text, reasoning or None, leaked=called, calls=True)
     if unfinished:
         return Parted("", reasoning or None, unfinished=True)
-    mark = _unplaced(rest) or (_half_wrapped(rest) if thought else bare_final(text))
+    mark = _unplaced(rest) or (half_wrapped(rest) if thought else bare_final(text))
     if mark:
         return Parted(rest, reasoning or None, leaked=mark)
     answer, leaked = without_marks(rest)
@@ -124,24 +129,30 @@ def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
     spans = cited(text)
     if (found := without_channels(text, spans, thought)) is not None:
         return found
-    if (begun := GRANITE.match(text)) and (close := GRANITE_ENDS.search(text, begun.end())):
-        thought.append(text[begun.end() : close.start()])
-        return text[after_space(text, close.end()) :], False
+    for begins, ends in PHRASED:
+        if begun := begins.match(text):
+            if close := ends.search(text, begun.end()):
+                thought.append(text[begun.end() : close.start()])
+                return text[after_lines(text, close.end()) :], False
+            if PROSE_LINE.match(text, begun.end()):
+                thought.append(text)
+                return "", True
     for pattern in RENDERED:
         if rendered := pattern.match(text):
             thought.append(rendered["thought"])
-            return text[rendered.end() :], False
-    if empty := EMPTY.match(text):
-        return text[empty.end() :], False
+            return text[after_lines(text, rendered.end()) :], False
     at, is_answer = 0, None
-    if not _begin(text, 0) and (end := _unopened(text, spans)):
+    if empty := EMPTY.match(text):
+        thought.append(empty["thought"] or "")
+        at = after_lines(text, empty.end())
+    if not _begin(text, at) and not empty and (end := _unopened(text, spans)):
         thought.append(text[: end[0]])
         at = _after_marks(text, end[1])
     while begin := _begin(text, at):
         start, marks, name = begin
         end = _end(text, start, marks, spans)
         if is_answer is None and end and re.fullmatch(SOFT, name):
-            is_answer = _is_answer(text[end[1] :], name, not thought)
+            is_answer = has_child(text, start) or _is_answer(text[end[1] :], name, not thought)
         if is_answer or not _is_block(text, start, end):
             break
         thought.append(text[start : end[0] if end else None])
@@ -149,28 +160,38 @@ def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
             return "", True
         at = _after_marks(text, end[1])
     rest = _without_blocks(text[at:], thought) if at else text
-    if thought and (wrapped := WRAPPED.fullmatch(rest)):
-        rest = next(one for one in wrapped.group("a", "b", "c") if one is not None).strip()
-    return rest, False
+    return _unwrapped(rest) if thought else rest, False
+
+
+def _unwrapped(text: str) -> str:
+    """The answer after thinking without an element around it; where that has others, it is XML."""
+    found = WRAPPED.fullmatch(text) or WRAPPED.fullmatch(without_marks(text)[0])
+    inner = "" if not found else found["begun"] if found["whole"] is None else found["whole"]
+    return text if not found or is_xml(inner) else trimmed(inner)
 
 
 def _after_marks(text: str, at: int) -> int:
-    """Where a text goes on after thinking, and after more marks that end it on their own lines."""
-    at = after_space(text, at)
-    while (again := MARK.match(text, at)) and _closes(again) and _has_own_line(text, again):
-        at = after_space(text, again.end())
-    return at
+    """Where a text goes on after thinking, and after more marks that end it on their own lines.
+
+    A full stop or a sign of emphasis on the line of the mark is left of it, too.
+    """
+    to = after_space(text, at)
+    while (again := MARK.match(text, to)) and _closes(again) and _has_own_line(text, again):
+        at = again.end()
+        to = after_space(text, at)
+    left = _LEFT.match(text, at)
+    return after_lines(text, left.end() if left else at)
 
 
 def _is_answer(rest: str, name: str, is_first: bool) -> bool:
     """Whether an element by a name that prompts ask for too is of the answer; the rest follows it.
 
-    It is where it is the whole answer. Where other elements follow, it is if its name is common in
-    answers, or if it follows thinking.
+    It is where several elements follow it, or one if its name is common in answers or it follows
+    thinking; by some names, where it is the whole answer.
     """
     if re.fullmatch(ASKED_FOR, name) and not without_marks(rest)[0].strip():
         return True
-    return (name in FOLLOWED or not is_first) and is_xml(rest)
+    return (name in FOLLOWED or not is_first or has_siblings(rest)) and is_xml(rest)
 
 
 def _is_block(text: str, start: int, end: tuple[int, int] | None) -> bool:
@@ -190,18 +211,6 @@ def _is_block(text: str, start: int, end: tuple[int, int] | None) -> bool:
     if in_prose(text, *end):
         return False
     return not subject or between.rstrip()[-1:] in _ENDED
-
-
-def _half_wrapped(text: str) -> str | None:
-    """The mark of an answer after thinking that has no other: of one that may be cut off."""
-    lower = text.lower()
-    for name in WRAPS_ANSWER:
-        begin, end = f"<{name}>", f"</{name}>"
-        if lower.lstrip().startswith(begin) and end not in lower:
-            return begin
-        if lower.rstrip().endswith(end) and begin not in lower:
-            return end
-    return None
 
 
 def _begin(text: str, at: int) -> tuple[int, re.Pattern[str], str] | None:
@@ -342,7 +351,7 @@ def _without_blocks(text: str, thought: list[str]) -> str:
         elif opened and opened["tag"].lower() == found["tag"].lower():
             kept.append(text[at : opened.start()])
             thought.append(text[opened.end() : found.start()])
-            at, opened = after_space(text, found.end()), None
+            at, opened = after_lines(text, found.end()), None
     return "".join([*kept, text[at:]])
 
 

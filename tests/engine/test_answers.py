@@ -49,7 +49,7 @@ def failure(body: Any) -> Failure:
 # --- how it ended
 
 WORDS = {
-    "complete": "stop_str stop-words end_id eos_token_id REASON_STOP "
+    "complete": "end END stop_str stop-words end_id eos_token_id REASON_STOP "
     "stop STOP end_turn stop_sequence eos eos_token COMPLETE completed finished "
     "stopStringFound FINISH_REASON_STOP FinishReason.STOP",
     "length": "max_len REASON_MAX_LEN "
@@ -137,6 +137,8 @@ USE = {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}
         (chat("", "content_filter"), "filtered"),
         (chat(None, "stop", message={"refusal": "I cannot help."}), "refused"),
         (chat([{"type": "refusal", "refusal": "No."}]), "refused"),
+        (chat(message={"refusal": True}), "refused"),
+        (chat({}), "empty"),
         (chat(None, "length", message={"reasoning_content": "On and on"}), "cut off"),
         (chat("<think>On and on", "stop"), "cut off"),
         (
@@ -247,6 +249,7 @@ def test_an_answer_by_a_schema_that_a_server_has_parsed_is_json_again() -> None:
         {"reasoning_details": [{"type": "reasoning.summary", "summary": "a"}, {"data": "x"}]},
         {"reasoning_content": None, "thinking_blocks": [{"type": "thinking", "thinking": "a"}]},
         {"thinking": "a"},
+        {"thinking_content": "a"},
         {"thought": "a", "refusal": "None"},
         {"provider_specific_fields": {"reasoning_content": "a"}},
         {"content": f"<think>a</think>\n\n{NILE}"},

@@ -68,6 +68,16 @@ NILE = "The Nile, 6,650 km."
         (f"<|begin|>assistant<|think|>a<|end|><|begin|>assistant<|content|>{NILE}", "a"),
         (f'<details type="reasoning" done="true" duration="2">\n> a\n</details>\n{NILE}', "> a"),
         (f"<reasoning>a</reasoning>\n<answer>{NILE}</answer>", "a"),
+        (f"<think>a</think>\n<answer>\n{NILE}", "a"),  # ended by a word to stop at
+        (f"a</think>\n<response>\n{NILE}", "a"),
+        (f"Here are my reasoning steps:\na\n[BEGIN FINAL RESPONSE]\n{NILE}", "a"),
+        (f"a\n[BEGIN FINAL RESPONSE]\n{NILE}\n[END FINAL RESPONSE]", "a"),
+        (f"a\n[BEGIN FINAL RESPONSE]\n{NILE}\n[END FINAL RESPONSE]\n<|end|>", "a"),
+        (f"<judge>\na\n</judge>\n\n<think_off>\n<answer>\n{NILE}\n</answer>", "a"),
+        (f"<judge>\na\n</judge>\n\n<think_on>\n<think>b</think>\n{NILE}", "a\n\nb"),
+        (f"<no_think>\n{NILE}", None),
+        (f"<think>\na\n</think>.\n\n{NILE}", "a"),
+        (f"<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|><|START_THINKING|>a<|END_THINKING|>{NILE}", "a"),
     ],
 )
 def test_thinking_before_an_answer_is_its_reasoning(text: str, reasoning: str | None) -> None:
@@ -103,6 +113,25 @@ def test_thinking_before_an_answer_is_its_reasoning(text: str, reasoning: str | 
         ),
         *("analysis\n{}\nassistantfinal\n", "analysis {} assistantfinal ", "{}assistantfinal"),
         *("analysis\n\n{}\n\nfinal\n\n", "analysis: {}\n\nassistantfinal: "),
+        *(
+            "<unused94>thought\n{}<unused95>",
+            "{}\n<unused95>\n\n",
+            "{}\n<channel|>",
+            "{}\n</cot>\n",
+        ),
+        *("<|begin_of_think|>{}<|end_of_think|>", "<|thought_start|>{}<|thought_end|>"),
+        *("<｜think｜>\n{}\n<｜/think｜>\n", "<｜begin▁of▁thinking｜>{}<｜end▁of▁thinking｜>"),
+        *(
+            "{}<|end_of_think|>",
+            "{}\n<｜/think｜>\n",
+            "<|begin_of_reasoning|>{}<|end_of_reasoning|>",
+        ),
+        *(
+            "<|think|>{}<|content|>",
+            '<think duration="5">{}</think>',
+            "<thinking time=3>{}</thinking>",
+        ),
+        *("[THINK]\n{}\n[/THINK]\n\n", "[THINKING]{}[/THINKING]"),
     ],
 )
 def test_each_tag_is_read_in_all_its_forms(form: str) -> None:
@@ -117,9 +146,51 @@ def test_an_answer_in_an_element_of_its_own_after_thinking_is_without_it(name: s
         assert parted(text) == Parted(NILE, "a")
 
 
-@each("answer", [f"<section>{NILE}</section>", "<speak>a</speak>", "<result>4</result>"])
-def test_what_follows_thinking_by_a_common_name_stays_as_it_is(answer: str) -> None:
-    assert parted(f"<thoughts>a</thoughts>\n{answer}") == Parted(answer, "a")
+@each(
+    "answer",
+    [
+        *(f"<section>{NILE}</section>", "<speak>a</speak>", "<result>4</result>", f"<p>{NILE}</p>"),
+        *(f"# Rivers\n\n{NILE}", "<rivers>\n<river>Nile</river>\n<river>Po</river>\n</rivers>"),
+    ],
+)
+@each("name", ["thoughts", "thought", "reasoning", "scratchpad"])
+def test_what_follows_thinking_by_a_common_name_stays_as_it_is(name: str, answer: str) -> None:
+    assert parted(f"<{name}>a</{name}>\n{answer}") == Parted(answer, "a")
+
+
+@each(
+    "rest",
+    [
+        "\n<confidence>0.9</confidence>\n<label>yes</label>",
+        "<speech>Hi.</speech>\n<thought>b</thought>\n<speech>Bye.</speech>",
+        "\n<river>Nile</river>\n<river>Po</river>\n\nThese are two.",
+    ],
+)
+@each("name", ["thoughts", "thought", "reasoning", "reflection", "analysis", "scratchpad"])
+def test_an_element_by_a_common_name_before_several_is_a_part_of_xml(name: str, rest: str) -> None:
+    text = f"<{name}>a</{name}>{rest}"
+    assert parted(text) == Parted(text)
+    assert parted(f"<think>b</think>\n{text}") == Parted(text, "b")
+    assert parted(f"<think>a</think>{rest}").reasoning == "a"
+
+
+@each("name", ["thoughts", "reasoning"])
+def test_an_element_by_a_common_name_that_begins_with_another_is_xml(name: str) -> None:
+    text = f'<{name}>\n  <thought author="Bo">a</thought>\n</{name}>\n\nIt has one.'
+    assert parted(text) == Parted(text)
+
+
+@each(
+    ("inner", "is_xml"),
+    [("<status>ok</status>\n<id>1</id>", True), (f"<b>{NILE}</b>", False), (NILE, False)],
+)
+@each("name", ["answer", "response", "output"])
+@each("end", ["", "<|im_end|>", "</s>", "\n<|endoftext|>", "<｜hy_eos｜>"])
+def test_an_element_around_an_answer_is_taken_off_before_marks_too_but_none_of_xml(
+    end: str, name: str, inner: str, is_xml: bool
+) -> None:
+    wrapped = f"<{name}>\n{inner}\n</{name}>"
+    assert parted(f"<think>a</think>\n{wrapped}{end}") == Parted(wrapped if is_xml else inner, "a")
 
 
 @each(
@@ -180,9 +251,8 @@ def test_a_block_on_lines_of_its_own_between_paragraphs_is_thinking_too() -> Non
         f"<think>a</think>It writes this:\n\n<think>\na\n</think>\n\n{NILE}",
         f"One.\n\n<think>\na\n</think>\n\n{NILE}",
         f"<think> opens it and </think>{NILE}",
-        f"<think>a</think>\n<answer>\n{NILE}",
-        f"a</think>\n<response>\n{NILE}",
         f"<think>a</think>\n{NILE}</answer>",
+        "<think>a</think>\n<answer>\n<river>Nile</river>",
         f"&lt;think&gt;a&lt;/think&gt;{NILE}",
         f'{NILE}\n<details type="reasoning" done="true">\na\n</details>',
         f'{{"answer": "<think>a</think>{NILE}"}}',
@@ -231,6 +301,15 @@ def test_the_call_of_a_tool_written_as_text_is_found_and_kept(text: str) -> None
         "<think> and on and on",
         '<details type="reasoning" done="false">\n> a',
         "<analysis>\nOn and on",
+        "[THINK]\nOn and on",
+        "[THINKING]\nOn and on",
+        '<think duration="5">\nOn and on',
+        "<unused94>thought\nOn and on",
+        "<|begin_of_think|>On and on",
+        "<｜begin▁of▁thinking｜>On and on",
+        "<|thought_start|>On and on",
+        "Here are my reasoning steps:\nOn and on",
+        "Here is my thought process:\nOn and on",
     ],
 )
 def test_thinking_that_never_ends_leaves_no_answer(text: str) -> None:
@@ -403,6 +482,14 @@ def test_another_turn_in_an_answer_is_found(text: str) -> None:
         "[THINK]\nWhat is it?\n\n[PAIR]\nTell another.",
         "<!-- thinking of you -->\n<p>Hi</p>",
         "<details><summary>My thoughts on it</summary>Long.</details>\n\nMore.",
+        "<details>\n<summary>Reasoning</summary>\n\na\n\n</details>\n\nMore.",
+        "<details><summary>Thoughts</summary>Long.</details>\n\nMore.",
+        "<details open>\n<summary>Thought process</summary>\nLong.\n</details>\nMore.",
+        "Here are my reasoning steps:\n\n1. Add.\n2. Divide.",
+        "Here is my thought process: add, then divide.",
+        "[THINKING]\nWho was it?\n\n[DOING]\nRow.",
+        'It is written <think time="3"> there.',
+        "The <unused94> token is free.",
     ],
 )
 def test_what_an_answer_is_about_stays_as_it_is(text: str) -> None:
@@ -422,7 +509,15 @@ def test_a_mark_after_code_is_cut_as_any_other() -> None:
     assert parted("```py\nprint(1)<|im_end|>") == Parted("```py\nprint(1)")
 
 
+@each("before", ["<think>a</think>\n\n", "a\n</think>\n\n", "[THINK]a[/THINK]\n", "<no_think>\n"])
+def test_the_indentation_of_the_first_line_after_thinking_stays(before: str) -> None:
+    for code in ("    x = 1\n    y = 2", "\tx = 1", "  - a\n  - b"):
+        assert parted(before + code).text == code
+    assert parted(f"{before.rstrip()} {NILE}").text == NILE
+
+
 PIECES = ["<think>", "</think>", "<|im_end|>", "</s>", "`", "```", "\n", " ", "a", "assistant"]
+PIECES += ["<thought>", "<b>", "[THINK]", "<unused94>", "<answer>", "</answer>", "[PAD]", "    x"]
 PIECES += ["<|channel|>", "final", "analysis", "<|message|>", "<|start|>", "user", "<code>", "<s>"]
 
 
@@ -466,6 +561,9 @@ def test_any_text_is_parted_and_nothing_is_added_to_it(text: str) -> None:
             "<pad>, ",
             ".user\n\nb",
             "\n### User: a",
+            "::= <eos>\n",
+            "x.[PAD]",
+            "[THINK]\n",
         ),
     ],
 )

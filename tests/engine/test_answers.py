@@ -127,6 +127,7 @@ def test_what_contradicts_or_completes_the_end_decides(choice: Any, end: str) ->
 # --- answers that are no answer to use
 
 TOOLS = [{"function": {"name": "f"}}]
+UNREAD: dict[str, Any] = {"parsed": None, "fault": None}
 USE = {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}
 
 
@@ -610,7 +611,7 @@ def test_any_json_is_an_answer_that_can_be_released_or_a_failure(body: Any, stre
         found = read(b"data: " + content if streamed else content)
     except Failure:
         return
-    [row] = call_rows([(CALL, found, None)], lambda _: [])
+    [row] = call_rows([(CALL, found, None)], lambda _: [], lambda _: UNREAD)
     assert CALLS.problem(row) is None
     found.fault()
     json.dumps(vars(found), allow_nan=False).encode()  # as a ledger writes it
@@ -631,6 +632,8 @@ def test_what_endpoints_give_is_recorded_and_read_again(tmp_path: Path) -> None:
                 await ledger.record(call, read(body), cost_usd=None, attempts=1)
 
         asyncio.run(record())
-        rows = list(call_rows(ledger.answers([call.key for call in calls]), lambda _: []))
+        rows = list(
+            call_rows(ledger.answers([call.key for call in calls]), lambda _: [], lambda _: UNREAD)
+        )
         assert [CALLS.problem(row) for row in rows] == [None] * len(bodies)
         assert ledger.export(tmp_path / "all.parquet") == len(bodies)

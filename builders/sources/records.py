@@ -21,7 +21,7 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice, zip_longest
+from itertools import chain, dropwhile, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -325,13 +325,18 @@ def _csv(path: Path) -> Records:
                 blank, lines = before, chain([*held], lines)
                 reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
                 continue
-            if "unexpected end" in str(error):  # all rows after it are in that field
-                raise InputError(
-                    f"{place}: a field begins with a quote that is never closed; close it"
-                ) from None
-            yield place, Unreadable(f"not CSV ({error}); a quote in a quoted text is doubled")
-            if rest := held[1:]:  # lines that a quote, which nothing closes, made part of this one
-                blank, lines = before + 1, chain(rest, lines)
+            is_open = "unexpected end" in str(error)
+            why = f"not CSV ({error}); a quote in a quoted text is doubled"
+            if is_open:
+                why = "a field begins with a quote that is never closed; close it"
+            if columns is None:
+                raise InputError(f"{place}: {why}") from None
+            yield place, Unreadable(why)
+            rest = held[1:]  # lines that a quote, which nothing closes, made part of this one
+            if is_open:  # the first of them may be the rest of a text
+                rest = _from_row(rest, delimiter, len(columns))
+            if rest:
+                blank, lines = before + len(held) - len(rest), chain(rest, lines)
                 reader = csv.reader(_held(lines, held), delimiter=delimiter, strict=True)
             continue
         if values is None:
@@ -346,6 +351,11 @@ def _held(lines: Iterable[str], held: list[str]) -> Iterator[str]:
     for line in lines:
         held.append(line)
         yield line
+
+
+def _from_row(lines: list[str], delimiter: str, fields: int) -> list[str]:
+    """The lines from the first one that has as many fields as a row."""
+    return [*dropwhile(lambda line: _fields(line, delimiter) != fields, lines)]
 
 
 def _fields(header: str, delimiter: str) -> int:

@@ -305,7 +305,7 @@ CUT = gzip.compress(b'{"x": "a"}\n' * 1000)[:-20]
 BROKEN = [
     ("a.json", b'[{"x": "a"},\n oops]', r"a\.json, line 2: not JSON .* or one object per line"),
     ("a.json", b"[[" * 50_000, r"a\.json: not JSON \(nested too deeply\).*list of objects"),
-    ("a.csv", b'x\na\n"b\nc\n', r"a\.csv, line 3: a field begins with a quote .* never closed"),
+    ("a.csv", b'x,"y\na,b\n', r"a\.csv, line 1: a field begins with a quote .* never closed"),
     ("a.jsonl.gz", CUT, r"a\.jsonl\.gz is not a whole packed file \(.*end-of-stream.*\); give an"),
     ("a.csv", b"PK\x03\x04abc", r"a\.csv is a zip archive or a spreadsheet; unpack it, or"),
     ("a.jsonl", '{"x": 1}'.encode("utf-16") + b"\x00", r"a\.jsonl: not UTF-16.*save .* UTF-8"),
@@ -372,6 +372,22 @@ def test_the_lines_after_a_quote_that_is_not_closed_are_rows(tmp_path: Path) -> 
     assert [place for place, _ in found] == [f"a.csv, line {line}" for line in (2, 3, 4, 5, 6)]
     assert isinstance(found[1][1], Unreadable)
     assert [row["x"] for _, row in found if isinstance(row, dict)] == ["1", "3", "4", "5"]
+
+
+def test_a_quote_that_nothing_closes_costs_its_own_row(tmp_path: Path) -> None:
+    before = "".join(f"{number},a\n" for number in range(200))
+    path = written(tmp_path / "a.csv", f'x,y\n{before}"4 inches,a\nand more\n5,b\n\n6,c\n')
+    found = [*file_records(path)]
+    broken = [(place, row.why) for place, row in found if isinstance(row, Unreadable)]
+    assert broken == [
+        ("a.csv, line 202", "a field begins with a quote that is never closed; close it")
+    ]
+    assert found[201:] == [
+        ("a.csv, line 204", {"x": "5", "y": "b"}),
+        ("a.csv, line 206", {"x": "6", "y": "c"}),
+    ]
+    path = written(tmp_path / "a.csv", 'x,y\n1,a\n"2,b\nand more\n')
+    assert [type(row) for _, row in file_records(path)] == [dict, Unreadable]
 
 
 def test_a_byte_order_mark_where_files_were_joined_is_no_part_of_a_line(tmp_path: Path) -> None:

@@ -178,10 +178,13 @@ def build(
             )
             or (),
         )
-        files = {"judge-report": judge_report, "contributed": contributed}
+        files = {
+            "judge-report": (judge_report, ()),
+            "contributed": (contributed, chosen.contributed),
+        }
         digests = {
-            flag: file_with_digest(place, chosen.contributed)
-            for flag, place in files.items()
+            flag: file_with_digest(place, rows)
+            for flag, (place, rows) in files.items()
             if place is not None
         }
         spec = build_spec(a_set, replace(chosen, files=digests), beside=_PARAMETERS)

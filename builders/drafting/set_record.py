@@ -35,9 +35,10 @@ def by_name(teachers: Teachers) -> Iterator[tuple[str, TeacherDeclaration]]:
 
 
 def file_with_digest(place: str | Path, rows: Sequence[Row] = ()) -> str:
-    """A file's name and its sha256; of anything else, such as a set, that of its rows."""
-    path = Path(place)
-    content = path.read_bytes() if path.is_file() else canonical_json(rows).encode()
+    """A file's name and its sha256; where it has rows, as a set has them too, that of those."""
+    content = canonical_json(rows).encode() if rows else b""
+    if not rows and Path(place).is_file():
+        content = Path(place).read_bytes()
     return f"{shown_name(str(place))}, sha256:{hashlib.sha256(content).hexdigest()}"
 
 

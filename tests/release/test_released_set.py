@@ -330,11 +330,13 @@ def test_a_release_with_rows_of_people_names_where_they_are(
     build = ["build", "--from", "out", *SCRIPT]
     assert main([*build, "--work", "without"]) == 0
     assert "with the rows that people gave: --contributed out; the rows" in capsys.readouterr().err
-    assert main([*build, "--contributed", "people.parquet", "--work", "with"]) == 0
-    assert "people gave" not in capsys.readouterr().err
-    words = ["release", "--from", "out", "--work", "with", "--to-folder", "again"]
-    assert main(words) == 0
-    assert file_bytes(Path("again")) == before
+    for number, place in enumerate(("people.parquet", "out")):
+        assert main([*build, "--contributed", place, "--work", f"with{number}"]) == 0
+        assert "people gave" not in capsys.readouterr().err
+        again = f"again{number}"
+        words = ["--work", f"with{number}", "--to-folder", again]
+        assert main(["release", "--from", "out", *words]) == 0
+        assert file_bytes(Path(again)) == before
 
 
 # --- what else it keeps

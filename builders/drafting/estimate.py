@@ -55,10 +55,11 @@ class Span:
 def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
     """Calls, tokens and USD (None: a price is unknown) of the whole build.
 
-    Of `uncounted` calls of the sample the tokens are the most that they can be. Where most answers
-    of a step are `unreadable`, `caution` says so: all figures are those of a build that goes on
-    while they stay so. Where a build stops for them, `stopped` says why; the sample may have ended
-    early, so the `calls` are the least of a build that goes on, and `low` alone is known.
+    Of `uncounted` calls of the sample the tokens are the most that they can be; no figure has its
+    `failures`, such as refusals: calls without an answer. Where most answers of a step are
+    `unreadable`, `caution` says so: all figures are those of a build that goes on while they stay
+    so. Where a build stops for them, `stopped` says why; the sample may have ended early, so the
+    `calls` are the least of a build that goes on, and `low` alone is known.
 
     The answers of the sample are in the ledger, so the build does not pay for them again.
     """
@@ -67,11 +68,11 @@ def estimate(spec: BuildSpec, progress: Progress) -> dict[str, Any]:
         answered = answer_calls(spec, ledger, progress, sample=sample)
         answers = list(answered.calls(ledger))
     decide(spec.recipe, answered.spec.settings, answered.candidates)
-    return estimated(answered, answers)
+    return estimated(answered, answers, progress.failures)
 
 
 def estimated(
-    answered: Answered, answers: Sequence[tuple[Call, Answer, float | None]]
+    answered: Answered, answers: Sequence[tuple[Call, Answer, float | None]], failures: int
 ) -> dict[str, Any]:
     """The same, of a sample that was asked for, with its answers and the outcomes of its rows."""
     rows = answered.spec.settings.rows
@@ -99,6 +100,7 @@ def estimated(
         "sampled_rows": sampled,
         "sampled_calls": len(answers),
         "uncounted": uncounted,
+        "failures": failures,
         "calls": round(calls),
         "tokens": _span(tokens, whole=not stopped),
         "usd": _span(costs, whole=not stopped) if known else None,

@@ -45,7 +45,7 @@ def preview(spec: BuildSpec, rows: int, progress: Progress) -> dict[str, Any]:
         answers = list(answered.calls(ledger))
     settings, candidates = answered.spec.settings, answered.candidates
     decide(spec.recipe, settings, candidates)
-    estimate = estimated(answered, answers)
+    estimate = estimated(answered, answers, progress.failures)
     take_in(candidates, spec.contributed)
     if settings.keep:
         drop_surplus(settings.keep, candidates)

@@ -274,12 +274,14 @@ def answer_calls(
             f"damaged answers in the ledger, asked again: {ledger.damaged:,}; check its disk, "
             f"and what else it holds: `potstill ledger {spec.set.name} --repair`"
         )
-    failed = (one.raw for one in candidates if "failed" in one.raw)
-    if not engine.used and (first := next(failed, None)):
+    if not engine.used and len(candidates):
+        failed = (one.raw for one in candidates if "failed" in one.raw)
+        first = next(failed, {"failed_why": progress.why_failed})
         if "failed_place" in first:
             place, why = first["failed_place"], first["failed_why"]
             raise RecipeError(f"{place}: {why}, so no call was answered; fix it")
-        raise TeacherError(f"no call was answered: {first['failed_why']}")
+        if first["failed_why"]:
+            raise TeacherError(f"no call was answered: {first['failed_why']}")
     unreadable = judgements.unreadable()
     for one in unreadable if sample is None else ():
         progress.announce(one_line(one))

@@ -40,6 +40,12 @@ def estimate_table(facts: Mapping[str, Any]) -> str:
         kind = "about " if facts["uncounted"] else "at least "
     money = kind + _span(usd, ".4g") if usd else "unknown: give --price IN/OUT"
     caution = [f"caution: {facts['caution']}"] if "caution" in facts else []
+    lost = []
+    if failures := facts["failures"]:
+        lost = [
+            f"{number_of(failures, 'calls')} of the sample got no answer, and the figures have "
+            "only those that did"
+        ]
     condition = ", if its answers stay unreadable" if caution else ""
     return "\n".join(
         [
@@ -48,7 +54,7 @@ def estimate_table(facts: Mapping[str, Any]) -> str:
             f"calls   {'at least ' if stopped else ''}{facts['calls']:,}",
             f"tokens  {kind}{_span(facts['tokens'], ',.0f')}",
             f"USD     {money}",
-            *(textwrap.fill(one, width=79, break_on_hyphens=False) for one in caution),
+            *(textwrap.fill(one, width=79, break_on_hyphens=False) for one in [*lost, *caution]),
             *(f"\n{paragraph(one)}" for one in facts.get("unreadable", ())),
         ]
     )

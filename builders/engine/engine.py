@@ -291,19 +291,18 @@ class Engine:
         standing = self._standings[call.endpoint]
         known = standing.refusal(call) or self._ledger.failure(call.key)
         if isinstance(client.teacher, RecordedTeacher):
-            progress.failures += 1
-            raise known or self._stop_for(TeacherError(self._ledger.missing(call)))
+            missing = TeacherError(self._ledger.missing(call))
+            raise progress.fail(known or self._stop_for(missing))
         if known and is_passed(known) and not self._run_limits.retry:
-            progress.failures += 1
             progress.refused_before += 1
-            raise known
+            raise progress.fail(known)
         standing.begin(call)
         result = CallResult()
         try:
             await client.ask(call, result)
             own_refusals = standing.answer(call)
         except Failure as failure:
-            progress.failures += 1
+            progress.fail(failure)
             progress.spend(None, result.used, result.most)
             own = self._standings.own(call, failure)
             hopeless = standing.fail(call, failure, known=known, own=own)

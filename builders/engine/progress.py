@@ -38,6 +38,7 @@ class Progress:
     calls: int = 0
     reused: int = 0
     failures: int = 0
+    why_failed: str = ""  # the first of them
     refused_before: int = 0
     retries: int = 0
     hedges: int = 0
@@ -105,6 +106,12 @@ class Progress:
             self.kept += 1
             if one_of_several:
                 self._kept_ids.add(row_id)
+
+    def fail(self, error: Exception) -> Exception:
+        """Count a call without an answer; return why it has none."""
+        self.failures += 1
+        self.why_failed = self.why_failed or str(error)
+        return error
 
     def announce(self, notice: str, *, unseen_too: bool = False) -> None:
         """Show a line of its own, once: what the user needs to know before the build is over.

@@ -278,3 +278,40 @@ def test_the_candidates_of_a_growing_pool_are_shown_with_the_request_that_they_c
     assert facts["estimate"]["calls"] == used["calls"] == 90
     tokens = used["input_tokens"] + used["output_tokens"]
     assert facts["estimate"]["tokens"]["expected"] == pytest.approx(tokens, rel=0.1)
+
+
+FAILING = """
+from builders.engine.calls import Failure
+
+def answer(call):
+    if "1 plus 1" in call.text or WHOLLY:
+        raise Failure("broken", "the model is broken")
+    return "It is the sum of " + call.text
+"""
+
+
+@each("recipe", ["completions", "ultrafeedback", "constitution"])
+def test_a_sample_without_an_answer_has_no_estimate(
+    recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("fails.py").write_text(f"WHOLLY = True\n{FAILING}")
+    Path("two.txt").write_text("Why?\nHow?\n")
+    source = ["--prompts", "two.txt", "--teacher", "scripted:fails.py"]
+    for words in (["preview", recipe, "--rows", "2"], ["build", recipe, "--estimate"]):
+        capsys.readouterr()
+        assert main([*words, *source]) == 1
+        printed = capsys.readouterr()
+        assert printed.err.endswith("potstill: no call was answered: the model is broken\n")
+        assert "USD" not in printed.out
+
+
+def test_an_estimate_names_the_calls_without_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("fails.py").write_text(f"WHOLLY = False\n{FAILING}")
+    source = ["completions", "--prompts", "prompts.txt", "--teacher", "scripted:fails.py"]
+    assert main(["preview", *source]) == 0
+    line = "1 call of the sample got no answer, and the figures have only those that did"
+    assert line in capsys.readouterr().out
+    assert main(["preview", *source, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["estimate"]["failures"] == 1
+    assert main(["preview", *source, "--rows", "1"]) == 0
+    assert "got no answer" not in capsys.readouterr().out

@@ -4,6 +4,7 @@
 
 const $ = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en-US");
+const numberOf = (value, things) => `${number(value)} ${value === 1 ? things.replace(/s$/, "") : things}`;
 const share = (part, all) => `${((100 * part) / Math.max(all, 1)).toFixed(1)} %`;
 const words = (name) => name.replaceAll("_", " ");
 
@@ -135,7 +136,7 @@ function choose(config, reason = -1) {
 function show(entries, searched) {
   const open = shown[at];
   shown = entries;
-  const of = searched ? `found, searched ${searched}` : `of ${number(state.config?.shown ?? 0)} rows`;
+  const of = searched ? `found, searched ${searched}` : `of ${numberOf(state.config?.shown ?? 0, "rows")}`;
   $("state").textContent = `${number(shown.length)} ${of}`;
   charts();
   const still = shown.indexOf(open);
@@ -299,7 +300,7 @@ function rowNodes({ row, rated, calls, kept }, entry) {
   const others = rated.filter((_, place) => !used.has(place));
   if (others.length) {
     const columns = others.map((one) => answer("", one.completion, { name: "answer", model: one.model, score: one.mean, rating: one, calls, marks }));
-    nodes.push(fold("part", [`${others.length} other rated ${others.length > 1 ? "answers" : "answer"}`], make("div", "sides two", ...columns)));
+    nodes.push(fold("part", [numberOf(others.length, "other rated answers")], make("div", "sides two", ...columns)));
   }
   for (const [name, value] of Object.entries(long(left))) {
     const all = Array.isArray(value) && !isChat(value) ? value : [value];
@@ -341,12 +342,12 @@ function rowHeader(row, entry) {
 
 function callNodes(calls, marks) {
   const items = calls.map((call) => {
-    const tokens = call.output_tokens === null ? "tokens unknown" : `${number(call.input_tokens ?? 0)} + ${number(call.output_tokens)} tokens`;
+    const tokens = call.output_tokens === null ? "tokens unknown" : `${number(call.input_tokens ?? 0)} + ${numberOf(call.output_tokens, "tokens")}`;
     const summary = [make("span", `tag ${call.ended === "complete" ? "" : "bad"}`, String(call.ended)), `${call.role} `, make("small", "", `${call.model}, ${tokens}`)];
     const thought = call.reasoning ? [fold("fold", ["Reasoning"], prose(call.reasoning, marks))] : [];
     return make("li", "", fold("", summary, ...thought, prose(String(call.answer ?? ""), marks)));
   });
-  return fold("part", [`${calls.length} ${calls.length > 1 ? "calls" : "call"} to teachers`], make("ul", "calls", ...items));
+  return fold("part", [`${numberOf(calls.length, "calls")} to teachers`], make("ul", "calls", ...items));
 }
 
 // --- the overview
@@ -451,7 +452,7 @@ function costs() {
   const lines = facts.calls.map((one) => make("tr", "", make("td", "", words(one.role)), make("td", "", one.model), make("td", "", number(one.calls)), make("td", "", number(one.input_tokens)), make("td", "", number(one.output_tokens) + (one.uncounted ? " or more" : ""))));
   $("cost").append(make("thead", "", make("tr", "", ...head)), make("tbody", "", ...lines));
   $("cost-card").hidden = !lines.length;
-  $("cost-line").textContent = `${number(total("calls"))} calls, ${number(total("input_tokens") + total("output_tokens"))} tokens`;
+  $("cost-line").textContent = `${numberOf(total("calls"), "calls")}, ${numberOf(total("input_tokens") + total("output_tokens"), "tokens")}`;
   const measures = Object.entries(facts.measures);
   $("measures-card").hidden = !measures.length;
   $("measures-line").textContent = `${measures.length} of the recipe`;

@@ -181,6 +181,19 @@ def test_every_control_has_a_name(tmp_path: Path) -> None:
     in_browser(html, steps)
 
 
+def test_one_row_and_one_call_are_named_in_the_singular(tmp_path: Path) -> None:
+    html = tmp_path / "set.html"
+    made(written(tmp_path / "draft", rows_of("a")), html)
+
+    async def steps(browser: Tab) -> None:
+        assert await browser.value(STATE) == "1 of 1 row"
+        assert "1 call to teachers" in await browser.value(ROW)
+        line = "document.getElementById('cost-line').textContent"
+        assert await browser.value(line) == "1 call, 7 tokens"
+
+    in_browser(html, steps)
+
+
 def test_a_set_without_rows_says_so(tmp_path: Path) -> None:
     html = tmp_path / "set.html"
     made(written(tmp_path / "draft", {"default": [], "dropped": [], "calls": []}), html)

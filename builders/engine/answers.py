@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from builders.engine.calls import Answer, Ended, Failure
-from builders.engine.refusals import Target, error_in
+from builders.engine.refusals import UNKNOWN, Target, error_in
 from builders.engine.response_bodies import (
     choice_of,
     message_of,
@@ -83,7 +83,7 @@ _NOTHING = ("", "null", "none")  # how some servers write it
 _HALF = re.compile("[\ud800-\udfff]")  # of a character, or a byte that is no UTF-8
 
 
-def read_answer(body: bytes, target: Target, **measured: Any) -> Answer:
+def read_answer(body: bytes, target: Target, status: int = 200, **measured: Any) -> Answer:
     """The answer in the body of a 2xx, with what was `measured`, such as its latency.
 
     Raises:
@@ -93,13 +93,14 @@ def read_answer(body: bytes, target: Target, **measured: Any) -> Answer:
         given = _document(body)
         text = isinstance(given, str)
         given = {"error": given} if isinstance(given, str) else given
-        error = error_in(given, target)
+        error = error_in(given, target, status)
     except (ValueError, RecursionError):
         kind = {b"<": "HTML", b"": "empty"}.get(body.lstrip()[:1], "not JSON")
-        what = f"{target.name} answered 200 with {kind}; is this the /v1 address?"
+        found = {"empty": "nothing", "not JSON": "what is not JSON"}.get(kind, kind)
+        what = f"{target.name} answered {status} with {found}; is this the /v1 address?"
         raise Failure(kind, what, retryable=True) from None
     if error:
-        if text and error.cause == "http 500":  # no word of it is known: no error, no answer
+        if text and error.cause == UNKNOWN:  # no word of it is known: no error, no answer
             error.cause = "no content"
         raise error
     answer = answer_in(given, **measured)
@@ -177,7 +178,6 @@ def _document(body: bytes) -> dict[str, Any] | str:
 
     Raises:
         ValueError: It is no JSON.
-        RecursionError: It is nested too deeply.
     """
     given = parsed_body(body)
     if isinstance(given, list):

@@ -30,7 +30,7 @@ from builders.engine.json_texts import body_json
 from builders.engine.parameters import Learned, Trial
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
 from builders.engine.refusals import Target, failure, reported
-from builders.engine.response_bodies import in_utf8
+from builders.engine.response_bodies import in_utf8, parsed_json
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
 from builders.hub_vocabulary import licence_facts
@@ -152,9 +152,9 @@ class EndpointTeacher:
         if status == 401:
             raise self._failure(status, headers, body)
         try:
-            entries = json.loads(body)["data"]
+            entries = parsed_json(body)["data"]
             self.served = [self._shown(str(entry["id"])) for entry in entries]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return self._failure(status, headers, body)
         return None
 
@@ -178,7 +178,7 @@ class EndpointTeacher:
                 status, headers, body = await self._as_chat(call, (status, headers, body))
         if not 200 <= status < 300:
             raise self._failure(status, headers, body)
-        return self._answer(body, headers, time.perf_counter() - began), body
+        return self._answer(status, body, headers, time.perf_counter() - began), body
 
     async def _as_chat(self, call: Call, refusal: _Response) -> _Response:
         """What counts after the refusal of a text to continue: it is sent as a message, once.
@@ -329,7 +329,7 @@ class EndpointTeacher:
         except (InputError, ValueError):
             return ""
 
-    def _answer(self, body: bytes, headers: Any, latency_s: float) -> Answer:
+    def _answer(self, status: int, body: bytes, headers: Any, latency_s: float) -> Answer:
         """The answer in the body of a 2xx, without secrets.
 
         Raises:
@@ -337,7 +337,8 @@ class EndpointTeacher:
         """
         try:
             pause_s = exhausted_s(headers) or 0.0
-            given = read_answer(body, self.target, latency_s=latency_s, pause_s=pause_s)
+            measured = {"latency_s": latency_s, "pause_s": pause_s}
+            given = read_answer(body, self.target, status, **measured)
         except Failure as found:
             if found.status and found.retryable:
                 found.after_s = asked_pause_s(headers, body)

@@ -12,7 +12,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from builders.engine.response_bodies import choice_of
+from builders.engine.response_bodies import choice_of, parsed_json
+
+_TEXTS = (
+    *("message", "msg", "detail", "error", "error_msg", "error_message", "errmsg", "status_msg"),
+    *("faultstring", "title"),
+)
+_LEVELS = (*("error", "errors", "message", "detail", "metadata", "raw", "base_resp", "fault"),)
+_CODES = ("code", "type", "status", "error_code")
 
 
 class Words(NamedTuple):
@@ -33,8 +40,8 @@ def error_words(body: bytes) -> Words:
     """What an error's body reports, whatever its form."""
     text = body.decode("utf-8", "replace").strip()
     try:
-        return words_of(json.loads(text))
-    except (ValueError, RecursionError):
+        return words_of(parsed_json(text))
+    except ValueError:
         pass
     if text.startswith("<"):
         return Words("an HTML page" + _title(text), page=True)
@@ -47,12 +54,12 @@ def words_of(given: Any) -> Words:
     codes: list[str] = []
     param = ""
     for one in levels(given):
-        for name in ("message", "msg", "detail", "error", "error_msg", "status_msg", "title"):
+        for name in _TEXTS:
             if isinstance(value := one.get(name), str) and value.strip():
                 place = ".".join(map(str, one["loc"])) if _is_list(one.get("loc")) else ""
                 texts.append(f"{place}: {value}" if place else value)
                 break
-        codes += [str(one[name]) for name in ("code", "type", "status") if _is_word(one.get(name))]
+        codes += [str(one[name]) for name in _CODES if _is_word(one.get(name))]
         if not param and isinstance(one.get("param"), str):
             param = one["param"]
         elif not param and _is_list(one.get("loc")):
@@ -70,8 +77,8 @@ def levels(given: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
     """The objects of an error, from the outermost to those nested where servers nest them."""
     if isinstance(given, str) and _is_json(given):  # as proxies pass on an error
         try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
+            given = parsed_json(given)
+        except ValueError:
             return
     if depth > 5:
         return
@@ -80,7 +87,7 @@ def levels(given: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
             yield from levels(one, depth + 1)
     elif isinstance(given, dict):
         yield given
-        for name in ("error", "errors", "message", "detail", "metadata", "raw", "base_resp"):
+        for name in _LEVELS:
             if isinstance(given.get(name), dict | list | str):
                 yield from levels(given[name], depth + 1)
         if isinstance(inner := given.get("innererror"), dict):  # Azure's content filter
@@ -120,7 +127,9 @@ def errors_in(given: Any) -> Iterator[Any]:
     elif choice is not None:
         if _is_error(choice.get("error")):
             yield choice
-    elif any(_is_list(one) or isinstance(one, str) for one in map(given.get, _ALONE)):
+    elif given.get("success") is False or any(
+        isinstance(one, list | str | int) and _is_error(one) for one in map(given.get, _ALONE)
+    ):
         yield given
     else:
         base = given.get("base_resp")
@@ -128,7 +137,10 @@ def errors_in(given: Any) -> Iterator[Any]:
             yield given
 
 
-_ALONE = ("detail", "errors", "message")  # the field with the words, in an error without `error`
+# The fields that show an error without `error`.
+_ALONE = (
+    *("detail", "errors", "message", "msg", "error_msg", "error_message", "errmsg", "error_code"),
+)
 
 
 def _is_error(value: object) -> bool:

@@ -7,7 +7,6 @@ https://ai.google.dev/gemini-api/docs/troubleshooting
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from builders.engine.calls import Failure
 from builders.engine.error_words import Words, error_words, errors_in, levels, words_of
+from builders.engine.response_bodies import parsed_json
 from builders.errors import did_you_mean
 
 _RETRIED = frozenset({408, 409, 425, 429, 499})  # and from 500 on, unless words name a reason
@@ -127,12 +127,13 @@ _STATUSES = (
     (402, r"insufficient_quota|insufficient[_ ]balance"),
     (429, r"rate.?limit|too many requests|resource_exhausted|throttl"),
     (529, r"overloaded"),
-    (503, r"unavailable|at capacity|try again|loading"),
+    (503, r"unavailable|at capacity|try again|loading|\bbusy\b"),
     (504, r"time.?out|timed out|deadline_exceeded"),
     (401, r"authentication_error|unauthenticated|invalid_api_key|unauthori[sz]ed"),
     (403, r"permission_(error|denied)|forbidden|flagged|moderation"),
     (404, r"not_found|not found|unexpected endpoint|unknown_url"),
     (413, r"request_too_large|exceed_context|context_length"),
+    (500, r"internal|server[_ ]?error|api_error|upstream"),
     (400, r"invalid_request|bad_?request|invalid_argument|validation|unprocessable|unsupported"),
 )
 _RATE = re.compile(r"rate.?limit|too many requests|per[ _-](second|minute|min\b|hour|day)")
@@ -143,7 +144,6 @@ _RANGE = re.compile(  # of a parameter that is left as it is, as it decides what
     r"\b(temperature|top_p|top_k|min_p|(?:presence|frequency|repetition)_penalty)\b.{0,60}?"
     r"(?:\d(?:\.\d+)?\s*(?:\.\.|,|and|to)|at most|<=|less than or equal to)\W{0,3}(\d+(?:\.\d+)?)"
 )
-_UNKNOWN = 500  # worth another attempt: nothing shows that the request itself is at fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +173,7 @@ def failure(
     Its cause is one of REASONS where the request was refused, else `http` and the status, which
     another attempt may help; 401 is fatal. `moved_to` is the address of a redirect.
     """
-    text = target.clean(words.text)
-    text = text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 3] + "..."
+    text = _shown(words, target)
     if _RATE.search(words.searched) and not _TOO_LARGE.search(words.searched) and status == 403:
         status = 429
     reason = _reason(status, words)
@@ -186,16 +185,28 @@ def failure(
     return Failure(reason, message, fatal=status == 401, status=status)
 
 
-def error_in(given: Any, target: Target) -> Failure | None:
-    """The failure that a response with status 200 holds, in its body or a choice; None without one.
+def _shown(words: Words, target: Target) -> str:
+    text = target.clean(words.text)
+    return text if len(text) <= _MOST_WORDS else text[: _MOST_WORDS - 3] + "..."
 
-    The error's own code decides as the status of that number would.
+
+UNKNOWN = "unknown error"  # in a 2xx: nothing shows whether the request itself is at fault
+
+
+def error_in(given: Any, target: Target, status: int = 200) -> Failure | None:
+    """The failure that a response with status 2xx holds, in its body or a choice; None without one.
+
+    The error's own code decides as the status of that number would, else its words.
     """
     found = next(errors_in(given), None)
     if found is None:
         return None
     words = words_of(found)
-    return failure(_status(found, words), words, target)
+    known = _status(found, words)
+    if known is None and _reason(status, words) == _REFUSED:
+        message = f"{target.name} answered {status} with an error: {_shown(words, target)}"
+        return Failure(UNKNOWN, message, retryable=True, status=status)
+    return failure(known or status, words, target)
 
 
 def reported(status: int, body: bytes) -> tuple[int, Words]:
@@ -204,17 +215,17 @@ def reported(status: int, body: bytes) -> tuple[int, Words]:
         return status, error_words(body)
     if b'"choices"' not in body and b'"error"' in body:
         try:
-            found = next(errors_in(json.loads(body)), None)
-        except (ValueError, RecursionError):
+            found = next(errors_in(parsed_json(body)), None)
+        except ValueError:
             found = None
         if found is not None:
             words = words_of(found)
-            return _status(found, words), words
+            return _status(found, words) or 500, words
     return status, Words("")
 
 
-def _status(given: Any, words: Words) -> int:
-    """The status that an error in a 200 corresponds to."""
+def _status(given: Any, words: Words) -> int | None:
+    """The status that an error in a 2xx corresponds to; None where nothing shows one."""
     for one in levels(given):
         for name in ("code", "status", "status_code", "http_code"):
             value = one.get(name)
@@ -223,7 +234,7 @@ def _status(given: Any, words: Words) -> int:
             if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
                 return value
     fits = (status for status, pattern in _STATUSES if re.search(pattern, words.searched))
-    return next(fits, _UNKNOWN)
+    return next(fits, None)
 
 
 def _reason(status: int, words: Words) -> str | None:

@@ -17,6 +17,7 @@ from builders.engine.calls import Answer, Call, Failure, Used, sending
 from builders.engine.ledger import STOPPED
 from builders.engine.progress import Progress
 from builders.engine.rate_limiter import RateLimiter
+from builders.engine.refusals import UNKNOWN
 from builders.engine.teacher import Teacher
 from builders.errors import FolderError, number_of
 
@@ -25,7 +26,7 @@ _HELD_S = 0.05  # between two looks at whether requests may be sent again
 _LONGEST_WAIT_S = 20.0
 _MOST_FAULTS = 10  # failures of one call; with the waits between them at least 45 s
 # Of them by cause: a response without an answer, and a deadline, may be paid for.
-_MOST_OF = {"empty": 3, "no content": 3, "not JSON": 3, "time-out": 4}
+_MOST_OF = {"empty": 3, "no content": 3, "not JSON": 3, UNKNOWN: 3, "time-out": 4}
 _PATIENCE_S = 120.0  # with an endpoint that is unreachable or answers no call
 _FEW = 3  # calls that alone are refused: the endpoint may have something against each of them
 _SILENT_DEADLINES = 3  # requests of that length without any response: then the endpoint is given up

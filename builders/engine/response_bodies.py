@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+_DEEPEST = 200  # levels of a body that Python's `json` may not read
+_MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)  # texts hide brackets
 _GAP = re.compile(r"(?:\r\n|\n|\r){2,}")
 _DONE = re.compile(rb"(?:data:)?\s*\[DONE\]")
 _EVENTS = re.compile(rb"[\s\xef\xbb\xbf]*(?:data|event|id|retry)?:")  # how a stream begins
@@ -21,9 +23,11 @@ _EVENTS = re.compile(rb"[\s\xef\xbb\xbf]*(?:data|event|id|retry)?:")  # how a st
 def parsed_json(text: bytes | str) -> Any:
     """What `json.loads` gives, whatever the number of digits of a number.
 
+    Where it is nested too deeply for that, None is in the place of what is over `_DEEPEST` levels
+    deep: an answer beside it is an answer.
+
     Raises:
         ValueError: It is no JSON.
-        RecursionError: It is nested too deeply.
     """
     try:
         return json.loads(text, strict=False)  # control characters are left in by some servers
@@ -32,8 +36,25 @@ def parsed_json(text: bytes | str) -> Any:
     except UnicodeDecodeError:
         assert isinstance(text, bytes)
         return parsed_json(text.decode("utf-8-sig", "surrogateescape"))
-    except ValueError:  # of more digits than Python converts
-        return json.loads(text, strict=False, parse_int=_integer)
+    except (ValueError, RecursionError):  # of more digits than Python converts, or too deep
+        return json.loads(_shallow(text), strict=False, parse_int=_integer)
+
+
+def _shallow(text: bytes | str) -> bytes:
+    """JSON with null in the place of what is nested too deeply."""
+    text = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    parts, kept, depth = list[bytes](), 0, 0
+    for mark in _MARK.finditer(text):
+        if mark[0] in b"[{":
+            depth += 1
+            if depth == _DEEPEST:
+                parts.append(text[kept : mark.start()])
+        elif mark[0] in b"]}":
+            depth -= 1
+            if depth == _DEEPEST - 1:
+                parts.append(b"null")
+                kept = mark.end()
+    return b"".join([*parts, text[kept:] if depth < _DEEPEST else b""])
 
 
 def _integer(digits: str) -> int | float:
@@ -45,7 +66,6 @@ def parsed_body(body: bytes) -> Any:
 
     Raises:
         ValueError: It is no JSON, or a stream without an object.
-        RecursionError: It is nested too deeply.
     """
     if _EVENTS.match(body):
         return _joined(_events(body))

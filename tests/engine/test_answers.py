@@ -469,7 +469,7 @@ def test_comments_before_an_answer_are_left_out() -> None:
         ("overloaded", "http 529", "overloaded"),
         (b'event: error\ndata: {"message": "overloaded"}\n\n', "http 529", "overloaded"),
         (b"event: error\ndata: overloaded\n\n", "http 529", "overloaded"),
-        (events(*STREAM[:4], end='event:error\ndata: {"message": "busy"}\n\n'), "http 500", "b"),
+        (events(*STREAM[:4], end='event:error\ndata: {"message": "busy"}\n\n'), "http 503", "b"),
     ],
 )
 def test_an_error_in_a_200_is_that_error(body: Any, cause: str, words: str) -> None:
@@ -637,3 +637,39 @@ def test_what_endpoints_give_is_recorded_and_read_again(tmp_path: Path) -> None:
         )
         assert [CALLS.problem(row) for row in rows] == [None] * len(bodies)
         assert ledger.export(tmp_path / "all.parquet") == len(bodies)
+
+
+DEEP = {
+    "an object": b'{"x":' * 5_000 + b'"]"' + b"}" * 5_000,
+    "a list": b"[" * 100_000 + b"]" * 100_000,
+    "texts with brackets": b'[{"a\\"]}":"\\\\"},' * 3_000 + b'"\\"{"' + b"]" * 3_000,
+    "a number of many digits": b"[" * 3_000 + b"9" * 5_000 + b"]" * 3_000,
+}
+
+
+@each("deep", DEEP.values())
+@each("place", ["first", "last", "in its choice", "in a stream"])
+def test_an_answer_beside_a_field_that_is_nested_without_end_is_an_answer(
+    deep: bytes, place: str
+) -> None:
+    body = chat()
+    (body["choices"][0] if place == "in its choice" else body)["x_trace"] = "HERE"
+    if place == "first":
+        body = {"x_trace": body.pop("x_trace"), **body}
+    raw = json.dumps(body).encode().replace(b'"HERE"', deep)
+    found = read(b"data: " + raw + b"\n\ndata: [DONE]\n\n" if place == "in a stream" else raw)
+    assert (found.text, found.ended, found.output_tokens) == (NILE, "complete", 12)
+
+
+def test_a_body_that_is_nested_without_end_and_broken_off_is_no_json() -> None:
+    for raw in (b'{"choices":' * 5_000, b"[" * 5_000 + b"]" * 4_000, b'{"a":"' + b"[" * 5_000):
+        found = failure(raw)
+        assert (found.cause, found.retryable) == ("not JSON", True)
+
+
+@each(("status", "body", "words"), [(204, b"", "204 with nothing"), (202, b"<p>", "202 with HTML")])
+def test_what_is_no_answer_is_reported_with_its_status(
+    status: int, body: bytes, words: str
+) -> None:
+    with pytest.raises(Failure, match=f"answered {words}; is this the /v1 address"):
+        read_answer(body, TARGET, status)

@@ -223,6 +223,8 @@ def test_rows_that_always_fail_do_not_end_a_build_whose_others_are_answered(
         ([], 3, "no content"),
         ("Hello.", 3, "no content"),
         (b"", 3, "empty"),
+        ({"error": "It broke"}, 3, "unknown error"),
+        ({"success": False, "errors": [{"message": "odd"}]}, 3, "unknown error"),
     ],
 )
 def test_a_response_with_nothing_in_it_costs_few_requests(

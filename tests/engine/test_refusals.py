@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from builders.engine.error_words import Words, error_words
-from builders.engine.refusals import REASONS, Target, error_in, failure
+from builders.engine.refusals import REASONS, UNKNOWN, Target, error_in, failure
 from tests.cases import each
 
 TARGET = Target(
@@ -169,7 +170,16 @@ IN_200 = {
     ),
     "vLLM": ({"object": "error", "message": "the prompt is too long", "code": 400}, "too long"),
     "a list": ([{"error": {"code": 403, "message": "flagged as unsafe"}}], "filtered"),
-    "without a code": ({"error": {"message": "something broke"}}, "http 500"),
+    "without a code": ({"error": {"message": "something broke"}}, UNKNOWN),
+    "a text": ({"error": "something broke"}, UNKNOWN),
+    "a credit, in words": ({"error": "You have run out of credits."}, "no credit"),
+    "FastAPI": ({"detail": "It is not served now"}, UNKNOWN),
+    "SiliconFlow": ({"code": 20015, "message": "It is odd", "data": None}, UNKNOWN),
+    "Cloudflare": ({"success": False, "errors": [{"code": 7003, "message": "odd"}]}, UNKNOWN),
+    "without words": ({"success": False, "result": None}, UNKNOWN),
+    "Baidu": ({"error_code": 336003, "error_msg": "the content is sensitive"}, "filtered"),
+    "Baidu, a limit": ({"error_code": 18, "error_msg": "too many requests"}, "http 429"),
+    "Apigee": ({"error": {"fault": {"faultstring": "quota exceeded"}, "code": 429}}, "http 429"),
 }
 
 
@@ -177,7 +187,10 @@ IN_200 = {
 def test_an_error_inside_a_200_is_that_error(given: Any, cause: str) -> None:
     found = error_in(given, TARGET)
     assert found is not None and found.cause == cause
-    assert found.retryable == cause.startswith("http ")
+    assert found.retryable == cause.startswith(("http ", UNKNOWN))
+    assert cause != UNKNOWN or "answered 200 with an error: " in str(found)
+    for words in re.findall(r"'(?:message|error_msg|faultstring)': '([^']*)", str(given)):
+        assert words in str(found)
 
 
 @each(
@@ -188,6 +201,7 @@ def test_an_error_inside_a_200_is_that_error(given: Any, cause: str) -> None:
         {"choices": [{"message": {"content": "hi"}}], "base_resp": {"status_code": 0}},
         {"model": "m", "message": {"role": "assistant", "content": "hi"}},
         {"choices": []},
+        {"success": True, "error_code": 0, "msg": "ok", "errors": [], "message": {"content": "hi"}},
         [],
         "error",
     ],

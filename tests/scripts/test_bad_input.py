@@ -296,7 +296,7 @@ BAD_ANSWERS: dict[Kind, tuple[str, str]] = {
     "403": ("refused a request (403: forbidden)", "check what the account may use"),
     "404": ("has no model 'scripted-model' (404: model not found)", "correct --model or --teacher"),
     "html": ("answered 200 with HTML", "is this the /v1 address?"),
-    "broken-json": ("answered 200 with not JSON", "is this the /v1 address?"),
+    "broken-json": ("answered 200 with what is not JSON", "is this the /v1 address?"),
     "400": ("refused a request that is too long for it (400: context length", "--max-tokens"),
 }
 

@@ -1,9 +1,10 @@
 """A text that is a whole dialogue, with the marks of a chat template, as its turns.
 
 The marks are those of ChatML, Llama, Mistral, Gemma, Phi, DeepSeek, Cohere, Granite, gpt-oss,
-OpenAssistant and Zephyr; headings, as Alpaca has them; and speakers by name, as Anthropic's
-HH-RLHF, Vicuna and Guanaco have them. A sentence before the first mark that belongs to such a
-template is left out; other lines before marks or headings are a system turn.
+OpenAssistant, Zephyr and ChatGLM; headings, as Alpaca has them; and speakers by name, as
+Anthropic's HH-RLHF, Vicuna and Guanaco have them, in ten languages. A sentence before the first
+mark that belongs to such a template is left out; other lines before marks or headings are a system
+turn.
 """
 
 from __future__ import annotations
@@ -18,13 +19,61 @@ _ASSISTANT = (
     *("assistant", "a", "gpt", "ai", "bot", "model", "response", "output", "answer", "solution"),
     *("chatbot_token", "[/inst]"),
 )
+# The same in Chinese, Japanese, Korean, Russian, Spanish, Portuguese, French, German and Italian.
+_USER_ABROAD = (
+    *(
+        "用户",
+        "用戶",
+        "人类",
+        "问题",
+        "问",
+        "問題",
+        "問",
+        "指令",
+        "输入",
+        "ユーザー",
+        "質問",
+        "指示",
+        "入力",
+    ),
+    *("사용자", "질문", "명령어", "입력", "пользователь", "человек", "вопрос", "инструкция"),
+    *(
+        "question",
+        "instruction",
+        "usuario",
+        "pregunta",
+        "instrucción",
+        "usuário",
+        "pergunta",
+        "instrução",
+        "utilisateur",
+    ),
+    *("benutzer", "nutzer", "frage", "anweisung", "utente", "domanda", "istruzione"),
+)
+_ASSISTANT_ABROAD = (
+    *("助手", "助理", "机器人", "答案", "答", "回答", "输出", "アシスタント", "応答", "出力"),
+    *(
+        "어시스턴트",
+        "도우미",
+        "답변",
+        "응답",
+        "출력",
+        "ассистент",
+        "помощник",
+        "ответ",
+        "asistente",
+    ),
+    *("respuesta", "assistente", "resposta", "réponse", "assistent", "antwort", "risposta"),
+)
 _ROLES = {
-    **dict.fromkeys(_USER, "user"),
-    **dict.fromkeys(_ASSISTANT, "assistant"),
+    **dict.fromkeys((*_USER, *_USER_ABROAD), "user"),
+    **dict.fromkeys((*_ASSISTANT, *_ASSISTANT_ABROAD), "assistant"),
     **dict.fromkeys(("system", "developer", "system_token", "<<sys>>"), "system"),
 }
 _ROLE = r"[ \t]*(user|assistant|system|developer|model)[ \t]*"
 _PARTS = "Instruction|Instruct|Input|Context|Question|Response|Output|Answer"
+_ALL_ABROAD = sorted((*_USER_ABROAD, *_ASSISTANT_ABROAD), key=len, reverse=True)
+_ABROAD = "|".join(one.capitalize() for one in _ALL_ABROAD)
 # The speaker is the group. Nobody writes such a mark in a text of their own; all else they may.
 _MARKS, _HEADINGS, _SPEAKERS, _LABELS = "marks", "headings", "speakers", "labels"
 _FORMS = (
@@ -47,6 +96,7 @@ _FORMS = (
     (_MARKS, re.compile(r"\[\|(Human|AI)\|\]")),
     (_MARKS, re.compile(r"<(human|bot)>:")),
     (_MARKS, re.compile(r"GPT4 Correct (User|Assistant):")),
+    (_MARKS, re.compile(r"^(?:\[Round \d+\]\s*(?=问)|(?=答))(问|答)：", re.M)),
     (_HEADINGS, re.compile(r"### ?(User|Human|Assistant|System|GPT|AI|Bot)(?: ?:|$)", re.I | re.M)),
     (
         _HEADINGS,
@@ -56,6 +106,8 @@ _FORMS = (
     (_SPEAKERS, re.compile(r"^(Human|User|Assistant|System|AI|GPT|Bot):", re.M)),
     (_LABELS, re.compile(rf"^({_PARTS}):", re.M)),
     (_LABELS, re.compile(r"^(Q|A):", re.M)),
+    (_HEADINGS, re.compile(rf"^#{{1,4}} ?({_ABROAD})(?: ?[:：]|$)", re.M)),
+    (_LABELS, re.compile(rf"^({_ABROAD}) ?[:：]", re.M)),
 )
 _BEGINS = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)?\s*")
 _PREAMBLE = re.compile(
@@ -63,10 +115,11 @@ _PREAMBLE = re.compile(
     r"(?=USER:|###|\[\||\n)\s*"
 )
 _MARK = (
-    r"(?:<[|｜s]|<start_of_turn>|<human>|\[/?INST\]|\[\||#|GPT4"
+    r"(?:<[|｜s]|<start_of_turn>|<human>|\[/?INST\]|\[\||\[Round |#|GPT4"
     r"|(?:Human|User|System|USER|SYSTEM|Instruct|Instruction|Input|Context|Question|Q) ?:)"
 )
 _MAY_BE = re.compile(_MARK)
+_MAY_BE_ABROAD = re.compile(rf"\n(?:{_ABROAD}) ?[:：]")  # of the answer, after the question
 _MAY_BEGIN = re.compile(rf"\s*(?:{_MARK}|<bos>|Below|A chat|The conv)")
 _END = re.compile(
     r"(?:</s>|<s>|<\|(?:im_end|end_of_turn|eot_id|eot|end|return|endoftext|end_of_text|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<eos>"
@@ -80,7 +133,9 @@ def rendered_turns(text: str, *, whole: bool = True) -> list[dict[str, str]] | N
     `whole` says that a dialogue with its answer is expected there. Else the user may have written
     it, unless its marks are a template's, or its speakers wait for the assistant.
     """
-    if not (_MAY_BE.search(text) if whole else _MAY_BEGIN.match(text)):
+    if not _MAY_BEGIN.match(text) and not (
+        whole and (_MAY_BE.search(text) or _MAY_BE_ABROAD.search(text))
+    ):
         return None
     start = _BEGINS.match(text).end()  # type: ignore[union-attr]
     if preamble := _PREAMBLE.match(text, start):

@@ -1,9 +1,9 @@
 r"""Another speaker's turn after an answer, where nothing but a role's word begins it.
 
 A model that is not stopped writes the next question too, and answers it. A dialogue that the prompt
-asked for looks alike: it begins with its first speaker or a title, is introduced ("Here is a
-dialogue:"), or has speakers that are no template's roles. Where it is none of these, the answer
-cannot be used.
+asked for looks alike: it begins with its first speaker, a system prompt or a title, is introduced
+("Here is a dialogue:"), or has speakers that are no template's roles. Where it is none of these,
+the answer cannot be used.
 
 Source: the prompt formats of Alpaca, Vicuna, Guanaco, OpenChat and Falcon, and the chat templates
 whose role headers stay in a text when special tokens are removed.
@@ -35,13 +35,16 @@ _HEADING = re.compile(
 _OF_AN_API = re.compile(r"\b(?:GET|POST|PUT|PATCH|DELETE|HTTP|API|[Rr]equest|[Ee]ndpoint)\b")
 _ANY_HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 _TURN = re.compile(
-    r"^(?:(?P<name>Human|User|HUMAN|USER):(?=\s|\Z)|(?P<sure>GPT4 Correct User|<(?:human|user)>):"
+    r"(?P<sure>^GPT4 Correct User:|^<(?:human|user)>:|<sep> ?(?:human|user):)"
+    r"|^(?:(?P<name>Human|User|HUMAN|USER):(?=\s|\Z)"
     r"|(?P<weak>\*\*(?:User|Human)(?::\*\*|\*\*:)|(?:user|human):(?=\s)|(?:用户|用戶|ユーザー)[:：]))",
     re.MULTILINE,
 )
 _LABEL_LINE = re.compile(
     r"^[ \t]*[*_]{0,2}(?P<name>\w{1,30}(?: \w{1,30})?)[*_]{0,2}[:：]", re.MULTILINE
 )
+_SYSTEM = re.compile(r"^[*_]{0,2}(?:System|SYSTEM)(?: [Pp]rompt)?[*_]{0,2}[:：]", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"[ \t]*\{{1,2} ?\w{1,30} ?\}{1,2}[ \t]*(?:\n|\Z)")  # of a template
 _ASKS = frozenset(("human", "user"))
 _ASSISTANT = frozenset(("assistant", "助手", "アシスタント"))
 _ANSWERS = _ASSISTANT.union(  # who answers in a template, by a role or by the model's own name
@@ -120,7 +123,10 @@ def _next_heading(text: str, spans: Spans) -> str | None:
 def _is_dialogue(text: str, turn: re.Match[str]) -> bool:
     """Whether the first turn of a template's role is of a dialogue or a list that is the answer."""
     before = text[: turn.start()].strip()
-    if not before or before.endswith(":"):
+    paragraph = before.rfind("\n\n") + 1
+    if prompt := _SYSTEM.search(before, paragraph):  # of the dialogue, too
+        before = before[: prompt.start()].rstrip()
+    if not before or before.endswith(":") or _PLACEHOLDER.match(text, turn.end()):
         return True
     last = before.rpartition("\n")[2]
     titled = _DECORATED.fullmatch(last) or (last is before and _TITLE.fullmatch(last))

@@ -80,6 +80,12 @@ def test_a_dialogue_or_a_list_that_is_the_answer_stays(text: str) -> None:
         "He waited.\n\nUser: Are you there?\n\nNothing came back.",
         "Support\n\nBot: Hi.\nUser: My card is lost.\nBot: I block it.",
         "user: root\nhost: river\nThe file has two keys.",
+        "System: two pumps\nUser: one person\nModel: X200\nAssistant: none",
+        "System: Linux\nHuman: one\nAI: none",
+        "Here is a prompt for it:\n\nSystem: Be a pirate.\nUser: Hi!\nAssistant: Arr!",
+        "A dialogue.\n\nSYSTEM: Be brief.\n\nUSER: Hi!\nASSISTANT: Hello!",
+        "You are a guide to rivers.\n\nUser: {question}\nAssistant:",
+        "You are a guide to rivers.\n\nUser: {{ question }}\nAssistant: {{ answer }}",
     ],
 )
 def test_everyday_words_for_roles_are_no_turn(text: str) -> None:
@@ -101,6 +107,9 @@ def test_everyday_words_for_roles_are_no_turn(text: str) -> None:
         f"{NILE}\nuser: And?\nassistant: The Amazon.",
         "尼罗河最长。\n\n用户：第二呢？\n助手：亚马逊河。",
         "Oslo\n\nUser: And of Sweden?\nAssistant: Stockholm",
+        f"{NILE}\n\nSystem: Be brief.\nUser: And?\nAssistant: The Amazon.",
+        f"{NILE} <sep> human: And? <sep> assistant: The Amazon.",
+        "It is clear. [[8]] <sep> human: [[1]]",
     ],
 )
 def test_a_turn_in_any_of_the_formats_is_found(text: str) -> None:

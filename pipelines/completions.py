@@ -7,8 +7,7 @@ a prompt gets several (`samples`), the best judged, the longest or the first of 
      "prompt": [{"role": "user", "content": "Name the longest river of Africa."}],
      "completion": [{"role": "assistant", "content": "The Nile, with about 6,650 km."}]}
 
-Source: best-of-k sampling as in NuminaMath and Llama 2's rejection sampling; the judge's scale is
-that of MT-bench (Zheng et al. 2023, arXiv 2306.05685).
+Source: best-of-k sampling as in NuminaMath and Llama 2; the scale of MT-bench (arXiv 2306.05685).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from builders.engine.outer_space import trimmed
 from builders.engine.thinking import parted
 from builders.gates.choice import one_per_prompt
 from builders.gates.text import refusal, repetition, same_text
@@ -75,8 +75,9 @@ def judge_question(raw: Raw) -> list[dict[str, str]]:
 
 
 def score(judgement: str | None) -> float | None:
-    """The last score in double brackets; None without one from 1 to 10."""
-    value = float((_SCORE.findall(parted(judgement or "").text) or ["0"])[-1])
+    """The last in double brackets, before the judge goes on with a form; None if not 1 to 10."""
+    parts = re.split(rf"^{_MARK.pattern}$", parted(judgement or "").text, flags=re.I | re.M)
+    value = float(next(filter(None, map(_SCORE.findall, parts)), ["0"])[-1])
     return value if 1 <= value <= 10 else None
 
 
@@ -85,7 +86,7 @@ def row(raw: Raw) -> RowOrDrop:
     if "score" in raw and raw["score"] is None:
         evidence = {name: raw[name] for name in ("prompt", "answer", "judgement")}
         return Drop(reason="no score", evidence=evidence)
-    return {"prompt": raw["prompt"], "completion": assistant(raw["answer"].strip())}
+    return {"prompt": raw["prompt"], "completion": assistant(trimmed(raw["answer"]))}
 
 
 def caution(settings: Settings) -> str | None:
@@ -114,9 +115,7 @@ RECIPE = Recipe(
     rows_of="prompts",
     options=(
         Option("samples", 1, "how many answers each prompt gets", least=1),
-        Option(
-            "choose", "judged", "which of several is kept", choices=(*RANKS,), helps={"": "longest"}
-        ),
+        Option("choose", "judged", "which one is kept", choices=(*RANKS,), helps={"": "longest"}),
         Option("temperature", 0.8, "which temperature the writer samples at", least=0),
         Option("top_p", 0.95, "which share of probability the writer samples from", least=0),
         Option("max_tokens", 400, "how many tokens an answer may have", least=1),

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from builders.engine.calls import Answer, Question, Reply
+from builders.engine.outer_space import trimmed
 from builders.judging.aspects import (
     ASPECTS,
     critique_request,
@@ -52,7 +53,7 @@ def answers(raw: Raw) -> list[Reply]:
     """The completions that have a text, each with it; in the order in which they were asked."""
     found = []
     for reply in raw["completions"]:
-        text = (reply["text"] or "").encode("utf-8", "replace").decode("utf-8").strip()
+        text = trimmed((reply["text"] or "").encode("utf-8", "replace").decode("utf-8"))
         if text:
             found.append({**reply, "text": text})
     return found

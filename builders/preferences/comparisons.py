@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from builders.engine.calls import Answer, Question, Reply, Unreadable
+from builders.engine.outer_space import trimmed
 from builders.judging.logprobs import letter_probability
 from builders.judging.prompts import comparing
 from builders.preferences.principles import Comparison
@@ -40,7 +41,7 @@ COMPARED = Schema(
 
 def text_of(reply: Reply) -> str:
     """A reply's text as it can be written; empty where there is none to use."""
-    return (reply["text"] or "").encode("utf-8", "replace").decode("utf-8").strip()
+    return trimmed((reply["text"] or "").encode("utf-8", "replace").decode("utf-8"))
 
 
 def evidence_of(replies: Iterable[Reply]) -> list[Json]:

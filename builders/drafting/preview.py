@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,12 +131,22 @@ def _took(calls: list[Row]) -> dict[str, Any]:
     }
 
 
+def _tokens(calls: Sequence[Row], name: str) -> str:
+    """How many tokens some calls took, of which those that are not counted are unknown."""
+    counted = [call[name] for call in calls if call[name] is not None]
+    if calls and not counted:
+        return "?"
+    return f"{'at least ' if len(counted) < len(calls) else ''}{sum(counted):,}"
+
+
 def group_view(place: int, facts: Mapping[str, Any]) -> list[Part]:
     """The parts of one group: what it took, what was asked and answered, and its outcomes."""
     group = facts["rows"][place]
-    usd = "? USD" if group["usd"] is None else f"{group['usd']:.6g} USD"
-    tokens = f"{group['input_tokens']:,} + {number_of(group['output_tokens'], 'tokens')}"
-    took = f"{number_of(len(group['calls']), 'calls')}, {tokens}, {usd}"
+    tokens = " + ".join(_tokens(group["calls"], f"{name}put_tokens") for name in ("in", "out"))
+    exact = all(None not in (one["input_tokens"], one["output_tokens"]) for one in group["calls"])
+    most = "" if exact else "at most "
+    usd = "? USD" if group["usd"] is None else f"{most}{group['usd']:.6g} USD"
+    took = f"{number_of(len(group['calls']), 'calls')}, {tokens} tokens, {usd}"
     of = "not finished" if "unfinished" in group else f"{place + 1} of {len(facts['rows'])}"
     parts = [Part(of, took, style="bold")]
     views = [row_view(call, "calls") for call in group["calls"]]

@@ -73,7 +73,10 @@ def _call(row: Row) -> list[Part]:
         ended += f" ({row['finish_reason']})"
     cost = row.get("cost_usd")
     facts = [f"{row.get('role')}", f"{row.get('model')}{revision}", ended, f"{tokens} tokens"]
-    facts += [] if "cost_usd" not in row else [f"{cost:.6g} USD" if cost is not None else "? USD"]
+    most = "at most " if "?" in tokens else ""
+    facts += (
+        [] if "cost_usd" not in row else [f"{most}{cost:.6g} USD" if cost is not None else "? USD"]
+    )
     sampling = row.get("sampling")
     if isinstance(sampling, Mapping):
         sampling = ", ".join(f"{name} {_plain(value)}" for name, value in sampling.items())

@@ -14,6 +14,7 @@ from builders.engine.prices import Price
 from builders.errors import number_of
 
 _BYTES_PER_TOKEN = 2.5  # below the mean of texts in any script: never counts too few tokens
+_MOST_BYTES_PER_TOKEN = 8  # above the mean of texts in any script: what has more is longer
 _UNBOUNDED_OUTPUT = 4096  # tokens reserved where no max_tokens bounds an answer
 _SURPLUS = 200_000  # tokens that a server's own prompt, or thinking beyond max_tokens, may add
 
@@ -207,8 +208,9 @@ def used_in_all(used: Mapping[str, float]) -> str:
 def most_tokens(call: Call, answer: Answer | None) -> tuple[float, float]:
     """The input and output tokens of a call: as counted, else the most that they can be.
 
-    A prompt has at most 16 tokens and one per 2.5 bytes. An answer has at most `max_tokens`;
-    without such a bound 4096, or one per 2.5 bytes of its text and reasoning if these are more.
+    A prompt has at most 16 tokens and one per 2.5 bytes. An answer has at most `max_tokens`, where
+    its text and reasoning have 8 bytes per token of these at most; without such a bound 4096. What
+    is longer has one per 2.5 bytes.
     A total that is not divided is taken for the answer's, which is the dearer part.
     """
     if answer and answer.total_tokens:
@@ -219,18 +221,20 @@ def most_tokens(call: Call, answer: Answer | None) -> tuple[float, float]:
     if input_tokens is None:
         most_input = math.ceil(16 + (_bytes(call.prompt) + _bytes(call.schema)) / _BYTES_PER_TOKEN)
     if output_tokens is None:
-        written = _bytes(answer.text) + _bytes(answer.reasoning) if answer else 0
-        most = max(_UNBOUNDED_OUTPUT, math.ceil(written / _BYTES_PER_TOKEN))
-        most_output = float(_max_tokens(call) or most)
+        written = _written(answer) if answer else 0
+        bound, most = _max_tokens(call), math.ceil(written / _BYTES_PER_TOKEN)
+        if bound and written <= _MOST_BYTES_PER_TOKEN * bound:
+            most = bound  # which it kept to
+        most_output = float(max(most, bound or _UNBOUNDED_OUTPUT))
     return most_input, most_output
 
 
 def plausible(call: Call, answer: Answer) -> Answer:
     """The answer, without a count of tokens that cannot be.
 
-    That is a negative one, and one that exceeds the bytes of the prompt, or `max_tokens`, by over
-    200,000: no token has less than a byte, and no model thinks longer. So is a part that exceeds
-    its whole, or whose whole is unknown.
+    That is a negative one, and one that exceeds the bytes of the prompt, or `max_tokens` and the
+    bytes of the answer, by over 200,000: no token has less than a byte, and no model thinks longer.
+    So is a part that exceeds its whole, or whose whole is unknown.
     """
     answer = _plausible_wholes(call, answer)
     parts = {
@@ -245,7 +249,7 @@ def plausible(call: Call, answer: Answer) -> Answer:
 
 def _plausible_wholes(call: Call, answer: Answer) -> Answer:
     input_tokens, output_tokens = answer.input_tokens, answer.output_tokens
-    most = _SURPLUS + (_max_tokens(call) or 0)
+    most = _SURPLUS + (_max_tokens(call) or 0) + _written(answer)
     if answer.total_tokens and answer.total_tokens > most + _bytes(call.prompt):
         answer = replace(answer, total_tokens=None)
     if 0 <= (input_tokens or 0) <= _SURPLUS and 0 <= (output_tokens or 0) <= _SURPLUS:
@@ -260,6 +264,10 @@ def _plausible_wholes(call: Call, answer: Answer) -> Answer:
 def _max_tokens(call: Call) -> int | None:
     sampling = call.sampling
     return sampling.get("max_tokens") or sampling.get("max_completion_tokens")
+
+
+def _written(answer: Answer) -> int:
+    return _bytes(answer.text) + _bytes(answer.reasoning)
 
 
 def _bytes(value: object) -> int:

@@ -315,3 +315,24 @@ def test_an_estimate_names_the_calls_without_an_answer(capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out)["estimate"]["failures"] == 1
     assert main(["preview", *source, "--rows", "1"]) == 0
     assert "got no answer" not in capsys.readouterr().out
+
+
+@each(
+    ("usage", "took"),
+    [
+        ({}, "1 call, ? + ? tokens, at most 0.004036 USD"),
+        ({"prompt_tokens": 7}, "1 call, 7 + ? tokens, at most 0.004007 USD"),
+        ({"prompt_tokens": 7, "completion_tokens": 1}, "1 call, 7 + 1 tokens, 1.7e-05 USD"),
+    ],
+)
+def test_tokens_that_nobody_counted_are_unknown_in_the_heading_too(
+    usage: dict[str, int], took: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(body: Body) -> Body:
+        message = {"role": "assistant", "content": "It is four."}
+        return {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+
+    with Endpoint(Behaviour(answer=answer)) as endpoint:
+        assert main(["preview", *words(endpoint, "completions", "--rows", "1")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"1 of 1: {took}"), shown

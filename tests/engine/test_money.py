@@ -73,7 +73,7 @@ CALL = Call(
         "beyond all contexts": ((10**20, 2**31 - 1), (None, None), (116, 100)),
         "thinking beyond max_tokens": ((9, 60_000), (9, 60_000), (9, 60_000)),
         "a long prompt of the server's": ((150_000, 30), (150_000, 30), (150_000, 30)),
-        "one of both is absurd": ((9, 200_101), (9, None), (9, 100)),
+        "one of both is absurd": ((9, 200_102), (9, None), (9, 100)),
     },
 )
 def test_tokens_that_are_not_counted_are_the_most_that_they_can_be(
@@ -110,6 +110,24 @@ def test_a_total_that_is_not_divided_is_used(tmp_path: Path) -> None:
     assert draft.facts["spent"]["usd"] is None
     assert draft.facts["spent"]["at_most_usd"] == pytest.approx(8 * 50 * 10 / 1e6)
     assert plausible(CALL, Answer(total_tokens=2**31)).total_tokens is None
+
+
+@each(
+    ("text", "reasoning", "most"),
+    [
+        ("x" * 800, None, 100),
+        ("x" * 801, None, 321),
+        ("x" * 400, "é" * 201, 321),
+        ("x" * 845_000, None, 338_000),
+    ],
+)
+def test_an_answer_that_did_not_keep_to_its_bound_is_as_long_as_it_is(
+    text: str, reasoning: str | None, most: int
+) -> None:
+    answer = Answer(text=text, reasoning=reasoning, input_tokens=9)
+    assert most_tokens(CALL, answer) == (9, most)
+    counted = len(text) // 4
+    assert plausible(CALL, replace(answer, output_tokens=counted)).output_tokens == counted
 
 
 def test_an_answer_without_a_bound_is_as_long_as_its_text_and_thinking_at_least() -> None:

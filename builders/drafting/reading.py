@@ -21,7 +21,8 @@ from builders.sources.seed_forms import counted, read_prompts, read_tasks
 from builders.sources.source import LeftOut, LoadedSource, Origin, Source, shown_name
 from builders.spool import Spool
 
-_MOST_SHOWN = 8  # columns or files that a line lists
+_MOST_SHOWN = 8  # files or hints
+_MOST_COLUMNS = 50  # what a prompt lacks is among them
 
 
 class Seeds(NamedTuple):
@@ -116,7 +117,7 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
         f"{counts and f'; {counts} left out'}"
     )
     if loaded.unused:
-        yield f"columns not used: {_listed(loaded.unused)}"
+        yield f"columns not used: {_listed(loaded.unused, _MOST_COLUMNS)}"
     for name, columns in islice(loaded.doubtful.items(), _MOST_SHOWN):
         yield f"{name} may hold the answer; if not, --column {columns} joins it"
     if loaded.skipped:
@@ -126,6 +127,6 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
         yield f"first {reason}: {first.place}: {first.why}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
-    return ", ".join(names[:_MOST_SHOWN]) + more
+def _listed(names: Sequence[str], most: int = _MOST_SHOWN) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -151,6 +151,7 @@ class PromptColumns:
 
     def _made(self, row: Row) -> tuple[str | None, Turns | Reason]:
         """The column that asks in a row, and its prompt."""
+        row = _opened(self.named or "", row)
         plan = self._plan_of(row)
         if isinstance(plan, Plan):
             row, plan = self._other_plan(row, plan)
@@ -180,8 +181,10 @@ class PromptColumns:
 
     def asked(self, row: Row) -> str | None:
         """The column that asks in a row; None if there is none."""
-        plan = self._plan_of(row)
-        return None if isinstance(plan, Reason) else plan.asked
+        plan = self._plan_of(_opened(self.named or "", row))
+        if isinstance(plan, Reason):
+            return None
+        return next((name for name in row if plan.asked.startswith(f"{name}.")), plan.asked)
 
     def _other_plan(self, row: Row, plan: Plan, depth: int = 0) -> tuple[Row, Plan | Reason]:
         """What to read where the column that seems to ask holds an object, or a copy of others."""
@@ -331,6 +334,19 @@ class PromptColumns:
         if is_empty(parent):
             return None
         return Reason("other turn", f"it follows the turn {shortened(parent)} of a thread")
+
+
+def _opened(named: str, row: Row) -> Row:
+    """A row whose objects are columns each where one is named by its path: `body.messages`."""
+    for path in named.split("+") if "." in named else ():
+        parts = path.strip().split(".")
+        for end in range(1, len(parts)):
+            name = ".".join(parts[:end])
+            inner = row.get(name)
+            if ".".join(parts) not in row and isinstance(inner, Mapping):
+                row = {other: one for other, one in row.items() if other != name}
+                row |= {f"{name}.{other}": one for other, one in inner.items()}
+    return row
 
 
 def _names(named: str, row: Row) -> list[str]:

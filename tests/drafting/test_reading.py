@@ -135,13 +135,15 @@ def test_what_may_be_the_answer_and_files_that_are_not_read_are_named(
     alpaca: Sequence[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("set").mkdir()
-    Path("set/a.jsonl").write_text('{"prompt": "Name a fruit.", "content": "Pear."}\n')
+    others = [f"n{number}" for number in range(20)]
+    row = {"prompt": "Name a fruit.", **dict.fromkeys(others, 1), "content": "Pear."}
+    Path("set/a.jsonl").write_text(json.dumps(row))
     Path("set/b.pdf").write_bytes(b"%PDF-1.7\n")
     Path("set/c.txt").write_text("About it.\n")
     lines, _, _ = built(capsys, "--prompts", "set", "--license", "mit")
     assert lines == [
         "prompts: 1 of 1 row of set (prompt); --rows counts prompts: all",
-        "columns not used: content",
+        f"columns not used: {', '.join(others)}, content",
         "content may hold the answer; if not, --column prompt+content joins it",
         "2 files not read: b.pdf, c.txt",
     ]

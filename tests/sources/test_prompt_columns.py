@@ -5,6 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from builders.errors import InputError
 from builders.recipe import row_id
 from builders.schema import assistant, user
 from builders.sources.conversations import Reason
@@ -1035,6 +1038,10 @@ def test_a_request_that_the_user_names_is_read_as_such(tmp_path: Path) -> None:
 
 
 NAMED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a path": ({"body": {"messages": MESSAGES, "model": "m"}}, "body.messages", "m"),
+    "a deep path": ({"a": {"b": {"c": "x"}}, "d": "y"}, "d + a.b.c", "y\n\nx"),
+    "two of one object": ({"a": {"b": "x", "c": "y"}}, "a.b+a.c", "x\n\ny"),
+    "a name with a dot": ({"a.b": "x", "a": {"b": "y"}}, "a.b", "x"),
     "blanks": ({"a": "x", "b": "y"}, "a + b", "x\n\ny"),
     "a plus in a name": ({"C++": "x", "b": "y"}, "C+++b", "x\n\ny"),
     "a dialogue": ({"doc": "on", "chat": [*MESSAGES, *assistant("x")]}, "doc+chat", "m\n\non"),
@@ -1059,6 +1066,17 @@ def test_columns_that_the_user_names_are_joined_whatever_they_hold(
 ) -> None:
     found = PromptColumns(column).prompt(row)
     assert isinstance(found, dict) and found["prompt"] == user(prompt)
+
+
+def test_columns_can_be_named_as_they_are_printed(tmp_path: Path) -> None:
+    place = tmp_path / "a.jsonl"
+    row = {"body": {"messages": WITH_SYSTEM, "model": "m"}, "custom_id": "1"}
+    place.write_text(json.dumps(row) + "\n")
+    usual = read_prompts(Source(place=str(place)))
+    named = read_prompts(Source(place=str(place), column=usual.columns[0]))
+    assert named.rows == usual.rows and named.unused == ["custom_id", "body.model"]
+    with pytest.raises(InputError, match=r"'body\.text'; there are custom_id, body\.messages"):
+        read_prompts(Source(place=str(place), column="body.text"))
 
 
 def test_two_dialogues_are_not_joined() -> None:

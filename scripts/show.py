@@ -176,5 +176,7 @@ def _texts(rows: SetRows, given: argparse.Namespace, place: str) -> Iterator[str
         yield inert(facts_table(rows.facts, place))
     full = given.full or given.id is not None
     for config, some in _chosen(rows, given).items():
+        if not some and given.rows and (given.config or given.dropped):
+            yield "no row was dropped" if config == "dropped" else f"{config} has no rows"
         for row in some:
             yield rendered(row_view(row, config), width=width, colour=colour, full=full)

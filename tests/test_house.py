@@ -32,7 +32,7 @@ MAY_IMPORT = {
 # its own and from its own tier, and no imports go in a circle. A new room needs a place here.
 TIERS = (
     ("durable", "entropy", "errors", "file_lock", "secret_names", "set_names", "spool"),
-    ("card_metadata", "hub_vocabulary"),
+    ("card_metadata", "hub_address", "hub_vocabulary"),
     ("schema",),
     ("recipe",),
     ("front_matter", "recipe_loading", "set_file", "set_sections", "set_text", "sets"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from builders.errors import HubError
+from builders.hub_address import hub_address
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 class NoRepositoryError(HubError):
     """There is no repository of this name, or the token may not see it."""
+
+
+class NoRevisionError(HubError):
+    """The repository has no such tag, branch or commit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +61,15 @@ class Hub:
 
 
 def from_environment() -> Hub:
-    """The Hub that the client would use: HF_ENDPOINT or huggingface.co, with its token."""
-    from huggingface_hub import constants, get_token
+    """The Hub that the client would use: HF_ENDPOINT or huggingface.co, with its token.
 
-    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    return Hub(endpoint=endpoint.rstrip("/"), token=get_token())
+    Raises:
+        InputError: HF_ENDPOINT is no address.
+    """
+    endpoint = hub_address()
+    from huggingface_hub import get_token
+
+    return Hub(endpoint=endpoint, token=get_token())
 
 
 def no_token(endpoint: str) -> str:
@@ -98,8 +106,11 @@ def client_errors(hub: Hub, about: str) -> Iterator[None]:
     Raises:
         HubError: In place of the client's error.
     """
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
+    offline = constants.HF_HUB_OFFLINE
+    # It forbids the network, which a Hub on this machine does not need.
+    constants.HF_HUB_OFFLINE = offline and not is_on_this_machine(hub.endpoint)
     try:
         yield
     except errors.GatedRepoError:
@@ -112,7 +123,9 @@ def client_errors(hub: Hub, about: str) -> Iterator[None]:
             "name and the token"
         ) from None
     except errors.RevisionNotFoundError:
-        raise HubError(f"{about} has no such revision; check the tag, branch or commit") from None
+        raise NoRevisionError(
+            f"{about} has no such revision; check the tag, branch or commit"
+        ) from None
     except errors.LocalEntryNotFoundError as error:  # it got no answer
         raise HubError(_silent(hub, error)) from None
     except errors.EntryNotFoundError as error:
@@ -123,7 +136,8 @@ def client_errors(hub: Hub, about: str) -> Iterator[None]:
         raise HubError(_refusal(hub, about, error)) from None
     except errors.OfflineModeIsEnabled:
         raise HubError(
-            "HF_HUB_OFFLINE is set, so no Hub can be reached; unset it and try again"
+            f"HF_HUB_OFFLINE is set, so {hub.endpoint} is not reached, only a Hub on this machine "
+            "is; unset it and try again"
         ) from None
     # The client takes every answer for JSON of the form that it expects, failed ones too.
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
@@ -133,6 +147,8 @@ def client_errors(hub: Hub, about: str) -> Iterator[None]:
         ) from None
     except (OSError, _broken()) as error:
         raise HubError(_silent(hub, error)) from None
+    finally:
+        constants.HF_HUB_OFFLINE = offline
 
 
 class MovedError(Exception):

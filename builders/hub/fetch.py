@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from builders.errors import HubError, InputError
-from builders.hub.connection import Hub, NoRepositoryError, client_errors
+from builders.errors import HubError, InputError, nearest_name
+from builders.hub.connection import Hub, NoRepositoryError, NoRevisionError, client_errors
 from builders.release.snapshot import VERSION
 from builders.release.versions import version_key
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
+
+# What is main, a version, a commit or a full reference cannot name a branch of a release too; the
+# rest are the rules of `git check-ref-format`, and the 255 bytes of a file's name.
+_NO_BRANCH = re.compile(
+    r"|main|HEAD|@|v?\d+\.\d+\.\d+|refs/.*|[0-9a-f]{7,40}|-.*|/.*|.*[/.]|(?:.*/)?\..*"
+    r"|(?:.*/)?[^/]*\.lock(?:/.*)?|.*(?:[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|[^/]{200}).*",
+    re.DOTALL,
+)
 
 
 def versions(hub: Hub, repository: str) -> list[tuple[str, str]]:
@@ -31,6 +40,26 @@ def versions(hub: Hub, repository: str) -> list[tuple[str, str]]:
         if tag.name.startswith("v") and VERSION.fullmatch(tag.name[1:])
     ]
     return sorted(found, key=lambda pair: version_key(pair[0][1:]), reverse=True)
+
+
+def no_version(repository: str, revision: str, names: Iterable[str]) -> str:
+    """The error where a set has no such version, or no such branch or commit."""
+    kind = "version" if VERSION.fullmatch(revision.removeprefix("v")) else "revision"
+    return f"{repository} has no {kind} {revision!r}; there are {nearest_name(revision, names)}"
+
+
+def check_branch(name: str) -> None:
+    """Refuse what cannot be the branch of a release.
+
+    Raises:
+        InputError: By the rules of git it names no branch, or it names main, a version, a commit or
+            a reference.
+    """
+    if _NO_BRANCH.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot be the branch of a release; give a name such as next, or leave the "
+            "branch out for main"
+        )
 
 
 def branch_head(hub: Hub, repository: str, branch: str) -> str | None:
@@ -53,8 +82,12 @@ def commit(hub: Hub, repository: str, revision: str) -> str:
     Raises:
         HubError: There is no such revision.
     """
-    with client_errors(hub, repository):
-        info = hub.api().repo_info(repository, repo_type="dataset", revision=revision)
+    try:
+        with client_errors(hub, repository):
+            info = hub.api().repo_info(repository, repo_type="dataset", revision=revision)
+    except NoRevisionError:
+        names = [name for name, _ in versions(hub, repository)]
+        raise NoRevisionError(no_version(repository, revision, names)) from None
     return str(info.sha)
 
 

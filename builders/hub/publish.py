@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from builders.hub.baseline import (
     read_baseline,
 )
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
-from builders.hub.fetch import commit, tree, versions, visibility
+from builders.hub.fetch import check_branch, commit, tree, versions, visibility
 from builders.hub.people_changes import check_changes
 from builders.hub.pull_request_comments import write_preview
 from builders.hub.release_requests import close_replaced, open_requests
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 Notify = Callable[[str], None]  # receives each step as one line
 
 _TRIES = 2  # main may move during a release; after a second time the release gives up
-# What is main, a version, a commit or a full reference cannot name a branch of a release too.
-_NO_BRANCH = re.compile(r"main|HEAD|v?\d+\.\d+\.\d+|refs/.*|[0-9a-f]{7,40}", re.DOTALL)
 _BYTES_PER_STEP = 64_000_000  # bytes sent between two lines of progress
 # On a terminal the client draws a bar for each file of so large a set.
 _BYTES_WITH_A_BAR = 64_000_000
@@ -132,12 +129,10 @@ def publish(
 
     if not sys.stderr.isatty():
         disable_progress_bars()
-    if plan.branch and (pull_request or _NO_BRANCH.fullmatch(plan.branch)):
-        raise InputError(
-            f"{plan.branch!r} cannot be the branch of a release"
-            f"{' that is a pull request' if pull_request else ''}; give a name such as next, or "
-            "leave the branch out for main"
-        )
+    if plan.branch is not None:
+        check_branch(plan.branch)
+        if pull_request:
+            raise InputError(f"a pull request is about main; leave out the branch {plan.branch!r}")
     if private and (seen := visibility(hub, plan.repository)) not in (None, "private"):
         raise InputError(
             f"{plan.repository} exists and is {seen}, and only a new repository is made private; "

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from builders.drafting.files import canonical_json
-from builders.errors import HubError, InputError, named_in_errors, nearest_name
+from builders.errors import HubError, InputError, named_in_errors
 from builders.hub.baseline import is_written
 from builders.hub.connection import Hub, MovedError, client_errors, file_to_add, moved
-from builders.hub.fetch import commit, download, tree, versions
+from builders.hub.fetch import commit, download, no_version, tree, versions
 from builders.release.snapshot import (
     ADVISORIES,
     CARD,
@@ -166,9 +166,7 @@ def withdrawn_line(version: str, found: Mapping[str, str]) -> str:
 def _known(repository: str, version: str, tags: Sequence[str]) -> str:
     plain = version.removeprefix("v")
     if f"v{plain}" not in tags:
-        raise InputError(
-            f"{repository} has no version {version!r}; there are {nearest_name(version, tags)}"
-        )
+        raise InputError(no_version(repository, f"v{plain}", tags))
     return plain
 
 

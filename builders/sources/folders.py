@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.errors import InputError, nearest_name, number_of
+from builders.hub_address import hub_address
 from builders.sources.arrow_tables import rows_of
 from builders.sources.records import file_records, is_data_file, suffix_of
 from builders.sources.rows import Records, Unreadable
@@ -136,8 +137,9 @@ def hub_records(
 
     Raises:
         InputError: It cannot be loaded, has several configs and none is named, or has no such
-            config or split.
+            config or split; or HF_ENDPOINT is no address.
     """
+    hub_address()
     with _library(place) as datasets:
         config = _config(place, config, revision)
         names = datasets.get_dataset_split_names(place, config_name=config, revision=revision)

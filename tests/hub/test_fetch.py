@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from builders.errors import HubError
+from builders.hub.connection import Hub
 from builders.hub.fetch import commit, fetch_snapshot
 from tests.hub.plans import connected
 
@@ -26,3 +30,17 @@ def test_a_set_is_fetched_whole_beside_what_others_left_in_the_temporary_folder(
     assert set(found) - set(files) <= {".gitattributes"}
     assert not any(path.is_symlink() for path in found.values())
     assert sorted(path.name for path in tmp_path.iterdir()) == [".fetched", "own"]
+
+
+def test_a_hub_on_this_machine_is_read_offline_too(
+    hub: Any, repo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    hub.api().create_repo(repo, repo_type="dataset", exist_ok=True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert len(commit(connected(hub), repo, "main")) == 40
+    refused = r"^HF_HUB_OFFLINE is set, so https://hub\.example is not reached, only a Hub on this"
+    with pytest.raises(HubError, match=refused):
+        commit(Hub(endpoint="https://hub.example"), repo, "main")
+    assert constants.HF_HUB_OFFLINE is True

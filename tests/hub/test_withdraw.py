@@ -222,6 +222,19 @@ def test_a_training_script_learns_of_a_withdrawn_version_by_status_and_line(
     assert (status, json.loads(printed)["withdrawn"]) == (3, {"why": WHY, "use": "v0.3.0"})
 
 
+def test_every_verb_lists_the_versions_where_there_is_no_such_one(
+    released: str, asked: Callable[..., tuple[int, str]]
+) -> None:
+    wrong = f"{released}@v0.9.0"
+    listed = f"{released} has no version 'v0.9.0'; there are v0.1.0, v0.2.0, v0.3.0; did you mean"
+    for words in (("check", wrong), ("show", wrong), ("diff", released, wrong)):
+        status, printed = asked(*words)
+        assert status == 1 and f"potstill: {listed}" in printed, printed
+    assert (
+        f"{released} has no revision 'next'; there are v0.1" in asked("show", f"{released}@next")[1]
+    )
+
+
 def test_main_or_no_revision_is_the_newest_version_and_a_commit_its_own(
     hub: Any, released: str
 ) -> None:
@@ -233,7 +246,7 @@ def test_main_or_no_revision_is_the_newest_version_and_a_commit_its_own(
     assert (version, found) == ("v0.1.0", {"why": WHY, "use": "v0.3.0"})
     with pytest.raises(InputError, match=r"no version 'v0\.9\.0'"):
         advisory(at, released, "v0.9.0")
-    with pytest.raises(HubError, match="no such revision"):
+    with pytest.raises(HubError, match=r"no revision 'branch'; there are v0\.1\.0, v0"):
         advisory(at, released, "branch")
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -131,6 +132,17 @@ def test_rows_are_chosen_by_reason_config_and_id(show: Show) -> None:
     assert show("out", "--config", "calls", "--rows", "3").count("\ncall ") == 2
     identity = every[0]["id"]
     assert show("out", "--id", identity[:14]).startswith(f"dropped {identity}: ")
+
+
+def test_where_nothing_was_dropped_it_is_printed_so(home: Path, show: Show, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    folder = Path(shutil.copytree(home / "out", tmp_path / "kept"))
+    for path in (folder / "data" / "dropped").iterdir():
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+    for words in (["--dropped"], ["--config", "dropped"]):
+        assert show(str(folder), *words) == "no row was dropped\n"
+        assert json.loads(show(str(folder), *words, "--json"))["rows"] == {"dropped": []}
 
 
 WRONG = {

@@ -67,7 +67,7 @@ def check_changes(
         named_in_errors(Path(made), repository),
         client_errors(hub, repository),
     ):
-        held = _held(api, at, head, tags, Path(made))
+        held = _held(api, at, revision, head, tags, Path(made))
         is_set = MANIFEST in held.files
         found = held.written_card() if is_set else None
         written = _text(found / CARD) if found else ""
@@ -232,13 +232,16 @@ class _Held:
         }
 
 
-def _held(api: Any, at: Mapping[str, str], head: str, tags: Mapping[str, str], made: Path) -> _Held:
+def _held(
+    api: Any, at: Mapping[str, str], revision: str, head: str, tags: Mapping[str, str], made: Path
+) -> _Held:
     there, was = made / "there", made / "was"
     files = tree(api, at, head)
     for path in {CARD, MANIFEST} & files.keys():
         download(api, at, path, head, there)
     version = f"v{read_manifest(there).get('version')}"
-    tagged = tags.get(version, head)
+    # A branch or a pull request may hold another draft of a version that was then made on main.
+    tagged = tags.get(version, head) if revision == "main" else head
     if tagged != head:
         for one in api.get_paths_info(paths=[CARD, MANIFEST], revision=tagged, **at):
             download(api, at, one.path, tagged, was)

@@ -160,6 +160,18 @@ def test_a_change_of_data_on_the_branch_or_pull_request_of_a_release_is_refused_
         released(hub, make("0.3.0"), **WAYS[way])
 
 
+@each("way", ["as a pull request", "to a new branch"])
+def test_another_draft_of_a_version_that_was_then_made_on_main_is_no_change_of_people(
+    way: str, hub: Any, repo: str, make: Make
+) -> None:
+    one = f"{repo}-{len(way)}"
+    first = make("0.1.0", repository=one)
+    released(hub, first)
+    released(hub, make("0.2.0", rows=corrected(first.draft.rows()), repository=one), **WAYS[way])
+    assert released(hub, make("0.2.0", repository=one)).tagged
+    assert released(hub, make("0.3.0", repository=one), **WAYS[way]).changed
+
+
 def test_a_change_of_data_is_found_when_the_manifest_was_changed_with_it(
     hub: Any, repo: str, make: Make
 ) -> None:

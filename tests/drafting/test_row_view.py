@@ -163,7 +163,7 @@ def test_a_call_has_its_facts_in_a_line_and_its_reasoning_apart() -> None:
     }
     assert shown(call, "calls").splitlines() == [
         f"call {'c' * 16}: writer, m@sha256:{'d' * 12}, complete (stop), 1,200 + ? tokens, "
-        "0.00012 USD",
+        "at most 0.00012 USD",
         "  sampling: temperature 0.8, stop a, b",
         "  asked",
         "    user: 2 + 2?",

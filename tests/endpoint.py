@@ -174,8 +174,6 @@ class _Script:
         except (ValueError, KeyError, TypeError, AttributeError):
             return Rule("400-body")
         prompt = request.prompt = "\n".join(texts)
-        if body.get("n") not in (None, 1) or body.get("stream"):
-            return Rule("400-body")
         if at_once > (self.behaviour.most_at_once or math.inf):
             busy_s = self.behaviour.busy_s
             return Rule("429-plain") if busy_s is None else Rule("429", seconds=busy_s)
@@ -193,7 +191,7 @@ class _Script:
                 continue
             self.fired[at, prompt] += 1
             return rule
-        return Rule("ok")
+        return Rule("400-body" if body.get("n") not in (None, 1) or body.get("stream") else "ok")
 
     def delay_s(self, latency: str) -> float:
         """Draw a latency; without spread the lognormal is its mean."""

@@ -8,7 +8,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -177,7 +177,7 @@ class EndpointTeacher:
             if refused in _NO_TEXTS and not self._continues:
                 status, headers, body = await self._as_chat(call, (status, headers, body))
         if not 200 <= status < 300:
-            raise self._failure(status, headers, body)
+            raise self._failure(status, headers, body, call.sampling)
         return self._answer(status, body, headers, time.perf_counter() - began), body
 
     async def _as_chat(self, call: Call, refusal: _Response) -> _Response:
@@ -300,12 +300,14 @@ class EndpointTeacher:
             f"{urlsplit(self._base).hostname} in NO_PROXY"
         )
 
-    def _failure(self, status: int, headers: Any, body: bytes) -> Failure:
+    def _failure(
+        self, status: int, headers: Any, body: bytes, sent: Mapping[str, Any] | None = None
+    ) -> Failure:
         """The failure that a response other than an answer means."""
         return failure(
             status,
             error_words(body),
-            self.target,
+            replace(self.target, sent=sent or {}),
             after_s=asked_pause_s(headers, body),
             moved_to=self._base_of(headers.get("location", "")),
         )
@@ -319,7 +321,12 @@ class EndpointTeacher:
             found = "the key in it was refused" if self._key else "it is not set"
             key = f"it is read from the environment variable {self._key_env}: {found}"
         return Target(
-            name=self._base, model=self.model, key=key, served=self.served, clean=self._shown
+            name=self._base,
+            model=self.model,
+            key=key,
+            served=self.served,
+            chosen=self._learned.chosen,
+            clean=self._shown,
         )
 
     def _base_of(self, location: str) -> str:

@@ -1,6 +1,7 @@
 """Which parameters a request carries: those that were chosen, without what its endpoint refuses.
 
-Besides, it carries `stream: false`, as some servers send events otherwise.
+Besides, it carries `stream: false`, as some servers send events otherwise; true for one that sends
+nothing else.
 
 A refusal that names a parameter is learned once per endpoint and model, where the request is
 answered, or refused for another reason, without it. A limit is learned only while no request above
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 from builders.engine.error_words import Words
 from builders.errors import InputError, shortened
 
-LEFT_OUT, MERGED = "left out", "merged into the user's turn"
+LEFT_OUT, MERGED, TURNED_ON = "left out", "merged into the user's turn", "true instead of false"
 _SENT_AS, _AT_MOST = "sent as ", "at most "
 SYSTEM = "the system turn"
 _LIMITS = ("max_tokens", "max_completion_tokens")
@@ -48,6 +49,10 @@ _UNKNOWN = re.compile(
     r"only (the )?default|\bonly\b.{0,30}\b(allowed|supported|accepted|permitted|valid)|"
     r"(may|must|can) only be|\bunset\b|(must|should) (be omitted|not be)|fixed|strictly positive|"
     r"\bremove\b|\bomit\b|not one of"
+)
+_ONLY_STREAM = re.compile(
+    r"only( \w+){0,2} stream|non-?stream\w*( \w+){0,3} (not|n[o']t)\b|"
+    r"(enable|set)( the)? ['\"`]?stream\b|stream\w*( mode)?['\"`]? (only|is required|must be)"
 )
 _BOTH = re.compile(r"\bboth\b|only one|one of|together|same time|mutually|simultaneous|either")
 _VALUE = re.compile(  # about the value of one request: another would be accepted
@@ -118,7 +123,7 @@ def _fits(value: Any, levels: int) -> bool:
 
 
 _DEEPEST = 50  # lists or objects in one another
-_RESERVED = ("model", "messages", "prompt", "stream", "n")
+RESERVED = ("model", "messages", "prompt", "stream", "n")
 _WORD = re.compile(r"(?:([a-z_]+(?:_\d+)?):)?([A-Za-z_][\w.-]*)")
 
 
@@ -155,7 +160,7 @@ def read_without(word: str) -> Choice:
             f"{shortened(word)} does not name a parameter; expected a name such as top_k, or "
             "judge:top_k for the teacher of one role"
         )
-    if found[2] in _RESERVED:
+    if found[2] in RESERVED:
         raise InputError(f"{found[2]!r} is no parameter to choose; each request has one prompt")
     return Choice(name=found[2], teacher=found[1] or "")
 
@@ -307,6 +312,8 @@ def as_sent(payload: Mapping[str, Any], learned: Mapping[str, str]) -> dict[str,
             sent["messages"] = _merged(sent["messages"], becomes)
         elif name not in sent:
             continue
+        elif becomes == TURNED_ON:
+            sent[name] = True
         elif becomes == LEFT_OUT:
             del sent[name]
             if name == "logprobs":
@@ -364,6 +371,8 @@ def _changes(
             yield Change(SYSTEM, f"{_SENT_AS}{other}" if other else MERGED)
         elif _ALTERNATE.search(text):
             yield Change(SYSTEM, MERGED, sure=False)
+    if sent.get("stream") is False and _ONLY_STREAM.search(text):
+        yield Change("stream", TURNED_ON)
     both = [name for name in ("top_p", "temperature") if name in sent and names(words, name)]
     if len(both) == 2 and _BOTH.search(text):
         yield from (Change(name, LEFT_OUT) for name in both if name not in chosen)
@@ -380,10 +389,8 @@ def _changes(
     for name in named:
         if name in ("model", "messages", "prompt", *_LIMITS):
             continue
-        neutral = name in _NEUTRAL and sent[name] == _NEUTRAL[name]
-        structured = name in _OTHER_NAMES
-        value = _VALUE.search(text) and not _DEFAULT.search(text)
-        if neutral or structured or name == "seed" or (unknown and not value):
+        free = name == "seed" or name in _OTHER_NAMES or sent[name] == _NEUTRAL.get(name, "")
+        if free or (unknown and (_DEFAULT.search(text) or not _VALUE.search(text))):
             yield Change(name, LEFT_OUT)
     if status == 500 and "response_format" in sent:
         yield Change("response_format", LEFT_OUT, sure=False)

@@ -8,12 +8,13 @@ https://ai.google.dev/gemini-api/docs/troubleshooting
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from builders.engine.calls import Failure
 from builders.engine.error_words import Words, error_words, errors_in, levels, words_of
+from builders.engine.refused_values import value_advice
 from builders.engine.response_bodies import parsed_json
 from builders.errors import did_you_mean
 
@@ -34,7 +35,7 @@ def _meaning(reason: str, words: str, *statuses: int, below: int = 600) -> _Mean
     return _Meaning(reason, frozenset(statuses), re.compile(words), below)
 
 
-NO_SUCH_MODEL = "no such model"
+NO_SUCH_MODEL, NO_PROVIDER = "no such model", "no provider"
 # The first that applies decides. The words are searched in the message and the codes, lower case.
 _MEANINGS = (
     _meaning(
@@ -84,12 +85,18 @@ _MEANINGS = (
         405,
         below=500,
     ),
+    _meaning(  # of the model that is there, as its routers have it
+        NO_PROVIDER,
+        r"no endpoints found(?! for)|your data policy|"
+        r"no (allowed |available )?providers? (\w+ ){0,3}(available|found)",
+        below=500,
+    ),
     _meaning(
         NO_SUCH_MODEL,
         r"\bmodels?\b.{0,80}\b(not (be )?(found|exist|available|loaded|served|deployed)|unknown|"
         r"does ?n[o']t exist|decommissioned|deprecated)|\bmodel \S+ (is )?(invalid|"
         r"not (a )?(valid|supported))|(unknown|invalid|no such|not a valid) model|"
-        r"model_?not_?found|invalid_model|deploymentnotfound|no endpoints found",
+        r"model_?not_?found|invalid_model|deploymentnotfound|no endpoints found for",
         404,
         below=500,
     ),
@@ -117,6 +124,7 @@ _HEADS = {  # how the message about each begins
     "key refused": "{name} needs another key",
     "no such path": "{name} does not know this path",
     NO_SUCH_MODEL: "{name} has no model {model!r}",
+    NO_PROVIDER: "{name} has no provider that takes the request to {model!r}",
     _REDIRECTED: "{name} is at another address",
     _FIREWALL: "a firewall or proxy before {name} refused a request",
     _REFUSED: "{name} refused a request",
@@ -140,10 +148,6 @@ _RATE = re.compile(r"rate.?limit|too many requests|per[ _-](second|minute|min\b|
 _TOO_LARGE = re.compile(
     r"too large|must be reduced"
 )  # for a limit per minute, however long it waits
-_RANGE = re.compile(  # of a parameter that is left as it is, as it decides what is written
-    r"\b(temperature|top_p|top_k|min_p|(?:presence|frequency|repetition)_penalty)\b.{0,60}?"
-    r"(?:\d(?:\.\d+)?\s*(?:\.\.|,|and|to)|at most|<=|less than or equal to)\W{0,3}(\d+(?:\.\d+)?)"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +159,8 @@ class Target:
         model: The model that was asked.
         key: Where its key comes from, and whether there is one; a clause.
         served: The models that it lists.
+        sent: The parameters of the request, as intended.
+        chosen: Those that the user decided by name.
         clean: Removes secrets from a text.
     """
 
@@ -162,6 +168,8 @@ class Target:
     model: str
     key: str
     served: Sequence[str] = ()
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    chosen: frozenset[str] = frozenset()
     clean: Callable[[str], str] = str
 
 
@@ -278,8 +286,10 @@ def _way_on(reason: str, status: int, words: Words, target: Target, moved_to: st
         return f"; is the address {target.name}/v1? correct --teacher"
     if reason == _REDIRECTED:
         return f"; it redirects to {moved_to or 'no address'}: correct --teacher"
-    if reason == _REFUSED and (found := _RANGE.search(words.searched)):
-        return f"; choose another value, such as --param {found[1]}={found[2]}"
+    if reason == NO_PROVIDER:
+        return "; check what the account's settings allow of providers and data there"
+    if reason == _REFUSED and (advice := value_advice(words, target.sent, target.chosen)):
+        return advice
     if "http request" in words.searched and "https" in words.searched:
         return "; give the address with https://"
     if status == 403:

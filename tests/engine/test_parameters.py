@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -289,6 +290,33 @@ def test_of_the_requests_that_are_sent_together_one_learns_for_all() -> None:
         found, failures = asked(endpoint, 8, at_once=True)
         assert not failures and len(found) == 5
         assert len(bodies(endpoint)) == 8 + 5 + 7
+
+
+@each(
+    "words",
+    [
+        "This model only support stream mode, please enable the stream parameter.",
+        "Non-streaming requests are not supported for this model",
+        "stream must be set to true",
+        "Streaming is required; set `stream` to true",
+    ],
+)
+def test_an_endpoint_that_only_streams_is_asked_for_a_stream(words: str) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]}
+    streamed = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+    rules = [
+        refusing(lambda body: not body["stream"], words),
+        Rule("given", when=lambda body: body["stream"], body=streamed),
+    ]
+    with Endpoint(Behaviour(rules=rules)) as endpoint:
+        assert asked(endpoint, 3) == ({"stream": "true instead of false"}, [])
+        assert len(bodies(endpoint)) == 3 + 1
+
+
+def test_a_refusal_of_what_the_user_chose_names_the_flag() -> None:
+    with Endpoint(Behaviour(rules=[refusing(has("foo"), "Unknown parameter: 'foo'")])) as endpoint:
+        found, (failure,) = asked(endpoint, sampling={"foo": 1}, chosen=frozenset({"foo"}))
+    assert found == {} and "; leave out --param foo, or give it another value" in str(failure)
 
 
 def test_several_refusals_are_learned_one_after_the_other() -> None:

@@ -91,7 +91,19 @@ REFUSED = {
     ),
     "OpenRouter, routing": (
         (404, coded("No endpoints found that support tool use")),
-        ("no such model", "has no model 'qwen3-8b-instruct' (404: No endpoints found"),
+        ("no provider", "has no provider that takes the request to 'qwen3-8b-instruct' (404: No"),
+    ),
+    "OpenRouter, privacy": (
+        (404, coded("No endpoints found matching your data policy.")),
+        ("no provider", "check what the account's settings allow of providers and data there"),
+    ),
+    "OpenRouter, providers": (
+        (404, coded("No allowed providers are available for the selected model.")),
+        ("no provider", "No allowed providers"),
+    ),
+    "OpenRouter, a model's name": (
+        (404, coded("No endpoints found for qwen/qwen9.")),
+        ("no such model", "correct --model"),
     ),
     "FastAPI, path": ((404, {"detail": "Not Found"}), ("no such path", "http://host/api/v1?")),
     "nginx, path": (

@@ -76,6 +76,17 @@ def test_every_verb_refuses_a_wrong_address_in_one_line(
     assert err.count("\n") == 1 and not out
 
 
+def test_a_source_on_a_hub_names_the_variable_that_keeps_it_from_being_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "build completions --prompts org/set --license mit --teacher scripted:script.jsonl"
+    (tmp_path / "script.jsonl").write_text('{"when": "x", "answer": "y"}\n', encoding="utf-8")
+    assert main(words.split()) == 1  # the tests run with HF_HUB_OFFLINE=1
+    refused = "; HF_HUB_OFFLINE is set, and the set is not in the cache; unset it\n"
+    assert capsys.readouterr().err.endswith(refused)
+
+
 @pytest.fixture
 def draft(tmp_path: Path) -> Path:
     """A folder with a draft of `completions`."""

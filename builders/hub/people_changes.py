@@ -34,7 +34,8 @@ _NOT_FOUND = (
     "no commit has the card as potstill wrote it, so computed lines may be among these; when the "
     "words are copied, delete README.md there"
 )
-_APART = (CARD, MANIFEST, ADVISORIES, f"data/{CONFIG}/")  # each has a rule of its own
+_APART = (CARD, MANIFEST, ADVISORIES)  # each has a rule of its own
+_BY_REVIEW = ("contributed/", f"data/{CONFIG}/")  # a review lists in the manifest what it merged
 _ROWS = re.compile(r"data/([^/]+)/[^/]+\.parquet")
 
 
@@ -149,8 +150,9 @@ class _Held:
         released = listed(self.was) or reviewed
         was = {
             path: sha256
-            for path, sha256 in {**reviewed, **released}.items()
-            if (path in released or path.startswith("contributed/")) and _is_theirs(path)
+            for by_review, files in ((False, released), (True, reviewed))
+            for path, sha256 in files.items()
+            if _is_theirs(path) and path.startswith(_BY_REVIEW) is by_review
         }
         there = {path: self._sha256(path) for path in self.files if _is_theirs(path)}
         by_config: dict[str, list[str]] = defaultdict(list)
@@ -181,7 +183,7 @@ class _Held:
     ) -> list[str] | None:
         """The ids of a config's rows that people changed, and that are otherwise in `new`.
 
-        None where the files of these paths have no rows.
+        None where the files of these paths have no rows with ids.
         """
         import pyarrow as pa
 
@@ -200,7 +202,7 @@ class _Held:
                     (new / "data" / config).glob("*.parquet"),
                 )
             )
-        except (pa.ArrowException, OSError):
+        except (pa.ArrowException, OSError, KeyError):
             return None
         reviewed = self._reviewed_rows() if config == "default" else {}
         return sorted(
@@ -259,7 +261,7 @@ def _rows(paths: Iterable[Path]) -> dict[str, list[str]]:
     found = defaultdict(list)
     for path in sorted(paths):
         for row in read_parquet(path):
-            found[str(row.get("id"))].append(_digest(row))
+            found[str(row["id"])].append(_digest(row))
     return found
 
 

@@ -192,12 +192,12 @@ def _publish(
         return done  # it has the same rows and words, since the version rule holds
     sent, removed = _difference(baseline.files, ours)
     if sent or removed:
+        check_contributions(baseline, folder, plan.where)
         if baseline.head:
             held = plan.branch if plan.branch and not baseline.is_new else "main"
             check_changes(hub, plan.repository, held, baseline.head, baseline.tags, folder, notify)
         if not plan.branch:
             check_unfinished(baseline, plan.words.version, plan.repository, {*sent, *removed})
-        check_contributions(baseline, folder, plan.where)
     api, at = hub.api(), {"repo_id": plan.repository, "repo_type": "dataset"}
     with client_errors(hub, plan.repository):
         if not baseline.head and not dry_run:

@@ -209,6 +209,8 @@ def _library(place: str) -> Iterator[Any]:
         do = "check the name, the revision, the connection and the token"
         if reason.startswith((_DIFFER, "Couldn't cast")):
             do = "download the set and give its folder, whose files are read one by one"
+        if "OfflineModeIsEnabled" in reason:
+            do = "HF_HUB_OFFLINE is set, and the set is not in the cache; unset it"
         raise InputError(f"{place!r} could not be loaded: {reason}; {do}") from None
 
 

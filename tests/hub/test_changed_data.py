@@ -57,6 +57,12 @@ def put(hub: Any, repo: str, files: Files, **how: Any) -> Any:
     )
 
 
+def parquet(rows: list[Row]) -> bytes:
+    made = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), made)
+    return made.getvalue()
+
+
 def with_rows(
     hub: Any, repo: str, name: str, change: Callable[[list[Row]], Sequence[Row]]
 ) -> bytes:
@@ -97,6 +103,18 @@ CHANGES: dict[str, tuple[Callable[..., Files], str]] = {
     "files that are no rows": (
         lambda rows: {"data/extra.parquet": b"x", CALLS: b"y", "figures/a.svg": b"z"},
         rf"{CALLS} \(changed\), data/extra.parquet \(added\), figures/a.svg \(added\);",
+    ),
+    "a config without ids": (
+        lambda rows: {"data/more/a.parquet": parquet([{"text": "a"}])},
+        r"data/more/a.parquet \(added\); ",
+    ),
+    "a config with ids": (
+        lambda rows: {"data/more/a.parquet": parquet([{"id": "a"}, {"id": "b"}])},
+        r"data/more/a.parquet \(rows a, b\); ",
+    ),
+    "a column is added": (
+        lambda rows: {DATA: parquet([{"id": "FIRST", "good": True}])},
+        rf"{DATA} \(rows (\w{{16}}, ){{3}}\w{{16}} and \d+ more\);",
     ),
     "contributed rows that nobody reviewed": (
         lambda rows: {"contributed/rows.jsonl": b"{}\n"},

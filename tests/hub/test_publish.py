@@ -243,7 +243,11 @@ def test_contributed_rows_are_in_the_next_version_or_it_is_refused(
         second.draft.run,
     )
     publish(connected(hub), replace(second, draft=draft, schemas=schemas))
-    assert "data/contributed/train-00000-of-00001.parquet" in tree_of(hub, repo, "v0.2.0")
+    path = "data/contributed/train-00000-of-00001.parquet"
+    assert path in tree_of(hub, repo, "v0.2.0")
+    hub.api().delete_file(path, repo, repo_type="dataset")
+    with pytest.raises(InputError, match=rf"would undo it: {path} \(row {given[0]['id']}\);"):
+        publish(connected(hub), replace(make("0.3.0"), draft=draft, schemas=schemas))
 
 
 def test_another_draft_with_the_number_of_an_unfinished_release_is_refused(

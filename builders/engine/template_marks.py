@@ -32,7 +32,7 @@ _SPEAKER = r"<role>(?:HUMAN|ASSISTANT|SYSTEM|OBSERVATION)</role>"  # of Ling, gl
 _AFTER_SENTENCE = r"(?<=[.!?…。！？)\"'”’`*])"
 _MARK_TEXT = (
     r"<\|(?:Bot|Assistant)\|>:|\[END FINAL RESPONSE\]|\]~!?b[\[\]]|<用户>"
-    rf"|{_SPEAKER}(?=[^\s<])|(?<=[^\s>]){_SPEAKER}(?=\s*\Z)"
+    rf"|{_SPEAKER}(?=[^\s<]|<think)|(?<=[^\s>]){_SPEAKER}(?=\s*\Z)"
     rf"|{_AFTER_SENTENCE}\[(?:USER|BOT)\](?=\S)"
     rf"|{_AFTER_SENTENCE}(?:(?:\[(?:PAD|SEP|EOT|end_of_text)\]|</assistant>)\s*)++\Z"
     rf"|<\|/?(?:[\w▁:./-]{{3,60}}|ai|im)\|>|<｜[\w▁ :./-]{{1,60}}｜>|<\|{_ONE_BAR}>|<{_ONE_BAR}\|>"
@@ -45,7 +45,7 @@ _MARK_TEXT = (
     r"|<extra_id_\d{1,4}>|<0x[0-9A-Fa-f]{2}>|<(?:extra_|TOKENS_UNUSED_)\d{1,6}>"
     r"|<(?:SPECIAL_|reserved_|dummy|unused)\d{1,6}>"
     r"|\[/?INST\]|<</?SYS>>|\[/(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS)\]|\[TOOL_CALLS\]"
-    rf"|\[UNUSED_TOKEN_\d+\]|</[sS]>|(?<![<\w])<s>(?!>)|<_end>|\[e~\[|{_VOCABULARY}"
+    rf"|\[UNUSED_TOKEN_\d+\]|</[sS]>|(?<![<\w])<s>(?!>)|<_(?:user|bot|end)>|\[e~\[|{_VOCABULARY}"
     r"|(?<![ \t])<\|[\w:-]{0,40}\|?(?=\s*\Z)"  # half a mark, cut off
     r"|<\|(?:im_|e[no]|st|as|us|re)[\w:-]{0,40}\|?(?=\s*\Z)"
 )
@@ -57,7 +57,7 @@ _FILLING = rf"(?:\s|{_MARK_TEXT}|{ROLE}(?=\s*(?:{_MARK_TEXT}|\n|\Z)))*"
 _BEGINS = (
     r"(?!(?i:\[\|(?:end|us|sys|hu|tool)|<[|｜](?!no)[^<>|｜]{0,30}(?:think|thought|reason))"
     r"|<[|｜]?(?:im_end|e[o0][a-z]|E[O0][A-Z]|end(?!_header|_of_role)|return)"
-    r"|</|<unused94>|<role>(?!A)|\[(?:END|USER)|<用|<\|[\w:-]{0,40}\|?\s*\Z"
+    r"|</|<unused94>|<_[eu]|<role>(?!A)|\[(?:END|USER)|<用|<\|[\w:-]{0,40}\|?\s*\Z"
     rf"|\[(?:INST|SYSTEM|AVAIL|TOOL|EOS|eos|end of)|<fim_|<file_sep)(?:{_MARK_TEXT})"
 )
 # How the entry of a dictionary goes on after its word.
@@ -72,9 +72,9 @@ _ABOUT_ITSELF = re.compile(  # a rule of a grammar, an entry, or a sentence
     rf"\s*(?:{_MARK_TEXT})(?: [a-z]|[*_]{{1,3}} | ?(?:::=|[-=]>|[-–—=→:])\s)"
 )
 _TRAILING = re.compile(rf"{_FILLING}\Z")
-_BRACKETED = re.compile(rf"<{_WORDS}>")
+_BRACKETED = re.compile(rf"<{_WORDS}>|\[EOS\]")
 _RULE = re.compile(r"::=|<[a-z][\w-]{0,40}>[ \t]*\Z")
-_ENDS_SENTENCE = re.compile(rf"{_AFTER_SENTENCE}\Z")
+_ENDED = re.compile(r"[.!?…。！？)\]}\"'”’`*;|]\s*\Z")  # a sentence, a row or a line of code
 _STRUCK = re.compile(  # struck out, in HTML
     r"(?<![.!?])<s>(?:(?!</?s>|<\||<｜|</?im_|\[/?INST|<<|\n\n)[^\0]){1,300}</s>"
 )
@@ -85,8 +85,10 @@ _NAMED = re.compile(
 )
 _CALLED = re.compile(  # the call of a tool, written as text
     r"<(?:\w{1,20}:)?function_?call name=\""
-    r"|^[ \t]*<(?:(?:[\w-]{1,20}[:_])?tool_?calls?|function_?calls?|start_function_call|tool_use"
-    r"|tool_code|function=[\w.:-]{1,80})>|^[ \t]*<invoke name="
+    r"|(?:^[ \t]*|(?<=[.!?…。！？)\]]))(?:<(?:(?:[\w-]{1,20}[:_])?tool_?calls?|function_?calls?"
+    r"|start_function_call|tool_use|tool_code|function=[\w.:-]{1,80})>|<(?:invoke|tool_call) name="
+    r"|<(?:tools|action)>\s*\{\s*\"name\":|functools\[\{)"
+    r"|\[TOOL_(?:REQUEST|CALL)\]\s*\{"
     r"|<(?:[\w-]{1,20}[:_])?(?:tool_?calls?|function_?calls?)>\s*"
     r"(?:[{\[]|<function=|<invoke name=|[\w.:-]{1,80}\s*(?:<arg_key>|</tool_call>))"
     r"|<function=[\w.:-]{1,80}>\s*(?:[{\[]|</|<parameter)"
@@ -183,9 +185,11 @@ def _is_of_grammar(text: str, found: re.Match[str]) -> bool:
 def _is_end(text: str, found: re.Match[str]) -> bool:
     """Whether an answer surely ends at a mark with nothing but marks after it.
 
-    A word in brackets after a space may be one of its last sentence, if that has no end.
+    After a space it may be the last word of a sentence that has no end.
     """
     before = text[max(0, found.start() - 80) : found.start()]
-    if before[-1:] == " " and _BRACKETED.fullmatch(found[0]):
-        return bool(_ENDS_SENTENCE.search(before.rstrip()))
+    if before[-1:] == " " and not _ENDED.search(before):
+        words = before.rpartition("\n")[2].split()
+        if len(words) > 1 or _BRACKETED.fullmatch(found[0]):
+            return False
     return not _NAMED.search(before) and not (found[0].strip("<|") == "" and before[-1:].isalnum())

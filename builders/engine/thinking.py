@@ -6,7 +6,8 @@ in it is worse than an answer lost: where a mark is neither what an answer is ab
 quotation marks, a word of a sentence, an item) nor at a place where thinking surely begins or ends,
 the answer is left as it is and cannot be used. An element by a name that prompts ask for too, as
 `<reasoning>`, is thinking at the begin of a text, also where the answer is an element. Where
-several follow it, or it begins with one itself, it is a part of the XML that is the answer.
+several follow it, or a field such as `<score>`, or it begins with an element itself, it is a part
+of the XML that is the answer.
 
 Source: the reasoning parsers of vLLM and SGLang, and the chat templates of the models they are for.
 """
@@ -66,7 +67,7 @@ _NEXT_IN_PAIR = re.compile(rf"{_PAIR}(?:<|\[|◁)/", re.IGNORECASE)
 _LAST_IN_PAIR = re.compile(
     rf"[<\[◁][^<>\[\]/\n]{{0,20}}(?:think|thought|reason)\w{{0,3}}[>\]▷]{_PAIR}\Z", re.IGNORECASE
 )
-_LEFT = re.compile(r"(?:\.|\*\*)[ \t]*(?=\n)")
+_LEFT = re.compile(r"\s{0,9}(?:[.。]|\*\*)[ \t]*(?=\n)")
 _SPLIT_AT = re.compile(  # words before the mark of an end that end no thought
     r"\b(?:at|on|by|with|after|before|until|between|from|the|the (?:first|last)|an?)"
     r"[ (*_~]{1,3}\Z",

@@ -19,9 +19,15 @@ SURE = (
 )
 TAG = rf"(?:{SURE}|{_PREFIX}(?:thought|thoughts|reasoning))"
 ASKED_FOR = r"(?:reflection|scratchpad|analysis)"
+FIELDS = frozenset(  # elements that prompts ask for after the reasons for them
+    (
+        *("verdict", "label", "score", "rating", "confidence", "decision", "grade", "category"),
+        *("class", "classification", "sentiment", "judgement", "judgment", "choice", "winner"),
+    )
+)
 FOLLOWED = frozenset(("analysis", "reflection"))  # in an answer, often before its other elements
 _ATTRIBUTES = r"(?:\s[\w-]{1,30}=[^<>\n]{0,80})?"
-_THOUGHT = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|cot)"  # between bars
+_THOUGHT = rf"(?:think(?:ing)?|thoughts?|reason(?:ing)?|cot|{ASKED_FOR})"  # between bars
 _BEGINS = rf"<[|｜](?:(?:begin|start)[_▁ ](?:of[_▁ ])?)?{_THOUGHT}(?:[_▁ ](?:begin|start))?[|｜]>"
 _ENDS = (
     rf"<[|｜](?:(?:/|end[_▁ ](?:of[_▁ ])?){_THOUGHT}|{_THOUGHT}[_▁ ](?:end|stop))[|｜]>"
@@ -40,9 +46,10 @@ BLOCKS = tuple(  # how thinking begins and ends; the group `tag` in the first is
         (r"◁(?P<tag>think|thinking)▷", r"◁/{tag}▷"),
         # A line by itself begins it where no other line has a word in brackets, as parts of a task.
         (r"(?-i:\[(?P<tag>THINK(?:ING)?)\](?=\S|\n(?!(?s:.*)\n\[[A-Z])))", r"\[/{tag}\]"),
+        (r"<\|im_start\|>think\b", r"<\|im_start\|>answer\b"),
         (rf"\[(?P<tag>{_IN_BRACKETS})\](?s:(?=.*?\[/(?P=tag)\]))", r"\[/{tag}\]"),
         (
-            rf"{_BEGINS}|<\|inner_prefix\|>|(?:<\|channel>|<unused94>)\s*(?:{_THOUGHT}|analysis)\b",
+            rf"{_BEGINS}|<\|inner_prefix\|>|(?:<\|channel>|<unused94>)\s*{_THOUGHT}\b",
             rf"{_ENDS}|(?:<\|end\|>\s*<\|begin\|>\s*assistant\s*)?<\|content\|>",
         ),
     )
@@ -50,8 +57,9 @@ BLOCKS = tuple(  # how thinking begins and ends; the group `tag` in the first is
 MARK = re.compile(  # where thinking begins, or, with a group `close`, ends
     rf"<(?P<close>\s?\\?/)?\s?(?P<tag>{SURE}(?={_ATTRIBUTES}\s?>)|{TAG}(?=\s?>)){_ATTRIBUTES}\s?>"
     rf"|(?P<close2>◁/think(?:ing)?▷|\[/{_IN_BRACKETS}\])|◁think(?:ing)?▷"
-    rf"|(?-i:\[THINK(?:ING)?\](?=\S))|{_BEGINS}|<unused94>"
+    rf"|(?-i:\[THINK(?:ING)?\](?=\S))|{_BEGINS}"
     r"|<details\b[^<>\n]{0,200}\btype=[\"']reasoning|\A\s*&lt;think(?:ing)?&gt;"
+    r"|(?m:^)&lt;/think(?:ing)?&gt;[ \t]*(?=\n|\Z)"
     rf"|(?P<close3>{_ENDS})",
     re.IGNORECASE,
 )
@@ -60,24 +68,11 @@ ELEMENT = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w.:-]{0,40})(?:\s[^<>\n]
 # Elements that are the markup of an answer, or the end of one that a template marks too.
 MARKUP = frozenset(
     (
-        *("a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "div", "dl", "dt", "em", "hr"),
-        *("h1", "h2", "h3", "h4", "h5", "h6", "i", "img", "ins", "kbd", "li", "mark", "ol", "p"),
-        *(
-            "pre",
-            "q",
-            "s",
-            "section",
-            "small",
-            "span",
-            "strong",
-            "sub",
-            "sup",
-            "table",
-            "tbody",
-            "td",
-            "th",
-        ),
-        *("thead", "tr", "u", "ul", "html", "svg", "math", *WRAPS_ANSWER),
+        *("a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "div", "dl", "dt", "em"),
+        *("hr", "h1", "h2", "h3", "h4", "h5", "h6", "i", "img", "ins", "kbd", "li", "mark"),
+        *("ol", "p", "pre", "q", "s", "section", "small", "span", "strong", "sub", "sup"),
+        *("table", "tbody", "td", "th", "thead", "tr", "u", "ul", "html", "svg", "math"),
+        *WRAPS_ANSWER,
     )
 )
 RENDERED = tuple(  # thinking at the begin of a text, as programs show it
@@ -96,7 +91,8 @@ RENDERED = tuple(  # thinking at the begin of a text, as programs show it
 )
 EMPTY = re.compile(  # that thinking was left out or chosen; `thought` is what chose it
     rf"\s*(?:<{SURE}\s?/>|<no_think(?:ing)?>"
-    r"|(?:<judge>(?P<thought>(?s:.{0,4000}?))</judge>\s*)?<think_o(?:n|ff)>)",
+    r"|(?:<judge>(?P<thought>(?s:.{0,4000}?))</judge>\s*)?<think_o(?:n|ff)>)"
+    r"(?! (?-i:[a-z]))",
     re.IGNORECASE,
 )
 ESCAPED = re.compile(  # marks as Markdown, JSON or an East Asian keyboard write them
@@ -142,8 +138,10 @@ def is_xml(text: str) -> bool:
 
 
 def has_siblings(text: str) -> bool:
-    """Whether an element that a text begins with is followed by another."""
+    """Whether an element that a text begins with is followed by another, or is a field by name."""
     first = ELEMENT.match(text, after_space(text, 0))
+    if first and first["name"].lower() in FIELDS:
+        return True
     end = text.find(f"</{first['name']}>", first.end()) if first else -1
     if first is None or end < 0:
         return False

@@ -77,12 +77,58 @@ def _row_groups(rows: Iterable[Row], schema: pa.Schema) -> Iterator[pa.Table]:
 
 
 def read_parquet(path: Path) -> Iterator[Row]:
-    """The rows of a file, a row group at a time in memory."""
+    """The rows of a file, a row group at a time in memory.
+
+    Raises:
+        InputError: In the iteration, where the file is missing or damaged.
+    """
+    for batch in parquet_batches(path, ROW_GROUP):
+        yield from batch.to_pylist()
+
+
+def parquet_batches(path: Path, most: int) -> Iterator[pa.RecordBatch]:
+    """The same as batches of at most so many rows."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        for batch in file.iter_batches(ROW_GROUP):
-            yield from batch.to_pylist()
+    with damage_named(path):
+        file = pq.ParquetFile(path, pre_buffer=False)
+    with file:
+        batches = file.iter_batches(most)
+        while True:
+            with damage_named(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """The names of a file's columns.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
+    import pyarrow.parquet as pq
+
+    with damage_named(path):
+        names: list[str] = pq.read_schema(path).names
+    return names
+
+
+@contextlib.contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """One line about a Parquet file for all that says that it cannot be read.
+
+    Raises:
+        InputError: In place of an error of Arrow or the system.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        why = (str(error).splitlines() or ["unreadable"])[0]
+        raise InputError(f"{path} is damaged ({why}); fetch it or build again") from None
 
 
 def read_json(path: Path, *names: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.draft import by_frequency
+from builders.drafting.files import parquet_batches
 from builders.release.languages import LanguageCounts
 from builders.schema import Row
 
@@ -93,29 +94,29 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
         null = nulls[config] = set()
         for path in paths:
             size["download_size"] += path.stat().st_size
-            with pq.ParquetFile(path, pre_buffer=False) as file:
-                if file.schema_arrow != columns.setdefault(config, file.schema_arrow):
-                    odd_files.append(path.name)
-                for batch in file.iter_batches(_BATCH):
-                    size["num_examples"] += batch.num_rows
-                    size["num_bytes"] += batch.nbytes
-                    rows[config] += batch.num_rows
-                    null |= {n for n in batch.schema.names if batch.column(n).null_count}
-                    if config not in ("default", "dropped", "calls"):
-                        continue  # nothing is computed from the rows of an extra config
-                    for row in batch.to_pylist():
-                        if config == "dropped":
-                            reasons[row["reason"]] += 1
-                        elif config == "calls":
-                            samplings.add(_sampling(row))
-                            spent[row["role"]].update(_tokens(row))
-                            answers.add(row)
-                        else:
-                            example = example or row
-                            languages.add(row)
-                            for column in _TEXTS:
-                                if column in row:
-                                    words[column].append(_words(row[column]))
+            schema = pq.read_schema(path)
+            if schema != columns.setdefault(config, schema):
+                odd_files.append(path.name)
+            for batch in parquet_batches(path, _BATCH):
+                size["num_examples"] += batch.num_rows
+                size["num_bytes"] += batch.nbytes
+                rows[config] += batch.num_rows
+                null |= {n for n in batch.schema.names if batch.column(n).null_count}
+                if config not in ("default", "dropped", "calls"):
+                    continue  # nothing is computed from the rows of an extra config
+                for row in batch.to_pylist():
+                    if config == "dropped":
+                        reasons[row["reason"]] += 1
+                    elif config == "calls":
+                        samplings.add(_sampling(row))
+                        spent[row["role"]].update(_tokens(row))
+                        answers.add(row)
+                    else:
+                        example = example or row
+                        languages.add(row)
+                        for column in _TEXTS:
+                            if column in row:
+                                words[column].append(_words(row[column]))
     names = ("role", "model", "revision", "sampling")
     return CardFigures(
         rows=dict(rows),

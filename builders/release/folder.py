@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.drafting.draft import Draft
-from builders.drafting.files import canonical_json, whole_folder
+from builders.drafting.files import canonical_json, parquet_columns, whole_folder
 from builders.drafting.since_build import check_since_build
 from builders.durable import durably_rename
 from builders.errors import FolderError, InputError
@@ -92,10 +92,8 @@ def release(
 
 
 def _check_columns(draft: Draft, schemas: Mapping[str, Schema]) -> None:
-    import pyarrow.parquet as pq
-
     for config, schema in schemas.items():
-        if odd := {*pq.read_schema(draft.file(config)).names} ^ {*schema.arrow.names}:
+        if odd := {*parquet_columns(draft.file(config))} ^ {*schema.arrow.names}:
             raise InputError(
                 f"the column {min(odd)!r} is in config {config!r} of {draft.folder} or of this "
                 "potstill, but not in both; build again with --from-ledger, which asks nothing"

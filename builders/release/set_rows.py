@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from builders.drafting.contributions import CONTRIBUTED
 from builders.drafting.draft import FACTS, RUN, by_frequency
-from builders.drafting.files import read_json
+from builders.drafting.files import damage_named, read_json
 from builders.errors import InputError, nearest_name, shortened
 from builders.preferences.aspect_ratings import RATED_ANSWERS
 from builders.recipe import row_id
@@ -188,7 +188,7 @@ class SetRows:
         import pyarrow.parquet as pq
 
         for path in self.files.get(config, ()):
-            with _damage_named(path):
+            with damage_named(path):
                 file = pq.ParquetFile(path, pre_buffer=False)
             with file:
                 for group in range(file.num_row_groups):
@@ -249,21 +249,10 @@ def prompt_id(prompt: Any) -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        why = (str(error).splitlines() or ["unreadable"])[0]
-        raise InputError(f"{path} is damaged ({why}); fetch it or build again") from None
-
-
 def _table(
     path: Path, file: pq.ParquetFile, group: int, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    with _damage_named(path):
+    with damage_named(path):
         return file.read_row_group(group, columns=columns)
 
 

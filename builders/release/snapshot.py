@@ -22,6 +22,7 @@ ADVISORIES = "advisories.json"
 CARD = "README.md"
 # What a release owns in its folder or repository; other files, such as LICENSE, are not its own.
 OWN = (CARD, MANIFEST, ADVISORIES, "data/", "figures/", "contributed/")
+_OF_A_DRAFT = ("default", "calls", "dropped")  # its configs, whatever the recipe
 VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
 
@@ -62,6 +63,10 @@ def snapshot(folder: Path) -> Snapshot:
             "give the folder of a release or of a draft"
         )
     if _is_draft(folder):
+        if missing := [one for one in _OF_A_DRAFT if one not in files]:
+            raise InputError(
+                f"{folder} has no {missing[0]}.parquet; build again, which repeats no call"
+            )
         return Snapshot(folder=folder, version=None, files=files)
     manifest = read_manifest(folder)
     card = folder / CARD

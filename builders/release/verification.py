@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.drafting.draft import by_frequency, counts_of
-from builders.drafting.files import read_parquet
+from builders.drafting.files import parquet_batches, read_parquet
 from builders.drafting.licence import licences_by_table, parts
 from builders.drafting.lineage import code_digest
 from builders.engine.model_licences import TABLE, table_name
@@ -113,12 +113,10 @@ def _raise_difference(config: str, place: int, read: Any, held: Any) -> None:
 
 def _batches(files: Sequence[Path]) -> Iterator[Any]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     for path in files:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(_BATCH):
-                yield pa.Table.from_batches([batch])
+        for batch in parquet_batches(path, _BATCH):
+            yield pa.Table.from_batches([batch])
 
 
 def _even(tables: Iterable[Any]) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.drafting.draft import Draft
+from builders.drafting.files import parquet_columns
 from builders.drafting.owner import new_command
 from builders.errors import InputError
 from builders.gates.secrets import secret
@@ -26,9 +27,7 @@ def words_of(draft: Draft) -> Words:
             f"{draft.folder} is of an older potstill; build again, which repeats no call"
         )
     if draft.facts["set"]["ad_hoc"]:
-        import pyarrow.parquet as pq
-
-        columns = pq.read_schema(draft.file("default")).names
+        columns = parquet_columns(draft.file("default"))
         return computed_words(draft.facts["set"], draft.facts["lineage"], columns)
     words = draft.set.words if draft.set else None
     if words is None:

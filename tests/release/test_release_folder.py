@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 import shutil
+import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,39 @@ def versions(drafts: tuple[Draft, Draft], tmp_path_factory: pytest.TempPathFacto
         assert made
         base = snapshot(folder)
     return folders
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "torn": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "torn in its rows": lambda path: path.write_bytes(
+        b"PAR1" + b"\0" * 300 + path.read_bytes()[304:]
+    ),
+    "no parquet": lambda path: path.write_text("hi\n"),
+}
+
+
+@each("damage", DAMAGE)
+def test_a_damaged_file_of_a_draft_is_named_and_nothing_is_released(
+    damage: Callable[[Path], object], drafts: tuple[Draft, Draft], tmp_path: Path
+) -> None:
+    for config in CONFIGS:
+        draft = replace(drafts[1], folder=tmp_path / uuid.uuid4().hex)
+        shutil.copytree(drafts[1].folder, draft.folder)
+        damage(draft.file(config))
+        with pytest.raises(InputError, match=rf"{config}\S*\.parquet is damaged \("):
+            release(draft, CONFIGS, tmp_path / "out", words("0.1.0"))
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_draft_without_one_of_its_files_is_no_set(
+    drafts: tuple[Draft, Draft], tmp_path: Path
+) -> None:
+    for config in CONFIGS:
+        folder = tmp_path / config
+        shutil.copytree(drafts[1].folder, folder)
+        (folder / f"{config}.parquet").unlink()
+        with pytest.raises(InputError, match=f"{config} has no {config}.parquet; build again"):
+            snapshot(folder)
 
 
 # --- in series

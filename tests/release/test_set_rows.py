@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -127,7 +127,7 @@ def test_a_text_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_named(tmp_path: Path, places: tuple[Path, Path]) -> None:
-    (tmp_path / "draft.json").write_text(json.dumps({}), encoding="utf-8")
+    shutil.copytree(places[0], tmp_path, dirs_exist_ok=True)
     whole = (places[0] / "default.parquet").read_bytes()
     for damaged in (whole[:50], whole[:4] + b"\0" * 200 + whole[204:]):
         (tmp_path / "default.parquet").write_bytes(damaged)

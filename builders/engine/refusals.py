@@ -40,10 +40,12 @@ NO_SUCH_MODEL, NO_PROVIDER = "no such model", "no provider"
 _MEANINGS = (
     _meaning(
         "no credit",
-        r"insufficient[_ ](quota|balance|credit|fund)|billing_(hard_limit|not_active)|"
+        r"insufficient[_ ](user[_ ])?(quota|balance|credit|fund)|billing_(hard_limit|not_active)|"
         r"billing hard limit|credit balance|only afford|(more|enough|out of|of|no) credits?\b|"
         r"not enough (balance|money|fund)|payment required|account is not active|arrear|"
-        r"exceeded your (monthly|included)|budget.{0,20}exceeded|exceeded ?budget",
+        r"exceeded your (monthly|included)|budget.{0,20}exceeded|exceeded ?budget|"
+        r"spend(ing)? limit|exceeded_current_quota|account.{0,80}suspended|"
+        r"free tier.{0,30}(exhausted|exceeded)|余额不足|额度不足|额度已用尽|欠费",
         402,
         below=500,
     ),
@@ -67,14 +69,16 @@ _MEANINGS = (
         r"sensitive (word|content)|new_sensitive|usage polic|"
         r"blocked by (our |the )?(content|prompt|guard)|"
         r"(input|output|prompt|text|content)s? (is |contains? |may contain )?sensitive|"
-        r"guardrail|jailbreak",
+        r"guardrail|jailbreak|(input|output|prompt|text|content)s? (is |are )?(\w+ )?unsafe|"
+        r"high risk|敏感|不安全|违规",
         451,
         below=501,
     ),
     _meaning(
         "key refused",
         r"api[-_ ]?key|authenticat|unauthori[sz]ed|credential|(invalid|expired|missing) token|"
-        r"access token|bearer|no connected db",  # the last: LiteLLM's proxy without a key store
+        r"access token|security token|tokens? (has |have |is |are )?(been )?expired|expiredtoken|"
+        r"jwt expired|令牌|bearer|no connected db",  # the last: LiteLLM's proxy without a key store
         401,
         below=500,
     ),
@@ -108,7 +112,7 @@ OF_THE_REQUEST = frozenset({"filtered", "too long"})  # by their words: another 
 # The same or of everybody, which nothing shows; the others end with what is done about the account.
 MAYBE_OF_THE_REQUEST = frozenset({_FIREWALL, _REFUSED})
 
-_FEWER = re.compile(r"tokens|afford|fewer")  # words about a request that another may fit
+_FEWER = re.compile(r"max_tokens|afford|fewer")  # words about a request that another may fit
 
 
 def of_the_account(refusal: Failure) -> bool:
@@ -292,6 +296,6 @@ def _way_on(reason: str, status: int, words: Words, target: Target, moved_to: st
         return advice
     if "http request" in words.searched and "https" in words.searched:
         return "; give the address with https://"
-    if status == 403:
+    if status == 403 and reason not in OF_THE_REQUEST:
         return "; check what the account may use there"
     return ""

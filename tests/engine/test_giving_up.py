@@ -127,6 +127,9 @@ ACCOUNTS = {
     "DeepSeek, balance": (402, coded("Insufficient Balance")),
     "Gemini, key": (400, [coded("API key expired. Please renew the API key.", 400)]),
     "a gateway's key": (403, {"detail": "Invalid token", "message": "the API key is disabled"}),
+    "AWS, token": (403, {"message": "The security token included in the request is expired"}),
+    "One-API, quota": (403, coded("No quota is left", "insufficient_user_quota")),
+    "a gateway's tokens": (403, coded("Insufficient balance of tokens", 403)),
     "in a 200": (200, coded("The account is not active, check billing", 402)),
 }
 

@@ -40,6 +40,30 @@ REFUSED = {
         (500, {"base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}}),
         ("filtered", "500: output new_sensitive"),
     ),
+    "Zhipu, filter": (
+        (400, coded("系统检测到输入或生成内容可能包含不安全或敏感内容", "1301")),
+        ("filtered", "filtered a request (400: 系统"),
+    ),
+    "Moonshot, filter": ((400, coded("It was considered high risk")), ("filtered", "high risk")),
+    "Baidu, filter": ((400, {"error_msg": "the content is unsafe"}), ("filtered", "is unsafe")),
+    "Zhipu, balance": ((429, coded("余额不足或无可用资源包", "1113")), ("no credit", "account")),
+    "One-API, quota": (
+        (403, coded("quota: 0", "insufficient_user_quota")),
+        ("no credit", "the account there"),
+    ),
+    "Moonshot, balance": (
+        (429, coded("Your account is suspended", None, "exceeded_current_quota_error")),
+        ("no credit", "is suspended"),
+    ),
+    "DashScope, a free tier": (
+        (403, coded("The free tier of the model has been exhausted.")),
+        ("no credit", "free tier"),
+    ),
+    "AWS, an expired token": (
+        (403, {"message": "The security token included in the request is expired"}),
+        ("key refused", "variable SOME_KEY"),
+    ),
+    "a session that has ended": ((400, coded("Token has expired")), ("key refused", "SOME_KEY")),
     "a law": ((451, ""), ("filtered", "451: no message")),
     "DeepSeek, balance": ((402, coded("Insufficient Balance")), ("no credit", "the account there")),
     "Anthropic, balance": (
@@ -146,6 +170,7 @@ def test_a_refusal_has_a_reason_and_the_words_of_the_endpoint(
     assert (found.retryable, found.status) == (False, status)
     assert found.fatal == (status == 401)
     assert "sk-planted" not in str(found) and "\n" not in str(found)
+    assert reason != "filtered" or "the account" not in str(found)
 
 
 PASSING = {

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from builders.errors import InputError, printable, shortened
+from builders.errors import InputError, RecipeError, printable, shortened
 from builders.secret_names import is_secret_parameter, secret_of_address
 
 MARKS = re.compile(r"<!-- /?(?:words: |versions -->)")  # on a card, around a person's words
@@ -48,11 +48,12 @@ class FrontMatter:
 
     @contextmanager
     def at(self, *place: str | int) -> Iterator[None]:
-        """Put the file and the line of a value before the message of an InputError about it."""
+        """Put the file and the line of a value before the message of an error about it."""
         try:
             yield
-        except InputError as error:
-            raise self.error(self.written(place), str(error)) from None
+        except (InputError, RecipeError) as error:
+            error.args = (str(self.error(self.written(place), str(error))),)
+            raise
 
     def written(self, place: Place) -> Place:
         """The part of a place that is in the values: keys as they are written."""
@@ -98,9 +99,11 @@ def check_texts(front: FrontMatter) -> None:
     """Raise InputError where a key or a text may not be in the front matter of a set."""
     for place, key, value in _pairs(front.values, ()):
         where = printable(key_of(place))
-        if not isinstance(key, str):
+        if not isinstance(key, str) or (not key.strip() and isinstance(place[-1], str)):
             above = f"{key_of(place[:-1])}: ".removeprefix(": ")
             what = f"the key {shortened(key)} is not a text; write it in quotes"
+            if isinstance(key, str):
+                what = "a key has no name; give it one, or remove the line"
             raise front.error(place, above + what)
         for text in (key, value):
             if isinstance(text, str) and (why := _unfit(text)):
@@ -203,7 +206,8 @@ def _front(text: str, shown: str) -> FrontMatter:
 def _lines(node: yaml.Node | None, place: Place) -> Iterator[tuple[Place, int]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            here = (*place, key.value)
+            name = {"null": "None", "bool": key.value.capitalize()}.get(key.tag.rpartition(":")[2])
+            here = (*place, name or key.value)  # as the text of the key that is read
             yield here, key.start_mark.line + 2
             yield from _lines(value, here)
     elif isinstance(node, yaml.SequenceNode):

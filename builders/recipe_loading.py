@@ -143,6 +143,10 @@ def load_recipe(recipe: str | Path) -> Recipe:
 
 
 def _recipe_of_name(name: str) -> Recipe:
+    if "." in name and Path(name).is_file():
+        raise InputError(
+            f"{name!r} is a file, and neither a recipe's nor a set's, which end with .py and .md"
+        )
     if "." in name:
         return _recipe_in_module(name)
     names = recipe_names()

@@ -33,7 +33,9 @@ _WRITTEN = {  # what an error says of a value of the wrong type
     "dict_type": "is not a mapping of names to values",
     "model_type": "is neither a text nor a mapping of names to values",
     "string_pattern_mismatch": "is not one line of text; write one, or remove the key",
-    "missing": "is missing; add it",
+    "greater_than": "is not above {gt:g}",
+    "greater_than_equal": "is below {ge:g}",
+    "finite_number": "is not finite",
 }
 _MAPPINGS = {"budget": "{usd: 5, price: 0.5/1.5}", "options": "{NAME: VALUE}"}  # examples
 
@@ -267,8 +269,13 @@ def _problem(error: Mapping[str, Any], front: FrontMatter) -> InputError:
         hint = did_you_mean(place[-1], known) or f"; there are {', '.join(known)}"
         return front.error(place, f"there is no key {key!r}{hint}")
     if kind == "missing":
-        return front.error(place, f"{key_of((*place, error['loc'][-1]))} is missing; add it")
-    why = _WRITTEN.get(kind) or f"is not fit ({error['msg'][0].lower()}{error['msg'][1:]})"
+        name = error["loc"][-1]
+        above = place[:-1] if place[-1:] == (name,) else place  # a key without a value is there
+        return front.error(place, f"{key_of((*above, name))} is missing; add it")
+    why = (
+        _WRITTEN.get(kind, "").format(**error.get("ctx", {}))
+        or f"is not fit ({error['msg'][0].lower()}{error['msg'][1:]})"
+    )
     if kind == "value_error":
         why = str(error["ctx"]["error"])
     if kind in ("model_type", "dict_type") and key in _MAPPINGS:

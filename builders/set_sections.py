@@ -11,8 +11,10 @@ from builders.front_matter import MARKS
 SECTIONS = ("What it is", "Use", "Limits", "Changes")  # that every set has
 _OWN_SECTIONS = ("Load it", "Configs", "How it was made", "Licence", "Versions")  # of the card
 _NUMBER = "(0|[1-9][0-9]{0,8})"
-_VERSION = re.compile(rf"### v({_NUMBER}\.{_NUMBER}\.{_NUMBER})[:,.;]?(?!\S)")
-_LIKE_A_VERSION = re.compile(r"### v?\d")
+_VERSION = re.compile(rf"### +v({_NUMBER}\.{_NUMBER}\.{_NUMBER})[:,.;]?(?!\S)")
+_LIKE_A_VERSION = re.compile(
+    r"#{1,6} *\[?v(?:ersion)? ?\d|### *\[?\d|#{1,6} *\[?\d+\.\d+\.\d", re.IGNORECASE
+)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _COMMENT = re.compile(r" {0,3}<!--")  # one that hides whole lines
 _HEADING = re.compile(r"## +(.+?)(?: +#+)? *")
@@ -30,6 +32,7 @@ def read_sections(body: str, first: int, shown: str) -> tuple[dict[str, str], st
         InputError: A section or the version is missing, or one is not fit for a card.
     """
     texts, title, version, version_line = dict[str, list[str]](), "", "", 0
+    places = dict[str, str]()
     for number, line, hidden in _lines(body, first, shown):
         where = f"{shown}, line {number}"
         heading = None if hidden else _HEADING.fullmatch(line)
@@ -37,21 +40,21 @@ def read_sections(body: str, first: int, shown: str) -> tuple[dict[str, str], st
             raise InputError(
                 f"{where}: {mark[0]!r} is reserved for the marks of the card; write it differently"
             )
+        if title == "Changes" and not (version or hidden) and _LIKE_A_VERSION.match(line):
+            version, version_line = _version_of(line), number
+            if not version:
+                raise InputError(
+                    f"{where}: no version under Changes: {shortened(line)} is not three numbers as "
+                    "in '### v0.1.0'; correct it"
+                )
         if heading:
             title = heading[1].strip()
             if title in texts or title in _OWN_SECTIONS:
                 why = "comes twice" if title in texts else "is a section that the card has itself"
                 raise InputError(f"{where}: '## {title}' {why}; rename it")
-            texts[title] = []
+            texts[title], places[title] = [], where
         elif title:
             texts[title].append(line)
-            if title == "Changes" and not (version or hidden) and _LIKE_A_VERSION.match(line):
-                version, version_line = _version_of(line), number
-                if not version:
-                    raise InputError(
-                        f"{where}: no version under Changes: {shortened(line)} is not three "
-                        "numbers as in '### v0.1.0'; correct it"
-                    )
         elif line.strip():
             raise InputError(
                 f"{where}: {shortened(line)} is under no heading; the card has a "
@@ -59,9 +62,11 @@ def read_sections(body: str, first: int, shown: str) -> tuple[dict[str, str], st
             )
     sections = {title: "\n".join(some).strip("\n") for title, some in texts.items()}
     if missing := [title for title in SECTIONS if not sections.get(title, "").strip()]:
-        raise InputError(f"{shown}: no words under '## {missing[0]}'; write them")
+        where = places.get(missing[0], shown)
+        raise InputError(f"{where}: no words under '## {missing[0]}'; write them")
     if not version:
-        raise InputError(f"{shown}: no version under Changes; add a line such as '### v0.1.0'")
+        where = places["Changes"]
+        raise InputError(f"{where}: no version under Changes; add a line such as '### v0.1.0'")
     return sections, version, version_line
 
 
@@ -79,7 +84,7 @@ def version_in(changes: str) -> str:
 
 def _lines(body: str, first: int, shown: str) -> Iterator[tuple[int, str, bool]]:
     """The lines with their numbers, and whether each is in a code block or a comment."""
-    fence, opened = "", 0
+    fence, opened, fenced = "", 0, 0
     for number, line in enumerate(body.split("\n"), first):
         found = _FENCE.match(line)
         if fence:
@@ -90,7 +95,9 @@ def _lines(body: str, first: int, shown: str) -> Iterator[tuple[int, str, bool]]
             yield number, line, True
             opened = 0 if "-->" in line else opened or number
         else:
-            fence = found[1] if found else ""
+            fence, fenced = found[1] if found else "", number
             yield number, line, bool(fence)
     if opened:
         raise InputError(f"{shown}, line {opened}: the comment has no end; add -->")
+    if fence:
+        raise InputError(f"{shown}, line {fenced}: the code block has no end; add {fence}")

@@ -18,6 +18,7 @@ from builders.gates.secrets import secret
 from builders.hub_vocabulary import known_licence
 from builders.recipe import at_home
 from builders.recipe_loading import load_recipe, recipe_names
+from builders.secret_names import secret_of_address
 from builders.set_file import Declaration, read_set_text
 from builders.set_names import set_name
 from builders.set_text import neutral_sections, set_text
@@ -97,6 +98,12 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 def run(given: argparse.Namespace) -> int:
     """Write the file, and print what to do next."""
     path = _file(given.name)
+    for word in filter(secret_of_address, given.teacher):
+        raise InputError(
+            f"--teacher {shown_address(word)} holds a secret ({secret_of_address(word)}), and all "
+            "of a set's file may be released; leave it out: the key of an endpoint is read from "
+            "the environment, see --key-env"
+        )
     with _start(given) as start:
         flag = start.recipe.seeds.flag
         other = "prompts" if flag == "seeds" else "seeds"

@@ -66,7 +66,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("pretty_name: x", WORDS, ": recipe is missing; add it"),
         ("recipe: completions\nrows: many", WORDS, r"rows: 'many' is not a whole number"),
         ("recipe: completions\nrows: yes", WORDS, r"rows: 'yes' is not a whole number"),
-        ("recipe: completions\nbudget: {usd: 0}", WORDS, r"budget\.usd: 0 is not fit \(.*"),
+        ("recipe: completions\nbudget: {usd: 0}", WORDS, r"budget\.usd: 0 is not above 0"),
         ("recipe: completions\npretty_name: 5", WORDS, r"pretty_name: 5 is not a text; .*quotes"),
         ("recipe: completions\ntags: [a, 1]", WORDS, r"line 3: tags: 1 is not a text"),
         ("recipe: completions\nrecipe: other", WORDS, r"line 3: .*'recipe' comes twice"),
@@ -75,7 +75,28 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("recipe: completions", WORDS, r"no front matter with 'pretty_name'; add it"),
         ("recipe: completions\nprompts: a\nseeds: b", WORDS, r"prompts and seeds are both given"),
         (FRONT, WORDS.replace("## Use\n", "## Usage\n"), r"no words under '## Use'; write them"),
-        (FRONT, WORDS.replace("### v0.1.0", "### 0.1"), r"no version under Changes: .*0.1"),
+        *(
+            (
+                FRONT,
+                WORDS.replace("### v0.1.0", wrong),
+                r"line \d+: no version under Changes: .*0.1",
+            )
+            for wrong in ("### 0.1", "### V0.1.0", "###v0.1.0", "#### v0.1.0", "## v0.1.0")
+        ),
+        (
+            FRONT,
+            WORDS.replace("### v0.1.0", "Version 0.1.0"),
+            r"line \d+: no version under Changes;",
+        ),
+        (
+            FRONT,
+            WORDS.replace("## Limits", "## Limits\n\n```"),
+            r"line \d+: the code block has no end",
+        ),
+        ("recipe: completions\n'': 2", WORDS, r"line 3: a key has no name; give it one"),
+        ("recipe: completions\n~: 2", WORDS, r"line 3: the key None is not a text"),
+        ("recipe:\npretty_name: x", WORDS, r"line 2: recipe is missing; add it"),
+        ("recipe: completions\nbudget: {calls: 0}", WORDS, r"line 3: budget\.calls: 0 is below 1"),
         (FRONT, WORDS + "\n## Versions\n\nOne.\n", r"line \d+: .* that the card has itself"),
         (FRONT, WORDS + "\n## Use\n\nOne.\n", r"line \d+: '## Use' comes twice"),
         (FRONT, "Hello.\n\n" + WORDS, r"line 8: 'Hello\.' is under no heading"),
@@ -684,8 +705,16 @@ def test_a_file_that_cannot_be_read_is_listed_with_its_error(
         ("x", ["--teacher", "writer= "], r"there is no teacher ''"),
         ("x", ["--teacher", "writer=judge=embedded"], r"there is no teacher 'judge=embedded'"),
         ("x", ["--teacher", "https://h/v1#a#b"], r"x\.md, line \d+: teachers: .* two models"),
-        ("x", ["--teacher", "https://me:secret-word@h/v1#a"], r"x\.md.* holds a secret"),
-        ("x", ["--teacher", "https://h/v1?api_key=secret-word#a"], r"x\.md.* holds a secret"),
+        (
+            "x",
+            ["--teacher", "https://me:secret-word@h/v1#a"],
+            r"--teacher https://h/v1 holds a secret",
+        ),
+        (
+            "x",
+            ["--teacher", "https://h/v1?api_key=secret-word#a"],
+            r"--teacher https://h/v1 holds a secret",
+        ),
         ("x", ["--prompts", f"hf_{'aB3' * 11}x"], r"x\.md would hold a secret"),
         ("x", ["--prompts", "a\u202eb"], r"x\.md, line \d+: (prompts\.place )?holds U\+202E"),
         (
@@ -989,3 +1018,39 @@ def test_a_licence_that_was_chosen_where_the_file_has_none_is_named_at_the_relea
     assert main(["release", "trees", "--to-folder", "out"]) == 0
     line = "another licence of the source; write `license:` under `prompts:` into trees.md"
     assert line in capsys.readouterr().err
+
+
+def test_an_address_in_the_place_of_a_source_is_refused_with_the_name_of_the_dataset(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place = "https://huggingface.co/datasets/org/prompts"
+    write_set(Path("trees.md"), FRONT.replace("prompts.txt", f'"{place}"'))
+    line = f"trees.md, line 3: '{place}' is an address, and none is read; for the dataset on"
+    assert line in refusal(capsys, "build", "trees")
+    other = refusal(capsys, "build", "completions", "--prompts", "s3://bucket/p")
+    assert other.endswith("'s3://bucket/p' is an address, and none is read; give a file of it")
+
+
+@each("file", ["p.txt", "trees.MD"])
+def test_another_file_in_the_place_of_a_set_is_no_module(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(file).write_text("What is an oak?\n")
+    line = f"potstill: {file!r} is a file, and neither a recipe's nor a set's, which end with .py"
+    for words in (["build", file], ["build", "--from", file]):
+        assert refusal(capsys, *words).startswith(line)
+
+
+def test_a_module_without_a_recipe_is_named_with_the_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_set(Path("trees.md"), FRONT.replace("completions", "os.path"))
+    line = "potstill: trees.md, line 2: os.path has no RECIPE = Recipe(name='path', ...); add one"
+    assert refusal(capsys, "build", "trees") == line
+
+
+def test_a_new_set_takes_no_password_and_names_the_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["new", "woods", "--recipe", "completions", "--teacher", "https://u:pw@host/v1#m"]
+    line = refusal(capsys, *words)
+    assert line.startswith("potstill: --teacher https://host/v1 holds a secret (password), and")
+    assert "pw" not in line and not Path("woods.md").exists()

@@ -204,6 +204,8 @@ def _whole(merged: Declaration, settings: Settings, recipe: Recipe) -> Declarati
 def _place(source: SourceDeclaration, folder: Path) -> str | None:
     """Where a declared source is: a path starts in the folder of the set's file."""
     place = source.place
+    if place and "://" in place:
+        return place
     if place is None or (folder / at_home(place)).exists():
         return place and str(folder / at_home(place))
     return place if _is_name(source) else str(folder / place)

@@ -65,8 +65,9 @@ def declared_set(folder: Path, shown: str) -> Set:
         why = "an older potstill released it" if manifest else f"there is no {MANIFEST}"
         raise InputError(f"{shown} declares no set: {why}; start with `potstill new`")
     declared = declaration(_mapping(about["declaration"], "set.declaration", shown), shown)
+    name = _text(about.get("name"), "set.name", shown)
     with named(f"{shown}, its {MANIFEST}"):
-        check_name(_text(about.get("name"), "set.name", shown))
+        check_name(name)
     try:
         words = words_back((folder / CARD).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -75,7 +76,7 @@ def declared_set(folder: Path, shown: str) -> Set:
         raise InputError(f"{shown}, its {CARD}: not UTF-8 ({error.reason})") from None
     place = f"a file, `potstill new NAME --from {shown}` writes one"
     return Set(
-        name=about["name"],
+        name=name,
         recipe=_declared_recipe(declared),
         declaration=declared,
         front=FrontMatter(values=about["declaration"], shown=shown),

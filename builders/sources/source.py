@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from builders.sources.folders import (
 from builders.sources.records import file_records
 from builders.sources.rows import Records
 from builders.spool import Spool
+
+_ADDRESS = re.compile(r"\w+://(?:[^/]*/datasets/([\w.-]+/[\w.-]+))?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +159,9 @@ def source_records(source: Source) -> tuple[Records, str]:
         raise InputError(
             f"{source.place!r} is a terminal, a device or a socket; give a file, a folder or a pipe"
         )
+    if found := _ADDRESS.match(source.place):
+        way = f"for the dataset on the Hub give {found[1]}" if found[1] else "give a file of it"
+        raise InputError(f"{source.place!r} is an address, and none is read; {way}")
     raise InputError(
         f"there is no file {source.place!r}; give a .jsonl, .json, .csv, .tsv, .txt or .parquet "
         "file, a folder of them, or a Hub dataset as org/name, with --revision main if its name "

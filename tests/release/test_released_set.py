@@ -70,6 +70,7 @@ def declare_teacher(*places: str) -> None:
     [
         (lambda it: it.update(set=5), "set in its manifest.json"),
         (lambda it: it["set"].pop("name"), r"set\.name in its"),
+        (lambda it: it["set"].update(name=5), r"^potstill: out: set\.name in its manifest"),
         (lambda it: it["set"].update(name="../../x"), "cannot name a set"),
         (lambda it: it["set"].update(name="/tmp/x"), "cannot name a set"),
         (lambda it: it["set"].update(name="hub"), "is a folder of potstill"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -207,6 +209,20 @@ def write_draft(
         else:
             folder = earlier[-1]
     return Draft(folder=folder, facts=known, run=run, is_new=is_new)
+
+
+def check_drafts(home: Path) -> None:
+    """Refuse a place for drafts that cannot be written, before anything is paid for.
+
+    Raises:
+        InputError: It is no folder.
+        OSError: It may not be written.
+    """
+    drafts = home / "drafts"
+    if (drafts.exists() or drafts.is_symlink()) and not drafts.is_dir():
+        raise InputError(f"{drafts} is no folder, expected that of the drafts; move it away")
+    if drafts.is_dir() and not os.access(drafts, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def load_draft(

@@ -63,6 +63,10 @@ def _shard_facts(folder: Path) -> dict[str, Any]:
     notes = read_notes(folder)
     if not notes.get("finished"):
         raise InputError(f"the shard in {folder} is not finished; run its `potstill build` again")
+    if not (folder / LEDGER).exists():
+        raise InputError(
+            f"the shard in {folder} has no {LEDGER}; copy it from where the shard was built"
+        )
     return {**notes["order"], "teachers": notes["teachers"]}
 
 

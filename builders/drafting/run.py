@@ -14,7 +14,7 @@ from builders.drafting.answered import Answered
 from builders.drafting.build_spec import LEDGER, BuildSpec
 from builders.drafting.contributions import CONFIG, CONTRIBUTED, contributors, take_in
 from builders.drafting.declared_values import errors_in_file, with_keys
-from builders.drafting.draft import Draft, counts, write_draft
+from builders.drafting.draft import Draft, check_drafts, counts, write_draft
 from builders.drafting.licence import with_model_licences
 from builders.drafting.lineage import lineage
 from builders.drafting.notes import read_notes, what_was_learned, write_notes
@@ -164,6 +164,7 @@ def open_build(spec: BuildSpec) -> Iterator[Ledger]:
         try:
             held.enter_context(folder_lock(spec.home))
             claim_folder(spec.set, spec.work / spec.set.name, spec.declared)
+            check_drafts(spec.home)
         except OSError as error:
             raise folder_error(error, spec.home) from None
         ledger = held.enter_context(closing(Ledger.open(spec.home / LEDGER)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from builders.engine.addresses import is_address, read_address
+from builders.engine.addresses import is_address, read_address, shown_address
 from builders.engine.parameters import Choice, chosen_names
 from builders.engine.teacher import EMBEDDED_FILE, Teacher, TeacherSpec
 from builders.engine.teacher_kinds import RecordedTeacher, check_place, recorded, teacher
@@ -137,7 +137,10 @@ def split_role(word: str) -> tuple[str, str]:
     """
     named = _ROLE.fullmatch(word)
     role, who = (named[1], named[2]) if named else ("", word)
-    check_place(who.partition("#")[0])
+    place, _, model = who.partition("#")
+    check_place(place)
+    if model and not model.strip():
+        raise InputError(f"{shown_address(place)}# names no model; write its name after the '#'")
     return role, who
 
 

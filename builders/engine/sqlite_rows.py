@@ -16,6 +16,7 @@ from typing import Any
 
 PAGE = 4096  # bytes
 _LEAF = 0x0D  # the type of a page with rows of a table
+_KINDS = (_LEAF, 0x05, 0x0A, 0x02, 0)  # 0 begins the rest of a long row, or a free page
 _INDEX = {0x0A: (8, 0), 0x02: (12, 4)}  # types with entries of an index: bytes before pages, cells
 _NUMBERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8}  # bytes by serial type; 7 is a float
 _FRAME = struct.Struct(">II8s")  # of the journal: page, pages after a commit or 0, salts
@@ -62,8 +63,13 @@ class Pages:
 
     @property
     def all_there(self) -> bool:
-        """Whether the header can be read and no page is missing."""
-        return self._page(1).startswith(b"SQLite format 3\0") and self.number(28) <= self._last
+        """Whether the header can be read and no page is missing, empty or of no known kind."""
+        whole = self._page(1).startswith(b"SQLite format 3\0") and self.number(28) <= self._last
+        return whole and all(map(self._may_be_whole, range(2, self._last + 1)))
+
+    def _may_be_whole(self, number: int) -> bool:
+        page = self._page(number)
+        return len(page) == PAGE and page[0] in _KINDS and page.count(0) < PAGE
 
     def entries(self) -> Iterator[list[Any]]:
         """The values of all that looks like an entry of an index; the last is the row's id."""

@@ -168,6 +168,19 @@ os._exit(9)
     assert path.with_name(path.name + "-wal").stat().st_size > 0
 
 
+def test_a_shard_without_its_ledger_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = build_words(tmp_path, name="completions")
+    for shard in ("1/2", "2/2"):
+        assert main([*words, "--shard", shard]) == 0
+    shard = tmp_path / "work" / "completions" / "shards" / "002-of-002"
+    (shard / "ledger.sqlite").unlink()
+    capsys.readouterr()
+    assert main(["merge", "completions", *words[-2:]]) == 1
+    assert f"{shard} has no ledger.sqlite; copy it from where" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 def test_shards_are_read_where_nothing_may_be_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -628,6 +628,18 @@ def test_torn_notes_beside_a_ledger_are_named_and_written_anew(
     assert notes.read_bytes() == whole
 
 
+def test_a_file_in_the_place_of_the_drafts_is_named_before_a_call_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drafts = tmp_path / "work" / "completions" / "drafts"
+    drafts.parent.mkdir(parents=True)
+    drafts.write_text("mine")
+    assert main(build_words(tmp_path, name="completions")) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{drafts} is no folder, expected that of the drafts; move it away" in error
+    assert not (drafts.parent / "ledger.sqlite").exists() and drafts.read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", ["draft.json", "run.json"])
 def test_a_torn_draft_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str

@@ -129,6 +129,19 @@ def test_indices_and_the_table_of_contents_are_made_anew(tmp_path: Path, whole: 
         assert (sums["cost_usd"], sums["calls"]) == (150.0, COUNT + 2)
 
 
+def test_a_loss_is_exact_only_where_every_page_can_be_looked_at(
+    tmp_path: Path, whole: bytes
+) -> None:
+    """The last answers leave no trace where the pages that hold them and their keys are gone."""
+    content = bytearray(whole)
+    for at in range(2 * PAGE, len(whole), 3 * PAGE):
+        content[at : at + PAGE] = bytes(PAGE)
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(content)
+    facts = repair(path, [TEACHER])
+    assert facts and facts["answers"] + facts["lost"] <= COUNT + 1 and not facts["lost_exactly"]
+
+
 def test_a_teacher_whose_name_is_damaged_is_found_by_the_keys_of_its_calls(
     tmp_path: Path, whole: bytes
 ) -> None:

@@ -24,6 +24,7 @@ from builders.engine.pool import (
     pool_spec,
     read_teacher_license,
     recorded_pool,
+    split_role,
 )
 from builders.engine.prices import price_of, read_price, read_prices
 from builders.engine.progress import Progress
@@ -95,6 +96,12 @@ def test_teachers_are_named_for_every_role_or_for_one_each_with_its_model() -> N
     assert [(one.place, one.model) for one in given.every] == [("embedded", "usual"), (A, "big")]
     assert [(one.place, one.model) for one in given.roles["judge"]] == [(B, "wise")]
     assert specs() == TeacherPoolSpec()
+
+
+def test_a_model_of_blanks_is_refused_without_what_is_secret() -> None:
+    with pytest.raises(InputError, match=r"127\.0\.0\.1:1/v1\S*# names no model; write") as error:
+        split_role("judge=http://ann:pass@127.0.0.1:1/v1#  ")
+    assert "pass" not in str(error.value)
 
 
 def test_an_address_with_a_query_names_no_role() -> None:

@@ -16,7 +16,7 @@ _USES = {  # by a column of `default`
     "chosen": "DPO and similar methods, or a reward model.",
 }
 _KEYS = {  # each key with what it is for, and an example where it is not given
-    "rows": ("the most to ask for, of {rows_of}; all of a source of one's own without it", "100"),
+    "rows": ("the most to ask for, of {rows_of}; without it {usual}", "100"),
     "keep": ("go on until so many rows are kept", "50"),
     "options": ("`potstill help build {recipe}` explains them", "{{{option}}}"),
     "budget": ("USD; and USD per million tokens, in and out", "{{usd: 5, price: 0.5/1.5}}"),
@@ -72,6 +72,7 @@ def _front(name: str, recipe: Recipe, front: dict[str, Any], left_out: str) -> I
         "name": name,
         "recipe": recipe.name,
         "rows_of": recipe.rows_of,
+        "usual": str(recipe.rows) if recipe.candidates else "all of a source of one's own",
         "option": next((f"{one.name}: {one.default}" for one in recipe.options), ""),
     }
     yield from _lines(_KEYS, front, facts)
@@ -98,8 +99,10 @@ def _source(flag: str, source: dict[str, Any], left_out: str) -> Iterator[str]:
         "license": ("its id on the Hub; a release to a Hub needs it", "cc-by-4.0"),
         "written_by": ("people, or the name of a model", "people"),
     }
+    if flag == "seeds":
+        del parts["column"]
     given = bool(source or left_out)
-    yield f"{flag}:" if given else f"# {flag}:  # without it, the prompts that come with the recipe"
+    yield f"{flag}:" if given else f"# {flag}:  # without it, the {flag} that come with the recipe"
     for key, (meaning, example) in parts.items():
         if key == "place" and left_out:
             yield f"  place:  # {_value(left_out)}"

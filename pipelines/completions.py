@@ -109,7 +109,7 @@ RECIPE = Recipe(
     makes="an answer to each prompt, or the best of several (prompt-completion)",
     source="best-of-k sampling; judge scale of MT-bench, arXiv 2306.05685",
     schema=PROMPT_COMPLETION,
-    seeds=Seeds(form="prompts", source="instructions", written_by="a model"),
+    seeds=Seeds.shipped(__file__, "prompts.jsonl", form="prompts"),
     roles={"writer": "answers the prompts", "judge": "scores answers, where it chooses"},
     rows=40,
     rows_of="prompts",

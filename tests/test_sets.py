@@ -13,7 +13,7 @@ import pytest
 
 from builders import load_draft, load_set
 from builders.errors import InputError
-from builders.recipe_loading import recipe_names
+from builders.recipe_loading import load_recipe, recipe_names
 from builders.release.folder import release
 from builders.release.snapshot import snapshot
 from builders.set_sections import version_in
@@ -637,6 +637,18 @@ def test_a_new_file_declares_what_was_given_and_is_never_overwritten(
     assert "my-set.md is there already" in refusal(capsys, "new", "my-set", *words)
     assert Path("my-set.md").read_bytes() == content
     Path("my-set.md").unlink()
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_a_new_file_without_a_source_is_built_of_what_comes_with_its_recipe(
+    recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", "mine", "--recipe", recipe, "--teacher", "scripted:script.jsonl"]) == 0
+    flag = load_recipe(recipe).seeds.flag
+    assert f"# {flag}:  # without it, the {flag} that come with" in Path("mine.md").read_text()
+    capsys.readouterr()
+    main(["build", "mine", "--rows", "2", "--budget-calls", "1"])
+    assert re.match(rf"{flag}: \d+ of \d+ rows of \w+\.jsonl", capsys.readouterr().err)
 
 
 def test_a_new_file_in_another_folder_has_paths_from_there() -> None:

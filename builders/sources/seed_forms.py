@@ -35,6 +35,10 @@ from builders.sources.source import (
 )
 from builders.spool import Spool
 
+_TASK = (
+    '{"instruction": "Name a fruit.", "instances": [{"input": "", "output": "Pear"}], '
+    '"is_classification": false}'
+)
 REPEATED, SAME = "repeated", "same prompt"
 _FIRST = 100  # rows of a file that show in which column it asks
 MOST_UNREADABLE = 0.5  # of the rows that were read: a larger share is no accident
@@ -44,9 +48,11 @@ def read_tasks(source: Source) -> LoadedSource:
     """Seed tasks, each with id, instruction, instances and is_classification.
 
     Raises:
-        InputError: The source is missing, unreadable or empty, or more than half of its rows are
-            not tasks.
+        InputError: The source is missing, unreadable or empty, more than half of its rows are not
+            tasks, or it names a column.
     """
+    if source.column:
+        raise InputError(f"column {source.column!r}: seeds are whole rows; leave the column out")
     seen: dict[str, set[str]] = defaultdict(set)  # by id the tasks that have it
     return _read(source, "seeds", lambda row: _distinct(_task(row), seen), [])
 
@@ -64,9 +70,9 @@ def _distinct(task: Raw | Reason, seen: dict[str, set[str]]) -> Raw | Reason:
 
 def _task(row: Row) -> Raw | Reason:
     kinds: dict[str, type] = {"instruction": str, "instances": list, "is_classification": bool}
+    if missing := [name for name in kinds if name not in row]:
+        return unreadable(f"no field {', '.join(map(repr, missing))}; a seed is such as {_TASK}")
     for name, kind in kinds.items():
-        if name not in row:
-            return unreadable(f"no field {name!r}; a seed needs {', '.join(kinds)}")
         if not isinstance(row[name], kind):
             return unreadable(f"{name!r} is {shortened(row[name])}, expected a {kind.__name__}")
     instances = []

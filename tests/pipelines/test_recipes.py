@@ -152,7 +152,7 @@ def test_what_is_asked_and_the_ids_of_rows_never_change(tmp_path: Path) -> None:
     found: dict[str, dict[str, str]] = {}
     for name in ("instructions", "completions", "constitution", "ultrafeedback"):
         words = ["build", name, f"--teacher=scripted:{script}", "--rows", "8"]
-        words += ["--samples", "4"] if name == "completions" else []
+        words += ["--samples", "4", "--prompts", "instructions"] if name == "completions" else []
         assert main([*words, "--work", str(tmp_path)]) == 0
         draft = last_draft(tmp_path / name)
         ids = {

@@ -136,8 +136,8 @@ BAD_SEEDS: dict[str, tuple[bytes, str, str]] = {
     ),
     "a missing field": (
         lines({"instruction": "Name a fruit."}),
-        "seeds.jsonl, line 1: no field 'instances'",
-        "a seed needs instruction, instances, is_classification",
+        "seeds.jsonl, line 1: no field 'instances', 'is_classification'; a seed is such as",
+        '"instances": [{"input": "", "output": "Pear"}], "is_classification": false}',
     ),
     "more bad lines than good ones": (
         lines(GOOD_TASK, ["a"], 7),

@@ -237,7 +237,7 @@ def test_the_published_seed_tasks_are_read_whole(data: Path) -> None:
 
 
 BAD_TASKS: dict[str, tuple[Any, str, str]] = {
-    "no instruction": (task(instruction=...), "unreadable", "no field 'instruction'; a seed needs"),
+    "no instruction": (task(instruction=...), "unreadable", "no field 'instruction'; a seed is"),
     "no instances": (task(instances=...), "unreadable", "no field 'instances'"),
     "no label": (task(is_classification=...), "unreadable", "no field 'is_classification'"),
     "a label's type": (task(is_classification="yes"), "unreadable", "is 'yes', expected a bool"),
@@ -286,6 +286,15 @@ def test_a_source_without_seed_tasks_is_one_line_with_its_place(tmp_path: Path) 
         assert re.search(message, error), (message, error)
         assert "\n" not in error and len(error) < 300
         assert str(tmp_path) not in error
+
+
+def test_a_refused_seed_is_shown_a_task_that_can_be_read(tmp_path: Path) -> None:
+    alpaca = {"instruction": "Name a fruit.", "input": "", "output": "Pear"}
+    error = refusal(read_tasks, written(tmp_path, "a.jsonl", [alpaca]))
+    shown = json.loads(error.partition("a seed is such as ")[2])
+    assert read_tasks(Source(place=written(tmp_path, "b.jsonl", [shown]))).rows
+    with pytest.raises(InputError, match="column 'task': seeds are whole rows"):
+        read_tasks(Source(place=written(tmp_path, "b.jsonl", [shown]), column="task"))
 
 
 def test_what_may_be_the_answer_is_not_asked_and_is_named(tmp_path: Path) -> None:

@@ -190,6 +190,7 @@ class Recipe:
         measures: What the set reports beside the figures of every set, by name in words: computed
             from the rows of its configs alone, so that a reader can compute it again.
         source: The paper or specification that it follows.
+        follows: The part of `source` that a build with these settings follows; None is all of it.
         file: The file of its module; None where `load_recipe` did not load it.
     """
 
@@ -211,6 +212,7 @@ class Recipe:
     extra_configs: Mapping[str, ExtraConfig] = field(default_factory=dict)
     measures: Callable[[Configs], Mapping[str, Json]] = no_measures
     source: str = ""
+    follows: Callable[[Settings], str | None] = lambda _: None
     file: Path | None = None
 
     @property

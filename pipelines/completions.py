@@ -3,8 +3,7 @@
 Answers that are cut off, refuse, repeat themselves or are given to many prompts are dropped. Where
 a prompt gets several (`samples`), the best judged, the longest or the first of the others is kept.
 
-    {"id": "5ec0928be8853281",
-     "prompt": [{"role": "user", "content": "Name the longest river of Africa."}],
+    {"id": "0", "prompt": [{"role": "user", "content": "Name the longest river of Africa."}],
      "completion": [{"role": "assistant", "content": "The Nile, with about 6,650 km."}]}
 
 Source: best-of-k sampling as in NuminaMath and Llama 2; the scale of MT-bench (arXiv 2306.05685).
@@ -40,6 +39,7 @@ RANKS: dict[str, Callable[[Raw], float]] = {
     "longest": lambda raw: len(raw["answer"].strip()),
     "first": lambda _: 0.0,
 }
+_FOLLOWS: dict[Any, Any] = dict.fromkeys(RANKS, "best-of-k sampling") | {False: "", "judged": None}
 
 
 def pipeline(teach: Callable[..., Any], *, samples: int, choose: str, **sampling: Any) -> Any:
@@ -91,11 +91,10 @@ def row(raw: Raw) -> RowOrDrop:
 
 def caution(settings: Settings) -> str | None:
     """A line where several answers are paid for and none is compared."""
-    samples = settings.options["samples"]
-    if samples == 1 or settings.options["choose"] != "first":
-        return None
+    samples, choose = settings.options["samples"], settings.options["choose"]
     instead = "--samples 1, or compare them by --choose judged or longest"
-    return f"--choose first: of {samples} answers, {samples - 1} are spares; ask {instead}"
+    line = f"--choose first: of {samples} answers, {samples - 1} are spares; ask {instead}"
+    return line if samples > 1 and choose == "first" else None
 
 
 def draft_gates(settings: Settings) -> tuple[DraftGate, ...]:
@@ -108,6 +107,7 @@ RECIPE = Recipe(
     name="completions",
     makes="an answer to each prompt, or the best of several (prompt-completion)",
     source="best-of-k sampling; judge scale of MT-bench, arXiv 2306.05685",
+    follows=lambda its: _FOLLOWS[its.options["samples"] > 1 and its.options["choose"]],
     schema=PROMPT_COMPLETION,
     seeds=Seeds.shipped(__file__, "prompts.jsonl", form="prompts"),
     roles={"writer": "answers the prompts", "judge": "scores answers, where it chooses"},

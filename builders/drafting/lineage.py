@@ -25,9 +25,10 @@ def lineage(
     teachers: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The lineage as JSON values, in the order of reading."""
+    follows = recipe.follows(settings)
     return {
         "recipe": recipe.name,
-        "follows": recipe.source,
+        "follows": recipe.source if follows is None else follows,
         "code": code_digest(recipe),
         "settings": {
             "rows": settings.rows,

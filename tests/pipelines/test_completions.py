@@ -307,6 +307,9 @@ def test_a_prompt_is_asked_once_unless_answers_are_to_be_compared(
     assert facts["counts"]["kept"] == 2
     assert {role: used["calls"] for role, used in facts["spent"]["roles"].items()} == calls
     assert ("2 are spares" in err) == ("first" in flags)
+    scale = "; judge scale of MT-bench, arXiv 2306.05685" if "judge" in calls else ""
+    several = "--samples" in flags
+    assert facts["lineage"]["follows"] == f"best-of-k sampling{scale}" * several
 
 
 def test_what_many_prompts_were_answered_with_is_dropped_before_one_is_chosen() -> None:

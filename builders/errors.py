@@ -61,8 +61,13 @@ def nearest_name(name: object, names: Iterable[str]) -> str:
 
 
 def did_you_mean(name: object, names: Iterable[str]) -> str:
-    """The end of an error that offers the nearest name, where the names are too many to list."""
-    close = difflib.get_close_matches(str(name), sorted(names), n=1, cutoff=0.6)
+    """The end of an error that offers the nearest name, where the names are too many to list.
+
+    One that begins with what was given goes first: the shortest, and of versions the newest.
+    """
+    known, given = sorted(names, reverse=True), str(name)
+    longer = [one for one in known if len(given) > 1 and one.lower().startswith(given.lower())]
+    close = sorted(longer, key=len) or difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -113,6 +118,11 @@ def file_errors_in_one_line() -> Iterator[None]:
         yield
     except OSError as error:
         place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        folder = Path(os.fsdecode(error.filename)).parent if error.filename else Path()
+        if isinstance(error, FileNotFoundError) and not folder.exists():
+            raise FolderError(
+                f"{place}there is no folder {str(folder)!r}; make it, or name another"
+            ) from error
         raise FolderError(f"{place}{error.strerror or error}; name another") from error
 
 

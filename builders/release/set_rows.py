@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from builders.drafting.contributions import CONTRIBUTED
 from builders.drafting.draft import FACTS, RUN, by_frequency
 from builders.drafting.files import damage_named, read_json
-from builders.errors import InputError, nearest_name, shortened
+from builders.errors import InputError, did_you_mean, nearest_name, shortened
 from builders.preferences.aspect_ratings import RATED_ANSWERS
 from builders.recipe import row_id
 from builders.release.snapshot import read_manifest, snapshot
@@ -87,7 +87,8 @@ class SetRows:
         known = self.reasons()
         if reason is not None and reason not in known:
             raise InputError(
-                f"no row was dropped for {reason!r}; the reasons are {nearest_name(reason, known)}"
+                f"no row was dropped for {reason!r}; the reasons are "
+                f"{', '.join(map(repr, known)) or 'none'}{did_you_mean(reason, known)}"
             )
         wanted = known if reason is None else [reason]
         by_reason = [self._found("dropped", "reason", _equal(one)) for one in wanted]

@@ -618,7 +618,7 @@ def test_when_nothing_moves_the_line_shows_which_step_and_which_request_wait(
     with Endpoint(Behaviour(rules=[slow])) as endpoint:
         made = in_process(tmp_path, endpoint.url, rows=6, progress=notes)
     assert len(made) == 6  # waiting for an answer is not being stuck
-    waited = r"waiting for \d s: step writer \(rows in progress: 1, queued: 0\); "
+    waited = r"waiting for \d s: step 'writer' \(rows in progress: 1, queued: 0\); "
     assert re.match(waited + r"requests in flight: 1 \(writer [0-9a-f]{16} for \d s\)", noted[0])
     assert notes.note == ""
 

@@ -150,7 +150,7 @@ WRONG = {
         "out",
         "--dropped",
         "refusel",
-    ): "'refusel'; the reasons are not chosen, refusal, unprintable; ",
+    ): "'refusel'; the reasons are 'not chosen', 'refusal', 'unprintable'; did you mean 'refusal'",
     ("out", "--config", "cals"): "no config 'cals'; there are calls, default, dropped; did you mea",
     ("out", "--id", "zzzz"): "no row and no call has an id that begins with 'zzzz'",
     ("out", "--why", ""): "--why: the value is empty",

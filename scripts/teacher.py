@@ -17,6 +17,7 @@ from scripts.command_line import (
     add_parameters,
     count,
     one_of,
+    print_err,
     print_out,
     text,
 )
@@ -42,7 +43,8 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         type=one_of(ACTIONS),
         choices=ACTIONS,
         metavar="check",
-        help="Ask a few short questions, which no ledger records.",
+        help="Ask short questions, which no ledger records: about 10, and up to twice as many as "
+        "--concurrency to find out how many are answered at a time.",
     )
     parser.add_argument(
         "who",
@@ -90,7 +92,7 @@ def run(given: argparse.Namespace) -> int:
     spec = pool_spec([given.who], usual, choices)
     if spec.roles:
         raise UsageError(f"{given.who!r} names a role; leave out the part before =")
-    found = asyncio.run(check(spec.every[0], choices, given.concurrency))
+    found = asyncio.run(check(spec.every[0], choices, given.concurrency, print_err))
     print_out(json.dumps(found) if given.json else table(found))
     return 0
 

@@ -21,6 +21,7 @@ from builders.errors import InputError, TeacherError
 
 _FEW_TOKENS = 16  # some endpoints take no lower limit
 _THINKING_TOKENS = 256  # a model that does not think uses about five of them
+_OTHERS = 10  # questions, but for those about concurrency
 _ATTEMPTS = 3
 _LONGEST_WAIT_S = 10.0
 _NOT_AGAIN = ("time-out", "empty", "no content")  # it takes long, or would say nothing again
@@ -96,8 +97,15 @@ class _Check:
         raise AssertionError
 
 
-async def check(spec: TeacherSpec, choices: Sequence[Choice] = (), most: int = 32) -> Finding:
+async def check(
+    spec: TeacherSpec,
+    choices: Sequence[Choice] = (),
+    most: int = 32,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Finding:
     """What a teacher can do, in JSON values; at most `most` questions are asked at a time.
+
+    Once it has answered the first, `notify` receives how many there are.
 
     Raises:
         InputError: The spec names no model that can be asked.
@@ -111,15 +119,19 @@ async def check(spec: TeacherSpec, choices: Sequence[Choice] = (), most: int = 3
         )
     await found.start()
     try:
-        return await _facts(_Check(found, choices), most)
+        return await _facts(_Check(found, choices), most, notify)
     except Failure as failure:
         raise TeacherError(str(failure)) from None
     finally:
         await found.stop()
 
 
-async def _facts(on: _Check, most: int) -> Finding:
+async def _facts(on: _Check, most: int, notify: Callable[[str], None]) -> Finding:
     plain, body = await _plain(on)
+    notify(
+        f"asking up to {_OTHERS + sum(_steps(most))} short questions, at most {most} at a time; a "
+        "lower --concurrency asks fewer"
+    )
     messages = {"result": "refused", "note": str(on.refused)} if on.refused else None
     findings = {
         "messages": messages or {"result": "answered"},
@@ -296,12 +308,16 @@ async def _parameters(on: _Check) -> Finding:
     return {"result": "refused" if refused else "all taken", "refused": refused}
 
 
+def _steps(most: int) -> list[int]:
+    """How many questions are asked at a time, in turn."""
+    return [*(2**step for step in range(most.bit_length()) if 2**step < most), most]
+
+
 async def _concurrency(on: _Check, most: int) -> Finding:
     """How many questions are answered at a time; more are asked until that brings nothing."""
-    steps = [2**step for step in range(most.bit_length()) if 2**step < most]
     answered = best = 1
     fastest, useless = 0.0, 0
-    for at_once in [*steps, most]:
+    for at_once in _steps(most):
         began = time.perf_counter()
         calls = [
             on.call(on.question(f"Name the number {at_once + one}.")) for one in range(at_once)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ def test_a_check_prints_a_line_for_each_question_and_writes_nothing(
     assert named["concurrency"].startswith("2 at a time")
     assert lines[-1].startswith("asked ") and lines[-1].endswith(" tokens")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_how_many_questions_there_are_is_printed_before_they_are_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Endpoint(Behaviour(latency="fixed:0.1")) as endpoint:
+        assert main(["teacher", "check", endpoint.url, "--concurrency", "8", "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = re.match(r"asking up to (\d+) short questions, at most 8 at a time; ", err)
+    assert found and abs(int(found[1]) - json.loads(out)["requests"]) <= 3, (err, out)
 
 
 def test_a_program_gets_the_same_facts(

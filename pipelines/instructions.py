@@ -121,7 +121,7 @@ RECIPE = Recipe(
     roles={"writer": "continues lists of tasks, labels them and writes their instances"},
     rows=40,
     rows_of="instruction candidates",
-    options=(Option("layout", "drawn", "how tasks are laid out", choices=("drawn", "plain")),),
+    options=(Option("layout", "drawn", "which template prompts have", choices=("drawn", "plain")),),
     pipeline=pipeline,
     row=row,
     candidates=candidates,

@@ -21,9 +21,9 @@ from scripts.build_flags import add_build, build_spec_of
 from scripts.command_line import Parser, count, print_err, print_out
 
 EXAMPLES = """\
-  potstill build instructions --rows 20
+  potstill build my-set --rows 20
   potstill build completions --prompts questions.csv --column question
-  potstill build completions --teacher https://host/v1#MODEL --budget-usd 5
+  potstill build my-set --teacher https://host/v1#MODEL --budget-usd 5
 """
 
 

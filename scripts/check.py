@@ -26,7 +26,7 @@ _EXPECTED = "the folder of a release, or a set on a Hub such as org/set@v1.0.0"
 EXAMPLES = """\
   potstill check org/set@v1.1.0
   potstill check org/set@v1.1.0 --only-withdrawn || exit 1
-  potstill check work/releases/instructions
+  potstill check my-set-v0.1.0    # a folder
 """
 
 

@@ -25,7 +25,7 @@ from scripts.main import no_folder_either, the_hub
 
 EXAMPLES = """\
   potstill diff org/set@v1.0.0 org/set@v1.1.0
-  potstill diff my-set instructions    # a folder, and the newest draft
+  potstill diff org/set my-set    # what the newest draft would change
 """
 
 
@@ -35,7 +35,8 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
         "old",
         type=text,
         metavar="OLD",
-        help="A folder, a recipe (its newest draft is compared), or a set such as org/set@v1.0.0.",
+        help="A set by its name (its newest draft is compared), the folder of a draft or a "
+        "release, or a set on a Hub such as org/set@v1.0.0.",
     )
     parser.add_argument(
         "new", type=text, metavar="NEW", help="Another one; changes are shown from OLD to NEW."

@@ -10,7 +10,7 @@ from scripts.main import VERBS, parsers
 
 EXAMPLES = """\
   potstill help build
-  potstill help build ultrafeedback    # with the options of this recipe
+  potstill help build my-set    # with the options of its recipe
 """
 
 

@@ -19,9 +19,9 @@ from builders.sets import load_set, set_home
 from scripts.command_line import Parser, add_json, add_name, add_work, path, print_out
 
 EXAMPLES = """\
-  potstill ledger completions
-  potstill ledger completions --export answers.parquet
-  potstill ledger completions --repair
+  potstill ledger my-set
+  potstill ledger my-set --export answers.parquet
+  potstill ledger my-set --repair
 """
 
 

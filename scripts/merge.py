@@ -14,8 +14,8 @@ from builders.sets import load_set
 from scripts.command_line import Parser, add_json, add_name, add_work, path, print_out
 
 EXAMPLES = """\
-  potstill merge completions
-  potstill merge completions shards/001-of-002 shards/002-of-002
+  potstill merge my-set
+  potstill merge my-set shards/001-of-002 shards/002-of-002
 """
 
 

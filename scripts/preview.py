@@ -18,9 +18,9 @@ from scripts.build_flags import add_build, build_spec_of
 from scripts.command_line import Parser, add_full, count, print_out, print_paged, terminal
 
 EXAMPLES = """\
-  potstill preview instructions
-  potstill preview completions --prompts questions.csv --rows 5
-  potstill preview ultrafeedback --teacher https://host/v1#MODEL --full
+  potstill preview my-set
+  potstill preview my-set --rows 5 --full
+  potstill preview ultrafeedback --teacher https://host/v1#MODEL
 """
 _ROWS = 3
 

@@ -32,7 +32,7 @@ cat <<'END'
 Now a set of your own, of a file with one prompt per line:
 
   source .venv/bin/activate
-  potstill new my-set --recipe completions --prompts prompts.txt
+  potstill new my-set --recipe completions --prompts prompts.txt --license cc0-1.0  # theirs
   potstill preview my-set
   potstill build my-set
 END

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 
 EXAMPLES = """\
-  potstill release instructions    # to the embedded Hub, on this machine
-  potstill release instructions --to-hub org/set --dry-run
-  potstill release instructions --to-folder my-set
+  potstill release my-set    # to the embedded Hub, on this machine
+  potstill release my-set --to-hub org/my-set --dry-run
+  potstill release my-set --to-folder my-set-v0.1.0
 """
 
 

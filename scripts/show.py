@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from builders.release.set_rows import SetRows
 
 EXAMPLES = """\
-  potstill show instructions
-  potstill show instructions --dropped "too similar" --rows 20
-  potstill show out/my-set --config calls --full
+  potstill show my-set
+  potstill show my-set --dropped "too similar" --rows 20
+  potstill show my-set-v0.1.0 --config calls --full
   potstill show org/set@v1.0.0 --why 46693095
-  potstill show instructions --page instructions.html
+  potstill show my-set --page my-set.html
 """
 _ROWS = 5
 _ONE_OF = ("config", "dropped", "id", "why", "page")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from builders.recipe_loading import load_recipe, recipe_names
 from scripts.command_line import Parser
 from scripts.main import VERBS, main, parsers
+from tests.set_files import write_set
 
 RECIPES = recipe_names()
 METAVAR = re.compile(
@@ -89,7 +91,11 @@ def test_a_flag_of_several_verbs_takes_the_same_value_in_each(
     assert {flag: names for flag, names in metavars.items() if len(names) > 1} == {}
 
 
-def test_two_examples_at_least_and_each_is_a_command_line_that_parses() -> None:
+def test_two_examples_at_least_and_each_is_a_command_line_that_parses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_set(Path("my-set.md"), "recipe: completions\npretty_name: Mine")
     for verb in VERBS:
         epilog = str(parsers({verb: ()})[verb].epilog)
         lines = epilog.splitlines()[1:]

@@ -125,7 +125,21 @@ class Set:
         return SourceDeclaration()
 
     def build(self, **choices: Any) -> builders.Draft:
-        """Build a draft; `choices` are those of `builders.build`, and go before the file's."""
+        """Build a draft, as `builders.build(self, ...)`; `help(builders.build)` explains more.
+
+        Args:
+            choices: They go before what the file declares. What to make it of: `prompts` or
+                `seeds`, `license`; how much: `rows`, `keep`, `seed`; who answers: `teacher`,
+                `model`, `key_env`, `params`, `without`, `teacher_license`, `trust_missing_end`; how
+                fast: `concurrency`, `timeout_s`, `hedge_s`, `requests_per_minute`,
+                `tokens_per_minute`; for how much: `budget_usd`, `budget_tokens`, `budget_calls`,
+                `price`, `prices`; with what: `judge_report`, `contributed`; how it runs: `retry`,
+                `accept_unreadable`, `from_ledger`, `work`, `progress`; and the recipe's options.
+
+        Raises:
+            InputError: A value is wrong; nothing was asked yet.
+            PotstillError: With what to do; no draft was written, and every answer is kept.
+        """
         import builders
 
         return builders.build(self, **choices)

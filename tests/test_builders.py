@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import builders
+from builders import Set, build
 from builders.set_file import (
     FOR_THE_HUB,
     BudgetDeclaration,
@@ -76,6 +78,14 @@ def test_the_set_and_the_python_in_the_readme_are_as_it_says(
     exec(block, {})
     assert capsys.readouterr().out.splitlines() == re.findall(r"print\(.*\)  # (.*)", block)
     assert (tmp_path / "my-set" / "README.md").is_file()
+
+
+def test_the_help_of_a_set_s_build_names_every_parameter() -> None:
+    named = {*re.findall(r"`(\w+)`", str(Set.build.__doc__))}
+    assert named - {"self", "NAME"} == {*inspect.signature(build).parameters} - {
+        "recipe",
+        "options",
+    }
 
 
 def test_the_readme_names_every_key_of_a_set_and_every_verb() -> None:

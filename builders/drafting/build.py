@@ -25,7 +25,7 @@ from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import MOST_IN_FLIGHT, TeacherSpec
 from builders.engine.ticker import Ticker
-from builders.errors import InputError, file_errors_in_one_line, shortened
+from builders.errors import InputError, file_errors_in_one_line, nearest_name, shortened
 from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
 from builders.recipe import MOST, Recipe, named, number, path, text
@@ -33,7 +33,7 @@ from builders.sets import Set, as_set
 from builders.sources.source import Source
 
 Value = TypeVar("Value")
-Place = str | Path | Source
+Place = str | Path | Source | Mapping[str, Any]
 Teachers = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
 
@@ -79,8 +79,8 @@ def build(
     Args:
         recipe: A set, or its name or file for `load_set`; or a recipe, for its ad-hoc set.
         prompts: Another source of a recipe that starts from prompts: a file, a folder, a Hub
-            dataset such as `org/name`, another recipe's set, or a Source with a column, config or
-            split.
+            dataset such as `org/name`, another set's draft, or a Source with a column, config or
+            split; a mapping has its parts by name.
         seeds: The same for a recipe that starts from seed tasks.
         license: The license of the source, by its id on the Hub; None takes that on the card of a
             folder or a Hub dataset.
@@ -256,8 +256,16 @@ def _source(
     place = given[flag]
     if place is None:
         return {}
-    if not isinstance(place, Source):
-        place = Source(place=str(place) if isinstance(place, Path) else place)
+    if isinstance(place, Mapping):
+        parts = ("place", *_OF_A_SOURCE)
+        if strange := next((name for name in place if name not in parts), None):
+            there_are = nearest_name(strange, parts)
+            raise InputError(f"{flag}: a source has no {strange!r}; there are {there_are}")
+        place = Source(**{"place": "", **place})
+    elif not isinstance(place, Source):
+        place = Source(place=place)  # type: ignore[arg-type] # a Path is made a text below
+    if isinstance(place.place, Path):
+        place = replace(place, place=str(place.place))
     _checked(flag, place.place, text)
     for name in _OF_A_SOURCE:
         _given(name, getattr(place, name), text)

@@ -119,7 +119,16 @@ class Draft:
         return datasets.Dataset(pq.read_table(self._existing_file(config)))
 
     def release(self, to: str | Path) -> Path:
-        """As `builders.release(draft, to)`."""
+        """Release the draft as the folder `to`, which `load_dataset` reads; return the folder.
+
+        It is read back and compared; done again, it changes nothing. A warning names texts in other
+        languages than the set declares.
+
+        Raises:
+            InputError: The card, a licence, a size or the version does not allow it, or the draft
+                was opened without its recipe.
+            FolderError: No room, no right, or another release is there; `to` is as it was.
+        """
         return builders.release(self, to)
 
     def _existing_file(self, config: str) -> Path:

@@ -112,6 +112,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a script": ({"teacher": "scripted:none.jsonl"}, ".* 'none.jsonl' cannot be read .*"),
     "a source's name": ({"prompts": None, "seeds": "x"}, "completions has no seeds; .*prompts=.*"),
     "a source": ({"prompts": "none.txt"}, "there is no file 'none.txt'; .*"),
+    "a source's parts": (
+        {"prompts": {"place": "x", "colum": "a"}},
+        "prompts: a source has no 'colum'; .* did you mean 'column'.*",
+    ),
+    "a source without a place": ({"prompts": {"column": "a"}}, "prompts: the value is empty; .*"),
     "a source's type": ({"prompts": ["Why?"]}, "prompts: .* is not a text"),
     "concurrency": ({"concurrency": 0}, "concurrency: 0 is not a whole number from 1 on"),
     "a budget": ({"budget_usd": 0}, "budget_usd: 0 is not a number above 0"),

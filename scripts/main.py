@@ -164,6 +164,8 @@ def the_hub(
             f"{no_token(hub.endpoint)}; for the embedded Hub on this machine add "
             f"`--hub-data {HUB_DATA}`"
         )
+    if data is None and outside is None:
+        print_err(f"on the embedded Hub in {HUB_DATA}")
     with serving(data or HUB_DATA) as local:
         yield replace(hub, endpoint=local.endpoint, token=local.token, embedded=True)
 

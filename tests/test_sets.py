@@ -710,7 +710,7 @@ def test_a_file_that_cannot_be_read_is_listed_with_its_error(
         ("sub/", [], r"'sub/' is a folder"),
         ("..", [], r"cannot name a set"),
         ("~nobody-here/x", [], r"no such user"),
-        ("nowhere/x", [], r"nowhere/x\.md: No such file"),
+        ("nowhere/x", [], r"nowhere/x\.md: there is no folder 'nowhere'"),
         ("x", ["--teacher", "nope"], r"there is no teacher 'nope'; give 'embedded'"),
         ("x", ["--teacher", "scripted:"], r"there is no teacher 'scripted'; give"),
         ("x", ["--teacher", "judgge=embedded"], r"no role 'judgge'; there are judge, .*'judge'"),

@@ -47,6 +47,7 @@ from builders.engine.pool import pool, recorded_pool
 from builders.engine.prices import FREE_KINDS, prices_used
 from builders.engine.progress import Progress
 from builders.engine.row_order import one_of_several
+from builders.engine.teacher import EMBEDDED
 from builders.errors import InputError, RecipeError, Stopped, TeacherError, folder_error
 from builders.file_lock import folder_lock
 from builders.judging.reports import judges_facts
@@ -221,7 +222,8 @@ def answer_calls(
         prices = before.get("prices")
     else:
         teachers = pool(spec.teachers, recipe)
-    progress.begin("starting the teacher")
+    embedded = any(one.name == EMBEDDED for one in teachers)
+    progress.begin("starting the teacher" if embedded else "asking the teachers")
     advice = help_against(recipe, settings)
     with ExitStack() as stack:
         judgements = Judgements(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from builders.drafting.answer_counts import warnings
 from builders.drafting.declared_values import with_keys
-from builders.drafting.draft import Draft, missing_rows
+from builders.drafting.draft import Draft, by_frequency, missing_rows
 from builders.drafting.licence import licence_of, missing
 from builders.drafting.spending import cost
 from builders.engine.judgements import paragraph
 from builders.errors import InputError, number_of
 from builders.schema import LEFT_OUT
 from builders.sets import Set
+
+_CUT_OFF = "cut off"  # the reason of a drop
+_MANY = 0.1  # of what was made
 
 
 def report(draft: Draft) -> str:
@@ -113,6 +116,7 @@ def _counted(facts: Mapping[str, Any], a_set: Set | None = None) -> list[str]:
         for one in (
             *filter(None, [with_keys(a_set, missing_rows(facts) or "")]),
             *warnings(lineage.get("answers", ()), lineage["teachers"]),
+            *(with_keys(a_set, one) for one in _dropped_notes(facts)),
         )
     ]
     price = f"{cost(spent):>8}  per kept row {cost(spent, '_a_kept_row')}"
@@ -120,6 +124,22 @@ def _counted(facts: Mapping[str, Any], a_set: Set | None = None) -> list[str]:
     licence = f"{'licence':<28}{licence_of(lineage).id:>8}  {advice}".rstrip()
     lines.append(f"{'cost in USD':<28}{price}")
     return [*lines, textwrap.fill(licence, width=79, subsequent_indent=" " * 38)]
+
+
+def _dropped_notes(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What to do where nothing was kept, and where many answers were cut off."""
+    counts, settings = facts["counts"], facts["lineage"]["settings"]
+    if not counts["kept"]:
+        reasons = " and ".join(map(repr, by_frequency(counts["dropped"])))
+        name = facts.get("set", {}).get("name", "NAME")
+        yield (
+            f"no row was kept: {f'all are dropped as {reasons}' if reasons else 'none was made'}; "
+            f"`potstill show {name} --dropped` shows what came; change options, teacher or source"
+        )
+    cut_off = counts["dropped"].get(_CUT_OFF, 0)
+    if cut_off >= _MANY * max(counts["made"], 1) and "max_tokens" in settings:
+        now = f", now {settings['max_tokens']:,}," if settings["max_tokens"] else ""
+        yield f"{number_of(cut_off, 'answers')} cut off; a larger --max-tokens{now} lets them end"
 
 
 def _taken(run: Mapping[str, Any] | None) -> list[str]:

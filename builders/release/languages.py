@@ -84,8 +84,9 @@ class Languages:
     def warning(self) -> str:
         """The same where they do not fit, with what to do."""
         return (
-            f"the language is {self.line}; if that is so, set `language: "
-            f"[{', '.join(self.fitting)}]` in the set's file"
+            f"the language is {self.line}; if they are meant, set `language: "
+            f"[{', '.join(self.fitting)}]` in the set's file; if a teacher strayed, name the "
+            "language in the prompts, or ask another one"
         )
 
 

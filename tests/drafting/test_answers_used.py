@@ -94,7 +94,7 @@ def test_only_complete_answers_become_rows_and_each_other_is_dropped_with_what_c
 
 
 def test_every_answer_that_cannot_be_used_is_dropped_however_many_a_prompt_has(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     half, whole = reply("Half of", "length"), reply("It is a whole one.")
     builds = Builds(
@@ -103,6 +103,8 @@ def test_every_answer_that_cannot_be_used_is_dropped_however_many_a_prompt_has(
     with builds.endpoint:
         draft = builds.build("--samples", "3", "--choose", "longest")
     assert draft.counts["made"] == 6 and draft.counts["dropped"]["cut off"] == 3
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "note: 3 answers cut off; a larger --max-tokens, now 400, lets them end" in printed
 
 
 def test_a_missing_end_is_trusted_for_the_teacher_that_the_user_names(
@@ -114,6 +116,7 @@ def test_a_missing_end_is_trusted_for_the_teacher_that_the_user_names(
         printed = " ".join(capsys.readouterr().out.split())
         offer = f"--trust-missing-end {endpoint.url}"
         assert "2 answers of the writer without a reported end" in printed and offer in printed
+        assert "no row was kept: all are dropped as 'unknown end'; `potstill show" in printed
         trusting = builds.build(*offer.split())
         assert trusting.counts["kept"] == 2 and "reported end" not in capsys.readouterr().out
         assert trusting.facts["lineage"]["teachers"]["writer"]["trusts_missing_end"] is True

@@ -3,7 +3,8 @@
 Answers that are cut off, refuse, repeat themselves or are given to many prompts are dropped. Where
 a prompt gets several (`samples`), the best judged, the longest or the first of the others is kept.
 
-    {"id": "5ec0928be8853281", "prompt": [{"role": "user", "content": "Which river is longest?"}],
+    {"id": "5ec0928be8853281",
+     "prompt": [{"role": "user", "content": "Name the longest river of Africa."}],
      "completion": [{"role": "assistant", "content": "The Nile, with about 6,650 km."}]}
 
 Source: best-of-k sampling as in NuminaMath and Llama 2; the scale of MT-bench (arXiv 2306.05685).

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 from builders.drafting.answered import Answered
 from builders.drafting.build_spec import BuildSpec
@@ -28,6 +28,17 @@ _IS_STOPPED = (
 )
 
 
+class Kind(NamedTuple):
+    """What questions of one step have in common, whose answers have similar lengths.
+
+    `factor` scales the sample to the whole, and `most` is the limit of an answer's tokens.
+    """
+
+    factor: float
+    role: str
+    most: Any
+
+
 @dataclass(frozen=True, kw_only=True)
 class Span:
     """A figure of the whole build, with bounds of two standard errors."""
@@ -37,10 +48,13 @@ class Span:
     high: float
 
     @classmethod
-    def of(cls, samples: Mapping[float, Sequence[float]]) -> Span:
-        """From one value per question, by the factor that scales them; 1 leaves no error."""
+    def of(cls, samples: Mapping[Kind, Sequence[float]]) -> Span:
+        """From one value per question, by kind and the factor that scales it; 1 leaves no error.
+
+        One question of a kind shows nothing of its spread: as much as the value is assumed.
+        """
         total = variance = 0.0
-        for factor, sample in samples.items():
+        for (factor, *_), sample in samples.items():
             total += math.fsum(sample) * factor
             spread = stdev(sample) if len(sample) > 1 else fmean(sample or [0.0])
             variance += spread**2 * len(sample) * factor * (factor - 1)
@@ -84,16 +98,17 @@ def estimated(
     stopped = answered.stopped_for
     caution = _STAYS_UNREADABLE + (_IS_STOPPED if stopped else "")
     # By question: several answers to one have similar lengths, so they are one sample.
-    tokens: dict[float, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    costs: dict[float, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    tokens: dict[Kind, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    costs: dict[Kind, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     uncounted, calls, known = 0, 0.0, True
     for call, answer, cost_usd in answers:
         factor = max(1.0, rows / (sampled + spare)) if call.id in shared else rows / sampled
         calls += factor
         uncounted += not answer.counted
         known = known and cost_usd is not None
-        tokens[factor][str(call.prompt)] += sum(most_tokens(call, answer))
-        costs[factor][str(call.prompt)] += cost_usd or 0.0
+        kind = Kind(factor, call.role, call.sampling.get("max_tokens"))
+        tokens[kind][str(call.prompt)] += sum(most_tokens(call, answer))
+        costs[kind][str(call.prompt)] += cost_usd or 0.0
     return {
         "rows": rows,
         "rows_of": answered.spec.recipe.rows_of,
@@ -109,11 +124,9 @@ def estimated(
     }
 
 
-def _span(
-    by_factor: Mapping[float, Mapping[str, float]], *, whole: bool
-) -> dict[str, float | None]:
+def _span(by_kind: Mapping[Kind, Mapping[str, float]], *, whole: bool) -> dict[str, float | None]:
     """The three numbers; of a sample that is not whole the lowest alone."""
-    span = Span.of({factor: [*of.values()] for factor, of in by_factor.items()})
+    span = Span.of({kind: [*of.values()] for kind, of in by_kind.items()})
     if whole:
         return {**span.facts()}
     return {"expected": None, "low": round(span.expected, 6), "high": None}

@@ -264,6 +264,8 @@ def test_the_candidates_of_a_growing_pool_are_shown_with_the_request_that_they_c
 ) -> None:
     with Endpoint(Behaviour(answer=growing)) as endpoint:
         given = words(endpoint, "instructions")
+        assert main(["preview", *given, "--rows", "1", "--json"]) == 0
+        of_one = json.loads(capsys.readouterr().out)["estimate"]["tokens"]
         assert main(["preview", *given, "--json"]) == 0
         facts: dict[str, Any] = json.loads(capsys.readouterr().out)
         assert facts["rows_of"] == "instruction candidates" and facts["asked"] == 3
@@ -278,6 +280,8 @@ def test_the_candidates_of_a_growing_pool_are_shown_with_the_request_that_they_c
     assert facts["estimate"]["calls"] == used["calls"] == 90
     tokens = used["input_tokens"] + used["output_tokens"]
     assert facts["estimate"]["tokens"]["expected"] == pytest.approx(tokens, rel=0.1)
+    assert of_one["low"] <= tokens <= of_one["high"]  # one candidate shows no spread
+    assert of_one["high"] > 1.5 * of_one["expected"]
 
 
 FAILING = """

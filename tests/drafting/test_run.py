@@ -361,14 +361,14 @@ def test_half_a_character_in_a_seed_or_an_answer_costs_that_row(
     assert facts["counts"]["dropped"] == {"broken off": facts["counts"]["made"]}
 
 
-def test_completions_are_made_for_the_prompts_of_the_last_instructions(
+def test_the_name_of_a_set_as_a_source_is_its_newest_draft(
     tmp_path: Path, build: Callable[..., dict[str, Any]]
 ) -> None:
     words = build_words(tmp_path)
     first = Path(build(*words)["draft"])
     teacher = words[words.index("--teacher") + 1]
-    again = ("build", "completions", "--teacher", teacher, "--work", str(tmp_path / "work"))
-    facts = build(*again, "--rows", "5")
+    again = ("build", "completions", "--prompts=instructions", "--work", str(tmp_path / "work"))
+    facts = build(*again, "--teacher", teacher, "--rows", "5")
     source = [row["prompt"] for row in rows_of(first, "default")][:5]
     prompts = [row["prompt"] for row in rows_of(Path(facts["draft"]), "default")]
     assert prompts and all(prompt in source for prompt in prompts)

@@ -78,9 +78,8 @@ def check_changes(
     if data:
         raise InputError(
             f"people changed the data {where}, and this release would undo it: {', '.join(data)}; "
-            "take the change over into what the set is made from, or take it back on the Hub, and "
-            f"let rows come by a pull request that `potstill review {repository} NUMBER --merge` "
-            "merges"
+            "change the set's source in the same way, or revert it on the Hub and propose its rows "
+            f"in a pull request for `potstill review {repository} NUMBER --merge`"
         )
     if lines and CARD in held.files:
         for line in lines:

@@ -201,9 +201,9 @@ class _Held:
                     (new / "data" / config).glob("*.parquet"),
                 )
             )
-        except (pa.ArrowException, OSError, KeyError):
+            reviewed = self._reviewed_rows() if config == "default" else {}
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
             return None
-        reviewed = self._reviewed_rows() if config == "default" else {}
         return sorted(
             one
             for one in {*before, *theirs}

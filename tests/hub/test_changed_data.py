@@ -165,6 +165,17 @@ def test_a_change_of_data_that_is_in_the_new_release_too_is_no_hindrance(
     assert released(hub, make("0.3.0", rows=rows, words={"Use": "Mind the gap."})).tagged
 
 
+@each("data", {"no rows": b"x", "other rows": parquet([{"text": "a"}])})
+def test_what_is_no_contribution_is_refused_in_one_line(
+    data: bytes, hub: Any, repo: str, make: Make
+) -> None:
+    if not tags_of(hub, repo):
+        released(hub, make("0.1.0"))
+    put(hub, repo, {"data/contributed/a.parquet": data})
+    with pytest.raises(InputError, match=r"has in data/contributed/ are no contributions"):
+        released(hub, make("0.2.0"))
+
+
 @each("way", ["as a pull request", "to a new branch"])
 def test_a_change_of_data_on_the_branch_or_pull_request_of_a_release_is_refused_too(
     way: str, hub: Any, repo: str, make: Make

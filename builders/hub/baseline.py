@@ -178,11 +178,9 @@ def sha256_of(path: Path) -> str:
 
 
 def _ids(folder: Path) -> frozenset[str]:
-    import pyarrow as pa
-
     try:
         return frozenset(row["id"] for path in files_of(folder) for row in read_parquet(path))
-    except (pa.ArrowException, OSError, KeyError):
+    except (InputError, KeyError):
         raise InputError(
             f"what the Hub has in data/{CONFIG}/ are no contributions that a review merged; revert "
             "it there"

@@ -184,8 +184,6 @@ class _Held:
 
         None where the files of these paths have no rows with ids.
         """
-        import pyarrow as pa
-
         if any(not _ROWS.fullmatch(path) or unsafe_path(path) for path in was):
             return None
         for path in was.keys() & self.files.keys():
@@ -202,7 +200,7 @@ class _Held:
                 )
             )
             reviewed = self._reviewed_rows() if config == "default" else {}
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+        except (InputError, KeyError, TypeError, ValueError):
             return None
         return sorted(
             one

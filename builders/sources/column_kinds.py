@@ -52,6 +52,17 @@ def _is_phrase(name: str, value: Any, plan: Plan) -> bool:
     return not known and isinstance(value, str) and " " in value.strip()
 
 
+def is_kind_of_question(row: Row, plan: Plan) -> bool:
+    """Whether a question is a word that follows its premise, as COPA's `cause` and `effect`."""
+    asked = row[plan.asked]
+    return (
+        plain(plan.asked) == "question"
+        and any(plain(name) == "premise" for name in plan.about)
+        and isinstance(asked, str)
+        and ONE_WORD.fullmatch(asked.strip()) is not None
+    )
+
+
 def is_whole(text: str, asked: str) -> bool:
     """Whether a text has the prompt in it, and so the whole row, with its answer."""
     return " ".join(asked.split()) in " ".join(text.split()) or bool(rendered_turns(text))

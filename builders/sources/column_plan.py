@@ -35,7 +35,8 @@ _LISTS = ("choice", "answers")  # options in a few of `_SHAPES`
 CONTEXT_COLUMNS = (
     *("input", "inputs", *DOCUMENTS, "facts", "premise", "hypothesis", "sentence", "email"),
     *("source_text", "input_text", "user_input", "table", "schema", "starter_code", "text"),
-    *("story", "code", "code_snippet", "content", "source", *OPTIONS),
+    *("story", "excerpt", "snippet", "code", "code_snippet", "content"),
+    *("source", *OPTIONS),
 )
 # These are contexts only beside one of those: else a tagger's note or the answer.
 _BESIDE = {
@@ -55,6 +56,7 @@ _SHAPES = (  # of sets: the columns that show it, with those of them that are co
 )
 _MAYBE_ANSWERS = {
     *("text", "story", "code", "code_snippet", "content", "article", "articles", "email"),
+    *("excerpt", "snippet"),
 }
 SYSTEM_COLUMNS = (
     *("system", "system_prompt", "system_message", "system_instruction", "systeminstruction"),
@@ -74,7 +76,7 @@ _FOLLOWING = {  # after what is asked, before the texts that it is about
 _ASKED_ABOUT = {  # of those that may be the answer, what is none to such a column
     "instruction": ("text",),
     **dict.fromkeys(
-        ("question", "query"), ("story", "article", "articles", "email", "code_snippet")
+        ("question", "query"), ("story", "article", "articles", "email", "code_snippet", "excerpt")
     ),
 }
 _ANSWERS = {

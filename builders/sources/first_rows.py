@@ -3,8 +3,8 @@
 Names cannot decide everything. Where all rows ask the same, the one text that differs is what they
 ask about, unless it may be the answer: another column has to hold that, and its text is not in this
 one. A column with the name of one that asks is joined where it differs beside the same prompt, an
-instruction also where it is the same beside different ones. Others that may be part of a prompt are
-not joined: the user is shown the option that does it.
+instruction also where it is the same beside different ones. Others that may be part of a prompt, as
+long texts may, are not joined: the user is shown the option that does it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from builders.sources.rows import Row
 
 _INSTRUCTION = re.compile(r"(?:task[_ ]?)?instructions?|task(?:[_ ]?(?:description|definition))?")
 _FEWEST_ROWS = 3  # that show a rule rather than an accident
+_LONG = 8  # words of a text that is no class or title
 _FEWEST_WORDS = 3  # of a task that is no kind of tasks
 
 
@@ -86,16 +87,21 @@ def first_rows(rows: Sequence[Row], asks: str, ids: Sequence[str], used: set[str
     enough = is_one and len(rows) >= _FEWEST_ROWS
     if enough and not joined and len(phrases) == 1 and _have_answers(rows, texts[phrases[0]]):
         joined = phrases
+    long = [name for name, found in texts.items() if 2 * sum(map(_is_long, found)) > len(found)]
     doubtful = [
         name
         for name in texts
-        if name not in joined and name in {*asking, *(differ if is_one else phrases)}
+        if name not in joined and name in {*asking, *long, *(differ if is_one else phrases)}
     ]
     if not joined:
         return FirstRows((), doubtful)
     joined.sort(key=lambda name: not is_instruction(name))
     before = sum(map(is_instruction, joined))
     return FirstRows((*joined[:before], asks, *joined[before:]), doubtful)
+
+
+def _is_long(text: str | None) -> bool:
+    return text is not None and len(text.split()) >= _LONG
 
 
 def is_instruction(name: Any) -> bool:

@@ -32,6 +32,7 @@ _DIFFER = "its files differ in columns"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _MOST_OF_CARD = 1_000_000  # characters
 _ABOUT = {"README", "LICENSE", "LICENCE", "NOTICE", "CITATION", "CHANGELOG"}
+_ABOUT_SETS = {"manifest.json", "advisories.json"}  # of a release
 # What `datasets` writes beside the data.
 _NOT_ROWS = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 
@@ -58,10 +59,16 @@ def files_of(folder: Path, config: str | None, split: str | None) -> list[str]:
 
 
 def files_not_read(folder: Path, config: str | None, split: str | None) -> list[str]:
-    """The other files of a folder, but for those about the set; none where configs are declared."""
-    if config or split or _declares_configs(folder / "README.md"):
+    """The other files of a folder, but for those about the set; none where a part of it is named.
+
+    Where its card declares configs, the others are those with rows.
+    """
+    if config or split:
         return []
     read = files_of(folder, None, None)
+    if _declares_configs(folder / "README.md"):
+        rows = [path.as_posix() for path in _visible(folder) if is_data_file(path)]
+        return [name for name in rows if name not in {*read, *_ABOUT_SETS}]
     if read == ["default.parquet"]:
         return []
     shown = [*_visible(folder), *_visible(folder, _is_no_file)]

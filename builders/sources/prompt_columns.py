@@ -25,6 +25,7 @@ from builders.sources.column_kinds import (
     has_texts,
     has_turns,
     is_copied,
+    is_kind_of_question,
     is_of_labels,
     is_whole,
 )
@@ -200,6 +201,10 @@ class PromptColumns:
                 return row, inner
             usual = [name for name in inner.about if name not in about]
             return self._other_plan(row, inner._replace(about=[*usual, *about]), depth + 1)
+        if is_kind_of_question(row, plan):
+            first = next(name for name in plan.about if plain(name) == "premise")
+            rest = [name for name in plan.about if name != first]
+            return row, plan._replace(asked=first, about=[plan.asked, *rest])
         if plan.also and is_copied(row, plan):
             row = {name: one for name, one in row.items() if name != plan.asked}
             return row, self._plan_of(row)

@@ -157,6 +157,10 @@ HINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"prompt": "Be brief.", "question": "Why?", "context": "on"},
         {"question": "prompt+context+question"},
     ),
+    "a long text": (
+        {"question": "Why?", "description": "on and " * 5, "explanation": "x y " * 9},
+        {"description": "question+description"},
+    ),
     "gold SQL": ({"question": "How many?", "query": "SELECT count(*) FROM a"}, {}),
     "a template": ({"prompt": "Q: Why?\nA:", "question": "Why?"}, {}),
 }

@@ -891,6 +891,24 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "question context answerA answerB",
         "label",
     ),
+    "COPA": (
+        {"premise": "on", "question": "cause", "choice1": "x", "choice2": "y", "label": 0},
+        user("on\n\ncause\n\n1. x\n2. y"),
+        "premise question choice1 choice2",
+        "label",
+    ),
+    "an excerpt beside an answer": (
+        {"query": "ask", "excerpt": "on", "snippet": "there", "answer": "x"},
+        user("ask\n\non\n\nthere"),
+        "query excerpt snippet",
+        "answer",
+    ),
+    "an excerpt that may be the answer": (
+        {"instruction": "ask", "excerpt": "x", "snippet": "y"},
+        user("ask"),
+        "instruction",
+        "excerpt snippet",
+    ),
     "Belebele": (
         {"flores_passage": "on", "question": "ask", "mc_answer1": "x", "mc_answer2": "y"},
         user("ask\n\non\n\n1. x\n2. y"),

@@ -117,6 +117,8 @@ def test_one_of_several_configs_has_to_be_named(folder: Path) -> None:
     (folder / "default.jsonl").write_text(lines("all"))
     card(folder, configs)
     assert prompts(Source(place=str(folder))) == ["all"]
+    assert skipped_files(Source(place=str(folder))) == ["easy.jsonl", "hard.jsonl"]
+    assert skipped_files(Source(place=str(folder), config="hard")) == []
     with pytest.raises(InputError, match=r"easy\.jsonl is a file, which has no configs"):
         source_records(Source(place=str(folder / "easy.jsonl"), config="hard"))
 

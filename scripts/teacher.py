@@ -8,8 +8,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from builders.drafting.answer_counts import is_another
 from builders.engine.teacher import KEY_ENV, TeacherSpec
-from builders.errors import UsageError, number_of
+from builders.errors import UsageError, number_of, printable
 from scripts.command_line import (
     Parser,
     above_0,
@@ -83,7 +84,7 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
 def run(given: argparse.Namespace) -> int:
     """Ask, and print what was found."""
     from builders.engine.pool import pool_spec
-    from builders.engine.teacher_check import check
+    from builders.engine.teacher_check import EMPTY, check
 
     choices = [*given.param, *given.without]
     if named := next((one for one in choices if one.teacher), None):
@@ -94,7 +95,7 @@ def run(given: argparse.Namespace) -> int:
         raise UsageError(f"{given.who!r} names a role; leave out the part before =")
     found = asyncio.run(check(spec.every[0], choices, given.concurrency, print_err))
     print_out(json.dumps(found) if given.json else table(found))
-    return 0
+    return int(found["findings"]["messages"]["result"] == EMPTY)
 
 
 def table(found: dict[str, Any]) -> str:
@@ -110,7 +111,9 @@ def table(found: dict[str, Any]) -> str:
         facts = [one["result"], *([one["note"]] if "note" in one else [])]
         facts += [f"{what}: {became}" for what, became in one.get("refused", {}).items()]
         rows.append((_TITLES.get(name, name.replace("_", " ")), "; ".join(facts)))
-    lines = [f"{found['teacher']}, model {found['model']}"]
+    model, by = found["model"], found["answered_by"]
+    other = f", but {by} answers" if by and is_another(printable(model), by) else ""
+    lines = [f"{found['teacher']}, model {model}{other}"]
     lines += [f"  {name:<18} {value}" for name, value in rows]
     sent = number_of(found["requests"], "requests")
     return "\n".join([*lines, f"asked in {sent}, {number_of(found['tokens'], 'tokens')}"])

@@ -29,7 +29,7 @@ from builders.engine.error_words import error_words
 from builders.engine.json_texts import body_json
 from builders.engine.parameters import Learned, Trial
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
-from builders.engine.refusals import Target, failure, reported
+from builders.engine.refusals import NO_SUCH_MODEL, Target, failure, reported
 from builders.engine.response_bodies import in_utf8, parsed_json
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
@@ -127,10 +127,11 @@ class EndpointTeacher:
         if not self.model:
             if len(self.served) != 1:
                 await self.stop()
-                offer = ", ".join(self.served[:20]) or f"(it lists none: {refusal or 'no model'})"
-                raise TeacherError(
-                    f"{self._base} serves {len(self.served)} models; name one with --model: {offer}"
-                )
+                offer = f"serves {len(self.served)} models; name one with --model: "
+                if not self.served:  # where it has no list, its refusal is not about a model
+                    none = refusal if refusal and refusal.cause != NO_SUCH_MODEL else "no list"
+                    offer = f"names no models ({none}); name one with --model"
+                raise TeacherError(f"{self._base} {offer}{', '.join(self.served[:20])}")
             self.model = self.served[0]
         elif self.model not in self.served:
             self.model, self.revision = model_and_revision(self.model, self.served)

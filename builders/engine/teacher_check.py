@@ -48,6 +48,8 @@ _PARAMETERS: Mapping[str, Any] = {  # that recipes send, or users with --param
 
 _CHOSEN = {"json_schema": "response_format", "log_probabilities": "logprobs", "seeds": "seed"}
 
+EMPTY = "empty answers"  # a result
+
 Finding = dict[str, Any]  # `result`, a few words, and where there is more to know a `note`
 
 
@@ -163,10 +165,13 @@ async def _facts(on: _Check, most: int, notify: Callable[[str], None]) -> Findin
     spent_s = sum(one.latency_s for one in counted)
     speed = sum(one.output_tokens or 0 for one in counted) / spent_s if spent_s else None
     findings["concurrency"] = await _concurrency(on, most)
+    if not any(map(_says_something, on.answers)):
+        findings["messages"] = {"result": EMPTY, "note": "no answer has a text"}
     served = on.teacher.served if isinstance(on.teacher, EndpointTeacher) else [on.teacher.model]
     return {
         "teacher": on.teacher.name,
         "model": on.teacher.model,
+        "answered_by": plain.model,
         "models": list(served),
         "findings": findings,
         "latency_s": round(statistics.median(seconds), 3),
@@ -198,6 +203,10 @@ def _user(text: str) -> dict[str, str]:
 
 
 # --- what one answer shows
+
+
+def _says_something(answer: Answer) -> bool:
+    return bool(answer.text.strip() or answer.reasoning or answer.tool_calls)
 
 
 def _usage(answer: Answer) -> Finding:
@@ -284,10 +293,10 @@ async def _seeds(on: _Check) -> Finding:
 
 
 async def _texts(on: _Check) -> Finding:
-    await on.asked(on.call("1, 2, 3, 4,", temperature=0))
+    answer, _ = await on.asked(on.call("1, 2, 3, 4,", temperature=0))
     if TEXTS in on.teacher.learned:
         return {"result": "refused", "note": on.teacher.learned[TEXTS]}
-    return {"result": "continued"}
+    return {"result": "continued" if _says_something(answer) else EMPTY}
 
 
 async def _parameters(on: _Check) -> Finding:

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.main import main
 from tests.cases import each
-from tests.endpoint import Behaviour, Endpoint, Rule
+from tests.endpoint import Behaviour, Body, Endpoint, Rule
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +102,38 @@ def test_the_embedded_teacher_can_be_checked(capsys: pytest.CaptureFixture[str])
     results = {name: one["result"] for name, one in facts["findings"].items()}
     assert results["json_schema"] == "followed" and results["seeds"] == "honoured"
     assert results["usage"] == "counted" and results["texts_to_continue"] == "continued"
+
+
+def test_a_model_that_says_nothing_and_another_than_was_asked_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for kind, result in (
+        ("null-content", "empty answers; no answer has a text"),
+        ("ok", "answered"),
+    ):
+        with Endpoint(Behaviour(rules=[Rule(kind)])) as endpoint:
+            words = ["teacher", "check", f"{endpoint.url}#asked", "--concurrency", "1"]
+            assert main(words) == (kind != "ok")
+        shown = capsys.readouterr().out
+        assert re.search(rf"^  messages +{result}$", shown, re.MULTILINE), shown
+        texts = "continued" if kind == "ok" else "empty answers"
+        assert re.search(rf"^  texts to continue +{texts}$", shown, re.MULTILINE), shown
+        assert shown.splitlines()[0].endswith("/v1, model asked")
+
+    def another(_: Body) -> Body:
+        message = {"role": "assistant", "content": "Paris"}
+        return {"model": "llama-3", "choices": [{"message": message, "finish_reason": "stop"}]}
+
+    with Endpoint(Behaviour(answer=another)) as endpoint:
+        assert main(["teacher", "check", f"{endpoint.url}#asked", "--concurrency", "1"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith("/v1, model asked, but llama-3 answers")
+
+
+def test_an_endpoint_without_a_list_of_models_needs_one_to_be_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Endpoint(Behaviour(lists_models=False)) as endpoint:
+        assert main(["teacher", "check", endpoint.url]) == 1
+    line = "/v1 names no models (no list); name one with --model\n"
+    assert capsys.readouterr().err.endswith(line)

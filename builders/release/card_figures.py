@@ -12,7 +12,7 @@ from typing import Any
 
 from builders.drafting.answer_counts import AnswerCounts
 from builders.drafting.draft import by_frequency
-from builders.drafting.files import parquet_batches
+from builders.drafting.files import damage_named, parquet_batches
 from builders.release.languages import LanguageCounts
 from builders.schema import Row
 
@@ -80,7 +80,11 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
     rows: Counter[str] = Counter(dict.fromkeys(files, 0))
     reasons: Counter[str] = Counter()
     words: dict[str, list[int]] = defaultdict(list)
-    languages = LanguageCounts(sum(pq.read_metadata(path).num_rows for path in files["default"]))
+    kept = 0
+    for path in files["default"]:
+        with damage_named(path):
+            kept += pq.read_metadata(path).num_rows
+    languages = LanguageCounts(kept)
     samplings: set[tuple[str, str, str, str]] = set()
     spent: dict[str, Counter[str]] = defaultdict(Counter)
     answers = AnswerCounts()
@@ -94,7 +98,8 @@ def read_figures(files: Mapping[str, Sequence[Path]]) -> CardFigures:
         null = nulls[config] = set()
         for path in paths:
             size["download_size"] += path.stat().st_size
-            schema = pq.read_schema(path)
+            with damage_named(path):
+                schema = pq.read_schema(path)
             if schema != columns.setdefault(config, schema):
                 odd_files.append(path.name)
             for batch in parquet_batches(path, _BATCH):

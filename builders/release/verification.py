@@ -200,7 +200,8 @@ def verified(
         made_with = manifest["lineage"]["tools"]["potstill"]
         again = rendered(manifest, figures, words, held.advisories)
     except InputError as error:
-        false.append(f"the card cannot be made again: {error}")
+        reason = str(error).replace(f"{folder}/", "")
+        false.append(f"the card cannot be made again: {reason}")
     except (*_BROKEN, jinja2.TemplateError) as error:
         how = f"has no {error}" if isinstance(error, KeyError) else "has another form"
         false.append(f"the card cannot be made again: {MANIFEST} {how}; take it from a release")
@@ -217,21 +218,15 @@ def _data(
     configs: Iterable[str], held: Snapshot
 ) -> tuple[dict[str, tuple[Path, ...]], CardFigures]:
     """The files of each config, and what follows from them; an InputError where that is nothing."""
-    import pyarrow.parquet as pq
-
     files = {config: held.files.get(config, ()) for config in configs}
     if empty := [config for config, paths in files.items() if not paths]:
         raise InputError(f"there are no files of the config {empty[0]!r}")
     try:
-        for path in chain.from_iterable(files.values()):
-            what = path.relative_to(held.folder).as_posix()
-            pq.read_metadata(path)
-        what = "a file of rows"
         return files, read_figures(files)
     except KeyError as error:
         raise InputError(f"the data has no {error}") from None
     except _BROKEN:
-        raise InputError(f"{what} cannot be read as parquet of this set") from None
+        raise InputError("a column of the data has another form") from None
 
 
 def _card(folder: Path) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,6 +20,7 @@ from builders.recipe_loading import load_recipe
 from builders.release.folder import release
 from builders.release.snapshot import file_hashes
 from builders.release.verification import verified
+from builders.schema import Row
 from builders.sources.source import Source
 from scripts.main import main
 from tests.pipelines.test_ultrafeedback import built
@@ -162,6 +164,13 @@ def changed_manifest(**keys: Any) -> Callable[[Path], None]:
 
 
 CALLS_FILE = "data/calls/train-00000-of-00001.parquet"
+
+
+def write_calls(folder: Path, change: Callable[[list[Row]], list[Row]]) -> None:
+    rows = change(list(read_parquet(folder / CALLS_FILE)))
+    pq.write_table(pa.Table.from_pylist(rows), folder / CALLS_FILE)
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no card": (lambda folder: (folder / "README.md").unlink(), "README.md is missing"),
     "a card in Latin 1": (
@@ -170,15 +179,19 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "rows that are none": (
         lambda folder: (folder / CALLS_FILE).write_bytes(b"x"),
-        f"{CALLS_FILE} cannot be read as parquet of this set",
+        f"made again: {CALLS_FILE} is damaged (",
     ),
     "rows that end early": (
         lambda folder: (folder / CALLS_FILE).write_bytes((folder / CALLS_FILE).read_bytes()[:-9]),
-        f"{CALLS_FILE} cannot be read as parquet of this set",
+        f"made again: {CALLS_FILE} is damaged (",
+    ),
+    "a column of another form": (
+        lambda folder: write_calls(folder, lambda rows: [{**row, "sampling": 3} for row in rows]),
+        "a column of the data has another form",
     ),
     "a column that is gone": (
-        lambda folder: pq.write_table(
-            pq.read_table(folder / CALLS_FILE).drop(["role"]), folder / CALLS_FILE
+        lambda folder: write_calls(
+            folder, lambda rows: [{k: v for k, v in row.items() if k != "role"} for row in rows]
         ),
         "the data has no 'role'",
     ),

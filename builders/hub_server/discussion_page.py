@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -22,6 +23,9 @@ from builders.hub_server.store import Repo
 
 MOST_ENTRIES = 500  # of each list
 _FILE_STATUS = {"A": "added", "D": "removed"}
+_MARK = re.compile(r"\A<!--[^\n]*-->\n")  # the first line of our comments
+_FENCE = re.compile("`{3,}")
+_BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: 0 auto; padding: 1rem; }
@@ -31,6 +35,7 @@ th, td { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top; }
 .size { text-align: right; white-space: nowrap; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; border-left: 3px solid #8888; }
 .text { margin: .3rem 0 1rem; padding-left: .8rem; }
+pre.text { font: .8rem/1.4 ui-monospace, monospace; white-space: pre; overflow-x: auto; }
 """
 _STYLE_SHA256 = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
@@ -72,15 +77,36 @@ def page(request: Request, repo: Repo, num: str) -> Response:
 def _event(event: Mapping[str, Any]) -> str:
     data, by = event["data"], f"{_text(event['author']['name'])}, {_time(event['createdAt'])}"
     if event["type"] == "comment":
-        text = "(hidden)" if data["hidden"] else _text(data["latest"]["raw"])
+        text = "".join(_comment("(hidden)" if data["hidden"] else data["latest"]["raw"]))
         edited = ", edited" if data["edited"] else ""
-        return f'<div id="{event["id"]}">{by}{edited}:<p class="text">{text}</p></div>'
+        return f'<div id="{event["id"]}">{by}{edited}:{text}</div>'
     does = {
         "commit": f"pushed {data.get('oid', '')[:12]}: {_text(data.get('subject', ''))}",
         "status-change": f"set the status to {_text(data.get('status', ''))}",
         "title-change": f"changed the title to {_text(data.get('to', ''))}",
     }.get(event["type"], _text(event["type"]))
     return f'<p id="{event["id"]}">{by}: {does}</p>'
+
+
+def _comment(raw: str) -> Iterator[str]:
+    """What of Markdown potstill's own comments use: blocks of code, bold, a mark that is hidden."""
+    fence, lines = "", list[str]()
+    for line in _MARK.sub("", raw).split("\n"):
+        found = _FENCE.match(line)
+        if not found or (fence and line.strip() != fence):
+            lines.append(line)
+            continue
+        yield _block(lines, code=bool(fence))
+        fence, lines = "" if fence else found[0], []
+    yield _block(lines, code=bool(fence))
+
+
+def _block(lines: Sequence[str], *, code: bool) -> str:
+    text = _text("\n".join(lines).strip("\n"))
+    if code:
+        return f'<pre class="text">{text}</pre>'
+    bold = _BOLD.sub(r"<strong>\1</strong>", text)
+    return f'<p class="text">{bold}</p>' if text else ""
 
 
 def _changes(request: Request, discussion: Discussion) -> Iterator[str]:

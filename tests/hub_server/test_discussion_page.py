@@ -16,7 +16,7 @@ from tests.hubs import Hub
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u202e\x1b[31m'
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "div", "strong", "ul"),
-    *("li", "table", "tr", "th", "td"),
+    *("li", "table", "tr", "th", "td", "pre"),
 }
 
 
@@ -48,6 +48,24 @@ def pulled(hub: Hub, repo: str) -> None:
     push(hub, repo, {"a.txt": b"1", "gone.txt": b"1", "kept.txt": b"1", "rows.parquet": b"old"})
     files = {"a.txt": b"22", "gone.txt": None, "new & <b>.txt": b"2", "rows.parquet": b"x" * 1234}
     push(hub, repo, files, by="ann", create_pr=True, message="Better rows")
+
+
+def test_a_comment_is_shown_as_text_with_its_blocks_of_code_and_without_its_mark(
+    hub: Hub, repo: str
+) -> None:
+    pulled(hub, repo)
+    blocks = f"````text\nkept  18\n```\n{HOSTILE}\n````\n\nIn **bold {HOSTILE}**, and ** not.\n```"
+    comment = f"<!-- potstill preview -->\nA **preview**:\n\n{blocks}\nto the end <!-- x -->"
+    hub.api("bob").comment_discussion(repo, 1, comment, repo_type="dataset")
+    _, _, body = hub.raw("GET", f"/datasets/{repo}/discussions/1")
+    html = body.decode()
+    assert (
+        '<p class="text">A <strong>preview</strong>:</p><pre class="text">kept  18\n```\n' in html
+    )
+    assert '<p class="text">In <strong>bold ' in html and "</strong>, and ** not.</p>" in html
+    assert '<pre class="text">to the end &lt;!-- x --&gt;</pre></div>' in html
+    assert "potstill preview" not in html and "<script" not in html and "<img" not in html
+    assert opened(hub, repo, 1).tags <= TAGS
 
 
 def test_it_shows_what_a_pull_request_is_and_changes(hub: Hub, repo: str) -> None:

@@ -87,7 +87,7 @@ def whole_snapshot(folder: Path) -> Snapshot:
     """The same, of a draft or of a release that is whole.
 
     Raises:
-        InputError: Besides, the folder is neither; or its card is missing.
+        InputError: Besides, the folder is neither; or its card or a file of rows is missing.
     """
     found = snapshot(folder)
     if _is_draft(folder):
@@ -99,6 +99,8 @@ def whole_snapshot(folder: Path) -> Snapshot:
         )
     if not (folder / CARD).is_file():
         raise InputError(f"{folder} has no {CARD}; take it from the release")
+    if missing := [one for one in found.columns if one in _OF_A_DRAFT and one not in found.files]:
+        raise InputError(f"{folder} has no files of {missing[0]!r}; take them from the release")
     return found
 
 

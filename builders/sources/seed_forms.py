@@ -154,7 +154,7 @@ class _Repeated:
         if differs and self._columns:
             self._columns.doubt(texts, row)
             return Reason(
-                SAME, f"it asks the same as a row before it, which differs in {' or '.join(texts)}"
+                SAME, f"it asks the same as a row before it, and differs in {' or '.join(texts)}"
             )
         return Reason(REPEATED, f"the id {one['id']!r} came before")
 

@@ -24,7 +24,7 @@ from builders.release.card import words_back, words_on
 from builders.release.diff import diff
 from builders.release.folder import release
 from builders.release.sharding import write_shards
-from builders.release.snapshot import snapshot
+from builders.release.snapshot import snapshot, whole_snapshot
 from builders.release.verification import read_back, verified
 from builders.schema import CALLS, DROPPED, PROMPT_COMPLETION, Row, assistant, user
 from builders.set_file import Words, read_set_file
@@ -98,6 +98,18 @@ def test_a_draft_without_one_of_its_files_is_no_set(
         (folder / f"{config}.parquet").unlink()
         with pytest.raises(InputError, match=f"{config} has no {config}.parquet; build again"):
             snapshot(folder)
+
+
+def test_a_release_without_one_of_its_files_is_not_whole(
+    versions: list[Path], tmp_path: Path
+) -> None:
+    for config in CONFIGS:
+        folder = tmp_path / config
+        shutil.copytree(versions[0], folder)
+        assert whole_snapshot(folder).version == "0.1.0"
+        shutil.rmtree(folder / "data" / config)
+        with pytest.raises(InputError, match=f"has no files of '{config}'; take them from"):
+            whole_snapshot(folder)
 
 
 # --- in series

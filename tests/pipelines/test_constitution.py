@@ -158,6 +158,11 @@ def test_a_judge_that_always_names_the_first_makes_no_pair(
     facts = built(tmp_path, pick="lambda better, first, second: 'A'")
     assert facts["counts"] == {"made": 10, "kept": 0, "dropped": {"tie": 10}}
     assert facts["measures"]["share of verdicts that hold in both orders"] == 0.0
+    for row in rows_of(facts["draft"], "dropped"):
+        orders = json.loads(row["evidence"])["first_is_better"]
+        assert orders["shown_first"] > 0.5 > orders["shown_second"]
+    judged = [row for row in rows_of(facts["draft"], "calls") if row["role"] == "judge"]
+    assert all([*json.loads(row["parsed"])] == ["first_is_better"] for row in judged)
 
 
 def test_without_probabilities_the_judge_gives_reasons_first(

@@ -153,7 +153,7 @@ def test_a_letter_s_probability_is_read_from_anything_that_an_endpoint_gives(
 
 
 def test_an_answer_without_a_verdict_has_a_reason() -> None:
-    def reason(parse: Callable[[Question, Answer], float], answer: Answer) -> str | None:
+    def reason(parse: Callable[[Question, Answer], Any], answer: Answer) -> str | None:
         (question, _) = comparison_questions(PRINCIPLE, raw_of(), reasons=False)
         try:
             return str(parse(question, answer))
@@ -162,7 +162,7 @@ def test_an_answer_without_a_verdict_has_a_reason() -> None:
 
     assert reason(parse_probability, Answer(text="A")) == "no probability"
     sure_one = Answer(text="A", logprobs=tokens(A=0.5, B=0.5))
-    assert reason(parse_probability, sure_one) == "0.5"
+    assert reason(parse_probability, sure_one) == "{'first_is_better': 0.5}"
     assert reason(parse_reasons, Answer(text="Both are fine.")) == "no verdict"
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from builders.drafting.build_spec import BuildSpec, Choices
 from builders.drafting.declared_values import as_declared, check_declared, chosen_flags
-from builders.drafting.owner import made_before_a_rename
+from builders.drafting.owner import check_renamed
 from builders.drafting.set_record import FILES, Teachers, by_name, set_record
 from builders.drafting.since_release import files_of_build, since_release
 from builders.engine.addresses import is_address, shown_address
@@ -57,6 +57,7 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
     with named("license"):
         licence = known_licence(source.license) if source.license else None
     the_source = Source(place=source.place or recipe.seeds.source, **parts)
+    check_renamed(a_set, given.work or a_set.work, the_source.place)
     return BuildSpec(
         set=a_set,
         declared=set_record(
@@ -80,10 +81,7 @@ def build_spec(a_set: Set, given: Choices, beside: Iterable[str] = ()) -> BuildS
         as_declared=as_declared(a_set, given, the_source),
         judge_reports=given.judge_reports,
         contributed=given.contributed,
-        notices=[
-            *since_release(a_set, _by_role(merged.teachers, recipe), given),
-            *made_before_a_rename(a_set, given.work or a_set.work, the_source.place),
-        ],
+        notices=[*since_release(a_set, _by_role(merged.teachers, recipe), given)],
     )
 
 

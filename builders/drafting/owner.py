@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,13 +78,16 @@ def claim_folder(a_set: Set, folder: Path, record: Mapping[str, Any]) -> None:
     durably_rename(new, folder / OWNER)
 
 
-def made_before_a_rename(a_set: Set, work: Path, place: str) -> Iterator[str]:
-    """A line about the answers of a set whose file was renamed, where its folder was not.
+def check_renamed(a_set: Set, work: Path, place: str) -> None:
+    """Check that a set's file was not renamed without its folder, whose answers cost something.
 
     Args:
         a_set: The set, by its name now.
         work: The folder of all drafts.
         place: Where the source of its build is.
+
+    Raises:
+        InputError: With the command that renames the folder too.
     """
     home = work / a_set.name
     if a_set.file is None or a_set.ships or home.exists():
@@ -98,8 +101,11 @@ def made_before_a_rename(a_set: Set, work: Path, place: str) -> Iterator[str]:
     if found:
         latest = max(found, key=lambda folder: (folder / NOTES).stat().st_mtime)
         command = shlex.join(["mv", str(latest), str(home)])
-        gone = f"{latest} was made from {found[latest]}, which is gone"
-        yield f"{gone}; `{command}` keeps its answers"
+        raise InputError(
+            f"{latest} was made from {found[latest]}, which is gone; if {a_set.file.name} is that "
+            f"file by another name, `{command}` keeps its answers; if not, give another folder "
+            "with --work, or remove that one"
+        )
 
 
 def _source_of(folder: Path) -> str | None:

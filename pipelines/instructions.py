@@ -9,10 +9,11 @@ rest is divided into classification and other tasks, given instances, filtered a
      "completion": [{"role": "assistant", "content": "late"}]}
 
 Departures from the published code: only the first letter of a candidate is raised (its
-`capitalize()` lowers all others, "NASA" too; ROUGE-L ignores case); candidates of the last round
-beyond `--rows` are dropped as surplus; small talk before a first numbered example is no instance;
-prompts are worded anew and their worked examples come from the seeds; top_p is left out where
-temperature is 0: the paper's value, 0, is refused by vLLM.
+`capitalize()` lowers all others, "NASA" too; ROUGE-L ignores case); the last round has as many
+requests as are likely enough, and its candidates beyond `--rows` are dropped as surplus; small talk
+before a first numbered example is no instance; prompts are worded anew and their worked examples
+come from the seeds; top_p is left out where temperature is 0: the paper's value, 0, is refused by
+vLLM.
 
 Source: Self-Instruct, Wang et al. 2022, arXiv 2212.10560, and its code.
 """
@@ -57,9 +58,9 @@ def candidates(run: Run, seeds: Sequence[Raw], settings: Settings) -> Iterator[R
     chance = random.Random(settings.seed)
     accepted: list[Raw] = []
 
-    def a_round() -> list[Raw]:
+    def a_round(enough: int | None) -> list[Raw]:
         lists = [list_to_continue(seeds, accepted, chance) for _ in range(REQUESTS_PER_ROUND)]
-        texts = [STAGES["bootstrap"]["prompt"].format(tasks=tasks) for tasks in lists]
+        texts = [STAGES["bootstrap"]["prompt"].format(tasks=tasks) for tasks in lists[:enough]]
         return run(pipeline, [{"text": text} for text in texts], stage="bootstrap")
 
     known = [seed["instruction"] for seed in seeds]

@@ -5,6 +5,7 @@ Source: Self-Instruct, Wang et al. 2022, arXiv 2212.10560.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -34,7 +35,7 @@ def list_to_continue(
 
 def grow(
     known: Iterable[str],
-    ask: Callable[[], Iterable[Raw]],
+    ask: Callable[[int | None], Iterable[Raw]],
     rows: int,
     report: Callable[[int], None],
     *,
@@ -48,18 +49,20 @@ def grow(
 
     Args:
         known: The instructions that the pool starts with.
-        ask: Sends one round of requests, each to continue a list, and gives the raw rows. It is
-            called when all candidates of the round before were taken.
+        ask: Sends one round of requests, each to continue a list, and gives the raw rows. It gets
+            how many are enough by what those before gave, None where nothing is known. It is called
+            when all candidates of the round before were taken.
         rows: How many candidates to make.
         report: Gets the number of candidates after each round.
         step: The name of the step that asked.
     """
     texts = list(known)
     pool = InstructionIndex(texts)
-    made = empty_rounds = 0
+    made = asked = empty_rounds = 0
     while made < rows and empty_rounds < _EMPTY_ROUNDS:
         before = made
-        for raw in ask():
+        for raw in ask(math.ceil((rows - made) * asked / made) if made else None):
+            asked += 1
             if "failed" in raw:
                 yield raw | {"reject": raw["failed"]}
                 continue

@@ -131,7 +131,7 @@ IDS = {
         "revisions": "8 e27a8cd556cbd588",
         "chains": "8 e27a8cd556cbd588",
         "calls": "80 c97560171997a775",
-        "dropped": "3 94e41ade7635e7da",
+        "dropped": "3 65e249d7283cff04",
     },
     "ultrafeedback": {
         "default": "8 9916d5fb55a51510",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
+import dis
 import importlib
 import importlib.util
 import itertools
@@ -20,7 +20,7 @@ from importlib.machinery import (
     SourceFileLoader,
 )
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import builders.entropy  # noqa: F401 - before a recipe's `from os import urandom`
 from builders.errors import (
@@ -294,26 +294,37 @@ def imported_files(file: Path) -> set[Path]:
             continue
         found.add(module)
         with contextlib.suppress(SyntaxError):  # it is not imported, or the recipe would not load
-            for node in ast.walk(ast.parse(module.read_bytes())):
-                left += _files_of(node, module, file.parent)
+            # Compiled, as parse() of `ast` fails at times while other threads use it, too.
+            code = compile(module.read_bytes(), str(module), "exec", dont_inherit=True)
+            for level, name, names in _imports(code):
+                left += _files_of(level, name, names, module, file.parent)
     return found
 
 
-def _files_of(node: ast.AST, module: Path, folder: Path) -> list[Path]:
+def _imports(code: CodeType) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """The imports of code: how many dots, which module, and what is taken of it."""
+    steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
+    for level, names, step in zip(steps, steps[1:], steps[2:], strict=False):
+        if step.opname == "IMPORT_NAME":
+            yield level.argval, step.argval, names.argval or ()
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _imports(inner)
+
+
+def _files_of(
+    level: int, module_name: str, taken: Sequence[str], module: Path, folder: Path
+) -> list[Path]:
     """The files that an import may load, if they exist, from the folder or its own package."""
-    names, files = list[str](), list[Path]()
-    relative = isinstance(node, ast.ImportFrom) and node.level > 0
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-        start = f"{node.module}." if node.module else ""
-        names = [f"{start}{alias.name}" for alias in node.names]
-        if node.level:
-            folder = module.parents[node.level - 1]
-            files.append(folder / "__init__.py")
+    start = f"{module_name}." if module_name else ""
+    names = [f"{start}{name}" for name in taken] or [module_name]
+    files = list[Path]()
+    if level:
+        folder = module.parents[level - 1]
+        files.append(folder / "__init__.py")
     for name in names:
         parts = name.split(".")
-        if relative or not _is_installed(parts[0]):
+        if level or not _is_installed(parts[0]):
             for end in range(len(parts)):
                 path = folder.joinpath(*parts[: end + 1])
                 files += [path.with_name(f"{path.name}.py"), path / "__init__.py"]

@@ -134,12 +134,12 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _name_source(draft: Draft) -> None:
+def _name_source(given: argparse.Namespace, draft: Draft) -> None:
     """Print first what the set's file does not tell of a draft.
 
     Of a set without a file, what it was made of, and how it gets a file.
     """
-    for line in since_build(draft):
+    for line in since_build(draft, newest=given.draft is None):
         print_err(line)
     if draft.facts["set"]["ad_hoc"]:
         print_err(
@@ -152,7 +152,7 @@ def _to_folder(given: argparse.Namespace, draft: Draft) -> None:
     from builders.release.folder import release
 
     folder = given.to_folder
-    _name_source(draft)
+    _name_source(given, draft)
     print_err(f"making {folder} from {draft.folder}, and reading it back")
     changed = release(draft, draft.schemas, folder, notify=print_err)
     if given.json:
@@ -178,7 +178,7 @@ def _to_hub(given: argparse.Namespace, draft: Draft) -> None:
     with the_hub(given.hub_data, outside=bool(given.to_hub)) as hub:
         if not (hub.token or given.dry_run):
             raise HubError(no_token(hub.endpoint))
-        _name_source(draft)
+        _name_source(given, draft)
         what = ReleasePlan(
             draft=draft,
             schemas=draft.schemas,

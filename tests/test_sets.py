@@ -975,14 +975,19 @@ def test_an_earlier_draft_is_released_by_its_number(capsys: pytest.CaptureFixtur
         printed = capsys.readouterr()
         assert json.loads(printed.out.splitlines()[-1])["draft"].endswith(f"000{number[-1]}")
         assert ("was built with other rows" in printed.err) == (number == "2")
+        assert "with --draft" not in printed.err
         assert snapshot(Path(f"out{rows}")).files
         assert json.loads(Path(f"out{rows}/manifest.json").read_text())["counts"]["kept"] == rows
+    assert main(["release", "trees", "--to-folder", "out"]) == 0
+    assert "or release an earlier one with --draft" in capsys.readouterr().err
     line = refusal(capsys, "release", "trees", "--draft", "7", "--to-folder", "out")
     assert line == "potstill: 'trees' has no draft 7; there are 0001, 0002"
 
 
 _SAME = ("seed: 1", "seed: 1")
+_TEACHER = "teachers: scripted:script.jsonl"
 _LICENSED = 'teachers: {place: "scripted:script.jsonl", license: mit}'
+_BY_ROLE = "teachers:\n  writer:\n    place: scripted:script.jsonl\n    license: mit"
 
 
 @each(
@@ -990,18 +995,27 @@ _LICENSED = 'teachers: {place: "scripted:script.jsonl", license: mit}'
     [
         (_SAME, (), ""),
         (("seed: 1", "seed: 2\nrows: 2"), (), "with other rows, seed than trees.md declares"),
-        (("by: people", "by: gpt-4"), (), "with other prompts than trees.md declares"),
-        (("script.jsonl", "script.jsonl#m"), (), "with other teachers than trees.md declares"),
+        (("by: people", "by: gpt-4"), (), "with other prompts.written_by than trees.md declares"),
+        (("script.jsonl", "script.jsonl#m"), (), "other teachers.model than trees.md declares"),
+        (
+            (_TEACHER, _BY_ROLE.replace("license: mit", "parameters: {top_p: 0.5}")),
+            (),
+            "with other teachers.writer.parameters than trees.md declares",
+        ),
         (("seed: 1", "seed: 1\nrows: 2"), ("--rows", "2"), ""),
+        (("seed: 1", "seed: 1\nrows: 3"), (), ""),
+        (("seed: 1", "seed: 1\nrows: 9"), (), ""),
+        (("prompts.txt", "./prompts.txt"), (), ""),
+        (("prompts.txt, license: mit", "prompts.txt, license: MIT"), (), ""),
+        (("scripted:script.jsonl", "scripted:./script.jsonl"), (), ""),
+        ((_TEACHER, _BY_ROLE.replace("\n    license: mit", "")), (), ""),
+        ((_TEACHER, f"{_TEACHER[:9]} {{writer: {_TEACHER[10:]}, judge: embedded}}"), (), ""),
         (_SAME, ("--teacher-license", "mit"), "with another licence of the teachers; write"),
         (("license: mit, ", ""), (), "license is not given, and .* with mit; build again,"),
         (("mit", "cc-by-nc-4.0"), (), r"trees\.md, line 3: prompts\.license is cc-by-nc-4\.0, and"),
         (_SAME, ("--license", "cc0-1.0"), "build again without --license, which repeats no call"),
-        (
-            ("teachers: scripted:script.jsonl", _LICENSED),
-            (),
-            "4: teachers.license is mit, and .* none",
-        ),
+        ((_TEACHER, _LICENSED), (), "line 4: teachers.license is mit, and .* none"),
+        ((_TEACHER, _BY_ROLE), (), "line 7: teachers.writer.license is mit, and .* none"),
     ],
 )
 def test_a_release_names_what_the_file_declares_otherwise_than_its_draft_and_refuses_a_licence(
@@ -1022,6 +1036,29 @@ def test_a_release_names_what_the_file_declares_otherwise_than_its_draft_and_ref
     printed = capsys.readouterr().err
     assert re.search(line, printed) and ("built with" in printed) == bool(line), printed
     assert Path("out").exists() == released == (" is " not in line and "repeats" not in line)
+    assert "--draft" not in printed
+
+
+@each("licence", ["cc-by-4.0", "CC-BY-4.0", "other", "mit"])
+def test_a_release_takes_the_licence_that_the_draft_has_from_the_card_of_its_source(
+    licence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("work", "oaks", "out"):
+        shutil.rmtree(folder, ignore_errors=True)
+    stated = "cc-by-4.0" if licence == "mit" else licence.lower()
+    Path("oaks").mkdir()
+    shutil.copy("prompts.txt", "oaks")
+    Path("oaks/README.md").write_text(f"---\nlicense: {stated}\n---\n")
+    front = FRONT.replace("prompts.txt, license: mit", "oaks")
+    write_set(Path("trees.md"), front)
+    assert main(["build", "trees"]) == 0
+    write_set(Path("trees.md"), front.replace("oaks", f"oaks, license: {licence}"))
+    capsys.readouterr()
+    released = main(["release", "trees", "--to-folder", "out"]) == 0
+    printed = capsys.readouterr().err
+    assert released == (licence != "mit") == ("built with" not in printed), printed
+    line = "prompts.license is mit, and work/trees/drafts/0001 was built with cc-by-4.0"
+    assert (line in printed) == (not released)
 
 
 def test_a_licence_that_was_chosen_where_the_file_has_none_is_named_at_the_release(

@@ -22,7 +22,7 @@ FILES = (EMBEDDED_FILE, "scripted:")  # what comes before the path of a teacher'
 # What of a declaration decides on the rows and the costs of a draft; the rest may change without
 # another one.
 _ROWS = ("recipe", "prompts", "seeds", "rows", "keep", "seed", "options", "teachers")
-_LICENSED = ("prompts", "seeds", "teachers")
+LICENSED = ("prompts", "seeds", "teachers")
 LICENSE = "license"
 _DECIDES: dict[str, Any] = {**dict.fromkeys(_ROWS, True), "budget": {"price"}}
 
@@ -122,7 +122,7 @@ def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str
         if name == "options":
             options = sorted({*one, *other})
             yield from (f"options.{key}" for key in options if one.get(key) != other.get(key))
-        elif name in _LICENSED and one != other and _unlicensed(one) == _unlicensed(other):
+        elif name in LICENSED and one != other and _unlicensed(one) == _unlicensed(other):
             yield f"{name}.{LICENSE}"
         elif one != other:
             yield name

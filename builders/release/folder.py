@@ -96,7 +96,8 @@ def _check_columns(draft: Draft, schemas: Mapping[str, Schema]) -> None:
         if odd := {*parquet_columns(draft.file(config))} ^ {*schema.arrow.names}:
             raise InputError(
                 f"the column {min(odd)!r} is in config {config!r} of {draft.folder} or of this "
-                "potstill, but not in both; build again with --from-ledger, which asks nothing"
+                "potstill, but not in both; build again with that draft's settings and "
+                "--from-ledger, which asks nothing"
             )
 
 

@@ -850,6 +850,31 @@ def test_one_model_has_one_licence(capsys: pytest.CaptureFixture[str]) -> None:
     assert {one["licence"] for one in teachers.values()} == {"apache-2.0"}
 
 
+@each(
+    "teachers",
+    [
+        "{place: 'scripted:script.jsonl', license: mit}",
+        "{writer: {place: 'scripted:script.jsonl'}, judge: {place: 'scripted:script.jsonl', "
+        "license: MIT}}",
+        "{writer: {place: 'scripted:script.jsonl', license: MIT}, judge: {place: "
+        "'scripted:script.jsonl', license: mit}}",
+    ],
+)
+def test_the_licence_of_a_model_that_is_given_once_is_that_of_all_its_roles(teachers: str) -> None:
+    shutil.rmtree("work", ignore_errors=True)
+    write_set(Path("trees.md"), FRONT.replace("scripted:script.jsonl", teachers))
+    for words in ([], ["--teacher", "writer=scripted:script.jsonl"]):
+        assert main(["build", "trees", *words]) == 0
+        made = load_draft("trees").facts["lineage"]["teachers"]
+        assert {one["licence"] for one in made.values()} == {"mit"}
+
+
+def test_a_mistyped_role_of_a_flag_is_named_first(capsys: pytest.CaptureFixture[str]) -> None:
+    write_set(Path("trees.md"), FRONT.replace("teachers: scripted:script.jsonl", _LICENSED))
+    line = refusal(capsys, "build", "trees", "--teacher", "wrt=scripted:script.jsonl")
+    assert "has no role 'wrt'; there are judge, writer; did you mean 'writer'?" in line
+
+
 def test_shards_are_merged_from_any_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_set(Path("trees.md"), FRONT)
     assert main(["build", "trees", "--shard", "1/2"]) == 0
@@ -1014,6 +1039,11 @@ _BY_ROLE = "teachers:\n  writer:\n    place: scripted:script.jsonl\n    license:
         (("license: mit, ", ""), (), "license is not given, and .* with mit; build again,"),
         (("mit", "cc-by-nc-4.0"), (), r"trees\.md, line 3: prompts\.license is cc-by-nc-4\.0, and"),
         (_SAME, ("--license", "cc0-1.0"), "build again without --license, which repeats no call"),
+        (
+            _SAME,
+            ("--license", "cc0-1.0", "--column", "text"),
+            "with other prompts.column, prompts.license than trees.md declares",
+        ),
         ((_TEACHER, _LICENSED), (), "line 4: teachers.license is mit, and .* none"),
         ((_TEACHER, _BY_ROLE), (), "line 7: teachers.writer.license is mit, and .* none"),
     ],

@@ -17,7 +17,7 @@ from builders.drafting.since_release import files_of_build, since_release
 from builders.engine.addresses import is_address, shown_address
 from builders.engine.budget import BudgetLimits
 from builders.engine.parameters import Choice, chosen_names, read_without
-from builders.engine.pool import TeacherPoolSpec, pool_spec, split_role
+from builders.engine.pool import TeacherPoolSpec, check_role, pool_spec, split_role
 from builders.engine.prices import read_price
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import EMBEDDED, EMBEDDED_FILE
@@ -243,6 +243,8 @@ def _teachers(a_set: Set, given: Choices) -> dict[str, list[TeacherDeclaration]]
     recipe, chosen = a_set.recipe, dict[str, list[TeacherDeclaration]]()
     for word in given.teachers:
         role, who = split_role(word)
+        if role:
+            check_role(role, recipe)
         chosen.setdefault(role, []).append(TeacherDeclaration(place=who))
     declared = {
         role: [_from_folder(one, a_set.folder) for one in some]
@@ -258,9 +260,13 @@ def _teachers(a_set: Set, given: Choices) -> dict[str, list[TeacherDeclaration]]
     for name, one in [*by_name(_by_role(teachers, recipe)), *by_name(teachers)]:
         also.setdefault(one.word, set()).add(name)
     named_ones = {name: _with(one, name, also, given) for name, one in by_name(teachers)}
+    known = {one.word: one.license for one in named_ones.values() if one.license}
+    own = {
+        name: one.model_copy(update={"license": one.license or known.get(one.word)})
+        for name, one in named_ones.items()
+    }
     return {
-        role: [named_ones[name] for name, _ in by_name({role: some})]
-        for role, some in teachers.items()
+        role: [own[name] for name, _ in by_name({role: some})] for role, some in teachers.items()
     }
 
 
@@ -339,13 +345,14 @@ def _with(
 
 def _check_licences(teachers: Teachers) -> None:
     """Raise InputError where one model has two licences."""
-    known: dict[str, tuple[str, str | None]] = {}
+    known: dict[str, tuple[str, str]] = {}
     for name, one in by_name(teachers):
-        before, licence = known.setdefault(one.word, (name, one.license))
-        if licence != one.license:
+        licence = one.license or ""  # which all of one model have, or none
+        before, other = known.setdefault(one.word, (name, licence))
+        if other.lower() != licence.lower():
             raise InputError(
-                f"{one.model or one.place} has the licence {licence or 'unknown'} as {before} and "
-                f"{one.license or 'unknown'} as {name}; a model has one: give the same to both"
+                f"{one.model or one.place} has the licence {other} as {before or 'every role'} and "
+                f"{licence} as {name or 'every role'}; a model has one: give the same to both"
             )
 
 

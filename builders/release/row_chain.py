@@ -52,7 +52,7 @@ def row_chain(rows: SetRows, start: str) -> dict[str, Any]:
         of = identity if config in _OWN else str(row.get("row_id") or identity)
         chain["calls"] = _with_costs(rows, rows.calls_of(of))
     chain["gates"] = {
-        "result": f"dropped: {row.get('reason')}" if config == "dropped" else "dropped by none",
+        "result": f"dropped: {row.get('reason')}" if config == "dropped" else "passed all",
         "dropped in this set": rows.reasons(),
     }
     chain["made by"] = {

@@ -142,6 +142,10 @@ def source_records(source: Source) -> tuple[Records, str]:
             in the iteration.
     """
     path = Path("/dev/stdin" if source.place == "-" else source.place)
+    if source.revision and path.exists():
+        raise InputError(
+            f"{path.name} is on this machine and has no revisions; leave out --revision"
+        )
     if path.is_file() or path.is_fifo():
         if source.config:
             raise InputError(f"{path.name} is a file, which has no configs; leave out --config")

@@ -187,7 +187,7 @@ def test_the_chain_of_a_row_is_whole_for_kept_and_dropped_rows_and_calls(show: S
             assert all(call["cost_usd"] == 0 and call["asked"] for call in chain["calls"])
             assert all(row["id"] in call["row_ids"] for call in chain["calls"])
             assert chain["gates"]["result"] == (
-                f"dropped: {row['reason']}" if config == "dropped" else "dropped by none"
+                f"dropped: {row['reason']}" if config == "dropped" else "passed all"
             )
             made = chain["made by"]
             assert made["code"].startswith("sha256:") and "potstill" in made["tools"]

@@ -121,6 +121,9 @@ def test_one_of_several_configs_has_to_be_named(folder: Path) -> None:
     assert skipped_files(Source(place=str(folder), config="hard")) == []
     with pytest.raises(InputError, match=r"easy\.jsonl is a file, which has no configs"):
         source_records(Source(place=str(folder / "easy.jsonl"), config="hard"))
+    for place in (folder, folder / "easy.jsonl"):
+        with pytest.raises(InputError, match=r"this machine and has no revisions; leave out --rev"):
+            source_records(Source(place=str(place), config="hard", revision="v1"))
 
 
 def test_a_folder_without_data_is_named(folder: Path) -> None:

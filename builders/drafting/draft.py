@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import filecmp
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -263,7 +264,8 @@ def load_draft(
                 f"{home.name}.md or ./{home.name}.py"
             ) from None
         home = (folder or a_set.work) / a_set.name
-        draft = last_draft(home, number)
+        released = f"--from {shlex.quote(a_set.released.shown)}" if a_set.released else ""
+        draft = last_draft(home, number, released)
         return replace(draft, set=set_of_drafts(a_set, home))
 
 
@@ -273,8 +275,13 @@ def _same(one: Path, other: Path) -> bool:
     return not differing and not missing
 
 
-def last_draft(home: Path, number: int | None = None) -> Draft:
+def last_draft(home: Path, number: int | None = None, named: str = "") -> Draft:
     """The newest draft under a set's folder, or the one of a number.
+
+    Args:
+        home: The folder.
+        number: That of the draft; None takes the newest one.
+        named: How the command line names the set, where it is not by the folder's name.
 
     Raises:
         InputError: There is none.
@@ -283,7 +290,7 @@ def last_draft(home: Path, number: int | None = None) -> Draft:
     if not folders:
         raise InputError(
             f"there is no draft of {home.name!r} in {home.parent.name}/; run "
-            f"`potstill build {home.name}` first, or name its folder with --work"
+            f"`potstill build {named or home.name}` first, or name its folder with --work"
         )
     by_number = {int(one.name): one for one in folders}
     if number is not None and number not in by_number:

@@ -367,11 +367,12 @@ def test_a_draft_of_a_release_is_released_with_its_words_alone(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     release_out()
+    words = ["release", "--from", "out", "--work", "again", "--to-folder", "x"]
+    assert "run `potstill build --from out` first" in refusal(capsys, *words)
     assert main(["build", "--from", "out", "--work", "again", *SCRIPT]) == 0
     write_set(Path("trees.md"), FRONT, WORDS.replace("Questions about trees.", "Other words."))
     line = refusal(capsys, "release", "trees", "--work", "again", "--to-folder", "x")
     assert "has the drafts of a release, --from out; name that one" in line
-    words = ["release", "--from", "out", "--work", "again", "--to-folder", "x"]
     assert main(words) == 0
     assert "Questions about trees." in Path("x/README.md").read_text()
 

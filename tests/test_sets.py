@@ -1027,6 +1027,7 @@ _BY_ROLE = "teachers:\n  writer:\n    place: scripted:script.jsonl\n    license:
             (),
             "with other teachers.writer.parameters than trees.md declares",
         ),
+        (("seed: 1", "options: {samples: 2}"), (), "other options.samples, seed than trees.md"),
         (("seed: 1", "seed: 1\nrows: 2"), ("--rows", "2"), ""),
         (("seed: 1", "seed: 1\nrows: 3"), (), ""),
         (("seed: 1", "seed: 1\nrows: 9"), (), ""),

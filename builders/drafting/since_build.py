@@ -142,12 +142,14 @@ def _rows(draft: Draft, declared: Mapping[str, Any]) -> int | None:
     own = recipe.seeds.flag not in declared
     if rows is None and not declared.get("keep") and (own or recipe.candidates):
         rows = recipe.rows
-    whole = not recipe.candidates and not seeds["beyond"] and (rows or 0) >= seeds["rows"]
+    whole = not recipe.candidates and seeds.get("beyond") == 0 and (rows or 0) >= seeds["rows"]
     return None if whole else rows
 
 
 def _unequal(now: Any, built: Any, place: Place) -> Iterator[_Change]:
     """The smallest parts of two declarations that are not the same."""
+    if len(place) == 1 and isinstance(now or built, Mapping):
+        now, built = now or {}, built or {}
     if isinstance(now, Mapping) and isinstance(built, Mapping):
         for name in sorted({*now, *built}):
             yield from _unequal(now.get(name), built.get(name), (*place, name))

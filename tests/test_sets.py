@@ -1031,7 +1031,13 @@ _BY_ROLE = "teachers:\n  writer:\n    place: scripted:script.jsonl\n    license:
         (("seed: 1", "seed: 1\nrows: 2"), ("--rows", "2"), ""),
         (("seed: 1", "seed: 1\nrows: 3"), (), ""),
         (("seed: 1", "seed: 1\nrows: 9"), (), ""),
-        (("prompts.txt", "./prompts.txt"), (), ""),
+        (("prompts.txt", ".//prompts.txt"), (), ""),
+        (("mit, written_by: people", "cc0-1.0"), (), r"prompts\.license is .* mit; build again$"),
+        (
+            (_TEACHER, f"{_BY_ROLE}\n  judge: scripted:script.jsonl"),
+            (),
+            "line 7: teachers.writer.license is mit, and",
+        ),
         (("prompts.txt, license: mit", "prompts.txt, license: MIT"), (), ""),
         (("scripted:script.jsonl", "scripted:./script.jsonl"), (), ""),
         ((_TEACHER, _BY_ROLE.replace("\n    license: mit", "")), (), ""),
@@ -1064,7 +1070,7 @@ def test_a_release_names_what_the_file_declares_otherwise_than_its_draft_and_ref
     write_set(Path("trees.md"), front.replace(*edit))
     capsys.readouterr()
     released = main(["release", "trees", "--to-folder", "out"]) == 0
-    printed = capsys.readouterr().err
+    printed = capsys.readouterr().err.rstrip()
     assert re.search(line, printed) and ("built with" in printed) == bool(line), printed
     assert Path("out").exists() == released == (" is " not in line and "repeats" not in line)
     assert "--draft" not in printed

@@ -39,19 +39,20 @@ def check_since_build(draft: Draft) -> None:
     Raises:
         InputError: With the line of the licence; or a declared value is wrong.
     """
-    chosen = draft.facts["set"]["overridden"]
-    for one in _changes(draft):
+    if draft.set is None:
+        return
+    chosen, front, changes = draft.facts["set"]["overridden"], draft.set.front, [*_changes(draft)]
+    # One model may have its licence in one role of several: that one is named.
+    for one in sorted(changes, key=lambda one: LICENSE not in front.written(one.place)):
         part = str(one.place[0])
         flagged = f"{part}.{LICENSE}" in chosen
-        if draft.set is None or not one.is_licence:
-            continue
-        if part not in chosen and (one.now is not None or not flagged):
+        if one.is_licence and part not in chosen and (one.now is not None or not flagged):
             flag = f" without {_FLAGS[part]}" if flagged else ""
-            front = draft.set.front
+            paid = "" if any(not one.is_licence for one in changes) else ", which repeats no call"
             raise front.error(
                 front.written(one.place),
                 f"{_key(draft, one.place)} is {one.now or 'not given'}, and {draft.folder} was "
-                f"built with {one.built or 'none'}; build again{flag}, which repeats no call",
+                f"built with {one.built or 'none'}; build again{flag}{paid}",
             )
 
 
@@ -121,17 +122,23 @@ def _compared(draft: Draft, declared: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_one_way(value: Any, key: str = "") -> Any:
-    """A value without what means the same: `./`, the case of a licence, an unknown author."""
+    """A value without `./`, a last `/`, the case of a licence and an unknown author."""
     if isinstance(value, list):
         return [_in_one_way(one) for one in value]
     if isinstance(value, Mapping):
-        parts = {name: _in_one_way(part, name) for name, part in value.items()}
+        own = "parameters"  # which an endpoint reads as they are
+        parts = {
+            name: part if name == own else _in_one_way(part, name) for name, part in value.items()
+        }
         return {name: part for name, part in parts.items() if part is not None}
     if not isinstance(value, str):
         return value
     if (key, value) == ("written_by", UNKNOWN):
         return None
-    return value.lower() if key == LICENSE else _HERE.sub(r"\1", value)
+    if key == LICENSE:
+        return value.lower()
+    here = _HERE.sub(r"\1", value)
+    return here.rstrip("/") if key == "place" else here
 
 
 def _rows(draft: Draft, declared: Mapping[str, Any]) -> int | None:

@@ -449,7 +449,8 @@ def test_a_draft_with_other_columns_is_refused_with_the_way_to_make_it_again(
     older = shutil.copytree(draft.folder, tmp_path / "older")
     table = pq.read_table(older / "calls.parquet")
     pq.write_table(table.drop_columns(["parsed"]), older / "calls.parquet")
-    with pytest.raises(InputError, match=r"column 'parsed' .* config 'calls' .* --from-ledger"):
+    line = r"column 'parsed' .* config 'calls' .* that draft's settings and --from-ledger"
+    with pytest.raises(InputError, match=line):
         release(replace(draft, folder=older), CONFIGS, tmp_path / "set")
     assert not (tmp_path / "set").exists()
 

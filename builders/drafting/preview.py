@@ -132,7 +132,7 @@ def _took(calls: list[Row]) -> dict[str, Any]:
 
 
 def _tokens(calls: Sequence[Row], name: str) -> str:
-    """How many tokens some calls took, of which those that are not counted are unknown."""
+    """How many tokens some calls took; those that are not counted are unknown."""
     counted = [call[name] for call in calls if call[name] is not None]
     if calls and not counted:
         return "?"

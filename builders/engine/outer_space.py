@@ -1,4 +1,4 @@
-r"""White space around a text, and how the first line's indentation is told from it.
+r"""White space around a text, and how the first line's indentation differs from it.
 
 Two spaces or more, or a tab, indent a first line, as of code; one is left by a tokenizer.
 """

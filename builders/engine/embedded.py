@@ -10,8 +10,10 @@ import contextlib
 import importlib.util
 import os
 from collections.abc import Sequence
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from builders.engine.calls import Answer, Call, Failure
 from builders.engine.endpoint import EndpointTeacher
@@ -33,6 +35,7 @@ _ENOUGH_TOKENS = 4096  # below it there is one slot
 _BESIDE = 0.4e9  # bytes of a server besides its model and keys: buffers, and llama.cpp itself
 _KEY_BLOCK = 32  # numbers that share a scale in 8-bit keys: 34 bytes
 _VALUE_BYTES = 2.0
+_LISTENS_S = 60.0  # the most that a server takes to begin to listen
 
 
 class EmbeddedTeacher:
@@ -115,7 +118,12 @@ class EmbeddedTeacher:
 
         params.chat_template = "chatml"
         with contextlib.suppress(RuntimeError):
-            xllamacpp.Server(params)
+            server = xllamacpp.Server(params)
+            # Stopped before it has begun to listen, its own thread would never end.
+            address = urlsplit(server.listening_address)
+            with contextlib.closing(HTTPConnection(address.netloc, timeout=_LISTENS_S)) as asked:
+                asked.request("GET", "/health")
+                asked.getresponse()
             return (
                 f"the chat template in {self._file.path.name} has an error; give a file with one "
                 "that llama.cpp can read"

@@ -1,12 +1,13 @@
 """Ratings by aspect: the right rating for the right text, or none; and how texts are shown."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from itertools import permutations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from malformed_ratings import (
     BOTH,
@@ -157,7 +158,13 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
+# A word after a label, but "rating", makes it a part of a sentence.
+GOES_ON = re.compile(r"[ \t*_`]*(?!rating\b)[^\s:：–—*_`-]", re.IGNORECASE)
+
+
 @settings(max_examples=500)
+@example([(f"{LABELS[0]}: Rating: 3", "\n"), (f"{LABELS[0]} {LABELS[0]}", "\n"),
+          (f"{LABELS[1]}", "\n"), ("Rating: 4", "\n")])  # fmt: skip
 @given(st.lists(st.tuples(FRAGMENTS | TEXTS, st.sampled_from(["\n", "\n", "\n\n", " ", ""]))))
 def test_garbage_gives_no_ratings_unless_each_label_heads_one_section(
     parts: list[tuple[str, str]],
@@ -170,8 +177,8 @@ def test_garbage_gives_no_ratings_unless_each_label_heads_one_section(
     sections: list[tuple[str, str]] = []
     for line in answer.splitlines():
         bare = line.strip(" \t*-#_`")
-        mine = [label for label in LABELS if bare.startswith(label) and " is better" not in bare]
-        if mine:
+        mine = [label for label in LABELS if bare.startswith(label)]
+        if mine and GOES_ON.match(bare.removeprefix(mine[0])) is None:
             sections.append((mine[0], bare.removeprefix(mine[0])))
         elif sections:
             label, text = sections.pop()

@@ -14,7 +14,7 @@ import pytest
 from builders.drafting.draft import Draft, last_draft, write_draft
 from builders.errors import HubError, PotstillError
 from builders.hub.connection import Hub
-from builders.hub.publish import ReleasePlan
+from builders.hub.publish import Published, ReleasePlan, publish
 from builders.recipe_loading import load_recipe
 from builders.schema import Row, assistant
 from scripts.main import main
@@ -22,6 +22,12 @@ from tests.drafting.test_run import build_words
 from tests.set_files import shipped_words
 
 NAME = "completions"
+WAYS: dict[str, dict[str, Any]] = {
+    "to main": {},
+    "as a pull request": {"pull_request": True},
+    "to a new branch": {"branch": "next"},
+    "as a dry run": {"dry_run": True},
+}
 
 
 def drafted(folder: Path) -> Draft:
@@ -122,3 +128,8 @@ def read_back_in_process(patch: pytest.MonkeyPatch) -> None:
             raise HubError(f"does not read back: {error}") from None
 
     patch.setattr(publish, "read_back", read_back)
+
+
+def released(hub: Any, plan: ReleasePlan, *, branch: str | None = None, **how: Any) -> Published:
+    """A plan, released in one of the `WAYS`."""
+    return publish(connected(hub), replace(plan, branch=branch), **how)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from builders.errors import InputError
-from builders.hub.publish import Published, ReleasePlan, publish
+from builders.hub.publish import ReleasePlan
 from builders.hub.withdraw import yank
 from tests.cases import each
-from tests.hub.plans import changed, commits_of, connected, tags_of, tree_of
+from tests.hub.plans import WAYS, changed, commits_of, connected, released, tags_of, tree_of
 
 Make = Callable[..., ReleasePlan]
 CITATION = "## Citation\n\nDoe, J. (2026). A set."
@@ -25,16 +25,6 @@ EDITS = {  # texts on the card, what people put in their place, and what a refus
     "tag": ("- sft\n", "- sft\n- math\n", "+tags: math"),
     "example": ("One row:\n", "", "-One row:"),
 }
-WAYS: dict[str, dict[str, Any]] = {
-    "to main": {},
-    "as a pull request": {"pull_request": True},
-    "to a new branch": {"branch": "next"},
-    "as a dry run": {"dry_run": True},
-}
-
-
-def released(hub: Any, plan: ReleasePlan, *, branch: str | None = None, **how: Any) -> Published:
-    return publish(connected(hub), replace(plan, branch=branch), **how)
 
 
 def card_of(hub: Any, repo: str, revision: str = "main") -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.errors import InputError
-from builders.hub.publish import Published, ReleasePlan, publish
+from builders.hub.publish import ReleasePlan
 from builders.recipe import row_id
 from builders.schema import Row, assistant, user
 from tests.cases import each
-from tests.hub.plans import connected, tags_of, tree_of
+from tests.hub.plans import WAYS, released, tags_of, tree_of
 
 Make = Callable[..., ReleasePlan]
 Files = dict[str, bytes | None]
@@ -27,16 +26,6 @@ DATA = "data/default/train-00000-of-00001.parquet"
 CALLS = "data/calls/train-00000-of-00001.parquet"
 MORE = "data/default/train-00001-of-00002.parquet"
 NEW = row_id("A prompt by a person")
-WAYS: dict[str, dict[str, Any]] = {
-    "to main": {},
-    "as a pull request": {"pull_request": True},
-    "to a new branch": {"branch": "next"},
-    "as a dry run": {"dry_run": True},
-}
-
-
-def released(hub: Any, plan: ReleasePlan, *, branch: str | None = None, **how: Any) -> Published:
-    return publish(connected(hub), replace(plan, branch=branch), **how)
 
 
 def content(hub: Any, repo: str, name: str) -> bytes:

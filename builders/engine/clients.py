@@ -48,6 +48,12 @@ def teacher_clients(
             )
     budget = Budget(run_limits.budget, prices=prices, before=before, in_flight=in_flight)
     limiters: dict[str, RateLimiter] = {}
+    most = sum({one.name: one.concurrency for one in teachers}.values())
+
+    def holding() -> bool:
+        # A kill or a full disk loses what is not recorded yet: so no more of it than is in flight.
+        return judgements.holding or ledger.unrecorded > most
+
     found: dict[Address, TeacherClient] = {}
     for one in teachers:
         limiter = RateLimiter(
@@ -60,8 +66,8 @@ def teacher_clients(
             budget,
             progress,
             hedge_s=run_limits.hedge_s,
-            stopping=stopping,
-            holding=lambda: judgements.holding,
+            stopping=lambda: stopping() or ledger.failing,
+            holding=holding,
             answered_before=partial(ledger.has_answers_of, one.name),
         )
     return found

@@ -162,6 +162,16 @@ class Ledger:
 
     # --- recording
 
+    @property
+    def failing(self) -> bool:
+        """Whether nothing may be asked any more, as it may find no room."""
+        return bool(self._writer and self._writer.failing)
+
+    @property
+    def unrecorded(self) -> int:
+        """The number of answers on their way to the disk."""
+        return len(self._queued)
+
     async def record(
         self,
         call: Call,

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import os
 import queue
+import resource
 import shutil
 import sqlite3
+import sys
 import tempfile
 import threading
 import time
@@ -16,12 +18,14 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from builders.engine.ledger_format import connected, problem
+from builders.engine.sqlite_rows import PAGE
 from builders.errors import FolderError
 
 _GATHER_S = 0.002  # waited when several calls were queued, so that more of them share a commit
 _MOST_BATCH = 1024  # entries in one transaction
 _PATIENCE_MS = 600_000  # with another program's lock: what waits to be written is paid for
 _RESERVE = 16_000_000  # bytes for what is in flight when the disk gets full
+_JOURNAL_PAGES = 1000  # copied to the ledger when the journal has as many: SQLite's default
 _ADD_TEACHER = "INSERT INTO teachers (who) VALUES (?) ON CONFLICT (who) DO NOTHING"
 
 
@@ -34,7 +38,10 @@ class Entry(NamedTuple):
 
 
 class Writer:
-    """Writes entries until it is closed; `done` is called for each once its transaction is over."""
+    """Writes entries until it is closed; `done` is called for each once its transaction is over.
+
+    `failing` is whether one could not be written, or any more could not: then nothing may be asked.
+    """
 
     def __init__(self, path: Path, done: Callable[[Entry], None]) -> None:
         self._path = path
@@ -42,17 +49,20 @@ class Writer:
         self._entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._batch: list[Entry] = []
         self._dead: FolderError | None = None
+        self.failing = False
         self._connection = connected(path)
         try:
             # Fails if the file is not writable.
             self._connection.execute("DELETE FROM failures WHERE false")
             self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+            self._most_bytes, pages = _limits()
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
         except BaseException:
             self._connection.close()
             raise
-        self._bytes = 0
+        self._bytes = self._largest = 0
         self._files = self._identities()
-        self._reserve = _reserve(path.parent)
+        self._reserve = _reserve(path.parent, self._most_bytes)
         self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
         self._thread.start()
 
@@ -79,6 +89,7 @@ class Writer:
         try:
             self._write_all()
         except BaseException as error:  # noqa: BLE001 - raised by the coroutines that wait
+            self.failing = True
             why = " ".join(f"{type(error).__name__}: {error}".split())
             self._dead = FolderError(
                 f"cannot use the ledger {self._path}: the thread that writes it ended ({why}); "
@@ -123,6 +134,7 @@ class Writer:
         try:
             self._transact(entries)
         except sqlite3.Error as error:
+            self.failing = True  # at once: what is asked from now on may find no room
             full = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
             if full and self._reserve:
                 self._reserve.close()
@@ -131,11 +143,19 @@ class Writer:
                     self._transact(entries)
             return problem(self._path, error)
         if self._identities() != self._files:
-            return FolderError(
-                f"cannot use the ledger {self._path}: it was moved, replaced, cut or deleted while "
-                "it was in use; put it back, or run again to ask what is missing"
+            why = (
+                "it was moved, replaced, cut or deleted while it was in use; put it back, or run "
+                "again to ask what is missing"
             )
-        return None
+        elif self._largest > self._most_bytes:
+            why = (
+                "no room left for what is in flight, as files may not be larger here (ulimit -f); "
+                "what was recorded is kept; raise that limit and run again"
+            )
+        else:
+            return None
+        self.failing = True
+        return FolderError(f"cannot use the ledger {self._path}: {why}")
 
     def _transact(self, entries: Sequence[Entry]) -> None:
         writer = self._connection
@@ -159,16 +179,29 @@ class Writer:
         except OSError:
             return []
         before, self._bytes = self._bytes, files[0].st_size  # SQLite never makes it smaller
+        self._largest = max(file.st_size for file in files)
         return [(file.st_dev, file.st_ino) for file in files] if self._bytes >= before else []
 
 
-def _reserve(folder: Path) -> IO[bytes] | None:
+def _limits() -> tuple[int, int]:
+    """The bytes of a file from which on its limit leaves a reserve only, and a journal's pages.
+
+    No room that is given up helps against the limit of a file's size that a shell or a cluster
+    sets; the journal is copied early enough to stay below it.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most == resource.RLIM_INFINITY:
+        return sys.maxsize, _JOURNAL_PAGES
+    return most - min(_RESERVE, most // 2), max(1, min(_JOURNAL_PAGES, most // (4 * PAGE)))
+
+
+def _reserve(folder: Path, most_bytes: int) -> IO[bytes] | None:
     """A file without a name that holds room on the disk; None where there is too little."""
     try:
         free = shutil.disk_usage(folder).free
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by the writer
         try:
-            room = min(_RESERVE, max(_RESERVE // 4, free // 8), free // 2)
+            room = min(_RESERVE, max(_RESERVE // 4, free // 8), free // 2, most_bytes)
             os.posix_fallocate(file.fileno(), 0, room)
         except OSError:
             file.close()

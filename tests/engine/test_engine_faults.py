@@ -7,8 +7,10 @@ import http.server
 import json
 import random
 import re
+import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -25,14 +27,16 @@ from builders.engine import watchdog as watchdog_module
 from builders.engine.calls import Answer, Call
 from builders.engine.engine import Engine
 from builders.engine.ledger import Ledger
+from builders.engine.ledger_writer import Writer
 from builders.engine.progress import Progress
 from builders.engine.run_limits import RunLimits
 from builders.engine.teacher import Teacher, TeacherSpec
 from builders.engine.teacher_kinds import teacher
 from builders.errors import FolderError, RecipeError, TeacherError
 from builders.recipe import Raw
+from tests.cases import each
 from tests.endpoint import Behaviour, Endpoint, Kind, Request, Rule
-from tests.engine.test_executor import RECIPE, one, seeds
+from tests.engine.test_executor import RECIPE, Scripted, one, seeds
 from tests.forks import Forks, Run, processes_of
 from tests.small_disk import resize, small_disk
 
@@ -669,6 +673,71 @@ def test_an_answer_that_cannot_be_recorded_stops_the_build(
         with pytest.raises(FolderError, match="no room"):
             in_process(tmp_path, endpoint.url, rows=200)
         assert len(asks(endpoint)) <= 16
+
+
+@each("samples", [1, 3])
+def test_a_limit_on_the_size_of_files_leaves_room_for_all_that_was_asked(
+    tmp_path: Path, samples: int
+) -> None:
+    def wiring(teach: Any) -> Any:
+        return one(teach, num_generations=samples)
+
+    folder, before = tmp_path / str(samples), resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Endpoint(Behaviour(latency="fixed:0.01")) as endpoint:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+        try:
+            with pytest.raises(FolderError, match=r"no room left .* \(ulimit -f\).* run again"):
+                in_process(folder, endpoint.url, rows=300, wiring=wiring)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert 20 < len(asks(endpoint)) < 300 * samples
+        assert len(in_process(folder, endpoint.url, rows=300, wiring=wiring)) == 300 * samples
+        assert [*times_asked(endpoint).values()] == [samples] * 300
+
+
+def test_nothing_is_asked_once_an_answer_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who, asked_before = Scripted(latency_s=lambda _: random.uniform(0.02, 0.06)), list[int]()
+    transact = Writer._transact
+
+    def failing(self: Writer, entries: Any) -> None:
+        if asked_before:
+            time.sleep(0.3)  # while the room in reserve is given up and used
+        elif len(who.asked) < 40:
+            return transact(self, entries)
+        else:
+            asked_before.append(len(who.asked))
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    monkeypatch.setattr(Writer, "_transact", failing)
+    with pytest.raises(FolderError, match="the disk fails"):
+        in_process(tmp_path, who, rows=200)
+    assert asked_before[0] <= len(who.asked) <= asked_before[0] + 3  # those may just have been sent
+
+
+def test_while_as_many_answers_as_may_be_in_flight_are_not_recorded_nothing_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, most, transact = 0, 0, Writer._transact
+
+    def slow(self: Writer, entries: Any) -> None:
+        nonlocal written
+        time.sleep(0.1)
+        transact(self, entries)
+        written += len(entries)
+
+    def answer(call: Call) -> str:
+        nonlocal most
+        most = max(most, len(who.asked) - written)
+        return "re"
+
+    who = Scripted(answer, latency_s=lambda _: 0.002)
+    monkeypatch.setattr(Writer, "_transact", slow)
+    rows = in_process(tmp_path, who, rows=40, wiring=lambda teach: one(teach, num_generations=4))
+    assert len(rows) == 160 and most <= 2 * who.concurrency + 1
 
 
 # --- secrets

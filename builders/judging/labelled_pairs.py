@@ -6,8 +6,8 @@ with. Its label is in `LABELS`, or in a column per annotator. In `BETTER_FIRST` 
 and `a` is drawn from the texts, so that a judge which prefers a place gains nothing by it.
 
 Source: the files of PandaLM, LLMBar, FairEval, AlpacaEval, Auto-J, JudgeBench, MT-bench, Chatbot
-Arena, RewardBench, UltraFeedback, HH-RLHF, PKU-SafeRLHF, HelpSteer 1 to 3, SHP, WebGPT comparisons
-and Summarize from Feedback.
+Arena, RewardBench, UltraFeedback, Nectar, HH-RLHF, PKU-SafeRLHF, HelpSteer 1 to 3, SHP, WebGPT
+comparisons and Summarize from Feedback, and OpenAI's files of preferences.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from builders.errors import shortened
 from builders.judging.label_values import LabelReader, Written
 from builders.judging.labelled_sets import own_shape
-from builders.judging.pair_forms import one_row_each, plain_row
+from builders.judging.pair_forms import LISTS, one_row_each, plain_row, ranked_pair
 from builders.judging.pair_texts import end_of, said_in, shared_turns, turns_of
 from builders.judging.tables import (
     EQUAL,
@@ -59,9 +59,14 @@ TEXTS = tuple(
     for stem in _STEMS
     for between in ("_", "", " ")
 )
-BETTER_FIRST = (
-    *(("chosen", "rejected"), ("chosen_response", "rejected_response")),
-    *(("preferred", "dispreferred"), ("accepted", "rejected")),
+BETTER_FIRST = tuple(
+    (f"{better}{noun}", f"{worse}{noun}")
+    for better, worse in (
+        *(("chosen", "rejected"), ("preferred", "dispreferred"), ("preferred", "non_preferred")),
+        *(("preferred", "rejected"), ("accepted", "rejected"), ("better", "worse")),
+        ("winner", "loser"),
+    )
+    for noun in ("", "_response", "_output", "_answer", "_completion")
 )
 LABELS = (
     *("people", "label", "labels", "winner", "better_response_id", "preference_strength"),
@@ -195,6 +200,9 @@ class _Columns:
         """The pair of a row, or why there is none."""
         file = place.rpartition(", ")[0]
         names = {str(name).strip().lower(): str(name) for name in row}
+        ranked = {} if self._find(names) else ranked_pair(row)
+        row |= ranked
+        names |= {name: name for name in ranked}
         texts = self._texts.get(file) or self._find(names)
         missing = [f"column {name!r}" for name in texts if name not in row]
         if missing or not texts:
@@ -214,7 +222,8 @@ class _Columns:
         prompt: Any = prompt_of(dialogues[0][:shared]) if shared else self._prompt(file, row, names)
         if isinstance(prompt, Reason):
             return prompt
-        self.used |= dict.fromkeys((*texts, *(one.column for one in labels)))
+        columns = [name for name in LISTS if name in ranked] or texts
+        self.used |= dict.fromkeys((*columns, *(one.column for one in labels if not ranked)))
         own_texts = [said_in(turns[shared:]) for turns in dialogues]
         if own_texts[0].strip() == own_texts[1].strip():
             return Reason(EQUAL, "both texts are the same")

@@ -1,6 +1,7 @@
 """Published pairs that are not a row with two texts and a label, in that form.
 
-Source: the files of WebGPT comparisons, Summarize from Feedback, Chatbot Arena and HelpSteer.
+Source: the files of WebGPT comparisons, Summarize from Feedback, Chatbot Arena, HelpSteer,
+UltraFeedback and Nectar.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ from itertools import zip_longest
 from typing import Any
 
 from builders.judging.tables import Row
+from builders.recipe import short_hash
 from builders.sources.conversations import Reason, unreadable
 from builders.sources.rows import Records, Unreadable
 
+LISTS = ("answers", "responses", "completions", "candidates", "outputs", "generations", "replies")
+_TEXTS = ("answer", "response", "completion", "output", "generation", "text", "content")
+_RANKS = ("rank", "ranks", "ranking")  # the lowest is the best
+_SCORES = ("score", "scores", "rating", "ratings", "overall_score", "pm_score")
 _TRUE = {"1", "1.0", "True", "true"}
 _ALONE = Reason("without a second answer", "no row beside it has the same prompt")
 
@@ -44,6 +50,62 @@ def plain_row(row: Row) -> dict[str, Any]:
     return made
 
 
+def ranked_pair(row: Row) -> dict[str, Any]:
+    """The list of a row's answers with ranks or scores, two of them and their label; else {}.
+
+    They are the best one and another, drawn, as in the pairs that Zephyr made of UltraFeedback;
+    which of both comes first is drawn too. More pairs of one row would not be independent.
+    """
+    for name in LISTS:
+        answers = row.get(name)
+        if isinstance(answers, list) and len(answers) > 1:
+            found = [_ranked(one) for one in _with_ranks(answers, row)]
+            if None not in found:
+                break
+    else:
+        return {}
+    rated = sorted((one for one in found if one), key=lambda one: -one[0])
+    draw = int(short_hash(*(one["text"] for _, one in rated)), 16)
+    best, other = rated[0], rated[1 + draw // 2 % (len(rated) - 1)]
+    a, b = (other, best) if draw % 2 else (best, other)
+    return {
+        name: answers,
+        "text_a": a[1]["text"],
+        "text_b": b[1]["text"],
+        "label": _higher(a[0], b[0]),
+        "writer_a": a[1]["writer"],
+        "writer_b": b[1]["writer"],
+    }
+
+
+def _with_ranks(answers: list[Any], row: Row) -> list[Any]:
+    """Answers with their ranks or scores; these may be a list of their own in the row."""
+    if not all(isinstance(one, str) for one in answers):
+        return answers
+    for name in (*_RANKS, *_SCORES):
+        values = row.get(name)
+        if isinstance(values, list) and len(values) == len(answers):
+            return [{"text": one, name: at} for one, at in zip(answers, values, strict=True)]
+    return answers
+
+
+def _ranked(answer: Any) -> tuple[float, dict[str, Any]] | None:
+    """A number that is higher for a better answer, and its text and writer."""
+    if not isinstance(answer, Mapping):
+        return None
+    text = next((answer[name] for name in _TEXTS if isinstance(answer.get(name), str)), None)
+    signed = [(1, name) for name in _SCORES] + [(-1, name) for name in _RANKS]
+    numbers = [(sign, answer[name]) for sign, name in signed if _is_number(answer.get(name))]
+    if text is None or not numbers:
+        return None
+    [sign, number] = numbers[-1]
+    return sign * float(number), {"text": text, "writer": answer.get("model")}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and value == value and not isinstance(value, bool)
+
+
 def _listed(value: Any) -> list[Any] | None:
     """A list of texts that is given as JSON text."""
     try:
@@ -55,7 +117,7 @@ def _listed(value: Any) -> list[Any] | None:
 
 def _higher(first: Any, second: Any) -> str | None:
     """The label of two scores that people gave."""
-    if not all(isinstance(one, int | float) and one == one for one in (first, second)):
+    if not (_is_number(first) and _is_number(second)):
         return None
     return "tie" if first == second else "a" if first > second else "b"
 

@@ -195,6 +195,36 @@ def test_each_published_form_gives_prompt_texts_and_label(
             },
             ASKED,
         ),
+        (
+            {
+                "input": {"messages": turns(ASKED), "tools": [], "parallel_tool_calls": True},
+                "preferred_output": turns("", "Oak.")[1:],
+                "non_preferred_output": turns("", "Tin.")[1:],
+            },
+            ASKED,
+        ),
+        ({"prompt": ASKED, "better_answer": "Oak.", "worse_answer": "Tin."}, ASKED),
+        ({"prompt": ASKED, "winner": "Oak.", "loser": "Tin."}, ASKED),
+        (
+            {
+                "prompt": f"\n\nHuman: {ASKED}\n\nAssistant: ",
+                "answers": [{"answer": "Tin.", "rank": 2.0}, {"answer": "Oak.", "rank": 1.0}],
+            },
+            ASKED,
+        ),
+        (
+            {
+                "instruction": ASKED,
+                "models": ["m", "n"],
+                "completions": [
+                    {"model": "m", "response": "Tin.", "overall_score": 2.5, "rank": None},
+                    {"model": "n", "response": "Oak.", "overall_score": 9.0, "rank": None},
+                ],
+            },
+            ASKED,
+        ),
+        ({"prompt": ASKED, "responses": ["Oak.", "Tin."], "scores": [0.9, 0.1]}, ASKED),
+        ({"prompt": ASKED, "responses": ["Tin.", "Oak."], "ranks": [1, 0]}, ASKED),
     ],
 )
 def test_of_chosen_and_rejected_the_place_is_drawn_and_the_label_follows_it(
@@ -211,6 +241,23 @@ def test_chosen_texts_are_at_both_places(tmp_path: Path) -> None:
     pairs, labels, _ = read(tmp_path, rows)
     assert 10 < sum(label == [A] for label in labels) < 30
     assert read(tmp_path, rows[::-1])[0] == pairs[::-1]  # whatever the order of the rows
+
+
+def test_of_ranked_answers_the_best_is_compared_with_one_that_is_drawn(tmp_path: Path) -> None:
+    def row(n: int, *ranks: int | None) -> Json:
+        listed = [{"answer": f"{n}.{at}", "rank": at, "model": f"m{at}"} for at in ranks]
+        return {"prompt": f"{n}?", "answers": listed}
+
+    rows = [*(row(n, 3, 1, 2, 4) for n in range(40)), row(40, 1, None), row(41, 1)]
+    pairs, labels, lines = read(tmp_path, [*rows, {"prompt": "42?", "answers": TIED}])
+    better = [(one.a, one.b)[label == [B]] for one, label in zip(pairs, labels, strict=True)]
+    assert better[:40] == [f"{n}.1" for n in range(40)] and labels[40:] == [[TIE]]
+    drawn = [({one.a, one.b} - {best}).pop()[-1] for one, best in zip(pairs, better, strict=True)]
+    assert {*drawn[:40]} == {*"234"} and 10 < labels.count([A]) < 30
+    assert lines[0].startswith("pairs: 41 of 43 rows of pairs.jsonl (prompt, answers); 2 left out")
+
+
+TIED = [{"answer": "x", "rank": 1}, {"answer": "y", "rank": 1}]
 
 
 def test_dialogues_that_part_early_are_shown_with_their_speakers(tmp_path: Path) -> None:

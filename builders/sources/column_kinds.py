@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from builders.sources.column_plan import DIALOGUES, Plan, is_request, plain
-from builders.sources.column_texts import is_empty, is_filled_in
+from builders.sources.column_plan import DIALOGUES, Plan, is_of_answer, is_request, plain
+from builders.sources.column_texts import answer_texts, is_empty, is_filled_in
 from builders.sources.conversations import Reason, prompt_of, unpacked
 from builders.sources.json_shapes import is_dialogue
-from builders.sources.rendered_dialogues import rendered_turns
+from builders.sources.rendered_dialogues import begins_with, rendered_turns
 from builders.sources.rows import Row
 
 IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog", "data"}  # lists, as in LIMA
@@ -26,14 +26,11 @@ _ANSWERED_BY = {"assistant", "bot", "gpt", "ai", "output", "response", "answer",
 def is_copied(row: Row, plan: Plan) -> bool:
     """Whether what is asked is in another column that may ask, with more or without the answer."""
     asked, turns = row[plan.asked], None
+    given = given_in(row, plan)
     for name in plan.also:
         value = unpacked(row[name], only=plain(name) in DIALOGUES)
         if isinstance(value, str):
-            if isinstance(asked, str) and any(
-                is_filled_in(asked, value, row[name])
-                for name in row
-                if name in plan.answers or _is_phrase(name, row[name], plan)
-            ):
+            if isinstance(asked, str) and is_filled_in(asked, value, given):
                 return True
             continue
         turns = turns or prompt_of(unpacked(asked))
@@ -46,10 +43,15 @@ def is_copied(row: Row, plan: Plan) -> bool:
     return False
 
 
-def _is_phrase(name: str, value: Any, plan: Plan) -> bool:
-    """Whether a column of no known name has a text of some words, which may be the answer."""
-    known = name in (plan.asked, *plan.about, *plan.also)
-    return not known and isinstance(value, str) and " " in value.strip()
+def given_in(row: Row, plan: Plan) -> Row:
+    """The columns with an answer, and those of no known name with some words, which may be one."""
+    known = {plan.asked, *plan.about, *plan.also}
+    return {
+        name: value
+        for name, value in row.items()
+        if name not in known
+        if is_of_answer(name) or (isinstance(value, str) and " " in value.strip())
+    }
 
 
 def is_kind_of_question(row: Row, plan: Plan) -> bool:
@@ -61,6 +63,17 @@ def is_kind_of_question(row: Row, plan: Plan) -> bool:
         and isinstance(asked, str)
         and ONE_WORD.fullmatch(asked.strip()) is not None
     )
+
+
+def turns_in(text: str, given: Row, *, whole: bool) -> Any:
+    """The turns of a text that is a dialogue, also where it ends with an answer of the row."""
+    if turns := rendered_turns(text, whole=whole):
+        return turns
+    if (turns := rendered_turns(text)) and turns[-1]["role"] == "assistant":
+        answers = [one for value in given.values() for one in answer_texts(value)]
+        if any(begins_with(turns[-1]["content"], one) for one in answers):
+            return turns
+    return text
 
 
 def is_whole(text: str, asked: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from builders.errors import shortened
 from builders.sources.column_plan import is_of_answer
 from builders.sources.conversations import Reason, has_text, unreadable
+from builders.sources.rendered_dialogues import is_answered
 
 _TEXTS = (
     *(
@@ -100,15 +101,38 @@ def are_in(options: str, prompt: str) -> bool:
     return all(is_in(_LABEL.sub("", line, count=1) or line, prompt) for line in lines)
 
 
-def is_filled_in(template: str, asked: str, answer: Any) -> bool:
-    """Whether a text has another one and then its answer, as its last part unless that is long."""
+def is_filled_in(template: str, asked: str, given: Mapping[str, Any]) -> bool:
+    """Whether a text has another one and then its answer, which is the last part or has a mark.
+
+    `given` has the columns that may hold it. Where none has its name, any text with a mark is one.
+    """
     after = template.partition(asked.strip())[2]
-    if not after or not isinstance(answer, str) or not has_text(answer):
+    if not after.strip():
         return False
-    answer = answer.strip()
+    if any(_is_answer_in(after, text) for one in given.values() for text in answer_texts(one)):
+        return True
+    return not any(map(is_of_answer, given)) and is_answered(after)
+
+
+def answer_texts(answer: Any) -> list[str]:
+    """The texts of an answer: one, several, or those of an object such as SQuAD's."""
+    if isinstance(answer, Mapping):
+        answer = answer.get("text")
+    if isinstance(answer, list):
+        return [text for one in answer for text in answer_texts(one)]
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+        return []
+    return [str(answer).strip()] if has_text(str(answer)) else []
+
+
+def _is_answer_in(after: str, answer: str) -> bool:
     if len(answer) > _BY_CHANCE and answer in after:
         return True
-    return re.search(rf"[:\n\])>]\s*{re.escape(answer)}[.\s]*{_END}\Z", after) is not None
+    last = re.search(rf"[:\n\])>]\s*{re.escape(answer)}[.\s]*{_END}\Z", after)
+    if last:
+        label = after[after.rfind("\n", 0, last.start() + 1) + 1 :].partition(answer)[0]
+        return not (_LABEL.fullmatch(label) and label.strip(" (")[:1].lower() != "a")
+    return is_answered(after, answer)
 
 
 def column_text(value: Any) -> str | None:

@@ -22,12 +22,14 @@ from builders.recipe import Raw, row_id
 from builders.sources.column_kinds import (
     IN_PAIRS,
     ONE_WORD,
+    given_in,
     has_texts,
     has_turns,
     is_copied,
     is_kind_of_question,
     is_of_labels,
     is_whole,
+    turns_in,
 )
 from builders.sources.column_plan import (
     AS_IT_IS,
@@ -46,6 +48,7 @@ from builders.sources.column_texts import (
     column_text,
     context_text,
     is_empty,
+    is_filled_in,
     is_in,
     is_query,
     option_lines,
@@ -72,7 +75,6 @@ from builders.sources.first_rows import (
     text_beside,
 )
 from builders.sources.json_shapes import is_dialogue
-from builders.sources.rendered_dialogues import rendered_turns
 from builders.sources.rows import Row
 
 _TEXT_ONLY = {"evidence", "facts", "knowledge"}  # where it is a list, it is that of gold proofs
@@ -256,9 +258,9 @@ class PromptColumns:
             return _no_text(media[0])
         if plan.tools:
             return of_tools(plain(plan.tools[0]))
-        value = unpacked(row[plan.asked], only=column in DIALOGUES)
+        value, given = unpacked(row[plan.asked], only=column in DIALOGUES), given_in(row, plan)
         if isinstance(value, str):
-            value = rendered_turns(value, whole=bool(self.named) or column not in CLEAR) or value
+            value = turns_in(value, given, whole=bool(self.named) or column not in CLEAR)
         if isinstance(value, str) and (reason := self._other_turn(row)):
             return reason
         system = text_of(row[plan.system]) if plan.system is not None else None
@@ -274,7 +276,8 @@ class PromptColumns:
         used = [name for name in (plan.system, plan.history, plan.asked) if name is not None]
         asked = last = prompt[-1]["content"]
         for names, text in self._about(row, plan, value):
-            if plain(names[0]) == "text" and not self.named and is_whole(str(text), asked):
+            of_text = plain(names[0]) == "text" and is_whole(str(text), asked)
+            if not self.named and (of_text or is_filled_in(str(text), asked, given)):
                 continue
             self._read |= {*names}
             reason = text if isinstance(text, Reason) else fault_of(text)

@@ -125,6 +125,34 @@ _END = re.compile(
     r"(?:</s>|<s>|<\|(?:im_end|end_of_turn|eot_id|eot|end|return|endoftext|end_of_text|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<eos>"
     r"|<｜end▁of▁sentence｜>|\[\|$)"
 )
+_GOES_ON = re.compile(r"[.!?\"'”»)*]*\s*(?:\n(?!\W*[Bb]\W)|<|\Z)")  # not with an option B
+_IS_OPEN = re.compile(  # to be gone on with; or the first of some options
+    r"step by step\W*\Z|[:：,({\[=`?？]\Z|\w\s\S*\w\Z|\n\W*B\W", re.IGNORECASE
+)
+
+
+def is_answered(after: str, answer: str | None = None) -> bool:
+    """Whether what follows a question in a template has this answer, behind a mark of it.
+
+    Without an answer it is any that ends the text and does not wait to be continued.
+    """
+    for _, mark in _FORMS:
+        _, *parts = mark.split(after)
+        said = [
+            (_ROLES[name.lower()], _END.sub("", text).strip())
+            for name, text in zip(parts[::2], parts[1::2], strict=True)
+        ]
+        if answer is None:
+            if said and said[-1][0] == "assistant" and said[-1][1]:
+                return not _IS_OPEN.search(said[-1][1])
+        elif any(role == "assistant" and begins_with(text, answer) for role, text in said):
+            return True
+    return False
+
+
+def begins_with(text: str, answer: str) -> bool:
+    """Whether a text is an answer, up to what a template has after it."""
+    return text.startswith(answer) and _GOES_ON.match(text, len(answer)) is not None
 
 
 def rendered_turns(text: str, *, whole: bool = True) -> list[dict[str, str]] | None:

@@ -421,6 +421,72 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "question",
         "prompt answer",
     ),
+    "a template that goes on after the answer": (
+        {"prompt": "Q: ask\nA: x.\n\nEnd.", "instruction": "ask", "answer": "x"},
+        user("ask"),
+        "instruction",
+        "prompt answer",
+    ),
+    "a template that goes on, and its answer is nowhere else": (
+        {"prompt": "Use this.\n\nQ: ask\nA: It is x.\n\nEnd.", "question": "ask", "kind": "k l"},
+        user("ask"),
+        "question",
+        "prompt kind",
+    ),
+    "a template that goes on, beside a list of answers": (
+        {"prompt": "Q: ask\nA: x\n\nEnd", "question": "ask", "answers": {"text": ["y", "x"]}},
+        user("ask"),
+        "question",
+        "prompt answers",
+    ),
+    "a template that goes on in the input": (
+        {"instruction": "ask", "input": "### Task:\nask\n\n### Output:\nx\n\nBye", "output": "x"},
+        user("ask"),
+        "instruction",
+        "input output",
+    ),
+    "a template that goes on in what follows": (
+        {"instruction": "ask", "query": "问：ask\n答：x\n\n完", "answer": "x"},
+        user("ask"),
+        "instruction",
+        "query answer",
+    ),
+    "a template that goes on, and no other column asks": (
+        {"prompt": "Q: ask\nA: 7.\n\nEnd.", "answer": 7},
+        user("ask"),
+        "prompt",
+        "answer",
+    ),
+    "a template with the first words of an answer": (
+        {"prompt": "Q: ask\nA: Let's think step by step.", "question": "ask"},
+        user("Q: ask\nA: Let's think step by step."),
+        "prompt",
+        "question",
+    ),
+    "a template with examples": (
+        {"prompt": "Q: a\nA: x\n\nQ: ask\nA:", "question": "ask", "answer": "x"},
+        user("Q: a\nA: x\n\nQ: ask\nA:"),
+        "prompt",
+        "question answer",
+    ),
+    "a template with options of which the first is right": (
+        {"prompt": "Q: ask\nA: x\nB: y", "question": "ask", "answer": "x"},
+        user("Q: ask\nA: x\nB: y"),
+        "prompt",
+        "question answer",
+    ),
+    "a template with options of which the last is right": (
+        {"prompt": "Q: ask\n(A) x\n(B) y", "question": "ask", "answer": "y"},
+        user("Q: ask\n(A) x\n(B) y"),
+        "prompt",
+        "question answer",
+    ),
+    "a dialogue that the user goes on with": (
+        {"prompt": "Human: ask\n\nAssistant: x.\n\nHuman: On?", "question": "ask"},
+        user("Human: ask\n\nAssistant: x.\n\nHuman: On?"),
+        "prompt",
+        "question",
+    ),
     "a template that is to be answered": (
         {
             "prompt": "### Task:\nask\n### Input:\non\n### Output:\n",

@@ -17,7 +17,7 @@ _system = os.urandom
 _seed = random.Random.seed
 
 
-class of_row:  # noqa: N801 - used as a function; made twice for each row
+class _OfRow:
     """Takes entropy from the global random numbers in this thread; not across an `await`."""
 
     def __enter__(self) -> None:
@@ -25,6 +25,9 @@ class of_row:  # noqa: N801 - used as a function; made twice for each row
 
     def __exit__(self, *_: object) -> None:
         _thread.of_row = False
+
+
+of_row = _OfRow()
 
 
 def _urandom(size: int, /) -> bytes:

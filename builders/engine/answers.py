@@ -13,17 +13,14 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from builders.engine.calls import Answer, Ended, Failure
-from builders.engine.refusals import UNKNOWN, Target, error_in
-from builders.engine.response_bodies import (
-    choice_of,
-    message_of,
-    parsed_body,
-)
+from builders.engine.error_words import error_of
+from builders.engine.refusals import UNKNOWN, Target, failure_in
+from builders.engine.response_bodies import choice_of, message_of, parsed_body
 from builders.engine.thinking import parted
 from builders.engine.usage import token_counts
 from builders.errors import printable
@@ -55,9 +52,11 @@ _OF_TWO_PARTS = re.compile(r"[_-]|^[A-Z]+$|^refusal$")
 _PREFIX = re.compile(r"^(?:finish|stop)?reason(?=.)")
 # What an endpoint calls an end beside `finish_reason`, which may have been made to fit.
 _NATIVE = ("native_finish_reason", "stop_reason", "finishReason", "done_reason")
-_THOUGHT_KEYS = (
-    *("reasoning_content", "reasoning", "reasoning_text", "thinking", "thoughts", "thought"),
-    *("reasoning_details", "thinking_blocks", "reasoningContent", "thinking_content"),
+_THOUGHT_KEYS = dict.fromkeys(
+    (
+        *("reasoning_content", "reasoning", "reasoning_text", "thinking", "thoughts", "thought"),
+        *("reasoning_details", "thinking_blocks", "reasoningContent", "thinking_content"),
+    )
 )
 _THOUGHT_TYPES = re.compile(r"think|reason|thought")
 _THOUGHT_PART_KEYS = {"reasoningContent", "reasoning_content"}  # of Bedrock, without a type
@@ -83,8 +82,12 @@ _NOTHING = ("", "null", "none")  # how some servers write it
 _HALF = re.compile("[\ud800-\udfff]")  # of a character, or a byte that is no UTF-8
 
 
-def read_answer(body: bytes, target: Target, status: int = 200, **measured: Any) -> Answer:
+def read_answer(
+    body: bytes, target: Callable[[], Target], status: int = 200, **measured: Any
+) -> Answer:
     """The answer in the body of a 2xx, with what was `measured`, such as its latency.
+
+    `target` returns the endpoint as errors name it.
 
     Raises:
         Failure: The body reports an error, or it is no JSON, or nothing in it is an answer.
@@ -93,11 +96,12 @@ def read_answer(body: bytes, target: Target, status: int = 200, **measured: Any)
         given = _document(body)
         text = isinstance(given, str)
         given = {"error": given} if isinstance(given, str) else given
-        error = error_in(given, target, status)
+        found = error_of(given)
+        error = None if found is None else failure_in(found, target(), status)
     except (ValueError, RecursionError):
         kind = {b"<": "HTML", b"": "empty"}.get(body.lstrip()[:1], "not JSON")
-        found = {"empty": "nothing", "not JSON": "what is not JSON"}.get(kind, kind)
-        what = f"{target.name} answered {status} with {found}; is this the /v1 address?"
+        shown = {"empty": "nothing", "not JSON": "what is not JSON"}.get(kind, kind)
+        what = f"{target().name} answered {status} with {shown}; is this the /v1 address?"
         raise Failure(kind, what, retryable=True) from None
     if error:
         if text and error.cause == UNKNOWN:  # no word of it is known: no error, no answer
@@ -105,7 +109,7 @@ def read_answer(body: bytes, target: Target, status: int = 200, **measured: Any)
         raise error
     answer = answer_in(given, **measured)
     if answer is None:
-        what = f"{target.name} gave an answer without choices or message"
+        what = f"{target().name} gave an answer without choices or message"
         raise Failure("no content", what, retryable=True)
     return answer
 
@@ -220,18 +224,17 @@ def _word(value: Any) -> str | None:
 
 def _filtered(results: Any) -> bool:
     """Whether one of Azure's filters, or one of its own lists of words, took something out."""
-    each = [*results.values()] if isinstance(results, dict) else []
+    if not isinstance(results, dict):
+        return False
+    each = [*results.values()]
     each += [one for listed in each if isinstance(listed, list) for one in listed]
     return any(isinstance(one, dict) and one.get("filtered") is True for one in each)
 
 
 def _blocked(given: Mapping[str, Any]) -> bool:
     """Whether Gemini, or a gateway to it, reports that it blocked the prompt."""
-    return any(
-        isinstance(feedback := given.get(name), dict)
-        and bool(feedback.get("blockReason") or feedback.get("block_reason"))
-        for name in ("prompt_feedback", "promptFeedback")
-    )
+    found = given.get("prompt_feedback") or given.get("promptFeedback")
+    return isinstance(found, dict) and bool(found.get("blockReason") or found.get("block_reason"))
 
 
 # --- its content
@@ -280,11 +283,11 @@ def _call_of_part(part: Mapping[str, Any]) -> Any:
 
 def _thought_beside(message: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
     """The reasoning that a response has in a field of its own; empty without any."""
-    places: tuple[Any, ...] = (message, message.get("provider_specific_fields"), choice)
-    for place in (one for one in places if isinstance(one, Mapping)):
-        for key in _THOUGHT_KEYS:
-            if key in place and (thought := _thought(place[key])):
-                return thought
+    for place in (message, message.get("provider_specific_fields"), choice):
+        if isinstance(place, dict) and not _THOUGHT_KEYS.keys().isdisjoint(place):
+            for key in _THOUGHT_KEYS:
+                if thought := _thought(place.get(key)):
+                    return thought
     return ""
 
 

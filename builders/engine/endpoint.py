@@ -229,7 +229,8 @@ class EndpointTeacher:
             ) as response:
                 body = await self._read(response)
                 self._heard = True
-                return response.status, response.headers, in_utf8(body, response.charset)
+                body = body if body.isascii() else in_utf8(body, response.charset)
+                return response.status, response.headers, body
         except aiohttp.ConnectionTimeoutError:
             wait_s = min(_CONNECT_S, self.timeout_s)
             raise self._unreachable(f"no connection to {self._base} within {wait_s:g} s") from None
@@ -308,13 +309,12 @@ class EndpointTeacher:
         return failure(
             status,
             error_words(body),
-            replace(self.target, sent=sent or {}),
+            replace(self._target(), sent=sent or {}),
             after_s=asked_pause_s(headers, body),
             moved_to=self._base_of(headers.get("location", "")),
         )
 
-    @property
-    def target(self) -> Target:
+    def _target(self) -> Target:
         """The endpoint as errors name it."""
         if self._address.user:
             key = "the user and password in its address were refused"
@@ -346,7 +346,7 @@ class EndpointTeacher:
         try:
             pause_s = exhausted_s(headers) or 0.0
             measured = {"latency_s": latency_s, "pause_s": pause_s}
-            given = read_answer(body, self.target, status, **measured)
+            given = read_answer(body, self._target, status, **measured)
         except Failure as found:
             if found.status and found.retryable:
                 found.after_s = asked_pause_s(headers, body)

@@ -115,26 +115,21 @@ def _is_word(value: object) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool)
 
 
-def errors_in(given: Any) -> Iterator[Any]:
-    """Objects that hold an error, outermost first."""
+def error_of(given: Any) -> dict[str, Any] | None:
+    """The outermost object that holds an error; None without one."""
     if isinstance(given, list):  # as Gemini's gateway sends its errors
         given = given[0] if given else None
     if not isinstance(given, dict):
-        return
-    choice = choice_of(given) if "choices" in given else None
+        return None
     if _is_error(given.get("error")) or given.get("object") == "error":
-        yield given
-    elif choice is not None:
-        if _is_error(choice.get("error")):
-            yield choice
-    elif given.get("success") is False or any(
+        return given
+    if "choices" in given and (choice := choice_of(given)) is not None:
+        return choice if _is_error(choice.get("error")) else None
+    base = given.get("base_resp")
+    alone = given.get("success") is False or any(
         isinstance(one, list | str | int) and _is_error(one) for one in map(given.get, _ALONE)
-    ):
-        yield given
-    else:
-        base = given.get("base_resp")
-        if isinstance(base, dict) and base.get("status_code"):
-            yield given
+    )
+    return given if alone or (isinstance(base, dict) and base.get("status_code")) else None
 
 
 # The fields that show an error without `error`.
@@ -145,6 +140,8 @@ _ALONE = (
 
 def _is_error(value: object) -> bool:
     """Whether a field `error` holds one: some servers send it empty with each answer."""
+    if value is None:
+        return False
     parts = value.values() if isinstance(value, dict) else (value,)
     return any(str(one).strip().lower() not in _NO_ERROR for one in parts)
 

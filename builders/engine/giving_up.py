@@ -6,8 +6,8 @@ import bisect
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from builders.engine.calls import Call, Failure
 from builders.engine.ledger import STOPPED, Ledger
@@ -23,8 +23,7 @@ from builders.errors import TeacherError, number_of
 MOST_ALIKE = 20  # calls in a row that fail alike; then the next one would as well
 
 
-@dataclass(frozen=True)
-class _Open:
+class _Open(NamedTuple):
     """A call without an outcome: its number, and how many answers there were when it began."""
 
     number: int

@@ -183,7 +183,7 @@ def routed(nodes: dict[str, Node], node: Node, item: Item, seed: object) -> list
     names = [after.name for after in node.after]
     chance(seed, node.name, *item.seeds)()
     with node.as_recipe_error():
-        with of_row():
+        with of_row:
             chosen = node.route.routing_function(list(names))
         if unknown := [name for name in chosen if name not in names]:
             raise ValueError(

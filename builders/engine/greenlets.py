@@ -41,7 +41,7 @@ async def drive(
         async with turn:
             pass
     before()
-    with of_row():
+    with of_row:
         awaitable = waiter.switch(*args)
     while not waiter.dead:
         error, result = None, None
@@ -55,7 +55,7 @@ async def drive(
             async with turn:
                 pass
         before()
-        with of_row():
+        with of_row:
             awaitable = waiter.switch(result) if error is None else waiter.throw(error)
     return awaitable  # type: ignore[no-any-return]
 

@@ -23,10 +23,12 @@ def key_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
     The same on every Python and for all that JSON cannot tell apart: the order of keys, tuples
     and lists, 1.0 and 1 (below 1e16). `default` gives JSON for what has none.
     """
-    with contextlib.suppress(TypeError):
+    try:
         text = orjson.dumps(value, default, _SORTED)
         if b".0" not in text or not _WHOLE_FLOAT.search(text):
             return text.decode()
+    except TypeError:
+        pass
     plain, apart = _plain(value), (",", ":")
     with contextlib.suppress(TypeError):
         return orjson.dumps(plain, default, _SORTED).decode()

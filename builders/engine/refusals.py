@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from builders.engine.calls import Failure
-from builders.engine.error_words import Words, error_words, errors_in, levels, words_of
+from builders.engine.error_words import Words, error_of, error_words, levels, words_of
 from builders.engine.refused_values import value_advice
 from builders.engine.response_bodies import parsed_json
 from builders.errors import did_you_mean
@@ -205,14 +205,11 @@ def _shown(words: Words, target: Target) -> str:
 UNKNOWN = "unknown error"  # in a 2xx: nothing shows whether the request itself is at fault
 
 
-def error_in(given: Any, target: Target, status: int = 200) -> Failure | None:
-    """The failure that a response with status 2xx holds, in its body or a choice; None without one.
+def failure_in(found: Any, target: Target, status: int = 200) -> Failure:
+    """The failure that an error in a response with status 2xx means.
 
     The error's own code decides as the status of that number would, else its words.
     """
-    found = next(errors_in(given), None)
-    if found is None:
-        return None
     words = words_of(found)
     known = _status(found, words)
     if known is None and _reason(status, words) == _REFUSED:
@@ -227,7 +224,7 @@ def reported(status: int, body: bytes) -> tuple[int, Words]:
         return status, error_words(body)
     if b'"choices"' not in body and b'"error"' in body:
         try:
-            found = next(errors_in(parsed_json(body)), None)
+            found = error_of(parsed_json(body))
         except ValueError:
             found = None
         if found is not None:

@@ -7,7 +7,6 @@ import itertools
 import random
 import re
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -149,7 +148,7 @@ class TeacherClient:
             Failure: After the last attempt that could help; its `attempts` are the requests sent.
             OverBudget: The next request could exceed the budget.
         """
-        faults, refusals = Counter[str](), 0
+        faults, refusals = dict[str, int](), 0
         broken_off = False
         if not self.asking:
             self._heard_at = None
@@ -166,19 +165,20 @@ class TeacherClient:
                     at_once = failure.cause == "broken off" and not broken_off
                     broken_off = broken_off or at_once
                     refusals += refused
-                    faults[failure.cause] += not refused and not at_once
+                    own = not refused and not at_once
+                    faults[failure.cause] = faults.get(failure.cause, 0) + own
                     self._calls_refused += refused and refusals == 1
                     down = refused and self._is_down(call, refusals)
                     all_are = len(self._refused) > _FEW or failure.cause == "no connection"
                     failure.fatal = failure.fatal or (down and all_are)
                     most = _MOST_OF.get(failure.cause, _MOST_FAULTS)
-                    left = min(_MOST_FAULTS - faults.total(), most - faults[failure.cause])
+                    left = min(_MOST_FAULTS - sum(faults.values()), most - faults[failure.cause])
                     if not failure.retryable or down or left <= 0 or self._stopping():
                         raise
                     self.unsent.add(call.key)
                     self._progress.retries += 1
                     self._progress.trying[call.key] = (failure.cause, None if refused else left)
-                    times = refusals if refused else faults.total()
+                    times = refusals if refused else sum(faults.values())
                     if not at_once:
                         await self._rest(1 if _pause_s(failure) else times)
         finally:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+_DECODER = json.JSONDecoder(strict=False)  # control characters are left in by some servers
 _DEEPEST = 200  # levels of a body that Python's `json` may not read
 _MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)  # texts hide brackets
 _GAP = re.compile(r"(?:\r\n|\n|\r){2,}")
@@ -30,7 +31,11 @@ def parsed_json(text: bytes | str) -> Any:
         ValueError: It is no JSON.
     """
     try:
-        return json.loads(text, strict=False)  # control characters are left in by some servers
+        return _DECODER.decode(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError):
+        pass  # most bodies are UTF-8 and shallow
+    try:
+        return json.loads(text, strict=False)
     except json.JSONDecodeError:
         raise
     except UnicodeDecodeError:
@@ -193,7 +198,9 @@ def _add_calls(there: list[Any], pieces: Iterable[Any]) -> None:
 
 def choice_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
     """The choice with index 0, or else the first; a response that has no list is one itself."""
-    listed = next((given[name] for name in ("choices", "candidates") if name in given), None)
+    listed = given["choices"] if "choices" in given else given.get("candidates")
+    if isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], dict):
+        return listed[0]
     if isinstance(listed, Mapping):
         listed = [*listed.values()]
     if listed is None and any(name in given for name in ("message", "content", "delta", "text")):

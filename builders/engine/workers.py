@@ -101,7 +101,7 @@ def outcomes(step: Any, batches: Sequence[Batch]) -> list[list[Raw] | Raised]:
             chance(*seeds)()
         before = None if seeds else _drawn()
         try:
-            with of_row():
+            with of_row:
                 rows: list[Raw] | Raised = made(step, *inputs)
         except PotstillError:
             raise

@@ -37,7 +37,7 @@ def chat(content: Any = NILE, finish: Any = "stop", choice: Any = None, **body: 
 
 def read(body: Any) -> Answer:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_answer(content, TARGET)
+    return read_answer(content, lambda: TARGET)
 
 
 def failure(body: Any) -> Failure:
@@ -672,4 +672,4 @@ def test_what_is_no_answer_is_reported_with_its_status(
     status: int, body: bytes, words: str
 ) -> None:
     with pytest.raises(Failure, match=f"answered {words}; is this the /v1 address"):
-        read_answer(body, TARGET, status)
+        read_answer(body, lambda: TARGET, status)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from builders.engine.error_words import Words, error_words
-from builders.engine.refusals import REASONS, UNKNOWN, Target, error_in, failure
+from builders.engine.error_words import Words, error_of, error_words
+from builders.engine.refusals import REASONS, UNKNOWN, Target, failure, failure_in
 from tests.cases import each
 
 TARGET = Target(
@@ -222,8 +222,8 @@ IN_200 = {
 
 @each(("given", "cause"), IN_200)
 def test_an_error_inside_a_200_is_that_error(given: Any, cause: str) -> None:
-    found = error_in(given, TARGET)
-    assert found is not None and found.cause == cause
+    found = failure_in(error_of(given), TARGET)
+    assert found.cause == cause
     assert found.retryable == cause.startswith(("http ", UNKNOWN))
     assert cause != UNKNOWN or "answered 200 with an error: " in str(found)
     for words in re.findall(r"'(?:message|error_msg|faultstring)': '([^']*)", str(given)):
@@ -244,7 +244,7 @@ def test_an_error_inside_a_200_is_that_error(given: Any, cause: str) -> None:
     ],
 )
 def test_an_answer_holds_no_error(given: Any) -> None:
-    assert error_in(given, TARGET) is None
+    assert error_of(given) is None
 
 
 @pytest.mark.parametrize("depth", [5_000])

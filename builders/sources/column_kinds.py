@@ -45,13 +45,27 @@ def is_copied(row: Row, plan: Plan) -> bool:
 
 def given_in(row: Row, plan: Plan) -> Row:
     """The columns with an answer, and those of no known name with some words, which may be one."""
-    known = {plan.asked, *plan.about, *plan.also}
+    known = {plan.asked, *plan.about, *plan.also, *plan.options}
     return {
         name: value
         for name, value in row.items()
         if name not in known
         if is_of_answer(name) or (isinstance(value, str) and " " in value.strip())
     }
+
+
+def is_marked(row: Row, plan: Plan) -> bool:
+    """Whether a row shows which of its options is right, if their names are those of answers."""
+    names = {plain(name) for name in plan.options}
+    letters = {letter.lower() for letter in plan.options.values()}
+    numbers = {str(number) for number in range(len(letters) + 1)}
+    texts = {str(row[name]).strip().lower() for name in plan.options}
+    for name in plan.marks:
+        mark = str(row[name]).strip().lower().removesuffix(".0")
+        each = {one.strip("()[]. ") for one in re.split(r"[,;\s]+", mark)}
+        if mark in texts | names or each <= letters | numbers:
+            return True
+    return not plan.marks
 
 
 def is_kind_of_question(row: Row, plan: Plan) -> bool:

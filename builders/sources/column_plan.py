@@ -15,12 +15,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 CLEAR = (
-    *("prompt", "messages", "conversations", "conversation", "dialogue", "dialog", "contents"),
+    *("prompt", "messages", "chat_messages", "conversations", "conversation", "dialogue"),
+    *("dialog", "contents"),
     *("instruction", "question", "query", "problem", "request", "inputs", "input"),
 )
 _VAGUE = (
     *("text", "prompts", "instructions", "questions", "body", "selftext", "params", "modelinput"),
-    *("full_text", "question_stem", "stem"),
+    *("full_text", "question_stem", "stem", "question_text", "question text", "questiontext"),
 )
 _SOURCE = ("source", "target")  # a text and its translation
 NAMES = ("user", "human", "task", "data")  # where a name or a setting is no column that asks
@@ -42,8 +43,11 @@ CONTEXT_COLUMNS = (
 _BESIDE = {
     "knowledge": {"question", "query"},
     "hypothesis": {"premise"},
-    "code": {*CLEAR[:8], "request", "inputs", "input", *_VAGUE},
+    "code": {*CLEAR[:9], "request", "inputs", "input", *_VAGUE},
 }
+# These are of the answer beside one of those: the facts and steps of StrategyQA's solutions.
+_OF_SOLUTIONS = {"facts", "evidence", "knowledge"}
+_SOLUTIONS = {"decomposition", "question_decomposition", "proof", "proofs", "term"}
 _SHAPES = (  # of sets: the columns that show it, with those of them that are contexts or options
     (("question", "background", "situation"), ("situation",)),
     (("question", "plot"), ("plot",)),
@@ -112,12 +116,17 @@ _OPTION = re.compile(
 )
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", re.ASCII)
 REQUESTS = ("body", "params", "request", "modelinput")  # in files for OpenAI, Anthropic, ...
+_RIGHT = {"correct", "right"}  # in the name of a column that marks the right option
+_KEYS = {"answer", "label", "key", "answer_key", "solution"}  # of which each may be one
+_NOTE = re.compile(  # for who fills in a form, as in Kahoot's and Blooket's
+    r"\s+[-–]\s+(?:max|choose|\d).*|\s*\n.*|\s*\(optional\).*", re.DOTALL | re.IGNORECASE
+)
 _IN_OBJECT = re.compile(rf"(?:(?:{'|'.join(PROMPT_COLUMNS)})\.)+")
 MEDIA = {
     *("image", "images", "img", "picture", "pictures", "photo", "image_path", "image_file"),
     *("image_url", "image_urls", "audio", "audios", "speech", "video", "videos"),
 }
-DIALOGUES = {*CLEAR[1:7]}
+DIALOGUES = {*CLEAR[1:8]}
 AS_IT_IS = {"input", "inputs"}  # whatever is in them; the other columns may hold an id or a URL
 
 
@@ -126,6 +135,7 @@ class Plan(NamedTuple):
 
     Attributes:
         options: By column the letter of the option that it holds.
+        marks: Columns that show which option is right, where their names are those of answers.
         lists: The columns with a list of options each.
         also: The other columns that may ask.
         doubtful: Not used as they may hold the answer.
@@ -134,6 +144,7 @@ class Plan(NamedTuple):
     asked: str
     about: Sequence[str] = ()
     options: Mapping[str, str] = {}
+    marks: Sequence[str] = ()
     lists: Sequence[str] = ()
     system: str | None = None
     history: str | None = None
@@ -147,7 +158,7 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=4096)
 def plain(name: Any) -> str:
     """The name of a column without what sets do not agree on, also of one in an object."""
-    return _IN_OBJECT.sub("", str(name).strip().lower(), count=1)
+    return _IN_OBJECT.sub("", _NOTE.sub("", str(name).strip().lower()), count=1)
 
 
 @lru_cache(maxsize=4096)
@@ -196,9 +207,10 @@ def plan_of(
     texts += [one for one in extra if one not in lists]
     dialogues = ("dialogue", "dialog") if asks in ("question", "query", "instruction") else ()
     about = [one for one in (*texts, *OPTIONS, *dialogues, *lists) if one in have]
-    options = _options(of, have) if not lists else {}
+    options, marks = _options(of, have) if not lists else ({}, [])
     answers = _ANSWERS | (_CLASSES if lists or options else set())
     strange = {one for one, beside in _BESIDE.items() if not beside & here}
+    strange |= _OF_SOLUTIONS if _SOLUTIONS & here else set()
     maybe: set[str] = strange & _MAYBE_ANSWERS
     if not answered and not answers & {*of}:  # then one of these may be it
         maybe |= _MAYBE_ANSWERS - {asks, *_ASKED_ABOUT.get(asks, ())}
@@ -211,6 +223,7 @@ def plan_of(
         asked=have[asks],
         about=[have[one] for one in dict.fromkeys(about) if one not in {asks, *strange, *maybe}],
         options=options,
+        marks=marks,
         lists=[have[one] for one in lists],
         system=next((have[one] for one in system if one in have and one != asks), None),
         history=next((have[one] for one in HISTORY_COLUMNS if one in have), None),
@@ -240,17 +253,27 @@ def _asks(
     return asks or next(iter(usual), None)
 
 
-def _options(of: Mapping[str, str], have: Mapping[str, str]) -> dict[str, str]:
-    """The columns that hold an option each, with its letter: A to D, option_a, choice1."""
+def _options(
+    of: Mapping[str, str], have: Mapping[str, str]
+) -> tuple[dict[str, str], Sequence[str]]:
+    """The columns that hold an option each, with its letter: A to D, option_a, choice1.
+
+    Those that are called answers are options beside a column that marks the right one.
+    """
     groups: dict[str, dict[str, str]] = {}
     for name, column in have.items():
         if (found := _OPTION.fullmatch(name)) and (found[1] or found[2].isalpha()):
             groups.setdefault(found[1] or "", {})[column] = found[2].upper()
     for start, group in groups.items():
-        is_answer = start.startswith("answer") and not {"question", "context", "label"} <= {*of}
-        if len(group) >= (2 if start else 3) and not is_answer and not _PREFERENCES & {*of}:
-            return group
-    return {}
+        marks: Sequence[str] = ()
+        if start.startswith("answer") and not {"question", "context", "label"} <= {*of}:
+            marks = [have[one] for one in have if _RIGHT & {*_words(one)}]
+            marks = marks or [have[one] for one in have if one in _KEYS and len(group) > 2]
+            if not marks:
+                continue
+        if len(group) >= (2 if start else 3) and not _PREFERENCES & {*of}:
+            return group, marks
+    return {}, ()
 
 
 def is_request(value: Any) -> bool:
@@ -258,4 +281,7 @@ def is_request(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
     names = {str(name).strip().lower() for name in value}
-    return bool({*PROMPT_COLUMNS} & names) and not {"role", "from", "speaker", "author"} & names
+    return (
+        bool({*PROMPT_COLUMNS} & names)
+        and not {"role", "from", "speaker", "sender", "author"} & names
+    )

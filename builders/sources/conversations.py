@@ -1,7 +1,8 @@
 """Dialogues in the chat formats in use, as a prompt that a row can hold.
 
 ShareGPT's `from` and `value`; OpenAI's `role` and `content`, also as parts; Gemini's `contents`;
-turns by speaker (`{"human": ..., "assistant": ...}`) or in pairs; all of them also as JSON text.
+the `sender` and `content` of Claude's exports; turns by speaker (`{"human": ..., "assistant":
+...}`) or in pairs; all of them also as JSON text.
 
 The rule, in this order: a speaker gets its role in `ROLES`, also where only the first word of its
 name is there, as in "gpt-4"; turns without text are left out; the dialogue ends with its last user
@@ -238,7 +239,8 @@ def _turns(value: Any, in_pairs: bool) -> Iterator[tuple[str, Any] | Reason]:
 
 
 def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:
-    speaker = next((turn[name] for name in _SPEAKER if turn.get(name) is not None), None)
+    of_speaker = (*_SPEAKER, "sender")  # which in a text of its own is that of an e-mail
+    speaker = next((turn[name] for name in of_speaker if turn.get(name) is not None), None)
     if isinstance(speaker, Mapping):
         speaker = speaker.get("role")
     role = None
@@ -261,7 +263,7 @@ def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:
     elif role == "tool" or any(turn.get(name) for name in _CALLS):
         yield of_tools(str(speaker) if role == "tool" else "tool calls")
     elif content := [name for name in _CONTENT if name in turn]:
-        yield role, turn[content[0]]
+        yield role, next((turn[name] for name in content if turn[name]), turn[content[0]])
     else:
         yield unreadable(f"a turn of {shortened(speaker)} has no 'content'")
 

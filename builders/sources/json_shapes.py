@@ -19,7 +19,7 @@ _LISTS = (
 # An object that has one of these as a text or a dialogue is a row, whatever else it has.
 _OF_A_ROW = (
     *("id", "prompt", "messages", "conversations", "conversation", "dialogue", "dialog"),
-    *("instruction", "question", "text"),
+    *("chat_messages", "instruction", "question", "text"),
 )
 _INSTANCES = "Instances"
 _SPEAKER = ("role", "from", "speaker")  # what a message has

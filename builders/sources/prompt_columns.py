@@ -27,6 +27,7 @@ from builders.sources.column_kinds import (
     has_turns,
     is_copied,
     is_kind_of_question,
+    is_marked,
     is_of_labels,
     is_whole,
     turns_in,
@@ -307,7 +308,7 @@ class PromptColumns:
             text = option_lines(about) if name in plan.lists else self._text(name, about, value)
             if text is not None:
                 yield [name], text
-        if plan.options:
+        if plan.options and is_marked(row, plan):
             options = option_lines({x: row[name] for name, x in plan.options.items()})
             if options is not None:
                 yield [*plan.options], options

@@ -915,6 +915,83 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "question plot",
         "answers title",
     ),
+    "Kahoot's form": (
+        {
+            "Question - max 120 characters": "ask",
+            **{f"Answer {n} - max 75 characters": x for n, x in enumerate("xyz", 1)},
+            "Answer 4 - max 75 characters": "",
+            "Time limit (sec) – 5, 10 or 20 secs": 20,
+            "Correct answer(s) - choose at least one": "1,3",
+        },
+        user("ask\n\n1. x\n2. y\n3. z"),
+        "Question - max 120 characters "
+        + " ".join(f"Answer {n} - max 75 characters" for n in (1, 2, 3)),
+        "Time limit (sec) – 5, 10 or 20 secs Correct answer(s) - choose at least one",
+    ),
+    "Blooket's form": (
+        {
+            "Question Text": "ask",
+            "Answer 1": "x",
+            "Answer 2": "y",
+            "Answer 3\n(Optional)": None,
+            "Correct Answer(s)\n(Only include Answer #)": 2.0,
+        },
+        user("ask\n\n1. x\n2. y"),
+        "Question Text Answer 1 Answer 2",
+        "Correct Answer(s)\n(Only include Answer #)",
+    ),
+    "answers by letter and the letter of the right one": (
+        {"question": "ask", "answer_a": "x", "answer_b": "y", "answer_c": "z", "answer": "B"},
+        user("ask\n\nA. x\nB. y\nC. z"),
+        "question answer_a answer_b answer_c",
+        "answer",
+    ),
+    "answers of people and the correct one": (
+        {"question": "ask", "answer1": "x", "answer2": "y", "correct_answer": "It is z"},
+        user("ask"),
+        "question",
+        "answer1 answer2 correct_answer",
+    ),
+    "two answers and which is better": (
+        {"question": "ask", "answer_a": "x", "answer_b": "y", "label": 1},
+        user("ask"),
+        "question",
+        "answer_a answer_b label",
+    ),
+    "StrategyQA": (
+        {"term": "t", "question": "ask", "answer": True, "facts": "x. y.", "decomposition": ["z"]},
+        user("ask"),
+        "question",
+        "term answer facts decomposition",
+    ),
+    "facts beside steps to the answer": (
+        {"question": "ask", "facts": "x", "decomposition": "y? z?", "answer": "no"},
+        user("ask"),
+        "question",
+        "facts decomposition answer",
+    ),
+    "a chat of Claude's export": (
+        {
+            "name": "a chat",
+            "chat_messages": [
+                {"text": "m", "content": [{"type": "text", "text": "m"}], "sender": "human"},
+                {
+                    "text": "hm x",
+                    "content": [
+                        {"type": "thinking", "thinking": "hm"},
+                        {"type": "text", "text": "x", "citations": []},
+                    ],
+                    "sender": "assistant",
+                    "attachments": [],
+                },
+                {"text": "ask", "content": [], "sender": "human", "attachments": [], "files": []},
+                {"text": "y", "sender": "assistant"},
+            ],
+        },
+        [*user("m"), *assistant("x"), *user("ask")],
+        "chat_messages",
+        "name",
+    ),
     "FairytaleQA": (
         {"story_section": "on", "question": "ask", "answer1": "x", "answer2": "y"},
         user("ask\n\non"),
@@ -1078,6 +1155,15 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "a file in a turn": (
         {"messages": [{"role": "user", "content": "m", "attachments": ["a"]}]},
+        "unreadable",
+        "a turn has 'attachments'",
+    ),
+    "a file in a chat of Claude's export": (
+        {
+            "chat_messages": [
+                {"sender": "human", "text": "m", "attachments": [{"extracted_content": "on"}]}
+            ]
+        },
         "unreadable",
         "a turn has 'attachments'",
     ),

@@ -69,7 +69,7 @@ class Behaviour:
     latency: str = "none"  # none | fixed:S | lognormal:MEAN:SIGMA, seconds; statuses 4xx: none
     tokens: int = 16  # words in an answer
     model: str = "scripted-model"  # what /v1/models lists
-    lists_models: bool = True
+    models: Rule = Rule("ok")  # how /v1/models is answered
     answer: Callable[[Body], str | Body] | None = None  # gives the text, or the whole response
     honour_max_tokens: bool = False
     most_per_second: float | None = None  # above it 429 with Retry-After
@@ -165,7 +165,7 @@ class _Script:
     def rule(self, request: Request, raw: bytes, at_once: int) -> Rule:
         """Read the body; return the first rule that applies."""
         if (request.method, request.path) == ("GET", "/v1/models"):
-            return Rule("ok" if self.behaviour.lists_models else "404")
+            return self.behaviour.models
         if (request.method, request.path) not in ROUTES:
             return Rule("404-url")
         try:

@@ -12,7 +12,16 @@ import re
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import (
+    parse_qsl,
+    quote,
+    quote_plus,
+    unquote,
+    urlencode,
+    urljoin,
+    urlsplit,
+    urlunsplit,
+)
 
 from builders.errors import InputError
 from builders.secret_names import SECRET_NAME
@@ -140,6 +149,21 @@ def read_address(place: str) -> Address:
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
     )
+
+
+def moved_to(base: str, location: str) -> str:
+    """Where a redirect leads, from a base address: another one, `itself`, or empty for nowhere."""
+    if not location.strip():
+        return ""
+    try:
+        url = urljoin(f"{base}/chat/completions", location.strip())
+        other = read_address(url).base
+    except (InputError, ValueError):
+        return "no address"
+    if other != base:
+        return other
+    path = urlsplit(url).path
+    return "itself" if path == path.rstrip("/") else f"itself, with a slash at the end ({path})"
 
 
 def _wrong(text: str, what: str, todo: str) -> InputError:

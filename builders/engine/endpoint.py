@@ -11,13 +11,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from builders.engine.addresses import (
     forms_of,
     header_key,
+    moved_to,
     proxy_of,
     read_address,
     tls_problem,
@@ -29,7 +30,7 @@ from builders.engine.error_words import error_words
 from builders.engine.json_texts import body_json
 from builders.engine.parameters import Learned, Trial
 from builders.engine.rate_limits import asked_pause_s, exhausted_s
-from builders.engine.refusals import NO_SUCH_MODEL, Target, failure, reported
+from builders.engine.refusals import NO_SUCH_MODEL, REDIRECTED, Target, failure, reported
 from builders.engine.response_bodies import in_utf8, parsed_json
 from builders.engine.teacher import TeacherSpec
 from builders.errors import InputError, TeacherError
@@ -128,9 +129,13 @@ class EndpointTeacher:
             if len(self.served) != 1:
                 await self.stop()
                 offer = f"serves {len(self.served)} models; name one with --model: "
-                if not self.served:  # where it has no list, its refusal is not about a model
-                    none = refusal if refusal and refusal.cause != NO_SUCH_MODEL else "no list"
+                if refusal:  # where it has no list, this is not about a model
+                    if refusal.cause == REDIRECTED:
+                        raise TeacherError(str(refusal))
+                    none = refusal if refusal.cause != NO_SUCH_MODEL else "no list"
                     offer = f"names no models ({none}); name one with --model"
+                elif not self.served:
+                    offer = "has an empty list of models; load one there, or name one with --model"
                 raise TeacherError(f"{self._base} {offer}{', '.join(self.served[:20])}")
             self.model = self.served[0]
         elif self.model not in self.served:
@@ -153,9 +158,12 @@ class EndpointTeacher:
         if status == 401:
             raise self._failure(status, headers, body)
         try:
-            entries = parsed_json(body)["data"]
+            entries = parsed_json(body)["data"] or []  # null, where Ollama has none
             self.served = [self._shown(str(entry["id"])) for entry in entries]
         except (ValueError, KeyError, TypeError):
+            if status < 300:
+                words = self._shown(error_words(body).text)[:120]
+                return Failure("no list", f"no list: {words}; is this its /v1 address?")
             return self._failure(status, headers, body)
         return None
 
@@ -311,7 +319,7 @@ class EndpointTeacher:
             error_words(body),
             replace(self._target(), sent=sent or {}),
             after_s=asked_pause_s(headers, body),
-            moved_to=self._base_of(headers.get("location", "")),
+            moved_to=self._shown(moved_to(self._base, headers.get("location", ""))),
         )
 
     def _target(self) -> Target:
@@ -329,13 +337,6 @@ class EndpointTeacher:
             chosen=self._learned.chosen,
             clean=self._shown,
         )
-
-    def _base_of(self, location: str) -> str:
-        """The base address that a redirect leads to, without secrets; empty if it is none."""
-        try:
-            return self._shown(read_address(urljoin(self._base + "/", location)).base)
-        except (InputError, ValueError):
-            return ""
 
     def _answer(self, status: int, body: bytes, headers: Any, latency_s: float) -> Answer:
         """The answer in the body of a 2xx, without secrets.

@@ -105,9 +105,9 @@ _MEANINGS = (
         below=500,
     ),
 )
-_REDIRECTED, _FIREWALL, _REFUSED = "redirected", "refused by a firewall", "refused by the endpoint"
+REDIRECTED, _FIREWALL, _REFUSED = "redirected", "refused by a firewall", "refused by the endpoint"
 # The reasons for which a request is refused, and would be again: nothing is gained by another one.
-REASONS = frozenset({one.reason for one in _MEANINGS} | {_REDIRECTED, _FIREWALL, _REFUSED})
+REASONS = frozenset({one.reason for one in _MEANINGS} | {REDIRECTED, _FIREWALL, _REFUSED})
 OF_THE_REQUEST = frozenset({"filtered", "too long"})  # by their words: another may be answered
 # The same or of everybody, which nothing shows; the others end with what is done about the account.
 MAYBE_OF_THE_REQUEST = frozenset({_FIREWALL, _REFUSED})
@@ -129,7 +129,7 @@ _HEADS = {  # how the message about each begins
     "no such path": "{name} does not know this path",
     NO_SUCH_MODEL: "{name} has no model {model!r}",
     NO_PROVIDER: "{name} has no provider that takes the request to {model!r}",
-    _REDIRECTED: "{name} is at another address",
+    REDIRECTED: "{name} redirected a request",
     _FIREWALL: "a firewall or proxy before {name} refused a request",
     _REFUSED: "{name} refused a request",
 }
@@ -183,7 +183,7 @@ def failure(
     """The failure of a request that was answered with a status other than 200.
 
     Its cause is one of REASONS where the request was refused, else `http` and the status, which
-    another attempt may help; 401 is fatal. `moved_to` is the address of a redirect.
+    another attempt may help; 401 is fatal. `moved_to` is where a redirect leads, if it does.
     """
     text = _shown(words, target)
     if _RATE.search(words.searched) and not _TOO_LARGE.search(words.searched) and status == 403:
@@ -249,7 +249,7 @@ def _status(given: Any, words: Words) -> int | None:
 def _reason(status: int, words: Words) -> str | None:
     """Why a request was refused; None if another attempt may be answered."""
     if 300 <= status < 400:
-        return _REDIRECTED
+        return REDIRECTED
     retried = status >= 500 or status in _RETRIED
     searched = words.searched
     if status == 429 and _RATE.search(searched) and not _TOO_LARGE.search(searched):
@@ -285,8 +285,11 @@ def _way_on(reason: str, status: int, words: Words, target: Target, moved_to: st
         if target.name.endswith("/v1"):
             return "; is it the /v1 address of an OpenAI-compatible endpoint? correct --teacher"
         return f"; is the address {target.name}/v1? correct --teacher"
-    if reason == _REDIRECTED:
-        return f"; it redirects to {moved_to or 'no address'}: correct --teacher"
+    if reason == REDIRECTED:
+        if moved_to.startswith("itself"):
+            return f"; it redirects to {moved_to}: correct the server, or the proxy before it"
+        to = f"to {moved_to}" if moved_to else "and does not report where to"
+        return f"; it redirects {to}: correct --teacher"
     if reason == NO_PROVIDER:
         return "; check what the account's settings allow of providers and data there"
     if reason == _REFUSED and (advice := value_advice(words, target.sent, target.chosen)):

@@ -194,15 +194,20 @@ def test_no_error_shows_what_an_endpoint_echoes_of_an_address() -> None:
         ("https://other.example/v1/chat/completions", "https://other.example/v1"),
         ("/api/v1/chat/completions?token=sesame", "/api/v1"),
         ("//other.example/v2/chat/completions/", "//other.example/v2"),
-        ("http://[::1", "no address"),
-        ("", ""),
+        ("http://[::1", "it redirects to no address: correct --teacher"),
+        (None, "it redirects and does not report where to: correct --teacher"),
+        ("", "it redirects and does not report where to"),
+        ("/v1/chat/completions", "it redirects to itself: correct the server, or the proxy"),
+        ("?token=sesame", "it redirects to itself: correct the server"),
+        ("/v1/chat/completions/", "to itself, with a slash at the end (/v1/chat/completions/)"),
     ],
 )
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed_and_its_address_is_offered(
-    location: str, offered: str, status: int
+    location: str | None, offered: str, status: int
 ) -> None:
-    rule = Rule("given", status=status, headers=(("location", location),))
+    headers = () if location is None else (("location", location),)
+    rule = Rule("given", status=status, headers=headers)
     with Endpoint(Behaviour(rules=[rule])) as endpoint:
         with pytest.raises(Failure) as caught:
             ask(endpoint.url)

@@ -130,10 +130,32 @@ def test_a_model_that_says_nothing_and_another_than_was_asked_are_named(
     assert first.endswith("/v1, model asked, but llama-3 answers")
 
 
-def test_an_endpoint_without_a_list_of_models_needs_one_to_be_named(
-    capsys: pytest.CaptureFixture[str],
+ELSEWHERE = (("location", "https://other.example/v1/models"),)
+NO_MODELS: dict[str, tuple[Rule, str]] = {
+    "no list": (Rule("404"), "/v1 names no models (no list); name one with --model"),
+    "an empty list": (
+        Rule("given", body={"object": "list", "data": []}),
+        "/v1 has an empty list of models; load one there, or name one with --model",
+    ),
+    "Ollama's empty list": (Rule("given", body={"data": None}), "/v1 has an empty list of models"),
+    "a page": (
+        Rule("given", body="<html><title>Open WebUI</title></html>"),
+        "names no models (no list: an HTML page (Open WebUI); is this its /v1 address?); name",
+    ),
+    "an error": (Rule("given", body={"error": "not ready"}), "no models (no list: not ready; is"),
+    "an address elsewhere": (
+        Rule("given", status=302, headers=ELSEWHERE),
+        "/v1 redirected a request (302: no message); it redirects to https://other.example/v1:",
+    ),
+    "an address nowhere": (Rule("given", status=302), "; it redirects and does not report where"),
+}
+
+
+@each(("models", "line"), NO_MODELS)
+def test_where_no_models_are_listed_the_line_says_why(
+    models: Rule, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Endpoint(Behaviour(lists_models=False)) as endpoint:
+    with Endpoint(Behaviour(models=models)) as endpoint:
         assert main(["teacher", "check", endpoint.url]) == 1
-    line = "/v1 names no models (no list); name one with --model\n"
-    assert capsys.readouterr().err.endswith(line)
+    shown = capsys.readouterr().err
+    assert line in shown and shown.count("\n") == 1, shown

@@ -25,7 +25,7 @@ _VAGUE = (
 )
 _SOURCE = ("source", "target")  # a text and its translation
 NAMES = ("user", "human", "task", "data")  # where a name or a setting is no column that asks
-_LAST = ("message", *NAMES, "goal")
+_LAST = ("message", *NAMES, "goal", "mapping")
 PROMPT_COLUMNS = (*CLEAR, *_VAGUE, *_LAST)
 DOCUMENTS = (
     *("context", "contexts", "ctxs", "passage", "passages", "article", "articles", "document"),

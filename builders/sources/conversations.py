@@ -1,8 +1,8 @@
 """Dialogues in the chat formats in use, as a prompt that a row can hold.
 
 ShareGPT's `from` and `value`; OpenAI's `role` and `content`, also as parts; Gemini's `contents`;
-the `sender` and `content` of Claude's exports; turns by speaker (`{"human": ..., "assistant":
-...}`) or in pairs; all of them also as JSON text.
+the `sender` and `content` of Claude's exports, the tree of ChatGPT's, along its last branch; turns
+by speaker (`{"human": ..., "assistant": ...}`) or in pairs; all of them also as JSON text.
 
 The rule, in this order: a speaker gets its role in `ROLES`, also where only the first word of its
 name is there, as in "gpt-4"; turns without text are left out; the dialogue ends with its last user
@@ -47,6 +47,7 @@ _CALLS = ("tool_calls", "function_call", "functionCall", "functionResponse")
 _TEXT_PARTS = (None, "text", "input_text", "output_text")
 _NOT_IN_TURNS = MEDIA | {*DOCUMENTS, *OPTIONS, "attachments", "files"}
 _THOUGHTS = ("thinking", "reasoning", "redacted_thinking")
+_UNSAID = {"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap"}
 _TOOL_PARTS = ("tool_use", "tool_result", "tool_call", "function_call", "function_response")
 
 _MEDIA = "image|video|audio"
@@ -207,6 +208,8 @@ def of_tools(name: str) -> Reason:
 
 def _turns(value: Any, in_pairs: bool) -> Iterator[tuple[str, Any] | Reason]:
     """The role and the content of each turn, or why a turn is not read."""
+    if isinstance(value, Mapping) and (tree := _of_tree(value)):
+        value = tree
     if isinstance(value, Mapping):
         inner = next((value[name] for name in _INSIDE if value.get(name)), None)
         columns = {name: found for name, found in value.items() if isinstance(found, list)}
@@ -236,6 +239,28 @@ def _turns(value: Any, in_pairs: bool) -> Iterator[tuple[str, Any] | Reason]:
             yield unreadable(
                 f"it holds {shortened(turn)}, expected a text or messages with 'role' and 'content'"
             )
+
+
+def _of_tree(nodes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a tree of nodes, from its root to the last child of each."""
+    if not all(isinstance(one, Mapping) and "children" in one for one in nodes.values()):
+        return []
+    found = []
+    node = next((one for one in nodes.values() if not one.get("parent")), None)
+    for _ in nodes:  # once each, whatever refers to what
+        if node is None:
+            break
+        message, children = node.get("message"), node["children"]
+        if isinstance(message, Mapping) and isinstance(content := message.get("content"), Mapping):
+            facts = message.get("metadata")
+            facts = facts if isinstance(facts, Mapping) else {}
+            hidden = facts.get("is_visually_hidden_from_conversation")
+            if not hidden and str(content.get("content_type")) not in _UNSAID:
+                of_turn = {"author": message.get("author"), "content": content}
+                found.append(of_turn | {"attachments": facts.get("attachments")})
+        last = children[-1] if isinstance(children, list) and children else None
+        node = nodes.get(last) if isinstance(last, str) else None
+    return found
 
 
 def _turn(turn: Mapping[str, Any]) -> Iterator[tuple[str, Any] | Reason]:

@@ -1143,6 +1143,44 @@ def test_nothing_of_a_prompt_is_left_out_unless_it_is_named(
     assert " ".join(loaded.columns) == used and " ".join(loaded.unused) == unused
 
 
+def tree(*messages: dict[str, Any] | None) -> dict[str, Any]:
+    """The messages in nodes of ChatGPT's export, one the child of the other, and a branch."""
+    nodes: dict[str, Any] = {"other": {"message": None, "parent": "0", "children": []}}
+    for place, message in enumerate(messages):
+        parent = str(place - 1) if place else None
+        last = place + 1 == len(messages)
+        children = [] if last else ["other", "1"] if not place else [str(place + 1)]
+        nodes[str(place)] = {"message": message, "parent": parent, "children": children}
+    return nodes
+
+
+def message(role: str, text: str, **facts: Any) -> dict[str, Any]:
+    content = {"content_type": "text", "parts": [text]}
+    return {"author": {"role": role}, "content": content, "metadata": facts}
+
+
+JOINED["a chat of ChatGPT's export"] = (
+    {
+        "title": "a chat",
+        "current_node": "3",
+        "mapping": tree(
+            None,
+            message("system", ""),
+            message("user", "about me", is_visually_hidden_from_conversation=True),
+            message("user", "m"),
+            {
+                "author": {"role": "assistant"},
+                "content": {"content_type": "thoughts", "thoughts": []},
+            },
+            message("assistant", "x"),
+            message("user", "ask"),
+            message("assistant", "y"),
+        ),
+    },
+    [*user("m"), *assistant("x"), *user("ask")],
+    "mapping",
+    "title current_node",
+)
 LEFT_OUT: dict[str, tuple[dict[str, Any], str, str]] = {
     "an image": ({"question": "ask", "image": "a.png"}, "unreadable", "column 'image' holds"),
     "images": ({"messages": MESSAGES, "images": [{"bytes": None}]}, "unreadable", "'images' holds"),
@@ -1158,6 +1196,12 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str, str]] = {
         "unreadable",
         "a turn has 'attachments'",
     ),
+    "a file in a chat of ChatGPT's export": (
+        {"mapping": tree(None, message("user", "m", attachments=[{"name": "a.pdf"}]))},
+        "unreadable",
+        "a turn has 'attachments'",
+    ),
+    "a mapping of something else": ({"mapping": {"a": 1}}, "unreadable", "has no 'role'"),
     "a file in a chat of Claude's export": (
         {
             "chat_messages": [

@@ -99,7 +99,7 @@ def _ranked(answer: Any) -> tuple[float, dict[str, Any]] | None:
     if text is None or not numbers:
         return None
     [sign, number] = numbers[-1]
-    return sign * float(number), {"text": text, "writer": answer.get("model")}
+    return sign * number, {"text": text, "writer": answer.get("model")}
 
 
 def _is_number(value: Any) -> bool:

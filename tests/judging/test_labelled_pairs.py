@@ -224,7 +224,7 @@ def test_each_published_form_gives_prompt_texts_and_label(
             ASKED,
         ),
         ({"prompt": ASKED, "responses": ["Oak.", "Tin."], "scores": [0.9, 0.1]}, ASKED),
-        ({"prompt": ASKED, "responses": ["Tin.", "Oak."], "ranks": [1, 0]}, ASKED),
+        ({"prompt": ASKED, "responses": ["Tin.", "Oak."], "ranks": [10**400, 0]}, ASKED),
     ],
 )
 def test_of_chosen_and_rejected_the_place_is_drawn_and_the_label_follows_it(

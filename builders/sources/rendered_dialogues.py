@@ -130,6 +130,12 @@ _IS_OPEN = re.compile(  # to be gone on with; or the first of some options
     r"step by step\W*\Z|[:：,({\[=`?？]\Z|\w\s\S*\w\Z|\n\W*B\W", re.IGNORECASE
 )
 
+_BEFORE_ANSWER = re.compile(  # in any template, where the answer is known
+    r"\b(?:answer|ans|response|output|solution|completion|reply|result|summary|translation|label|sql)"
+    r"(?:\s+is\b:?|(?<=ans)\.|[^\w\n]{0,4}(?:[:：=\]]|>\s*))[^\w(\[\n]{0,4}",
+    re.IGNORECASE,
+)
+
 
 def is_answered(after: str, answer: str | None = None) -> bool:
     """Whether what follows a question in a template has this answer, behind a mark of it.
@@ -147,7 +153,10 @@ def is_answered(after: str, answer: str | None = None) -> bool:
                 return not _IS_OPEN.search(said[-1][1])
         elif any(role == "assistant" and begins_with(text, answer) for role, text in said):
             return True
-    return False
+    if answer is None:
+        return False
+    ends = (found.end() for found in _BEFORE_ANSWER.finditer(after))
+    return any(begins_with(after[end:], answer) for end in ends)
 
 
 def begins_with(text: str, answer: str) -> bool:

@@ -457,6 +457,42 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "prompt",
         "answer",
     ),
+    "a template with tags": (
+        {"prompt": "<q>ask</q>\n<answer>x</answer>\n<end/>", "question": "ask", "answer": "x"},
+        user("ask"),
+        "question",
+        "prompt answer",
+    ),
+    "a template in Markdown": (
+        {"query": "**Query:** ask\n\n**Final answer:** x\n\n---", "question": "ask", "gold": "x"},
+        user("ask"),
+        "question",
+        "query gold",
+    ),
+    "a template in a sentence": (
+        {"prompt": "ask The answer is x.\nNext.", "instruction": "ask", "output": "x"},
+        user("ask"),
+        "instruction",
+        "prompt output",
+    ),
+    "a template that lists the answers": (
+        {"prompt": "ask\nPossible answers:\nx\ny\nSay one.", "question": "ask", "answer": "x"},
+        user("ask\nPossible answers:\nx\ny\nSay one."),
+        "prompt",
+        "question answer",
+    ),
+    "a template that asks for one of two lines": (
+        {"prompt": "ask\nChoose a label:\nx\ny", "question": "ask", "label": "x"},
+        user("ask\nChoose a label:\nx\ny"),
+        "prompt",
+        "question label",
+    ),
+    "a template that names the answer": (
+        {"prompt": "ask\nAnswer: x or y?", "question": "ask", "answer": "x"},
+        user("ask\nAnswer: x or y?"),
+        "prompt",
+        "question answer",
+    ),
     "a template with the first words of an answer": (
         {"prompt": "Q: ask\nA: Let's think step by step.", "question": "ask"},
         user("Q: ask\nA: Let's think step by step."),

@@ -57,19 +57,18 @@ def ranked_pair(row: Row) -> dict[str, Any]:
     which of both comes first is drawn too. More pairs of one row would not be independent.
     """
     for name in LISTS:
-        answers = row.get(name)
-        if isinstance(answers, list) and len(answers) > 1:
-            found = [_ranked(one) for one in _with_ranks(answers, row)]
-            if None not in found:
-                break
+        answers = _as_list(row.get(name))
+        rated = [one for one in map(_ranked, _with_ranks(answers, row)) if one]
+        if len(rated) > 1:
+            break
     else:
         return {}
-    rated = sorted((one for one in found if one), key=lambda one: -one[0])
+    rated.sort(key=lambda one: -one[0])
     draw = int(short_hash(*(one["text"] for _, one in rated)), 16)
     best, other = rated[0], rated[1 + draw // 2 % (len(rated) - 1)]
     a, b = (other, best) if draw % 2 else (best, other)
     return {
-        name: answers,
+        name: row[name],
         "text_a": a[1]["text"],
         "text_b": b[1]["text"],
         "label": _higher(a[0], b[0]),
@@ -78,13 +77,21 @@ def ranked_pair(row: Row) -> dict[str, Any]:
     }
 
 
+def _as_list(value: Any) -> list[Any]:
+    """A list, also one that is given as JSON text or as a table of columns; [] for others."""
+    if isinstance(value, Mapping) and all(isinstance(one, list) for one in value.values()):
+        return [dict(zip(value, one, strict=True)) for one in zip(*value.values(), strict=False)]
+    found = value if isinstance(value, list) else _listed(value)
+    return found or []
+
+
 def _with_ranks(answers: list[Any], row: Row) -> list[Any]:
     """Answers with their ranks or scores; these may be a list of their own in the row."""
     if not all(isinstance(one, str) for one in answers):
         return answers
     for name in (*_RANKS, *_SCORES):
-        values = row.get(name)
-        if isinstance(values, list) and len(values) == len(answers):
+        values = _as_list(row.get(name))
+        if len(values) == len(answers):
             return [{"text": one, name: at} for one, at in zip(answers, values, strict=True)]
     return answers
 
@@ -107,7 +114,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _listed(value: Any) -> list[Any] | None:
-    """A list of texts that is given as JSON text."""
+    """A list that is given as JSON text."""
     try:
         found = json.loads(value) if isinstance(value, str) and value.startswith("[") else None
     except (ValueError, RecursionError):

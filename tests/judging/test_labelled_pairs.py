@@ -225,6 +225,14 @@ def test_each_published_form_gives_prompt_texts_and_label(
         ),
         ({"prompt": ASKED, "responses": ["Oak.", "Tin."], "scores": [0.9, 0.1]}, ASKED),
         ({"prompt": ASKED, "responses": ["Tin.", "Oak."], "ranks": [10**400, 0]}, ASKED),
+        (
+            {
+                "prompt": ASKED,
+                "answers": {"text": ["Tin.", "x", "Oak."], "score": [-1, None, 0.5]},
+            },
+            ASKED,
+        ),
+        ({"prompt": ASKED, "outputs": '["Tin.", "Oak."]', "scores": "[1, 2]"}, ASKED),
     ],
 )
 def test_of_chosen_and_rejected_the_place_is_drawn_and_the_label_follows_it(

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 PAGE = 4096  # bytes
-_LEAF = 0x0D  # the type of a page with rows of a table
-_KINDS = (_LEAF, 0x05, 0x0A, 0x02, 0)  # 0 begins the rest of a long row, or a free page
-_INDEX = {0x0A: (8, 0), 0x02: (12, 4)}  # types with entries of an index: bytes before pages, cells
+_LEAF = b"\x0d"  # the type of a page with rows of a table
+_KINDS = (0x0D, 0x05, 0x0A, 0x02, 0)  # 0 begins the rest of a long row, or a free page
+_INDEX = {b"\x0a": (8, 0), b"\x02": (12, 4)}  # of an index: bytes before pointers, cells
 _NUMBERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8}  # bytes by serial type; 7 is a float
 _FRAME = struct.Struct(">II8s")  # of the journal: page, pages after a commit or 0, salts
 
@@ -55,7 +55,8 @@ class Pages:
 
     @property
     def _last(self) -> int:
-        return max([len(self._main) // PAGE, *self._newest])
+        """The number of the last page, which may be cut off."""
+        return max([-(-len(self._main) // PAGE), *self._newest])
 
     def number(self, at: int) -> int:
         """A number of four bytes in the header of the file."""
@@ -75,9 +76,9 @@ class Pages:
         """The values of all that looks like an entry of an index; the last is the row's id."""
         for number in range(2, self._last + 1):
             page = self._page(number)
-            if len(page) < PAGE or page[0] not in _INDEX:
+            if page[:1] not in _INDEX:
                 continue
-            header, link = _INDEX[page[0]]
+            header, link = _INDEX[page[:1]]
             for cell in range(min(int.from_bytes(page[3:5], "big"), PAGE // 4)):
                 with contextlib.suppress(IndexError, ValueError, struct.error):
                     pointer = header + 2 * cell
@@ -90,7 +91,7 @@ class Pages:
         for number in range(1, self._last + 1):
             page = self._page(number)
             at = 100 if number == 1 else 0
-            if len(page) < PAGE or page[at] != _LEAF:
+            if page[at : at + 1] != _LEAF:
                 continue
             for cell in range(min(int.from_bytes(page[at + 3 : at + 5], "big"), PAGE // 4)):
                 with contextlib.suppress(IndexError, ValueError, struct.error):
@@ -122,9 +123,10 @@ class Pages:
         left, following = size - local, page[at + local : at + local + 4]
         while left > 0:
             page = self._page(int.from_bytes(following, "big"))
-            if len(page) < PAGE:
-                raise ValueError("no such page")
-            parts.append(page[4 : 4 + min(left, usable - 4)])
+            part = page[4 : 4 + min(left, usable - 4)]
+            if len(part) < min(left, usable - 4):
+                raise ValueError("no such page, or it is cut off")
+            parts.append(part)
             left, following = left - (usable - 4), page[:4]
         return b"".join(parts)
 

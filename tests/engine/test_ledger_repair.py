@@ -168,6 +168,56 @@ def test_a_truncated_ledger_keeps_what_it_has(
     assert 0 < facts["lost"] <= COUNT + 1 - len(found)
 
 
+@each("cut", [1, 2, 40, 700, 2500, PAGE - 1, PAGE, PAGE + 1, PAGE + 904, 3 * PAGE + 1900])
+def test_every_answer_of_a_last_page_that_is_cut_is_saved_if_its_bytes_are_there(
+    tmp_path: Path, cut: int
+) -> None:
+    path = tmp_path / f"{cut}" / "ledger.sqlite"
+    with opened(path) as ledger:
+        record(ledger, *((call(n), answer(n)) for n in range(60)))
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT key, texts FROM answers").fetchall()
+    content = path.read_bytes()[:-cut]
+    path.write_bytes(content)
+    facts = repair(path, [TEACHER])
+    with closing(sqlite3.connect(path)) as connection:
+        saved = connection.execute("SELECT key, texts FROM answers").fetchall()
+    assert sorted(saved) == sorted(row for row in rows if row[1] in content)
+    assert facts and facts["answers"] == len(saved) and not facts["lost_exactly"]
+    assert facts["lost"] <= len(rows) - len(saved)
+
+
+@each(("more", "answers"), {"the unused end": (0, 4), "a byte of the text": (1, 3)}.values())
+def test_a_long_answer_is_saved_unless_a_part_of_it_is_cut(
+    tmp_path: Path, more: int, answers: int
+) -> None:
+    path = tmp_path / f"{more}" / "ledger.sqlite"
+    with opened(path) as ledger:
+        record(ledger, *((call(n), long(n)) for n in (1, 2, 3, 10)))
+    content = path.read_bytes()
+    used = len(content.rstrip(b"\0"))
+    assert len(content) - used > 100  # of the long answer's last page
+    path.write_bytes(content[: used - more])
+    facts = repair(path, [TEACHER])
+    assert facts and facts["answers"] == answers
+
+
+def test_a_failure_is_saved_unless_a_part_of_it_is_cut(tmp_path: Path) -> None:
+    """A failure has no checksum, so nothing is put in the place of what is gone."""
+    path = tmp_path / "ledger.sqlite"
+    with opened(path) as ledger:
+        record(ledger, (call(0), answer(0)))
+        for number in (1, 2, 3):
+            fail(ledger, call(number), Failure("http 500", f"failure {number}", status=500))
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"failure 1") + 4])
+    facts = repair(path, [TEACHER])
+    assert facts and facts["answers"] == 1
+    with opened(path) as ledger:
+        words = [str(ledger.failure(call(number).key)) for number in (1, 2, 3)]
+    assert words == ["None", "failure 2", "failure 3"]
+
+
 KILLED = """
 ledger = Ledger.open(Path(sys.argv[1]))
 

@@ -107,7 +107,12 @@ _ABOUT_ROWS = {
     *("link", "date", "time", "timestamp", "created", "updated", "split", "lang", "language"),
     *("locale", "version", "license", "licence", "source", "dataset", "author", "annotator"),
     *("model", "username", "meta", "metadata", "tag", "tags", "difficulty", "level", "category"),
-    *("type", "name", "count", "length"),
+    *("type", "name", "count", "length", "generator", "provider", "llm", "checkpoint", "subset"),
+    *("worker", "rater", "judge", "evaluator"),
+}
+_VARIED = {  # those which are the same beside one prompt, unless they are part of it
+    *("language", "lang", "locale", "name", "category", "level", "difficulty", "author", "style"),
+    *("format", "length"),
 }
 _CLASSES = {"label", "labels"}  # the answer where there are options, else a class of texts
 _PREFERENCES = {"preference", "preferred", "winner", "chosen", "rejected"}
@@ -179,7 +184,18 @@ def is_of_answer(name: Any) -> bool:
 
 def is_about_row(name: Any) -> bool:
     """Whether it holds an id, a source, a setting of a row."""
-    return bool((_ABOUT_ROWS | _SETTINGS) & {*_words(name)[-1:]})
+    return bool((_ABOUT_ROWS | _SETTINGS) & _last_word(name))
+
+
+def is_of_sample(name: Any) -> bool:
+    """Whether it may differ in answers to one prompt, as the model that wrote them does."""
+    return bool(((_ABOUT_ROWS | _SETTINGS) - _VARIED) & _last_word(name))
+
+
+def _last_word(name: Any) -> set[str]:
+    """That of a column's name, also of `model_a`."""
+    words = [word for word in _words(name) if len(word) > 1]
+    return {*words[-1:]}
 
 
 def plan_of(

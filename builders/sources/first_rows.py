@@ -16,11 +16,19 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from builders.sources.column_kinds import ONE_WORD
-from builders.sources.column_plan import CLEAR, is_about_row, is_answer, is_of_answer, plain
+from builders.sources.column_plan import (
+    CLEAR,
+    is_about_row,
+    is_answer,
+    is_of_answer,
+    is_of_sample,
+    plain,
+)
 from builders.sources.column_texts import context_text, is_empty, is_query
 from builders.sources.rows import Row
 
 _INSTRUCTION = re.compile(r"(?:task[_ ]?)?instructions?|task(?:[_ ]?(?:description|definition))?")
+_WORD = re.compile(r"[^\W\d_][^\d_/@:.]*")  # unlike most ids
 _FEWEST_ROWS = 3  # that show a rule rather than an accident
 _LONG = 8  # words of a text that is no class or title
 _FEWEST_WORDS = 3  # of a task that is no kind of tasks
@@ -40,7 +48,19 @@ class FirstRows(NamedTuple):
 
 def text_beside(name: Any, value: Any) -> str | None:
     """The text of a column that may be part of a prompt; None of an answer, an id, a setting."""
-    if is_empty(value) or is_of_answer(name) or is_about_row(name):
+    return None if is_about_row(name) else _text(name, value)
+
+
+def word_beside(name: Any, value: Any) -> str | None:
+    """The words, one of them or more, of a column that should be the same beside one prompt."""
+    if is_of_sample(name) or not isinstance(value, str):
+        return None
+    text = _text(name, value)
+    return text if is_phrase(text) or (text and _WORD.fullmatch(text.strip())) else None
+
+
+def _text(name: Any, value: Any) -> str | None:
+    if is_empty(value) or is_of_answer(name):
         return None
     if plain(name) == "task" and len(str(value).split()) < _FEWEST_WORDS:
         return None

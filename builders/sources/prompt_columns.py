@@ -72,8 +72,8 @@ from builders.sources.first_rows import (
     first_rows,
     is_copy,
     is_instruction,
-    is_phrase,
     text_beside,
+    word_beside,
 )
 from builders.sources.json_shapes import is_dialogue
 from builders.sources.rows import Row
@@ -141,12 +141,15 @@ class PromptColumns:
         if self.named:
             return {}
         known = {*self.used, *self.keeps, *self._read}
-        texts = {name: text_beside(name, row[name]) for name in row if name not in known}
+        texts = {
+            name: (name in self._doubtful and text_beside(name, value)) or word_beside(name, value)
+            for name, value in row.items()
+            if name not in known
+        }
         return {
             name: text
             for name, text in texts.items()
-            if text and (name in self._doubtful or is_phrase(text))
-            if not any(is_copy(text, turn["content"]) for turn in prompt)
+            if text and not any(is_copy(text, turn["content"]) for turn in prompt)
         }
 
     def doubt(self, names: Iterable[str], row: Row) -> None:

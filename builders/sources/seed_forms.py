@@ -123,8 +123,9 @@ def read_prompts(
     rows: list[Raw] | Spool[Raw] = Spool(folder) if folder else []
     usual = partial(_of_the_usual_form, columns)
     loaded = _read(source, "prompts", columns.prompt, rows, most, usual, _Repeated(columns))
-    if len(rows) == 1 and any(one.reason == SAME for one in loaded.left_out):
-        raise InputError(_of_one_prompt(source, columns, loaded.left_out))
+    same = sum(one.reason == SAME for one in loaded.left_out)
+    if same > len(rows) or same == len(rows) == 1:
+        raise InputError(_of_few_prompts(source, columns, len(rows), same))
     return loaded._replace(
         columns=[*columns.used],
         forms=[*map(list, columns.forms.values())],
@@ -165,12 +166,14 @@ def _added(known: set[int], text: str) -> bool:
     return len(known) > size
 
 
-def _of_one_prompt(source: Source, columns: PromptColumns, left_out: Sequence[LeftOut]) -> str:
+def _of_few_prompts(source: Source, columns: PromptColumns, prompts: int, same: int) -> str:
     ways = [f"--column {names}" for names in columns.doubtful.values()]
-    same = sum(one.reason == SAME for one in left_out)
+    ask = "ask the same" if prompts == 1 else f"ask one of {prompts:,} prompts"
+    each = "it" if prompts == 1 else "each"
     return (
-        f"{shown_name(source.place)}: {same + 1:,} rows ask the same and differ beside it; choose "
-        f"what to join: {' or '.join(ways)}; or --column {next(iter(columns.used))} to ask it once"
+        f"{shown_name(source.place)}: {prompts + same:,} rows {ask} and differ beside it; choose "
+        f"what to join: {' or '.join(ways)}; or --column {next(iter(columns.forms))} to ask {each} "
+        "once"
     )
 
 

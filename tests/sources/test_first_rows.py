@@ -129,6 +129,42 @@ NOT_REPEATED: dict[str, tuple[list[dict[str, Any]], list[str], dict[str, str]]] 
         ["repeated"],
         {},
     ),
+    "words of a template": (
+        [
+            {"instruction": f"{x} it", "animal": y, "output": "z"}
+            for x, y in (("Draw", "cat"), ("Draw", "cow"), ("Name", "cat"), ("Sing", "cow"))
+        ],
+        ["same prompt"],
+        {"animal": "instruction+animal"},
+    ),
+    "a language": (
+        [{"prompt": "Say hi.", "language": x} for x in ("French", "German")]
+        + [{"prompt": "Say no.", "language": "French"}],
+        ["same prompt"],
+        {"language": "prompt+language"},
+    ),
+    "models of answers": (
+        [
+            {
+                "prompt": "ask",
+                "response": "x",
+                "model_a": f"m-{x}",
+                "generator": x,
+                "judge_model": x,
+            }
+            for x in "ab"
+        ],
+        ["repeated"],
+        {},
+    ),
+    "scores and ids": (
+        [
+            {"prompt": ask, "helpfulness": x, "run": f"r{x}"}
+            for x, ask in enumerate(("ask", "ask", "ask more"))
+        ],
+        ["repeated"],
+        {},
+    ),
     "all of a row": ([{"prompt": "ask", "note": "a b"}] * 2, ["repeated"], {}),
     "the whole dialogue": (
         [{"instruction": "ask", "log": f"Q: ask\nA: {x} y"} for x in "ab"],
@@ -144,6 +180,43 @@ def test_rows_that_differ_beside_a_prompt_are_not_called_repeated(
 ) -> None:
     read = loaded(tmp_path, rows)
     assert [one.reason for one in read.left_out] == reasons and read.doubtful == doubtful
+
+
+TEMPLATES: dict[str, tuple[list[str], list[dict[str, Any]], str]] = {
+    "words": (
+        ["Draw it.", "Name it."],
+        [{"animal": x, "output": "y"} for x in ("cat", "cow", "dog")],
+        "--column prompt+animal;",
+    ),
+    "words without an answer": (
+        ["Draw it.", "Name it.", "Sing it."],
+        [{"city": x} for x in ("Ulm", "Rome", "Bad Ems")],
+        "--column prompt+city;",
+    ),
+    "names": (
+        ["Greet.", "Write to."],
+        [{"system": "s", "name": x} for x in ("Ann", "Bob", "Eve")],
+        "--column prompt+name;",
+    ),
+    "texts": (
+        ["Sum up.", "Translate."],
+        [{"review": f"It was a {x} day.", "output": "y"} for x in ("good", "bad", "long")],
+        "--column prompt+review;",
+    ),
+}
+
+
+@each(("asks", "beside", "ways"), TEMPLATES)
+def test_a_few_prompts_to_many_texts_stop_a_build(
+    asks: list[str], beside: list[dict[str, Any]], ways: str, tmp_path: Path
+) -> None:
+    rows = [{"prompt": ask, **one} for ask in asks for one in beside]
+    with pytest.raises(
+        InputError, match=f"{len(rows)} rows ask one of {len(asks)} prompts"
+    ) as error:
+        loaded(tmp_path, rows)
+    assert ways in str(error.value) and "--column prompt to ask each once" in str(error.value)
+    assert len(loaded(tmp_path, rows, "prompt").rows) == len(asks)
 
 
 HINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {

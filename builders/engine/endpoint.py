@@ -246,8 +246,7 @@ class EndpointTeacher:
             raise Failure(
                 "time-out",
                 f"{self._base}{path if payload is None else ''} gave no answer within "
-                f"{self.timeout_s:g} s; is it overloaded? "
-                "raise --timeout or lower --concurrency",
+                f"{self.timeout_s:g} s; is it overloaded? raise --timeout or lower --concurrency",
                 retryable=True,
             ) from None
         except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
@@ -336,6 +335,7 @@ class EndpointTeacher:
             served=self.served,
             chosen=self._learned.chosen,
             clean=self._shown,
+            answers=self._learned.answered,
         )
 
     def _answer(self, status: int, body: bytes, headers: Any, latency_s: float) -> Answer:

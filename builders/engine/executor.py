@@ -129,8 +129,8 @@ class Execution:
         else:
             seen = Counter[str]()
             for place, row in enumerate(rows):
-                await node.ready.put(Item((place,), [copy.deepcopy(row)], identity(row, seen)))
-        await node.ready.put(None)
+                await node.put(Item((place,), [copy.deepcopy(row)], identity(row, seen)))
+        await node.put(None)
 
     async def _join(self, node: Node) -> None:
         waiting: dict[Key, dict[str, Item]] = defaultdict(dict)
@@ -146,7 +146,7 @@ class Execution:
             if all(name in parts for name in wanted):
                 del waiting[item.key]
                 rows = [parts[name].rows[0] for name in wanted]
-                await node.ready.put(Item(item.key, rows, parts[wanted[0]].identity))
+                await node.put(Item(item.key, rows, parts[wanted[0]].identity))
         for key, parts in waiting.items():
             missing = ", ".join(name for name in node.wanted(key) if name not in parts)
             if not any(key[:length] in self._lost for length in range(1, len(key) + 1)):

@@ -62,6 +62,7 @@ class Node:
         default_factory=asyncio.Queue
     )  # of a join
     ready: asyncio.Queue[Item | None] = field(default_factory=asyncio.Queue)
+    all_here: bool = False  # no more rows come to `ready`, whose last item is None
     expected: dict[Key, list[str]] = field(default_factory=dict)
 
     @property
@@ -80,6 +81,11 @@ class Node:
         """How many calls it makes for a row, as far as the step itself declares that."""
         return int(getattr(self.step, "questions", getattr(self.step, "num_generations", 1)))
 
+    @property
+    def queued(self) -> int:
+        """How many rows are ready for it, and not in progress."""
+        return max(0, self.ready.qsize() - self.all_here)
+
     def wanted(self, key: Key) -> list[str]:
         """The predecessors from which a row with this key comes."""
         keys = (key[:length] for length in range(len(key), 0, -1))
@@ -91,7 +97,12 @@ class Node:
         if len(target.before) > 1:
             await target.inbox.put((self.name, item))
         else:
-            await target.ready.put(item)
+            await target.put(item)
+
+    async def put(self, item: Item | None) -> None:
+        """Make a row ready for the step; None means that there are no more."""
+        await self.ready.put(item)
+        self.all_here = item is None
 
     async def some(self, most: int) -> tuple[list[Item], bool]:
         """Between one and `most` items, as many as are ready; and whether more may come."""

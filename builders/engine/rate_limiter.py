@@ -63,7 +63,7 @@ class RateLimiter:
 
     @property
     def paused_s(self) -> float:
-        """Seconds for which the endpoint has asked for a pause; 0 without one."""
+        """Seconds of a pause that are left, asked for by the endpoint or not; 0 without one."""
         return max(0.0, self._paused_until - time.monotonic())
 
     async def enter(self, tokens: float = 0.0) -> float:

@@ -51,13 +51,20 @@ _MEANINGS = (
     ),
     _meaning(
         "too long",
-        r"exceed_context|context[_ -]?(length|size|window|limit)|max_model_len|"
-        r"(prompt|input|request|payload|sequence|message)s?( \w+){0,2}? ((is|are|was|were) )?too "
-        r"(long|large)|(prompt|input|request)_too_(long|large)|(input|prompt|\btoken)s?\b.{0,60}"
-        r"\b(exceed|longer than|greater than|must (be|have) (<|less|fewer|at most)).{0,60}"
-        r"\b(max\w*|limit|model|tokens?)\b|too many (input |prompt )?tokens|above_max_length|"
-        r"reduce the length|must be reduced|too large to process|input is larger|entity too large|"
-        r"uri too (long|large)|"
+        r"exceed_context|context[_ -]?(length|size|window|limit)|max_(model|seq)_len|"
+        r"(prompt|input|request|payload|(?<!stop )sequence|message)s?( \w+){0,2}? "
+        r"((is|are|was|were) )?too (long|large)|(prompt|input|request|tokens|characters)_too_"
+        r"(long|large)|(input|prompt|messages|message length|\btoken)s?\b.{0,60}"
+        r"\b(exceed|(longer|greater|larger|more) than|must (be|have) (<|less|fewer|at most)).{0,60}"
+        r"\b(max\w*|limit|model|tokens?|\d{3,})\b|above_max_length|reduce the length|"
+        r"too many (input |prompt )?tokens(?!\W+please wait)|(^|model |max )token limit|"
+        r"max(imum)?[ _](input|prompt|sequence)[ _](length|characters|size|tokens)|"
+        r"range of (input|prompt|messages?)\b|tokens?\b.{0,60}\bonly supports up to|"
+        r"(prompt|text|input|messages|content)\S{0,20}:? (string too long|expected maxlength)|"
+        r"must be reduced|too large to process|input is larger|entity too large|"
+        r"uri too (long|large)|超长|过长|"
+        r"(输入|上下文|长度|消息|prompt|token|字符)[^用额耗每日频。，,]{0,20}(超过|超出|超限)|"
+        r"range of max_(completion_|output_)?tokens|"
         r"max_(completion_|output_)?tokens\b.{0,60}\b(at most|less than|exceeds?|"
         r"maximum|range|too (large|high|big))",
         *(413, 414),
@@ -148,7 +155,9 @@ _STATUSES = (
     (500, r"internal|server[_ ]?error|api_error|upstream"),
     (400, r"invalid_request|bad_?request|invalid_argument|validation|unprocessable|unsupported"),
 )
-_RATE = re.compile(r"rate.?limit|too many requests|per[ _-](second|minute|min\b|hour|day)")
+_RATE = re.compile(
+    r"rate.?limit|too many requests|per[ _-](second|minute|min\b|hour|day)|\b[rt]p[smd]\b"
+)
 _TOO_LARGE = re.compile(
     r"too large|must be reduced"
 )  # for a limit per minute, however long it waits
@@ -166,6 +175,7 @@ class Target:
         sent: The parameters of the request, as intended.
         chosen: Those that the user decided by name.
         clean: Removes secrets from a text.
+        answers: Whether it has answered a request, so that its path is right.
     """
 
     name: str
@@ -175,25 +185,36 @@ class Target:
     sent: Mapping[str, Any] = field(default_factory=dict)
     chosen: frozenset[str] = frozenset()
     clean: Callable[[str], str] = str
+    answers: bool = False
 
 
 def failure(
-    status: int, words: Words, target: Target, *, after_s: float | None = None, moved_to: str = ""
+    status: int,
+    words: Words,
+    target: Target,
+    *,
+    after_s: float | None = None,
+    moved_to: str = "",
+    sent: int | None = None,
 ) -> Failure:
     """The failure of a request that was answered with a status other than 200.
 
     Its cause is one of REASONS where the request was refused, else `http` and the status, which
-    another attempt may help; 401 is fatal. `moved_to` is where a redirect leads, if it does.
+    another attempt may help; 401 is fatal. `moved_to` is where a redirect leads, if it does; `sent`
+    is the status that came, where only the words show what it should have been.
     """
     text = _shown(words, target)
     if _RATE.search(words.searched) and not _TOO_LARGE.search(words.searched) and status == 403:
         status = 429
     reason = _reason(status, words)
+    if reason == "no such path" and target.answers:
+        reason = _REFUSED
     if reason is None:
-        message = f"{target.name} answered {status}: {text}"
+        message = f"{target.name} answered {_answered(status, sent)}: {text}"
         return Failure(f"http {status}", message, retryable=True, after_s=after_s, status=status)
     head = _HEADS[reason].format(name=target.name, model=target.model)
-    message = f"{head} ({status}: {text}){_way_on(reason, status, words, target, moved_to)}"
+    way_on = _way_on(reason, status, words, target, moved_to)
+    message = f"{head} ({_answered(status, sent)}: {text}){way_on}"
     return Failure(reason, message, fatal=status == 401, status=status)
 
 
@@ -211,11 +232,16 @@ def failure_in(found: Any, target: Target, status: int = 200) -> Failure:
     The error's own code decides as the status of that number would, else its words.
     """
     words = words_of(found)
-    known = _status(found, words)
+    code = _code(found)
+    known = code or _status(words)
     if known is None and _reason(status, words) == _REFUSED:
-        message = f"{target.name} answered {status} with an error: {_shown(words, target)}"
+        message = f"{target.name} answered {_answered(status, status)}: {_shown(words, target)}"
         return Failure(UNKNOWN, message, retryable=True, status=status)
-    return failure(known or status, words, target)
+    return failure(known or status, words, target, sent=None if code else status)
+
+
+def _answered(status: int, sent: int | None) -> str:
+    return str(status) if sent is None else f"{sent} with an error"
 
 
 def reported(status: int, body: bytes) -> tuple[int, Words]:
@@ -229,12 +255,12 @@ def reported(status: int, body: bytes) -> tuple[int, Words]:
             found = None
         if found is not None:
             words = words_of(found)
-            return _status(found, words) or 500, words
+            return _code(found) or _status(words) or 500, words
     return status, Words("")
 
 
-def _status(given: Any, words: Words) -> int | None:
-    """The status that an error in a 2xx corresponds to; None where nothing shows one."""
+def _code(given: Any) -> int | None:
+    """The status that an error in a 2xx names itself; None where it names none."""
     for one in levels(given):
         for name in ("code", "status", "status_code", "http_code"):
             value = one.get(name)
@@ -242,6 +268,11 @@ def _status(given: Any, words: Words) -> int | None:
                 value = int(value)
             if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
                 return value
+    return None
+
+
+def _status(words: Words) -> int | None:
+    """The status that the words of an error in a 2xx correspond to; None where they show none."""
     fits = (status for status, pattern in _STATUSES if re.search(pattern, words.searched))
     return next(fits, None)
 

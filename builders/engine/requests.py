@@ -24,8 +24,11 @@ _FIRST_WAIT_S = 0.5
 _HELD_S = 0.05  # between two looks at whether requests may be sent again
 _LONGEST_WAIT_S = 20.0
 _MOST_FAULTS = 10  # failures of one call; with the waits between them at least 45 s
-# Of them by cause: a response without an answer, and a deadline, may be paid for.
-_MOST_OF = {"empty": 3, "no content": 3, "not JSON": 3, UNKNOWN: 3, "time-out": 4}
+# Of them by cause: a response without an answer, and a deadline, may be paid for; a conflict that
+# repeats is with the request itself.
+_MOST_OF = dict.fromkeys(("empty", "no content", "not JSON", UNKNOWN, "http 409"), 3) | {
+    "time-out": 4
+}
 _PATIENCE_S = 120.0  # with an endpoint that is unreachable or answers no call
 _FEW = 3  # calls that alone are refused: the endpoint may have something against each of them
 _SILENT_DEADLINES = 3  # requests of that length without any response: then the endpoint is given up
@@ -129,6 +132,7 @@ class TeacherClient:
         self._heard_at: float | None = None  # the last response of any kind, or the first request
         self._time_outs = 0  # since then
         self._timed_out: set[bytes] = set()  # the keys of the calls concerned
+        self._asked_until = 0.0  # the end of the last pause that the endpoint asked for
         self._limited_by_time = False  # the last refusal was about requests or tokens in a time
         self.in_flight: set[SentRequest] = set()
         self.unsent: set[bytes] = set()  # keys of calls without a request in flight
@@ -282,6 +286,8 @@ class TeacherClient:
             refused = failure.cause in _OVERLOADED
             self._limited_by_time = refused and bool(_BY_TIME.search(str(failure)))
             pause_s = _pause_s(failure)
+            if failure.after_s:
+                self._asked_until = time.monotonic() + failure.after_s
             if pause_s >= _LONG_PAUSE_S:
                 self._progress.announce(f"waiting, as the endpoint asks: {failure}")
             if failure.cause == "time-out":
@@ -351,8 +357,10 @@ class TeacherClient:
             for request in oldest[:3]
         ]
         text = f"requests in flight: {len(oldest)}" + (f" ({', '.join(parts)})" if parts else "")
-        if self._limiter.paused_s:
-            text += f", {self.teacher.name} asked for a pause of {self._limiter.paused_s:.0f} s"
+        if paused_s := self._limiter.paused_s:
+            asked = self._asked_until > now
+            what = "asked for a pause of" if asked else "gets no request for"
+            text += f", {self.teacher.name} {what} {paused_s:.0f} s"
         if hint := self.hint():
             text += f", {hint}"
         return text

@@ -53,8 +53,8 @@ def is_working(nodes: Iterable[Node]) -> bool:
 def status(nodes: Iterable[Node]) -> str:
     """Which steps work on rows or have rows queued, for the user to read."""
     parts = [
-        f"step {node.name!r} (rows in progress: {node.working}, queued: {node.ready.qsize()})"
+        f"step {node.name!r} (rows in progress: {node.working}, queued: {node.queued})"
         for node in nodes
-        if node.working or node.ready.qsize()
+        if node.working or node.queued
     ]
     return ", ".join(parts) or "no step has a row"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import queue
+import re
 import signal
 import sqlite3
 import threading
@@ -27,7 +28,7 @@ from builders.engine.watchdog import items_of, result_of
 from builders.errors import TeacherError
 from tests.cases import each
 from tests.endpoint import HTML, Behaviour, Endpoint, Rule
-from tests.engine.test_engine_faults import asks, in_process
+from tests.engine.test_engine_faults import Notes, asks, in_process, noted
 
 ANSWER = {
     "model": "m",
@@ -98,7 +99,39 @@ def test_an_endpoint_that_holds_what_it_is_asked_is_not_named(tmp_path: Path) ->
     assert progress.notices == []
 
 
+def test_a_conflict_that_repeats_is_with_the_request_itself(tmp_path: Path) -> None:
+    rules = [
+        Rule("given", status=409, body={"error": "Conflict"}, contains="say 3"),
+        Rule("given", status=409, body={"error": "Conflict"}, contains="say 5", first_n=1),
+    ]
+    with Endpoint(Behaviour(rules=rules)) as endpoint:
+        assert lost(in_process(tmp_path, endpoint.url, rows=8)) == ["http 409"]
+        assert [request.status for request in asks(endpoint)].count(409) == 3 + 1
+
+
 # --- silence
+
+
+@each(
+    ("rule", "words"),
+    [
+        (Rule("429", first_n=1, seconds=1.0), "asked for a pause of"),
+        (Rule("hang", first_n=1), "gets no request for"),
+    ],
+)
+def test_only_a_pause_that_was_asked_for_is_reported_as_asked_and_rows_are_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: Rule, words: str
+) -> None:
+    monkeypatch.setattr(watchdog_module, "_STILL_S", 0.1)
+    monkeypatch.setattr(rate_limiter, "_MOST_BACK_OFF_S", 0.7)
+    noted.clear()
+    with Endpoint(Behaviour(rules=[rule])) as endpoint:
+        who = teacher(TeacherSpec(place=endpoint.url, concurrency=2, timeout_s=0.2))
+        assert not lost(in_process(tmp_path, who, rows=5, progress=Notes()))
+    pauses = re.findall(r"(asked for a pause of|gets no request for) (\d) s", " ".join(noted))
+    assert {one for one, _ in pauses} == {words}
+    rows = re.findall(r"rows in progress: (\d), queued: (\d)", " ".join(noted))
+    assert rows and all(int(working) + int(queued) <= 5 for working, queued in rows)
 
 
 def test_two_requests_that_are_refused_for_a_moment_are_no_evidence(tmp_path: Path) -> None:

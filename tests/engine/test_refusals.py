@@ -173,6 +173,104 @@ def test_a_refusal_has_a_reason_and_the_words_of_the_endpoint(
     assert reason != "filtered" or "the account" not in str(found)
 
 
+TOO_LONG = """
+DashScope: Range of input length should be [1, 6144]
+DashScope: <400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 129024]
+DashScope: Range of max_tokens should be [1, 2000]
+Baidu: the max input characters is 11200
+Baidu: Prompt tokens too long
+Baidu: tokens_too_long
+SiliconFlow: length of prompt_tokens (40321) must be less than max_seq_len (32768).
+SiliconFlow: number of input tokens (80112) have exceeded max_prompt_tokens (65536) limit.
+Zhipu: Prompt 超长
+Zhipu: Prompt exceeds max length
+Z.ai: tokens in request more than max tokens allowed
+MiniMax: invalid params, context window exceeds limit
+Moonshot: Invalid request: Your request exceeded model token limit: 8192 (requested: 9011)
+Moonshot: Input token length too long
+Volcengine: Total tokens of image and text exceed max message tokens. Request id: 0217
+Hunyuan: 输入内容过长，请减少后重试
+Spark: 消息总长度超过限制
+xAI: This model's maximum prompt length is 8192 but the request contains 9011 tokens.
+Copilot: prompt token count of 70112 exceeds the limit of 64000
+Vertex: the input token count is 40112 but the model only supports up to 32768. Reduce it.
+Gemini: The input token count (40112) exceeds the maximum number of tokens allowed (32768).
+Bedrock: Input is too long for requested model.
+Bedrock: Malformed input request: #/prompt: expected maxLength: 2048, actual: 2511
+watsonx: the number of input tokens 9011 cannot exceed the total tokens limit 8192 for this model
+Mistral: Prompt contains 40112 tokens, too large for model with 32768 maximum context length
+Cohere: too many tokens: size limit exceeded by 112 tokens. Try using shorter or fewer inputs
+Groq: Please reduce the length of the messages or completion.
+Cerebras: Please reduce the length of the messages. Current length is 9011 while limit is 8192
+Together: The input (40112 tokens) is longer than the model's context length (32768 tokens).
+Fireworks: The prompt is too long: 140112, model maximum context length: 131072
+DeepInfra: inputs tokens + max_new_tokens must be <= 4096
+LM Studio: The number of tokens to keep is greater than the context length (5011 >= 4096)
+OpenAI: Invalid 'messages[0].content': string too long. Expected a string with maximum length 99.
+a gateway: Your prompt has 9011 tokens, which is more than the maximum of 8192
+a gateway: The total length of the messages exceeds the limit of 32000
+a gateway: This model's maximum input length is 4096 tokens
+""".strip().splitlines()
+
+
+@each("line", TOO_LONG)
+def test_each_provider_s_words_for_a_prompt_over_its_limit_are_known(line: str) -> None:
+    _, _, words = line.partition(": ")
+    for found in (
+        failure(400, error_words(body(coded(words))), TARGET),
+        failure_in(error_of({"code": 20015, "message": words, "data": None}), TARGET),
+        failure_in(error_of({"error_code": 336003, "error_msg": words}), TARGET),
+    ):
+        assert (found.cause, found.retryable) == ("too long", False)
+        assert "answered 413" not in str(found) and words in str(found)
+
+
+NOT_TOO_LONG = """
+400: Range of temperature should be [0, 2)
+400: the length of the parameter user must be at most 64
+400: stop sequence too long
+400: max_retries exceeds the limit
+400: messages must alternate
+429: Too many tokens, please wait before trying again.
+429: Your organization has used 40112 tokens, which exceeds its TPM of 40000
+429: 您的 token 用量已超出每分钟限制
+"""
+
+
+@each("line", NOT_TOO_LONG.strip().splitlines())
+def test_a_limit_of_something_else_is_no_prompt_that_is_too_long(line: str) -> None:
+    status, _, words = line.partition(": ")
+    assert failure(int(status), error_words(body(coded(words))), TARGET).cause != "too long"
+
+
+@each(
+    ("given", "status"),
+    [
+        ({"error": {"message": "context length exceeded", "code": "context_length_exceeded"}}, 200),
+        ({"error": {"message": "slow down", "type": "rate_limit_error"}}, 200),
+        ({"error": {"message": "no such thing", "type": "invalid_request_error"}}, 200),
+        ({"error": {"message": "the prompt is too long", "code": 400}}, 400),
+        ({"error": {"message": "the engine is busy", "code": "503"}}, 503),
+    ],
+)
+def test_an_error_inside_a_200_has_the_status_that_it_names_and_else_the_one_that_came(
+    given: Any, status: int
+) -> None:
+    text = str(failure_in(error_of(given), TARGET))
+    shown = [int(one) for one in re.findall(r"\b[2-5]\d\d\b", text)]
+    assert shown == [status] and (status != 200 or "200 with an error: " in text)
+
+
+@each(
+    ("status", "given"),
+    [(405, {"detail": "Method Not Allowed"}), (404, "<html>nope</html>"), (404, "page not found")],
+)
+def test_an_endpoint_that_has_answered_knows_its_path(status: int, given: Any) -> None:
+    found = failure(status, error_words(body(given)), replace(TARGET, answers=True))
+    assert (found.cause, found.retryable) == ("refused by the endpoint", False)
+    assert "know" not in str(found) and f"refused a request ({status}: " in str(found)
+
+
 PASSING = {
     "a limit that names plans": (429, coded("Rate limit reached: add more credits.", "tokens")),
     "Gemini, per minute": (

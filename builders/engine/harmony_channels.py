@@ -22,7 +22,15 @@ _CHANNEL = re.compile(
 # The same once the marks were removed, but not the words.
 _STRIPPED = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)[:\s]*")
 _STRIPPED_NEXT = re.compile(r"assistant(?:analysis|commentary)")
-_STRIPPED_FINAL = re.compile(r"(?P<word>assistantfinal)(?![ \t]*[=(.\[{]|_)[:\s]*")
+_STRIPPED_FINAL = re.compile(r"(?P<word>assistantfinal)(?P<code>(?=[ \t]*[=(.\[{]|_))?[:\s]*")
+_SPACED_FINAL = re.compile(r" assistant final ")  # a space between tokens
+# As code it is a name, unless thinking comes before it, or it begins an answer that is JSON.
+_STRIPPED_THINKING = re.compile(
+    r"\s*(?:assistant)?(?:analysis|commentary)[:\s]*[^\s:=(\[{.,;_](?!\w*[ \t]*[=(\[{])"
+)
+_SPACED_THINKING = re.compile(r"\s*(?:assistant )?analysis (?-i:[A-Z])")
+_JSON = re.compile(r"\s*(?:[{\[]\s*[\[{\"\]}]|\[\[?[\w-]+[\],])")
+_SENTENCE_END = tuple(".!?…。！？)\"'”’")
 _ON_LINES = re.compile(r"\s*analysis\n(?P<thought>.*?)\n\s*final\n\s*(?=\S)", re.DOTALL)
 # The words with which it begins to think: `analysisResult` is a name in code.
 _THINKS = (
@@ -33,7 +41,26 @@ _THINKS = (
 _STRIPPED_UNCLOSED = re.compile(
     rf"\s*assistantanalysis|\s*analysis(?:{_THINKS}|(?=[^\x00-\x7f\W\d_]))"
 )
-_STRIPPED_ANSWER = re.compile(r"\s*final[A-Z][\w'’-]* [a-z]+ [^=(]")
+# A list of words, where each has a line of its own.
+_WORDS_ON_LINES = re.compile(r"\s*(?:[a-z-]{2,30}[ \t]*\n)+final\n[a-z-]{2,30}[ \t]*(?:\n|\Z)")
+# What begins an answer, glued to the word; Latin letters in lower case go on with a word.
+_BARE_FINAL = re.compile(
+    r"\s*final(?:[A-ZÀ-ÖØ-Þ0-9*#`\"“„«‹「『$¿¡]|\.[A-Z]|-[ ]|\|[ ]|\\[a-z]|<[a-z!]|[{\[]+\s*[\"{\d]"
+    r"|[(\[]+[A-Z0-9][)\]]|[^\x00-\u024f\u2000-\u206f])"
+)
+_GLUED_NAME = re.compile(r"\s*final\w+")
+_NOUN = (  # which names in code have; no answer begins with one of them and no article
+    r"(?:Price|Score|Result|Value|Output|Array|Sum|Total|String|Count|Amount|Cost|Grade|Message"
+    r"|Number|Index|Position|Velocity|Speed|Balance|State|Step|Stage|Rank|Rate|Size|Length|Weight"
+    r"|Width|Height|Path|Url|URL|Node|Map|Dict|Object|Layer|Loss|Status|Report|Version|Vector"
+    r"|Matrix|Variable|Answer|List|Text|Data|Name)s?"
+)
+_NAME = re.compile(
+    rf"\s*final(?:[A-Z]\w*(?:[ \t]*[-+*/%|&:]?=(?!=)|[(\[]|\.[a-z_]\w*|::|->|[ \t]*\+\+)"
+    r"|\d{1,2}[ \t]*="
+    rf"|[A-Z]?[a-z]*{_NOUN}(?:\s*\Z|[ \t]+(?:is|are|was|gives|holds|stores|contains|equals|means"
+    r"|should|will|can|has|and|or|to|in|by|from|returns)\b))"
+)
 _NEXT = re.compile(r"<\|end\|>\s*(?=<\|start\|>assistant<\|channel\|>)")
 
 
@@ -45,14 +72,13 @@ def without_channels(text: str, spans: Spans, thought: list[str]) -> tuple[str, 
     at = after_space(text, 0)
     if found := _CHANNEL.match(text, at):
         return _of_channels(text, found, thought)
-    for found in _STRIPPED_FINAL.finditer(text):
-        is_word = in_prose(text, found.start(), found.end("word"))
-        if not inside(found.start(), spans) and not is_word:
-            began = _STRIPPED.match(text)
-            thinking = text[began.end() if began else 0 : found.start()]
-            thought.extend(_STRIPPED_NEXT.split(thinking))
-            return text[found.end() :], False
-    if found := _ON_LINES.match(text):
+    if found := _final(text, spans):
+        began = _STRIPPED.match(text)
+        thinking = text[began.end() if began else 0 : found.start()]
+        thought.extend(_STRIPPED_NEXT.split(thinking))
+        return text[found.end() :], False
+    found = _ON_LINES.match(text)
+    if found and not _WORDS_ON_LINES.match(text):
         thought.append(found["thought"])
         return text[found.end() :], False
     if _STRIPPED_UNCLOSED.match(text):
@@ -65,9 +91,35 @@ def without_channels(text: str, spans: Spans, thought: list[str]) -> tuple[str, 
     return None
 
 
-def bare_final(text: str) -> str | None:
-    """The word `final` where a channel's mark seems to be left, as in "finalThe Nile is"."""
-    return "final" if _STRIPPED_ANSWER.match(text) else None
+def _final(text: str, spans: Spans) -> re.Match[str] | None:
+    """The words that are left of the marks before the answer; None where there are none."""
+    thinks, spoken = _STRIPPED_THINKING.match(text), None
+    for found in _STRIPPED_FINAL.finditer(text):
+        start, end = found.span("word")
+        if inside(start, spans) or in_prose(text, start, end):
+            continue
+        if found["code"] is None or (thinks and not text[start - 1].isspace()):
+            return found
+        if thinks or (not text[:start].strip() and _JSON.match(text, end)):
+            spoken = spoken or found
+    return spoken or (_SPACED_FINAL.search(text) if _SPACED_THINKING.match(text) else None)
+
+
+def bare_final(text: str, spans: Spans) -> str | None:
+    """The word `final` or `assistantfinal` where a channel's mark seems to be left of one.
+
+    As in "finalThe Nile is": what it is glued to is no name in code, as in "finalPrice is".
+    """
+    if _NAME.match(text) is None and _BARE_FINAL.match(text):
+        name = _GLUED_NAME.match(text)
+        if name is None or len(re.findall(rf"\b{name[0].strip()}\b", text)) == 1:
+            return "final"
+    for found in _STRIPPED_FINAL.finditer(text):
+        before = text[: found.start()].rstrip()
+        glued = not before or before.endswith(_SENTENCE_END)
+        if found["code"] is not None and glued and not inside(found.start(), spans):
+            return found["word"]
+    return None
 
 
 def _of_channels(text: str, found: re.Match[str] | None, thought: list[str]) -> tuple[str, bool]:

@@ -118,7 +118,7 @@ def _parted(text: str) -> Parted:
         return Parted(rest or text, reasoning or None, leaked=called, calls=True)
     if unfinished:
         return Parted("", reasoning or None, unfinished=True)
-    mark = _unplaced(rest) or (half_wrapped(rest) if thought else bare_final(text))
+    mark = _unplaced(rest) or (half_wrapped(rest) if thought else bare_final(text, cited(text)))
     if mark:
         return Parted(rest, reasoning or None, leaked=mark)
     answer, leaked = without_marks(rest)

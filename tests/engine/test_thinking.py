@@ -225,10 +225,77 @@ def test_stripped_channels_are_found_in_any_script(thought: str, answer: str) ->
     assert parted(f"analysis{thought}assistantfinal{answer}") == Parted(answer, thought)
 
 
-def test_a_word_glued_to_final_may_be_an_answer_s_begin() -> None:
-    assert parted("finalOslo is the capital.").leaked == "final"
-    for code in ("finalPrice = 3", "finalPrice", "finalize it", "final answers are due"):
-        assert parted(code) == Parted(code)
+@each(
+    "answer", ['{"river": "Nile"}', "[[7]]", '["a"]', "(B) the Nile", ".NET it is.", "=SUM(A1:A3)"]
+)
+@each("begin", ["analysis", "analysis ", "assistantanalysis", "commentary", "analysis: "])
+def test_stripped_thinking_ends_before_an_answer_that_looks_like_code(
+    begin: str, answer: str
+) -> None:
+    for thought in ("We need it.", "OK, this (long) one: f(x).", "Use assistantfinal(x) here."):
+        assert parted(f"{begin}{thought}assistantfinal{answer}") == Parted(answer, thought)
+
+
+@each("answer", ['{"a": 1}', '{\n  "a": 1}', "{}", "[[7]]", "[1, 2]", '["a"]', "[{}]"])
+def test_json_after_a_stripped_mark_alone_is_the_answer(answer: str) -> None:
+    assert parted(f"assistantfinal{answer}") == Parted(answer)
+    assert parted(f"JSON is asked for.assistantfinal{answer}").leaked == "assistantfinal"
+
+
+@each("answer", ["(B) the Nile", ".NET it is", "(see below)"])
+def test_a_stripped_mark_that_may_be_a_name_in_code_makes_an_answer_useless(answer: str) -> None:
+    assert parted(f"assistantfinal{answer}").leaked == "assistantfinal"
+
+
+def test_stripped_channels_with_spaces_between_them_are_read() -> None:
+    assert parted(f"analysis We need it. assistant final {NILE}") == Parted(NILE, "We need it.")
+    plain = "analysis of it is due. The assistant final is hard."
+    assert parted(plain) == Parted(plain)
+
+
+@each(
+    "answer",
+    [
+        *("Oslo is the capital.", "The Nile is long.", "Yes.", "42", "**Oslo**", "Oslo", "NASA"),
+        *("I'm glad", "1. Salt\n2. Oil", "- a\n- b", "`x`", "```py\nx\n```", '{"a": 1}', "[[A]]"),
+        *(
+            "(B) Oslo",
+            "\\boxed{4}",
+            "$4$",
+            "巴黎",
+            "Да.",
+            "École",
+            "<p>Oslo</p>",
+            "“Hm.”",
+            ".NET is",
+        ),
+        *("Oslo (Norway)", "| a | b |", "# Oslo", "Trees are tall.", "JavaScript is one."),
+    ],
+)
+def test_an_answer_glued_to_the_word_final_cannot_be_used(answer: str) -> None:
+    assert parted(f"final{answer}").leaked == "final"
+
+
+@each(
+    "text",
+    [
+        *("finalPrice = 3", "finalPrice", "finalize it", "final answers are due", "final: 42"),
+        *("finalPrice gives the price after tax.", "finalScore is the variable to print."),
+        *("finalPrice and basePrice are the fields.", "finalWord(x)", "finalWord.upper()"),
+        *("finalists", "finalística", "final-year students", "finalUserScore is it", "final1 = 2"),
+        *("finalTotal += 1", "finalX holds it, and finalX is set later.", "final, then", "finally"),
+    ],
+)
+def test_a_name_or_a_word_that_begins_with_final_stays_as_it_is(text: str) -> None:
+    assert parted(text) == Parted(text)
+
+
+@each(
+    "text", ["analysis\nsynthesis\nfinal\nresult", "analysis\nend\nfinal\nlast\n\nThese are words."]
+)
+def test_a_list_of_words_is_no_channel(text: str) -> None:
+    assert parted(text) == Parted(text)
+    assert parted(text.replace("\nfinal", "\nIt is asked.\nfinal")).reasoning
 
 
 def test_a_fence_that_thinking_leaves_open_does_not_hide_its_end() -> None:

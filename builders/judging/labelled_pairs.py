@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from builders.errors import shortened
+from builders.errors import number_of, shortened
+from builders.judging.annotators import annotator_column, annotator_of, several_people
 from builders.judging.label_values import LabelReader, Written
 from builders.judging.labelled_sets import own_shape
 from builders.judging.pair_forms import LISTS, one_row_each, plain_row, ranked_pair
@@ -74,7 +76,7 @@ LABELS = (
     *("choice", "preferred", "better"),
 )
 _OF_ONE_PERSON = re.compile(r"(?:annotator|annotation|label|human|rater)_?(\d+)")
-_ANNOTATORS = ("judge", "annotator_index", "annotator_id", "worker", "worker_id")
+_OTHER: Mapping[Any, str] = {"a": "b", "b": "a"}
 _WRITERS = (
     *(("writer_a", "writer_b"), ("model_a", "model_b"), ("model_1", "model_2")),
     *(("generator_1", "generator_2"), ("chosen_model", "rejected_model")),
@@ -95,12 +97,18 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """A row's pair; its labels as they are written, and who gave them."""
+    """A row's pair; its labels as they are written, and who gave them.
+
+    Attributes:
+        annotator: Who labelled it, as `annotator_of`; None without such a column.
+        key: Equal for rows whose labels are about one pair.
+    """
 
     place: str
     pair: Pair
     labels: list[Written]
-    annotator: Any
+    annotator: str | None
+    key: str
     facts: Mapping[str, Any]
 
 
@@ -114,9 +122,9 @@ def read_pairs(
 ) -> tuple[list[Pair], Judged]:
     """The pairs to ask a judge about, and their labels; any verdicts in the source are ignored.
 
-    A pair that several people labelled in rows of their own is one pair. A row without two texts
-    that differ, without a label of a known meaning, or with an id and a pair that came before is
-    left out.
+    A pair that several people labelled in rows of their own is one pair, also where nobody names
+    them but their labels differ. A row without two texts that differ, without a label of a known
+    meaning, or with a pair, an id or annotator, and a label that came before is left out.
 
     Args:
         source: A file, a folder or a Hub dataset.
@@ -134,37 +142,46 @@ def read_pairs(
     reader = LabelReader(
         Path(source.place).name, [*chain(*(one.labels for one in found))], labels or {}
     )
-    pairs: dict[str, Pair] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    annotators: dict[str, list[Any]] = {}
-    kept: dict[str, list[Written]] = {}
+    labelled, firsts = [], dict[str, _Read]()
     for one in found:
-        words = [None if is_missing(x.value) else reader.meaning(x) or x for x in one.labels]
+        words: list[Any] = [
+            None if is_missing(x.value) else reader.meaning(x) or x for x in one.labels
+        ]
         if unknown := next((word for word in words if isinstance(word, Written)), None):
             why = f"{unknown.column!r} is {shortened(unknown.value)}, expected a, b or tie"
             left_out.append(LeftOut(one.place, NO_LABEL, f"{why}; give its meaning with --labels"))
-            continue
-        if not any(words):
+        elif not any(words):
             left_out.append(LeftOut(one.place, UNLABELLED, "nobody labelled the pair"))
-            continue
-        own_id = str(one.facts.get("id", ""))
-        key = short_hash(own_id, json.dumps(one.pair.prompt), one.pair.a, one.pair.b)
-        if key not in pairs:
-            pairs[key], annotators[key] = one.pair, [one.annotator]
-            kept[key] = [*one.labels]
-            texts = {"text_a": one.pair.a, "text_b": one.pair.b}
-            rows[key] = {"id": str(len(rows)), **one.facts, **texts, "people": words}
-        elif one.annotator is None or one.annotator in annotators[key]:
-            left_out.append(LeftOut(one.place, REPEATED, "the same pair came before"))
         else:
-            rows[key]["people"] += words
-            annotators[key].append(one.annotator)
-            kept[key] += one.labels
+            exchanged = one.pair.a != firsts.setdefault(one.key, one).pair.a
+            labelled.append((one, [_OTHER.get(x, x) for x in words] if exchanged else words))
+    crowd = several_people((one.key, one.annotator, words) for one, words in labelled)
+    pairs: dict[str, list[_Read]] = {}  # the rows of each pair, and the labels in them
+    people: dict[str, list[str | None]] = {}
+    read: set[tuple[str, str | None]] = set()
+    for one, words in labelled:
+        if one.annotator not in crowd and (one.key, one.annotator) in read:
+            left_out.append(LeftOut(one.place, REPEATED, "the same pair came before"))
+            continue
+        read.add((one.key, one.annotator))
+        pairs.setdefault(one.key, []).append(one)
+        people.setdefault(one.key, []).extend(words)
     check_share(source, "pairs", len(pairs), left_out)
-    asked = [*pairs.values()][:most]
+    asked = [*pairs.items()][:most]
     report(reading_line("pairs", source, len(asked), total, used, left_out))
-    report(reader.line(chain(*[*kept.values()][:most])))
-    return asked, own_shape([*rows.values()][:most], Path(source.place).stem)[0]
+    report(reader.line(label for _, rows in asked for one in rows for label in one.labels))
+    times = chain(*(Counter(one.annotator for one in rows).values() for _, rows in asked))
+    if unnamed := sum(rows for rows in times if rows > 1):
+        report(
+            f"annotators: {number_of(unnamed, 'rows')} label the same pairs without an annotator "
+            "of their own; each counts as one person's, as their labels differ; name the "
+            "annotators' column with --columns annotator=..."
+        )
+    items: list[dict[str, Any]] = []
+    for key, [one, *_] in asked:
+        texts = {"text_a": one.pair.a, "text_b": one.pair.b}
+        items.append({"id": str(len(items)), **one.facts, **texts, "people": people[key]})
+    return [rows[0].pair for _, rows in asked], own_shape(items, Path(source.place).stem)[0]
 
 
 def _read_rows(
@@ -235,16 +252,20 @@ class _Columns:
                 label = Written(value="b", column="a", texts=("a", "b"))
             labels = [label]
         reference = row.get(self.named.get("reference", "reference"))
-        annotator = None
-        if [one.column for one in labels] != ["people"] and len(labels) == 1:
-            annotator = self._named(row, "", names, _ANNOTATORS)
+        annotator = self._annotator(file, row, names, [*texts, *(one.column for one in labels)])
+        if isinstance(annotator, Reason):
+            return annotator
         facts = {"id": self._named(row, "id", names, ("id", "idx", "pair_id"))}
         facts |= {"adversarial": row.get(self.named.get("adversarial", "adversarial"))}
         facts |= {"writer_a": writers[0], "writer_b": writers[1]}
+        question = prompt[0]["content"] if _is_question(prompt) else prompt
+        # Who is named labelled the texts, whatever the row's id, and in whatever order they were.
+        whose = [str(facts["id"]), *own_texts] if annotator is None else sorted(own_texts)
         return _Read(
             place=place,
+            key=short_hash(json.dumps(question), *whose),
             pair=Pair(
-                prompt=prompt[0]["content"] if _is_question(prompt) else prompt,
+                prompt=question,
                 a=own_texts[0],
                 b=own_texts[1],
                 reference=reference if isinstance(reference, str) and has_text(reference) else None,
@@ -300,6 +321,24 @@ class _Columns:
             for name in found
             for value in ((row[name] or [None]) if isinstance(row[name], list) else [row[name]])
         ]
+
+    def _annotator(
+        self, file: str, row: Row, names: Mapping[str, str], others: Sequence[str]
+    ) -> str | Reason | None:
+        """Who labelled the row, as `annotator_of`; None without such a column."""
+        whose = self.named.get("annotator")
+        if whose is None and len(others) == 3 and others[2] != "people":
+            asked = self._prompts[file].used if file in self._prompts else ()
+            left = {*others, *asked}
+            whose = annotator_column(
+                tuple(name for plain, name in names.items() if not {plain, name} & left)
+            )
+        if whose is None:
+            return None
+        if whose not in row:
+            return _absent(row, f"column {whose!r}", "annotator=...")
+        self.used[whose] = None
+        return annotator_of(row[whose])
 
     def _writers(self, row: Row, names: Mapping[str, str]) -> tuple[Any, Any]:
         if isinstance(both := row.get("cmp_key"), str):  # PandaLM

@@ -47,6 +47,7 @@ NAMES = {
     "repeat": "its verdict when asked again (several columns with +)",
     "preference": "its preference for a, from 0 to 1",
     "label": "people's label (several columns with +, one per annotator)",
+    "annotator": "who gave the label of a row, for a judge that is asked now",
     "prompt": "what both texts answer, for a judge that is asked now",
     "reference": "the correct answer, for a judge that is asked now",
     "text_a": "the first text",

@@ -1,0 +1,51 @@
+"""Who labelled a pair: the column that names annotators, and the labels of one pair together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from builders.judging.tables import is_missing
+
+_NAME = r"(?:s|id|name|username|index|idx|number|no|code|email|pid|uuid|hash|initials)?"
+_PEOPLE = (
+    *("annotator", "rater", "labell?er", "worker", "evaluator", "assessor", "grader"),
+    *("reviewer", "coder", "voter", "turker", "mturk", "participant", "contributor"),
+    *("respondent", "prolific", "judge", "expert"),
+)
+_DONE = "annotated|labell?ed|rated|judged|evaluated|graded|assessed|reviewed|scored|ranked|voted"
+# Lower-case names without what is between their words, the surest ones first.
+_ANNOTATORS = tuple(
+    re.compile(one + _NAME)
+    for one in (
+        *(f"(?:crowd|human|mturk)?{noun}" for noun in _PEOPLE),
+        *(f"(?:{_DONE}|annotation|label|completed|submitted)by", "user", "person", "createdby"),
+    )
+)
+
+
+@lru_cache(maxsize=64)
+def annotator_column(names: tuple[str, ...]) -> str | None:
+    """The column that names who gave a row's label, such as `worker_id`; None without one."""
+    plain = {re.sub(r"[\W_]", "", name.lower()): name for name in reversed(names)}
+    found = (plain[one] for form in _ANNOTATORS for one in plain if form.fullmatch(one))
+    return next(found, None)
+
+
+def annotator_of(value: Any) -> str:
+    """An annotator as a text that is equal for one person; empty where nobody is named."""
+    return "" if is_missing(value) else str(value)
+
+
+def several_people(
+    labelled: Iterable[tuple[str, str | None, Sequence[str | None]]],
+) -> set[str | None]:
+    """The annotators (None: not named) with two labels for one pair: each stands for many people.
+
+    Args:
+        labelled: The key of a pair, who labelled it, and the labels, per row.
+    """
+    first: dict[tuple[str, str | None], Sequence[str | None]] = {}
+    return {who for key, who, words in labelled if first.setdefault((key, who), words) != words}

@@ -10,7 +10,7 @@ from builders.sources.column_plan import DIALOGUES, Plan, is_of_answer, is_reque
 from builders.sources.column_texts import answer_texts, is_empty, is_filled_in
 from builders.sources.conversations import Reason, prompt_of, unpacked
 from builders.sources.json_shapes import is_dialogue
-from builders.sources.rendered_dialogues import begins_with, rendered_turns
+from builders.sources.rendered_dialogues import begins_with, rendered_turns, without_answer
 from builders.sources.rows import Row
 
 IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog", "data"}  # lists, as in LIMA
@@ -79,10 +79,15 @@ def is_kind_of_question(row: Row, plan: Plan) -> bool:
     )
 
 
-def turns_in(text: str, given: Row, *, whole: bool) -> Any:
-    """The turns of a text that is a dialogue, also where it ends with an answer of the row."""
-    if turns := rendered_turns(text, whole=whole):
+def turns_in(text: str, given: Row, *, whole: bool, as_text: bool) -> Any:
+    """The turns of a text that is a dialogue, also where it ends with an answer of the row.
+
+    `whole` says that a dialogue is expected there, `as_text` that a text with its answer is.
+    """
+    if turns := rendered_turns(text, whole=whole, alone=not given):
         return turns
+    if as_text and (asked := without_answer(text)):
+        return asked
     if (turns := rendered_turns(text)) and turns[-1]["role"] == "assistant":
         answers = [one for value in given.values() for one in answer_texts(value)]
         if any(begins_with(turns[-1]["content"], one) for one in answers):

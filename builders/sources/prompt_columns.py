@@ -264,7 +264,9 @@ class PromptColumns:
             return of_tools(plain(plan.tools[0]))
         value, given = unpacked(row[plan.asked], only=column in DIALOGUES), given_in(row, plan)
         if isinstance(value, str):
-            value = turns_in(value, given, whole=bool(self.named) or column not in CLEAR)
+            as_text = not self.named and column not in CLEAR
+            whole = bool(self.named) or as_text
+            value = turns_in(value, given, whole=whole, as_text=as_text)
         if isinstance(value, str) and (reason := self._other_turn(row)):
             return reason
         system = text_of(row[plan.system]) if plan.system is not None else None

@@ -100,6 +100,67 @@ FORMS: dict[str, tuple[str, list[dict[str, str]]]] = {
     "HH-RLHF": ("\n\nHuman: a\n\nAssistant: b\n\nHuman: ask\n\nAssistant: x", GOES_ON),
     "Vicuna": ("A chat between a user and an assistant. USER: ask ASSISTANT: x</s>", ASKED),
     "Glaive": ("SYSTEM: s\nUSER: ask\n\nASSISTANT: x", WITH_SYSTEM),
+    "Mistral with a system prompt": (
+        "<s>[SYSTEM_PROMPT]s[/SYSTEM_PROMPT][INST]ask[/INST]x</s>",
+        WITH_SYSTEM,
+    ),
+    "EXAONE": (
+        "[|system|]s[|endofturn|]\n[|user|]ask\n[|assistant|]x[|endofturn|]",
+        WITH_SYSTEM,
+    ),
+    "Phi 4": (
+        "<|im_start|>system<|im_sep|>s<|im_end|><|im_start|>user<|im_sep|>ask<|im_end|>"
+        "<|im_start|>assistant<|im_sep|>x<|im_end|>",
+        WITH_SYSTEM,
+    ),
+    "Kimi": (
+        "<|im_system|>system<|im_middle|>s<|im_end|><|im_user|>user<|im_middle|>ask<|im_end|>"
+        "<|im_assistant|>assistant<|im_middle|>x<|im_end|>",
+        WITH_SYSTEM,
+    ),
+    "Nemotron": (
+        "<extra_id_0>System\ns\n\n<extra_id_1>User\nask\n<extra_id_1>Assistant\nx\n",
+        WITH_SYSTEM,
+    ),
+    "Baichuan": ("<reserved_106>ask<reserved_107>x", ASKED),
+    "Seed": (
+        "<seed:bos>user\nask<seed:eos><seed:bos>assistant\nx<seed:eos>",
+        ASKED,
+    ),
+    "InternLM": ("<|User|>:ask<eoh>\n<|Bot|>:x<eoa>", ASKED),
+    "GLM 4": ("[gMASK]<sop><|system|>\ns<|user|>\nask<|assistant|>\nx", WITH_SYSTEM),
+    "Jamba": (
+        "<|bom|><|system|> s<|eom|><|bom|><|user|> ask<|eom|><|bom|><|assistant|> x<|eom|>",
+        WITH_SYSTEM,
+    ),
+    "Command R7B": (
+        "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>ask<|END_OF_TURN_TOKEN|>"
+        "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|><|START_RESPONSE|>x<|END_RESPONSE|>",
+        ASKED,
+    ),
+    "OLMo": ("<|endoftext|><|user|>\nask\n<|assistant|>\nx<|endoftext|>", ASKED),
+    "bold labels": ("**Question:** ask\n\n**Answer:** x", ASKED),
+    "bold letters": ("**Q**: ask\n**A**: x", ASKED),
+    "bold speakers": (
+        "**User:** a\n\n**Assistant:** b\n\n**User:** ask\n\n**Assistant:** x",
+        GOES_ON,
+    ),
+    "tags of a question": ("<question>ask</question>\n<answer>x</answer>", ASKED),
+    "tags of speakers": (
+        "<system>s</system><user>ask</user><assistant>x</assistant>",
+        WITH_SYSTEM,
+    ),
+    "tags of a dialogue": (
+        "<user>a</user>\n<assistant>b</assistant>\n<user>ask</user>\n",
+        GOES_ON,
+    ),
+    "letters with numbers": ("Q1: a\nA1: b\nQ2: ask\nA2: x", GOES_ON),
+    "letters in brackets": ("[Q] ask\n[A] x", ASKED),
+    "a problem": ("Problem: ask\nSolution: x", ASKED),
+    "a completion": ("Prompt: ask\nCompletion: x", ASKED),
+    "a copied chat": ("You said:\nask\n\nChatGPT said:\nx", ASKED),
+    "German speakers": ("Benutzer: ask\nAssistent: x", ASKED),
+    "French speakers": ("Utilisateur : ask\nAssistant : x", ASKED),
 }
 
 
@@ -113,6 +174,31 @@ def test_a_rendered_dialogue_is_asked_up_to_its_last_question(
     ):
         found = columns.prompt(row)
         assert isinstance(found, dict) and found["prompt"] == prompt
+
+
+ENDS: dict[str, tuple[str, str]] = {
+    "an answer": ("Add 1 and 2.\n\nAnswer: 3", "Add 1 and 2."),
+    "a solution": ("Add 1 and 2.\n\nSolution: It is 3.", "Add 1 and 2."),
+    "a letter": ("Which?\nA. this\nB. that\nAnswer: B", "Which?\nA. this\nB. that"),
+    "an answer in bold": ("Add 1 and 2.\n\n**Answer:** 3", "Add 1 and 2."),
+    "an answer behind a heading": ("Add 1 and 2.\n\n### Answer:\n3", "Add 1 and 2."),
+    "an answer in German": ("Was ist es?\nAntwort: 3", "Was ist es?"),
+    "no answer yet": ("Add 1 and 2.\n\nAnswer:", "Add 1 and 2.\n\nAnswer:"),
+    "a choice": ("Is it?\nAnswer: yes or no", "Is it?\nAnswer: yes or no"),
+    "examples": (
+        "Is it?\nAnswer: yes\n\nIs that?\nAnswer: no",
+        "Is it?\nAnswer: yes\n\nIs that?\nAnswer: no",
+    ),
+    "a form": ("Write a card.\nAnswer: in French.", "Write a card.\nAnswer: in French."),
+}
+
+
+@each(("text", "asked"), ENDS)
+def test_the_answer_that_ends_a_text_is_not_asked(text: str, asked: str) -> None:
+    found = PromptColumns().prompt({"text": text})
+    assert isinstance(found, dict) and found["prompt"] == user(asked)
+    found = PromptColumns().prompt({"prompt": text})
+    assert isinstance(found, dict) and found["prompt"] == user(text)
 
 
 OPEN: dict[str, tuple[dict[str, Any], list[dict[str, str]]]] = {
@@ -145,6 +231,29 @@ OPEN: dict[str, tuple[dict[str, Any], list[dict[str, str]]]] = {
     "a text with a dialogue in it": (
         {"text": "They met.\nUser: a\nBot: b"},
         user("They met.\nUser: a\nBot: b"),
+    ),
+    "a dialogue that is all of a row": ({"prompt": "User: ask\nAssistant: x"}, ASKED),
+    "the same in Chinese": ({"prompt": "用户：ask\n助手：x"}, ASKED),
+    "speakers in Spanish that wait": ({"prompt": "Usuario: ask\nAsistente:"}, ASKED),
+    "a dialogue to rate": (
+        {"prompt": "User: a\nAssistant: b", "label": "safe"},
+        user("User: a\nAssistant: b"),
+    ),
+    "a question in bold that waits": (
+        {"text": "**Question:** ask\n\n**Answer:**"},
+        user("**Question:** ask\n\n**Answer:**"),
+    ),
+    "tags that wait": (
+        {"text": "<question>ask</question>\n<answer>"},
+        user("<question>ask</question>\n<answer>"),
+    ),
+    "tags to answer in": (
+        {"text": "<question>ask</question> Answer in <answer></answer>."},
+        user("<question>ask</question> Answer in <answer></answer>."),
+    ),
+    "options in brackets": (
+        {"text": "[Q] ask\n[A] this\n[B] that"},
+        user("[Q] ask\n[A] this\n[B] that"),
     ),
     "a heading": ({"text": "### Human: rights"}, user("### Human: rights")),
 }

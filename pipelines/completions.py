@@ -94,7 +94,7 @@ def caution(settings: Settings) -> str | None:
     """A line where several answers are paid for and none is compared."""
     samples, choose = settings.options["samples"], settings.options["choose"]
     instead = "--samples 1, or compare them by --choose judged or longest"
-    line = f"--choose first: of {samples} answers, {samples - 1} are spares; ask {instead}"
+    line = f"--choose first: of {samples} answers only the first is used; ask {instead}"
     return line if samples > 1 and choose == "first" else None
 
 

@@ -98,9 +98,10 @@ def add_cost(parser: Parser) -> None:
         type=above_0,
         metavar="USD",
         help="Stop before more USD are spent. Each budget counts all that the set's ledger in "
-        "--work holds, of every build, with the most that requests without an answer may have "
-        "used, and those in flight when a build with a budget is killed; another --work has its "
-        "own, and so has each shard.",
+        "--work holds, of every build, with the most that requests may have used whose answers "
+        "were lost, as at a time-out, and those in flight when a build with a budget is killed; "
+        "one that an error answers, such as HTTP 500, is a call without tokens. Another --work has "
+        "its own, and so has each shard.",
     )
     money.add_argument(
         "--budget-tokens", type=count(), metavar="N", help="Stop before more tokens are used."

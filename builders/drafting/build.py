@@ -112,7 +112,8 @@ def build(
         requests_per_minute: The most per endpoint.
         tokens_per_minute: The most per endpoint.
         budget_usd: The build stops before more USD are spent. Each budget counts all that the set's
-            ledger in `work` holds, with the most that requests without an answer may have used.
+            ledger in `work` holds, with the most that requests may have used whose answers were
+            lost; one that an error answers, such as HTTP 500, is a call without tokens.
         budget_tokens: The build stops before more tokens are used.
         budget_calls: The build stops before more requests are sent.
         price: `IN/OUT` or `IN/OUT/CACHED` in USD per million tokens, of each model that `prices`

@@ -185,23 +185,24 @@ class Budget:
         return None
 
     def _message(self, name: str, most: dict[str, float]) -> str:
-        unit = "USD" if name == "usd" else name
         before = self._before[name]
         used = {unit: spent + self._in_flight[unit] for unit, spent in self.spent.items()}
-        earlier = f" ({before:.6g} {unit} before this run)" if before else ""
+        earlier = f" ({_amount(before, name)} before this run)" if before else ""
         return (
-            f"the budget of {self._limits[name]:g} {unit} is reached: {used_in_all(used)}"
-            f"{earlier}, and the next call may use {most[name]:.3g} {unit}"
+            f"the budget of {_amount(self._limits[name] or 0, name)} is reached: "
+            f"{used_in_all(used)}{earlier}, and the next call may use {_amount(most[name], name)}"
         )
+
+
+def _amount(number: float, name: str) -> str:
+    return f"{number:.6g} USD" if name == "usd" else number_of(round(number), name)
 
 
 def used_in_all(used: Mapping[str, float]) -> str:
     """The calls, tokens and usd of all requests of a set, as text."""
-    parts = [
-        number_of(round(used["calls"]), "requests"),
-        number_of(round(used["tokens"]), "tokens"),
-    ]
-    parts += [f"{used['usd']:.6g} USD"] if used["usd"] else []
+    parts = [number_of(round(used["calls"]), "requests"), _amount(used["tokens"], "tokens")]
+    usd = round(used["usd"], 12)  # a sum of reservations that were taken back is not exactly 0
+    parts += [_amount(usd, "usd")] if usd else []
     return f"used in all, at most: {', '.join(parts)}"
 
 

@@ -136,6 +136,11 @@ class Used(NamedTuple):
     tokens: float
     usd: float | None
 
+    def plus(self, other: Used) -> Used:
+        """What both used together; the USD are unknown where those of one are."""
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Used(self.tokens + other.tokens, usd)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:

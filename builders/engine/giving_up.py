@@ -182,8 +182,8 @@ class Standings(defaultdict[str, Standing]):
         """
         passed = self.passed()
         keys = {call.key for call, _ in passed}
-        stopped = [(call, one) for call, one in self.rest() if call.key not in keys]
-        return [*passed, *((call, _recorded(one, STOPPED, None)) for call, one in stopped)]
+        again = [(call, stopped(one)) for call, one in self.rest() if call.key not in keys]
+        return [*passed, *again]
 
     def unanswered(self) -> Failure | None:
         """The refusal of a call to an endpoint that never answered one; None if each has.
@@ -229,6 +229,13 @@ def sent_again(settled: Sequence[tuple[Call, Failure]]) -> str:
         f"{calls} got no answer for a reason that is about the account, not about what was asked; "
         f"the next build sends them again: {again[-1]}"
     )
+
+
+def stopped(last: Failure | None) -> Failure:
+    """What to record of a call for which the build stops, after the last failure of a request."""
+    if last is None:
+        return Failure(STOPPED, "the build stopped before an answer came")
+    return _recorded(last, f"{STOPPED} after {last.cause}", None)
 
 
 def _recorded(refusal: Failure, cause: str, status: int | None) -> Failure:

@@ -42,9 +42,7 @@ from builders.engine.ledger_writer import Entry, Writer
 from builders.errors import FolderError
 
 _AT_ONCE = 100  # answers in one query
-STOPPED = (
-    "stopped"  # the cause of a failure that the end of the build caused: none of the call's own
-)
+STOPPED = "stopped"  # how the cause of a failure begins that the end of the build caused
 UNREADABLE = "unreadable"  # the cause of a failure that was an answer, until the next replaced it
 _DEFAULTS = {field.name: field.default for field in fields(Answer)}
 _CALL_FIELDS = ("prompt", "sampling", "schema", "sample")
@@ -98,7 +96,7 @@ _UNREAD = (
 _ANSWERED = f"SELECT DISTINCT {TEACHER} FROM answers WHERE {COUNTED}"  # noqa: S608
 _FAILURE = (
     "SELECT cause, message, status FROM failures "  # noqa: S608
-    f"WHERE key = ? AND cause <> ? AND {FAILURE_READABLE} ORDER BY id DESC LIMIT 1"
+    f"WHERE key = ? AND cause NOT LIKE '{STOPPED}%' AND {FAILURE_READABLE} ORDER BY id DESC LIMIT 1"
 )
 _GET = f"SELECT texts, {READABLE} FROM answers WHERE key = ?"  # noqa: S608
 _TO_REPLACE = (
@@ -303,8 +301,8 @@ class Ledger:
         return f"the ledger has no answer to call {call.id}; build with the teacher to get it"
 
     def failure(self, key: bytes) -> Failure | None:
-        """The last failure of the call with this key, for a build that sends no requests."""
-        rows = self._rows(_FAILURE, key, STOPPED) if self._has_failures else ()
+        """The last failure of the call with this key that no stop of a build caused."""
+        rows = self._rows(_FAILURE, key) if self._has_failures else ()
         return Failure(rows[0][0], rows[0][1], status=rows[0][2]) if rows else None
 
     def answers(self, keys: Iterable[bytes]) -> Iterator[tuple[Call, Answer, float | None]]:

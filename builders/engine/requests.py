@@ -13,7 +13,7 @@ from typing import Any
 
 from builders.engine.budget import Budget, OverBudget, plausible
 from builders.engine.calls import Answer, Call, Failure, Used, sending
-from builders.engine.ledger import STOPPED
+from builders.engine.giving_up import stopped
 from builders.engine.progress import Progress
 from builders.engine.rate_limiter import RateLimiter
 from builders.engine.refusals import UNKNOWN
@@ -57,7 +57,7 @@ class SentRequest:
 
 @dataclass(kw_only=True)
 class CallResult:
-    """A call's answer, what it used, and the requests sent for it.
+    """A call's answer, what it used, the requests sent for it, and the last that failed.
 
     `used` belongs to the answer; `most` to all requests, those whose answer was lost included.
     `hedged` of the requests were sent while an earlier one was still in flight.
@@ -68,6 +68,7 @@ class CallResult:
     most: Used = _NOTHING
     requests: int = 0
     hedged: int = 0
+    failure: Failure | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class CallResult:
         """What to record of the call if the build stops now: nothing if no request was sent."""
         if not self.requests:
             return []
-        failure = Failure(STOPPED, "the build stopped before an answer came")
+        failure = stopped(self.failure)
         failure.attempts, failure.most = self.requests, self.most if self.most.tokens else None
         return [(call, failure)]
 
@@ -126,6 +127,7 @@ class TeacherClient:
         self._holding = holding
         self._answered_before = answered_before
         self._has_answered = False
+        self._failure: Failure | None = None  # the last one
         self._silent_since: float | None = None  # since then only refusals, no answer
         self._refused: set[bytes] = set()  # the keys of the calls refused since then
         self._calls_refused = 0  # in all, each once
@@ -162,7 +164,13 @@ class TeacherClient:
                 self.unsent.add(call.key)
                 try:
                     result.answer, result.used = await self._attempt(call, result)
+                except OverBudget as over:
+                    if self._has_answered or not self._failure:
+                        raise
+                    none = f"no request of this run succeeded, the last: {self._failure}"
+                    raise OverBudget(f"{over}; {none}") from None
                 except Failure as failure:
+                    result.failure = self._failure = failure
                     failure.attempts = result.requests
                     failure.most = result.most if result.most.tokens else None
                     refused = failure.cause in _REFUSALS
@@ -301,7 +309,7 @@ class TeacherClient:
                 entered, answered=answer is not None, refused=refused, pause_s=pause_s
             )
             used = self._budget.settle(reserved, call, answer, lost=lost)
-            result.most = plus(result.most, used)
+            result.most = result.most.plus(used)
         return answer, used
 
     async def _held(self) -> None:
@@ -384,12 +392,6 @@ class TeacherClient:
             f"{self.teacher.name} seems to hold {number_of(held, 'requests')} at a time; "
             f"use --concurrency {held}"
         )
-
-
-def plus(one: Used, other: Used) -> Used:
-    """What both used together; the USD are unknown where those of one are."""
-    usd = None if one.usd is None or other.usd is None else one.usd + other.usd
-    return Used(one.tokens + other.tokens, usd)
 
 
 def _pause_s(failure: Failure) -> float:

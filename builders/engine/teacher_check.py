@@ -17,7 +17,7 @@ from builders.engine.parameters import LEFT_OUT, Choice, with_choices
 from builders.engine.response_bodies import choice_of, message_of, parsed_body
 from builders.engine.teacher import TeacherSpec
 from builders.engine.teacher_kinds import teacher
-from builders.errors import InputError, TeacherError
+from builders.errors import InputError, TeacherError, number_of
 
 _FEW_TOKENS = 16  # some endpoints take no lower limit
 _THINKING_TOKENS = 256  # a model that does not think uses about five of them
@@ -232,7 +232,8 @@ def _thinking(answer: Answer, body: bytes) -> Finding:
     if not answer.reasoning and not answer.reasoning_tokens:
         return {"result": "none seen"}
     if not answer.reasoning:
-        return {"result": "hidden", "note": f"{answer.reasoning_tokens} tokens of it are counted"}
+        counted = number_of(answer.reasoning_tokens or 0, "tokens")
+        return {"result": "hidden", "note": f"counted: {counted}"}
     given = parsed_body(body)
     message = message_of(choice_of(given) or {}) if isinstance(given, dict) else {}
     content = message.get("content")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from builders.errors import InputError
+from builders.errors import InputError, number_of
 
 A, B, TIE = 1, -1, 0
 FAILED, ABSENT = -8, -9  # unreadable; never given, or unknown
@@ -75,7 +75,8 @@ class Judged:
             column = getattr(self, one.name)
             if column is not None and len(column) != len(self.ids):
                 raise InputError(
-                    f"column {one.name!r} of judge {self.judge!r} has {len(column)} rows, expected "
+                    f"column {one.name!r} of judge {self.judge!r} has "
+                    f"{number_of(len(column), 'rows')}, expected "
                     f"{len(self.ids)}; give one value per item"
                 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from builders.engine.prices import (
     read_prices,
 )
 from builders.errors import InputError
+from tests.cases import each
 
 
 def _call(text: str = "x" * 100, max_tokens: int | None = 50) -> Call:
@@ -93,6 +95,40 @@ def test_calls_in_flight_count_so_that_no_limit_is_passed() -> None:
             await sixth
 
     asyncio.run(drive())
+
+
+@each(
+    ("limits", "before", "words"),
+    {
+        "a call": (
+            {"calls": 1},
+            1,
+            ("of 1 call is", "1 request, 1 token,", "(1 call before", "1 call"),
+        ),
+        "calls": (
+            {"calls": 4},
+            4,
+            ("of 4 calls is", "4 requests", "(4 calls before", "use 1 call"),
+        ),
+        "a token": ({"tokens": 1}, 1, ("of 1 token is", "(1 token before", "use 106 tokens")),
+        "many": ({"tokens": 4100}, 4000, ("of 4,100 tokens", "(4,000 tokens", "use 106 tokens")),
+        "money": ({"usd": 1.0}, 1, ("of 1 USD is", "(1 USD before", "use 0.000106 USD")),
+        "more": ({"usd": 1234.5}, 1234.5, ("of 1234.5 USD", "(1234.5 USD", "use 0.000106 USD")),
+    }.values(),
+)
+def test_a_budget_that_is_reached_names_one_of_a_thing_in_the_singular(
+    limits: dict[str, float], before: float, words: tuple[str, ...]
+) -> None:
+    budget = Budget(
+        BudgetLimits(**limits),
+        Price(input=1.0, output=1.0),
+        before=dict.fromkeys(("calls", "tokens", "usd"), before),
+    )
+    with pytest.raises(OverBudget) as over:
+        asyncio.run(budget.reserve(_call()))
+    for one in words:
+        assert one in f"{over.value}."
+    assert not re.search(r"\b1 (calls|requests|tokens)", str(over.value))
 
 
 def test_a_call_that_turns_out_cheap_makes_room_for_the_next() -> None:

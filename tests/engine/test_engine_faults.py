@@ -435,7 +435,7 @@ def test_a_budget_stops_a_build_before_it_is_passed_and_a_larger_one_goes_on(
     with Endpoint(behaviour) as endpoint:
         run = builds.start(endpoint.url, flag, str(budget), *price, "--concurrency", "32")
         assert run.wait() == 3
-        assert f"the budget of {budget:g}" in complaint(run)
+        assert f"the budget of {budget:,}" in complaint(run)
         recorded = builds.recorded()
         assert recorded == times_asked(endpoint)
         with closing(

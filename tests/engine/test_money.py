@@ -26,7 +26,7 @@ from builders.engine.prices import Price, price_of
 from builders.engine.progress import Progress
 from builders.engine.teacher import TeacherSpec
 from builders.engine.teacher_kinds import teacher
-from builders.errors import FolderError, InputError, Stopped
+from builders.errors import FolderError, InputError, PotstillError, Stopped
 from scripts.main import main
 from tests.cases import each
 from tests.endpoint import Behaviour, Endpoint, Rule
@@ -232,6 +232,58 @@ def test_the_ledger_shows_the_figures_for_which_a_budget_stopped_a_build(
     assert facts["failed_requests"].keys() == facts["failures"].keys()
 
 
+LOST = ("not JSON", "broken off", "http 504")  # nobody knows what these used
+
+
+def given(status: int, body: Any) -> Rule:
+    return Rule("given", status=status, body=body)
+
+
+@each(
+    ("rule", "cause", "words"),
+    {
+        "an error": (given(500, {"error": {"message": "boom"}}), "http 500", "answered 500: boom"),
+        "a page": (Rule("502"), "http 502", "an HTML page (Bad Gateway)"),
+        "too busy": (Rule("503"), "http 503", "answered 503: overloaded"),
+        "a limit": (Rule("429", seconds=0.1), "http 429", "answered 429: rate limit exceeded"),
+        "an error in a 200": (
+            given(200, {"error": {"message": "worker died", "code": 500}}),
+            "http 500",
+            "answered 500: worker died",
+        ),
+        "a proxy's time-out": (given(504, "upstream"), "http 504", "answered 504: upstream"),
+        "a broken answer": (Rule("broken-json"), "not JSON", "not JSON"),
+        "no whole answer": (Rule("half"), "broken off", "broke off the connection"),
+    }.values(),
+)
+def test_a_budget_that_failures_used_up_names_them_and_their_calls_are_asked_again(
+    tmp_path: Path, rule: Rule, cause: str, words: str
+) -> None:
+    work = {"work": tmp_path / f"{hash(rule.kind + words)}"}
+    path = work["work"] / "completions/ledger.sqlite"
+    with Endpoint(replace(answering({}), rules=[rule])) as endpoint:
+        with pytest.raises(Stopped, match="no request of this run succeeded, the last: ") as stop:
+            built(tmp_path, endpoint.url, budget_calls=10, concurrency=8, **work)
+        assert words in str(stop.value) and stop.value.status == 3
+        free = "most: 10 requests, 0 tokens, and the next" in str(stop.value)
+        assert free == (cause not in LOST)
+        with closing(Ledger.open(path, read_only=True)) as ledger:
+            failed = ledger.summary()["failed_requests"]
+        assert failed.keys() <= {f"stopped after {cause}", cause} and sum(failed.values()) == 10
+        assert f"stopped after {cause}" in failed
+        with pytest.raises(PotstillError, match="the ledger has no answer to call"):
+            built(tmp_path, endpoint.url, from_ledger=True, **work)
+        endpoint.set(answering({}))
+        assert built(tmp_path, endpoint.url, budget_calls=99, **work).counts["kept"] == 8
+
+
+def test_a_budget_that_answers_used_up_names_no_failure(tmp_path: Path) -> None:
+    behaviour = replace(answering({}), rules=[Rule("500", contains="number 1")])
+    with Endpoint(behaviour) as endpoint, pytest.raises(Stopped) as stop:
+        built(tmp_path, endpoint.url, budget_calls=8)
+    assert "of 8 calls is reached" in str(stop.value) and "succeeded" not in str(stop.value)
+
+
 def test_requests_in_flight_when_a_build_is_killed_count_until_the_budget_is_larger(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,7 +376,7 @@ def test_a_request_that_is_cut_off_by_the_stop_of_a_build_is_counted_by_the_next
     with closing(
         Ledger.open(tmp_path / "work/completions/ledger.sqlite", read_only=True)
     ) as ledger:
-        assert ledger.summary()["failures"] == {"stopped": 1}
+        assert ledger.summary()["failures"] == {"stopped after time-out": 1}
         [(who, used, _)] = ledger.used()
         assert who["requests"] == 4 and 160 < used.tokens < 220
 

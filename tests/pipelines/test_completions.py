@@ -265,8 +265,8 @@ def test_what_is_not_prevented_a_judge_that_ends_by_quoting_a_score_has_given_it
         ({"choose": "first"}, None),
         ({"samples": 4}, None),
         ({"samples": 4, "choose": "longest"}, None),
-        ({"samples": 2, "choose": "first"}, "of 2 answers, 1 are spares"),
-        ({"samples": 4, "choose": "first"}, "of 4 answers, 3 are spares"),
+        ({"samples": 2, "choose": "first"}, "of 2 answers only the first is used"),
+        ({"samples": 4, "choose": "first"}, "of 4 answers only the first is used"),
     ],
 )
 def test_a_rule_that_compares_none_of_several_answers_is_pointed_out(
@@ -306,7 +306,7 @@ def test_a_prompt_is_asked_once_unless_answers_are_to_be_compared(
     facts = json.loads(out)
     assert facts["counts"]["kept"] == 2
     assert {role: used["calls"] for role, used in facts["spent"]["roles"].items()} == calls
-    assert ("2 are spares" in err) == ("first" in flags)
+    assert ("only the first is used" in err) == ("first" in flags)
     scale = "; judge scale of MT-bench, arXiv 2306.05685" if "judge" in calls else ""
     several = "--samples" in flags
     assert facts["lineage"]["follows"] == f"best-of-k sampling{scale}" * several

@@ -1,8 +1,8 @@
 """What people's labels on two texts mean: words, numbers, the names of columns and of writers.
 
 A number names the text that is numbered so: 1 is `output_1` and `text_a`, 0 is `response_0`. Where
-published sets count in another way, that is in `_NUMBERS`. Where a number can have two meanings the
-file is refused until the user gives the right one.
+published sets count in another way, that is in `_NUMBERS`. Where a number can have two meanings, or
+is one of a scale, the file is refused until the user gives the right one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from builders.errors import InputError, shortened
-from builders.judging.tables import as_written, is_missing, word_code
+from builders.judging.tables import (
+    as_written,
+    is_missing,
+    is_number,
+    scale_error,
+    word_code,
+)
 from builders.judging.verdicts import TIE, A, B
 
 MEANINGS = {"a": A, "b": B, "tie": TIE}
@@ -82,10 +88,10 @@ class LabelReader:
         self._given = given
         seen: dict[str, set[str]] = {}  # in all columns of the labels of two texts
         for one in labels:
-            if not is_missing(one.value) and as_written(one.value) not in given:
+            if not is_missing(one.value) and _in_words(one) is None:
                 seen.setdefault(one.texts[0], set()).add(as_written(one.value))
         self._numbers = {
-            (one.column, one.texts[0]): _numbers(name, one, seen.get(one.texts[0], set()))
+            (one.column, one.texts[0]): _numbers(name, one, seen.get(one.texts[0], set()), given)
             for one in {(one.column, one.texts[0]): one for one in labels}.values()
         }
 
@@ -98,15 +104,10 @@ class LabelReader:
         written = as_written(label.value)
         if written in self._given:
             return self._given[written]
-        for names in (label.texts, tuple(map(as_written, label.writers))):
-            if written in names and names[0] != names[1]:
-                return (A, B)[names.index(written)]
-        if (code := word_code(label.value)) is not None:
+        if (code := _in_words(label)) is not None:
             return code
         numbers = self._numbers[label.column, label.texts[0]]
-        if written not in numbers and numbers is _FROM_1 and label.column == "preference":
-            return _preferred(written)
-        return numbers.get(written)
+        return numbers[written] if written in numbers else _preferred(label, written, numbers)
 
     def line(self, labels: Iterable[Written]) -> str:
         """What labels are read as, such as `labels: 1 means output_1 (40), tie (3)`."""
@@ -124,27 +125,43 @@ class LabelReader:
         return shown if written == word == "tie" else f"{shown} means {means}"
 
 
-def _numbers(name: str, label: Written, values: set[str]) -> Mapping[str, int]:
+def _in_words(label: Written) -> int | None:
+    """What a label means that is a word, or the name of a text or of a writer."""
+    written = as_written(label.value)
+    for names in (label.texts, tuple(map(as_written, label.writers))):
+        if written in names and names[0] != names[1]:
+            return (A, B)[names.index(written)]
+    return word_code(label.value)
+
+
+def _numbers(
+    name: str, label: Written, seen: set[str], given: Mapping[str, int]
+) -> Mapping[str, int]:
     """What numbers mean in the column of a label, where these are all values."""
-    if (label.column, label.texts[0]) in _NUMBERS:
-        return _NUMBERS[label.column, label.texts[0]]
+    values = seen - given.keys()
     from_0 = label.texts[0].endswith("0")
-    if from_0 and "2" in values and values <= {"1", "2"}:
+    known = _NUMBERS.get((label.column, label.texts[0]))
+    if known is None and from_0 and "2" in values and values <= {"1", "2"}:
         doubt = "1 and 2, and the texts are numbered 0 and 1"
-    elif not from_0 and "0" in values and values <= {"0", "1", "0.5"}:
+    elif known is None and not from_0 and "0" in values and values <= {"0", "1", "0.5"}:
         doubt = f"{' and '.join(sorted(values))} only, and 0 could be a tie or the first text"
     else:
-        return _FROM_0 if from_0 else _AROUND_0 if "-1" in values else _FROM_1
+        known = known or (_FROM_0 if from_0 else _AROUND_0 if "-1" in values else _FROM_1)
+        # A number that is given as a tie may be one for "skipped", and shows no scale.
+        numbers = {one for one in seen if is_number(one) and given.get(one) != TIE}
+        beyond = any(one not in known and _preferred(label, one, known) is None for one in numbers)
+        scale = beyond or (known is _FROM_1 and {"0", "3"} <= numbers)
+        if not scale or not values & known.keys():
+            return known
+        raise InputError(f"{name}: the labels in {label.column!r} are {scale_error(numbers)}")
     raise InputError(
         f"{name}: the labels in {label.column!r} are {doubt}; give their meaning, such as "
         "--labels 0=a,1=b"
     )
 
 
-def _preferred(written: str) -> int | None:
-    """The text that AlpacaEval's preference from 1 to 2 is for."""
-    try:
-        preference = float(written)
-    except ValueError:
+def _preferred(label: Written, written: str, numbers: Mapping[str, int]) -> int | None:
+    """The text that AlpacaEval's preference from 1 to 2 is for; None for other labels."""
+    if label.column != "preference" or numbers is not _FROM_1 or not is_number(written):
         return None
-    return (A if preference < 1.5 else B) if 1 < preference < 2 else None
+    return (A if float(written) < 1.5 else B) if 1 < float(written) < 2 else None

@@ -25,7 +25,13 @@ from builders.errors import number_of, shortened
 from builders.judging.annotators import annotator_column, annotator_of, several_people
 from builders.judging.label_values import LabelReader, Written
 from builders.judging.labelled_sets import own_shape
-from builders.judging.pair_forms import LISTS, one_row_each, plain_row, ranked_pair
+from builders.judging.pair_forms import (
+    LISTS,
+    judge_of_preference,
+    one_row_each,
+    plain_row,
+    ranked_pair,
+)
 from builders.judging.pair_texts import end_of, said_in, shared_turns, turns_of
 from builders.judging.tables import (
     EQUAL,
@@ -303,8 +309,11 @@ class _Columns:
             return []
         else:
             usual = [one for one in LABELS if one in names]
-            if "annotator" in names and usual[:1] == ["preference"]:
-                usual = []  # AlpacaEval's judge gave it
+            if usual[:1] == ["preference"] and (judge := judge_of_preference(row)):
+                return unreadable(
+                    f"no label of people: 'preference' is from the judge {shortened(judge)}, as in "
+                    "AlpacaEval; name people's labels with --columns label=..."
+                )
             found = [names[one] for one in several or usual[:1]]
         missing = [f"column {name!r}" for name in found if name not in row]
         if missing or not found:

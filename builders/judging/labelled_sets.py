@@ -18,10 +18,12 @@ from builders.judging.tables import (
     as_written,
     column,
     ids,
+    is_number,
     lengths,
     numbers,
     read_rows,
     reading_line,
+    scale_error,
     texts,
     verdicts,
 )
@@ -227,7 +229,12 @@ def _named(
 
 
 def _unambiguous(rows: Sequence[Row], path: Path) -> None:
-    """Raise where numbers may count from 0: then 0 means a, but here 0 means a tie."""
+    """Raise where numbers may be of a scale, or count from 0: then 0 means a, but here a tie."""
+    given = (as_written(row.get(one)) for row in rows for one in ("first", "second"))
+    numbers = {one for one in given if is_number(one)}
+    known = {"0", "1", "2"}
+    if numbers & known and any(float(one) > 0 for one in numbers - known):
+        raise InputError(f"{path.name} has the verdicts {scale_error(numbers)}")
     seen = {
         str(value)
         for row in rows

@@ -1,7 +1,7 @@
 """Published pairs that are not a row with two texts and a label, in that form.
 
 Source: the files of WebGPT comparisons, Summarize from Feedback, Chatbot Arena, HelpSteer,
-UltraFeedback and Nectar.
+UltraFeedback, Nectar and AlpacaEval.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ LISTS = ("answers", "responses", "completions", "candidates", "outputs", "genera
 _TEXTS = ("answer", "response", "completion", "output", "generation", "text", "content")
 _RANKS = ("rank", "ranks", "ranking")  # the lowest is the best
 _SCORES = ("score", "scores", "rating", "ratings", "overall_score", "pm_score")
+_OF_ALPACA_EVAL = {"generator_1", "generator_2", "price_per_example", "raw_completion"}
 _TRUE = {"1", "1.0", "True", "true"}
 _ALONE = Reason("without a second answer", "no row beside it has the same prompt")
 
@@ -48,6 +49,18 @@ def plain_row(row: Row) -> dict[str, Any]:
                     for role, text in zip(("user", "assistant"), turn, strict=True)
                 ]
     return made
+
+
+def judge_of_preference(row: Row) -> str | None:
+    """Which model gave a row its `preference`, in AlpacaEval's form; None where a person may have.
+
+    Its preferences are fractions where they are weighted.
+    """
+    judge, preference = row.get("annotator"), row.get("preference")
+    weighted = isinstance(preference, float) and preference % 0.5 != 0
+    named = isinstance(judge, str) and not judge.isdigit() and judge not in ("human", "humans")
+    form = "output_1" in row and (weighted or not _OF_ALPACA_EVAL.isdisjoint(row))
+    return judge if named and form else None
 
 
 def ranked_pair(row: Row) -> dict[str, Any]:

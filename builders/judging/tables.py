@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ _WORDS = {  # without spaces, brackets and strokes
     **dict.fromkeys(("both", "neither", "bothbad", "bothgood", "tiebothbad", "tiebothgood"), TIE),
 }
 _NUMBERS = {"1": A, "2": B, "0": TIE}
+_MOST_SHOWN = 7  # numbers of a scale
 LABELS = "a or 1, b or 2, tie or 0"
 REPEATED, NO_LABEL = "repeated", "without a known label"
 UNLABELLED, EQUAL = "without a label", "equal texts"
@@ -124,6 +126,25 @@ def as_written(value: Any) -> str:
     whole = isinstance(value, float) and value.is_integer()
     written = str(int(value) if whole else value).strip().lower()
     return written.removesuffix(".0") if re.fullmatch(r"-?\d+\.0", written) else written
+
+
+def is_number(written: str) -> bool:
+    """Whether a label as text is a number."""
+    try:
+        return math.isfinite(float(written))
+    except ValueError:
+        return False
+
+
+def scale_error(numbers: Iterable[str]) -> str:
+    """The error for labels that are numbers of a scale: what they are, and what to do."""
+    known = sorted(numbers, key=float)
+    shown = [*known[:_MOST_SHOWN], *(["..."] if len(known) > _MOST_SHOWN + 1 else []), known[-1]]
+    flag = "--labels=" if known[0].startswith("-") else "--labels "
+    return (
+        f"{', '.join(dict.fromkeys(shown))}, which may be a scale; give the meaning of each, such "
+        f"as {flag}{known[0]}=a,...,{known[-1]}=b, or name another column with --columns"
+    )
 
 
 def word_code(value: Any) -> int | None:

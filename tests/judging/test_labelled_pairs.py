@@ -543,6 +543,129 @@ def test_numbers_with_two_meanings_are_refused_until_one_is_given(
 
 
 @each(
+    ("column", "texts", "values", "labels"),
+    [
+        ("preference", "response_", [1, 2, 2, 3, 5, 7], "1=a,2=a,3=a,5=b,7=b"),
+        ("label", "text_", ["1", "2", "4", "5"], "1=a,2=a,4=b,5=b"),
+        ("label", "text_", [0, 1, 2, 3], "0=a,1=a,2=b,3=b"),
+        ("label", "response_", [0, 3], "0=a,3=b"),
+        ("winner", "answer_", [1, 2, 3, 4], "1=a,2=a,3=b,4=b"),
+        ("preference", "output_", [-3, -1, 1, 3], "-3=a,-1=a,1=b,3=b"),
+        ("preference", "text_", [-2, 2], "-2=a,2=b"),
+        ("label", "text_", ["+2", "+1", "0", "-1"], "+2=a,+1=a,0=tie,-1=b"),
+        ("label", "text_", [1, 2, -1], "-1=tie"),
+        ("label", "text_", [1, 2, 99], "99=tie"),
+        ("preference", "text_", [0.0, 0.2, 0.9, 1.0], "0=b,0.2=b,0.9=a,1=a"),
+        ("preference", "text_", [1, 1.5, 2.5, 3], "1=a,1.5=a,2.5=b,3=b"),
+        ("label", "text_", [10, 50, 2], "10=a,50=tie,2=b"),
+        ("label", "response ", [1, 2, 3, 4], "1=a,2=a,3=b,4=b"),  # Auto-J's columns
+        ("people", "text_", [1, 2, 5], "1=a,2=a,5=b"),
+        ("preference_strength", "response_", [1, 3, 5, 7], "1=a,3=a,5=b,7=b"),
+    ],
+)
+def test_numbers_of_a_scale_are_refused_until_each_has_a_meaning(
+    tmp_path: Path, column: str, texts: str, values: list[Any], labels: str
+) -> None:
+    a, b = ("a", "b") if texts in ("text_", "answer_") else ("1", "2")
+    rows = [
+        {"prompt": "?", f"{texts}{a}": f"x{n}", f"{texts}{b}": "y", column: one}
+        for n, one in enumerate(values)
+    ]
+    with pytest.raises(
+        InputError, match=rf"'{column}' are .* may be a scale; .* --labels[= ].*=a,\.\.\.,.*=b"
+    ):
+        read(tmp_path, rows)
+    assert len(read(tmp_path, rows, labels=labels)[0]) == len(values)
+
+
+@each(
+    ("values", "labels", "people"),
+    [
+        ([1, 2, 7], "1=a,2=b", [A, B]),  # 7 is left out, and named
+        ([1, 2, 3, 4, 5], "1=a,2=a,4=b,5=b", None),  # 3 would be a tie by chance
+        ([1, 2, 3, 4, 5], "1=a,2=a,3=tie,4=b,5=b", [A, A, TIE, B, B]),
+        ([1, 2, 3], "", [A, B, TIE]),
+        ([0, 2, 1], "", [TIE, B, A]),
+        ([5, "a", "b", "tie"], "", [A, B, TIE]),
+    ],
+)
+def test_numbers_without_a_meaning_are_left_out_where_none_is_guessed(
+    tmp_path: Path, values: list[Any], labels: str, people: list[int] | None
+) -> None:
+    rows = [{**OAK, "text_a": f"x{n}", "label": one} for n, one in enumerate(values)]
+    if people is None:
+        with pytest.raises(InputError, match="may be a scale"):
+            read(tmp_path, rows, labels=labels)
+    else:
+        assert read(tmp_path, rows, labels=labels)[1] == [[one] for one in people]
+
+
+def test_writers_that_are_named_by_numbers_are_no_scale(tmp_path: Path) -> None:
+    row = {"prompt": "?", "text_a": "x", "text_b": "y", "model_a": 4, "model_b": 17}
+    assert read(tmp_path, [{**row, "winner": 17}, {**row, "text_a": "z", "winner": "4"}])[1] == [
+        [B],
+        [A],
+    ]
+
+
+@each(
+    ("row", "people"),
+    [
+        ({**OAK, "preference": "left", "annotator": 3}, A),
+        ({**OAK, "preference": 2, "annotator": "kim"}, B),
+        (
+            {"instruction": "?", "output_1": "x", "output_2": "y", "preference": 2, "annotator": 3},
+            B,
+        ),
+        (
+            {
+                "instruction": "?",
+                "output_1": "x",
+                "output_2": "y",
+                "preference": 1.0,
+                "generator_1": "m",
+                "generator_2": "n",
+                "annotator": "humans",
+            },
+            A,
+        ),
+        (
+            {
+                "question": "?",
+                "answer_a": "x",
+                "answer_b": "y",
+                "preference": "b",
+                "annotator": "c",
+            },
+            B,
+        ),
+    ],
+)
+def test_a_preference_beside_its_annotator_is_a_label(
+    tmp_path: Path, row: Json, people: int
+) -> None:
+    _, labels, lines = read(tmp_path, [row])
+    assert labels == [[people]] and ", preference, annotator)" in lines[0]
+
+
+@each(
+    "judged",
+    [
+        {"preference": 1.9},
+        {"preference": 1, "generator_1": "m", "generator_2": "n"},
+        {"preference": 2.0, "price_per_example": 0.01},
+    ],
+)
+def test_the_preference_of_a_judge_is_no_label_unless_it_is_named(
+    tmp_path: Path, judged: Json
+) -> None:
+    row = {"instruction": "?", "output_1": "x", "output_2": "y", "annotator": "m_eval", **judged}
+    with pytest.raises(InputError, match="no label of people: 'preference' is from the judge 'm_e"):
+        read(tmp_path, [row])
+    assert len(read(tmp_path, [row], "label=preference")[0]) == 1
+
+
+@each(
     ("rows", "columns", "message"),
     [
         ([{"prompt": "?", "text": "x"}], "", "no columns with two texts; there are prompt, text"),

@@ -142,6 +142,8 @@ def test_scores_become_verdicts(tmp_path: Path) -> None:
         ([{"a": 1, "p": "x"}], {"verdict": "a", "label": "p"}, "row 1: 'x' is no label"),
         ([{"a": 1}, {"a": 0}], {"verdict": "a"}, "0 could be a tie or the first text"),
         ([{"a": "x", "s": "much"}], {"verdict": "a", "score_a": "s"}, "other than numbers"),
+        ([{"a": 1}, {"a": 4}], {"verdict": "a"}, "the verdicts 1, 4, which may be a scale"),
+        ([{"a": 0.5}, {"a": "2"}], {"verdict": "a"}, "the verdicts 0.5, 2, which may be a scale"),
         ([], {"verdict": "a"}, "holds no row"),
     ],
 )

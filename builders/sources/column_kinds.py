@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from builders.sources.column_plan import DIALOGUES, Plan, is_of_answer, is_request, plain
+from builders.sources.column_plan import DIALOGUES, Plan, is_answer, is_of_answer, is_request, plain
 from builders.sources.column_texts import answer_texts, is_empty, is_filled_in
 from builders.sources.conversations import Reason, prompt_of, unpacked
 from builders.sources.json_shapes import is_dialogue
@@ -20,6 +20,11 @@ _NAME = re.compile(
     rf"{ONE_WORD.pattern}|[A-Z][\w.'-]*(?:\s[A-Z][\w.'-]*){{1,2}}", re.ASCII
 )  # also of a person
 _KIND = re.compile(rf"{ONE_WORD.pattern}(?:\s{ONE_WORD.pattern})?", re.ASCII)  # of tasks
+_BEFORE_OWN = re.compile(
+    r"(?:(?<=[?？])\s+|(?:\A|\n)\W*(?P<label>answer|solution|response|output|completion)\W{1,6})\Z",
+    re.IGNORECASE,
+)
+_FEWEST_WORDS = 3  # of an answer behind a question that is no part of it
 _ANSWERED_BY = {"assistant", "bot", "gpt", "ai", "output", "response", "answer", "completion"}
 
 
@@ -79,19 +84,31 @@ def is_kind_of_question(row: Row, plan: Plan) -> bool:
     )
 
 
-def turns_in(text: str, given: Row, *, whole: bool, as_text: bool) -> Any:
+def turns_in(text: str, given: Row, *, named: bool, is_vague: bool) -> Any:
     """The turns of a text that is a dialogue, also where it ends with an answer of the row.
 
-    `whole` says that a dialogue is expected there, `as_text` that a text with its answer is.
+    A column that the user `named`, or with a name that `is_vague`, may have the whole of it. A text
+    that is no dialogue is without its answer, unless the user named the column.
     """
-    if turns := rendered_turns(text, whole=whole, alone=not given):
+    if turns := rendered_turns(text, whole=named or is_vague, alone=not given):
         return turns
-    if as_text and (asked := without_answer(text)):
-        return asked
     if (turns := rendered_turns(text)) and turns[-1]["role"] == "assistant":
         answers = [one for value in given.values() for one in answer_texts(value)]
         if any(begins_with(turns[-1]["content"], one) for one in answers):
             return turns
+    if named:
+        return text
+    return (is_vague and without_answer(text)) or without_own_answer(text, given)
+
+
+def without_own_answer(text: str, given: Row, *, asks: bool = True) -> str:
+    """A text without an answer of its row that ends it, behind a label or where it `asks`."""
+    for name, value in given.items():
+        for answer in answer_texts(value) if is_answer(name) else ():
+            before = text.rstrip().removesuffix(answer)
+            end = _BEFORE_OWN.search(before) if before != text.rstrip() else None
+            if end and (end["label"] or (asks and len(answer.split()) >= _FEWEST_WORDS)):
+                return before[: end.start()].strip() or text
     return text
 
 

@@ -31,6 +31,7 @@ from builders.sources.column_kinds import (
     is_of_labels,
     is_whole,
     turns_in,
+    without_own_answer,
 )
 from builders.sources.column_plan import (
     AS_IT_IS,
@@ -264,9 +265,7 @@ class PromptColumns:
             return of_tools(plain(plan.tools[0]))
         value, given = unpacked(row[plan.asked], only=column in DIALOGUES), given_in(row, plan)
         if isinstance(value, str):
-            as_text = not self.named and column not in CLEAR
-            whole = bool(self.named) or as_text
-            value = turns_in(value, given, whole=whole, as_text=as_text)
+            value = turns_in(value, given, named=bool(self.named), is_vague=column not in CLEAR)
         if isinstance(value, str) and (reason := self._other_turn(row)):
             return reason
         system = text_of(row[plan.system]) if plan.system is not None else None
@@ -286,13 +285,13 @@ class PromptColumns:
             if not self.named and (of_text or is_filled_in(str(text), asked, given)):
                 continue
             self._read |= {*names}
-            reason = text if isinstance(text, Reason) else fault_of(text)
-            if reason:
+            if reason := text if isinstance(text, Reason) else fault_of(text):
                 return _in(names[0], reason)
+            text = str(text) if self.named else without_own_answer(str(text), given, asks=False)
             before = (last, *(turn["content"] for turn in prompt))
             held = are_in if names[0] in (*plan.lists, *plan.options) else is_in
-            if has_text(str(text)) and not any(held(str(text), one) for one in before):
-                last = f"{last.strip()}\n\n{str(text).strip()}"
+            if has_text(text) and not any(held(text, one) for one in before):
+                last = f"{last.strip()}\n\n{text.strip()}"
                 used += names
         prompt[-1] = {**prompt[-1], "content": last}
         self.forms.setdefault(plan.asked, {}).update(dict.fromkeys(used))

@@ -201,6 +201,41 @@ def test_the_answer_that_ends_a_text_is_not_asked(text: str, asked: str) -> None
     assert isinstance(found, dict) and found["prompt"] == user(text)
 
 
+OWN: dict[str, tuple[dict[str, str], str]] = {
+    "after its question": ({"prompt": "1 and 2? It is 3.", "completion": "It is 3."}, "1 and 2?"),
+    "in its lines": ({"text": "1 and 2?\n\nIt is 3.", "answer": "It is 3."}, "1 and 2?"),
+    "behind its name": ({"prompt": "Add it.\nAnswer: 3", "response": "3"}, "Add it."),
+    "in bold": ({"question": "Add it.\n**Solution:** 3", "solution": "3"}, "Add it."),
+    "in an input": (
+        {"instruction": "Do it.", "input": "Q: 1 and 2\nAnswer: 3", "output": "3"},
+        "Do it.\n\nQ: 1 and 2",
+    ),
+    "of a choice": ({"prompt": "Is it? Say yes or no", "label": "no"}, "Is it? Say yes or no"),
+    "of a copy": ({"prompt": "Copy: a b c", "completion": "a b c"}, "Copy: a b c"),
+    "of another's": (
+        {"prompt": "Is it right?\nStudent answer: 3", "answer": "3"},
+        "Is it right?\nStudent answer: 3",
+    ),
+    "in a context": (
+        {"question": "Who?", "context": "It was a man.", "answer": "It was a man."},
+        "Who?\n\nIt was a man.",
+    ),
+}
+
+
+@each(("row", "asked"), OWN)
+def test_the_own_answer_of_a_row_at_the_end_of_its_prompt_is_not_asked(
+    row: dict[str, str], asked: str
+) -> None:
+    found = PromptColumns().prompt(row)
+    assert isinstance(found, dict) and found["prompt"] == user(asked)
+
+
+def test_a_column_that_the_user_names_is_asked_with_the_answer_that_ends_it() -> None:
+    found = PromptColumns("prompt").prompt({"prompt": "1? It is 3.", "completion": "It is 3."})
+    assert isinstance(found, dict) and found["prompt"] == user("1? It is 3.")
+
+
 OPEN: dict[str, tuple[dict[str, Any], list[dict[str, str]]]] = {
     "marks that wait for an answer": ({"prompt": "\n\nHuman: ask\n\nAssistant: "}, ASKED),
     "a template's marks": ({"prompt": "<|user|>\nask</s>\n<|assistant|>\nx"}, ASKED),

@@ -10,8 +10,6 @@ and Zhipu have for the end of an answer.
 
 from __future__ import annotations
 
-import functools
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,67 +17,62 @@ from typing import Any
 
 from builders.engine.calls import Answer, Ended, Failure
 from builders.engine.error_words import error_of
+from builders.engine.message_content import (
+    NOTHING,
+    Content,
+    has_half,
+    name_of,
+    plain,
+    thought_beside,
+    tool_calls_of,
+    utf8,
+)
 from builders.engine.refusals import UNKNOWN, Target, failure_in
 from builders.engine.response_bodies import choice_of, message_of, parsed_body
 from builders.engine.thinking import parted
 from builders.engine.usage import token_counts
-from builders.errors import printable
 
 _ENDS: dict[Ended, str] = {  # by its words, without case and separators
     "complete": "stop end endturn stopsequence stopsequences eos eostoken eosfound endofturn "
     "endoftext endofsequence stopstringfound stopsequencereached complete completed finished "
     "finish done natural normal stopwords stopword stopstr stopstring stoptoken stoptokens "
-    "endid eostokenid stopid stopids",
+    "endid eostokenid stopid stopids success succeeded",
     "length": "length maxtokens maxoutputtokens maxcompletiontokens maxnewtokens maximumtokens "
     "maxlength modellength modelcontextwindowexceeded contextlength contextlengthexceeded "
     "contextwindowexceeded tokenlimit limit outputlimit errorlimit incomplete truncated "
     "notfinished maxpredictedtokensreached contextlengthreached lengthlimit maxlen "
-    "maxseqlen maxnewtoken maxtoken",
+    "maxseqlen maxnewtoken maxtoken istruncated stoppedlimit",
     "filtered": "contentfilter contentfiltered contentpolicyviolation safety imagesafety "
     "recitation prohibitedcontent blocklist spii guardrail guardrails guardrailintervened "
     "moderation moderated blocked flagged errortoxic sensitive language imageprohibitedcontent "
-    "imagerecitation modelarmor riskcontrol contentblocked",
+    "imagerecitation modelarmor riskcontrol contentblocked needclearhistory",
     "refused": "refusal refused refuse modelrefusal",
     "tool_calls": "toolcalls toolcall functioncall functioncalls tooluse",
     "aborted": "abort aborted cancel cancelled canceled usercancel usercanceled usercancelled "
     "userstopped error errored failed failure timeout timelimit interrupted disconnect "
     "disconnected networkerror insufficientsystemresource malformedfunctioncall malformedtooluse "
     "malformedmodeloutput malformedresponse unexpectedtoolcall toomanytoolcalls pauseturn "
-    "preempted killed shutdown unload modelunloaded overloaded repetition",
+    "preempted killed shutdown unload modelunloaded overloaded repetition repetitiontruncation "
+    "repetitiondetection repetitiondetected other evicted eviction clientdisconnected",
 }
 _ENDED: dict[str, Ended] = {word: end for end, words in _ENDS.items() for word in words.split()}
 _OF_TWO_PARTS = re.compile(r"[_-]|^[A-Z]+$|^refusal$")
 _PREFIX = re.compile(r"^(?:finish|stop)?reason(?=.)")
 # What an endpoint calls an end beside `finish_reason`, which may have been made to fit.
-_NATIVE = ("native_finish_reason", "stop_reason", "finishReason", "done_reason")
-_THOUGHT_KEYS = dict.fromkeys(
+_NATIVE = dict.fromkeys(
+    ("native_finish_reason", "stop_reason", "finishReason", "stopReason", "done_reason"), True
+)
+# What only contradicts a complete end; where it is true, its name is the word.
+_NATIVE |= dict.fromkeys(
     (
-        *("reasoning_content", "reasoning", "reasoning_text", "thinking", "thoughts", "thought"),
-        *("reasoning_details", "thinking_blocks", "reasoningContent", "thinking_content"),
-    )
+        *("incomplete_details", "status", "stop_details", "stop_type", "truncated"),
+        *("stopped_limit", "is_truncated", "need_clear_history"),
+    ),
+    False,
 )
-_THOUGHT_TYPES = re.compile(r"think|reason|thought")
-_THOUGHT_PART_KEYS = {"reasoningContent", "reasoning_content"}  # of Bedrock, without a type
-_TOOL_PART = re.compile(r"tool_?(use|call)$|function_?call$")
-_TOOL_PART_KEYS = {"functionCall", "function_call", "toolUse"}  # of Gemini and Bedrock
-_TEXT_KEYS = (
-    "text",
-    "output_text",
-    "content",
-    "value",
-    "parts",
-    "thinking",
-    "summary",
-    "reasoning",
-    "reasoningContent",
-    "reasoning_content",
-    "reasoningText",
-)
-_PART_KEYS = {"type", "text", "parts", "content", *_THOUGHT_PART_KEYS}
-_DEEPEST = 12  # nested parts of a content; each level is a call
-_SHORT = 200  # characters of a name
-_NOTHING = ("", "null", "none")  # how some servers write it
-_HALF = re.compile("[\ud800-\udfff]")  # of a character, or a byte that is no UTF-8
+
+
+_NATIVES = frozenset(_NATIVE)
 
 
 def read_answer(
@@ -123,31 +116,33 @@ def answer_in(given: Mapping[str, Any], **measured: Any) -> Answer | None:
         if not any(token_counts(given, False).values()):
             return None
         ended = "complete"  # an answer that is paid for, and empty
-    found = _Content()
+    found = Content()
     found.read(message.get("content"))
     refusal = message.get("refusal")
-    if isinstance(refusal, str) and refusal.strip().lower() not in _NOTHING:
+    if isinstance(refusal, str) and refusal.strip().lower() not in NOTHING:
         found.refusals.append(refusal)
     elif refusal is True:  # without words for it
         found.refusals.append("")
-    tool_calls = _tool_calls(message) or found.tool_calls
+    tool_calls = tool_calls_of(message) or found.tool_calls
     text = "".join(found.texts)
     if tool_calls and ended in ("complete", "unknown"):
         ended = "tool_calls"
     if found.refusals and ended in ("complete", "unknown"):
         ended = "refused"
-    if not text.isascii() and _HALF.search(_joined_pairs(text)) and ended == "complete":
+    if not text.isascii() and has_half(text) and ended == "complete":
         ended = "aborted"  # in the middle of a character
+    if ended in ("complete", "unknown") and (found.media or message.get("images")):
+        ended = "media"
     answer = Answer(
-        text=_utf8(text or "\n".join(found.refusals)),
+        text=utf8(text or "\n".join(found.refusals)),
         ended=ended,
         finish_reason=word,
-        reasoning=_utf8(_thought_beside(message, choice) or "".join(found.thoughts)) or None,
+        reasoning=utf8(thought_beside(message, choice) or "".join(found.thoughts)) or None,
         tool_calls=tool_calls or None,
         logprobs=_logprobs(choice.get("logprobs")),
-        model=_name(given.get("model") or given.get("modelVersion")),
-        fingerprint=_name(given.get("system_fingerprint")),
-        revision=_name(given.get("model_revision") or given.get("revision")),
+        model=name_of(given.get("model") or given.get("modelVersion")),
+        fingerprint=name_of(given.get("system_fingerprint")),
+        revision=name_of(given.get("model_revision") or given.get("revision")),
         **token_counts(given, bool(text)),
         **measured,
     )
@@ -171,7 +166,7 @@ def _ended_by(word: str | None) -> Ended:
     if found := _ENDED.get(word or ""):
         return found
     for one in (word or "", (word or "").partition(":")[0]):  # as in "content_filter: SAFETY"
-        bare = re.sub(r"[\W_]", "", one.lower())
+        bare = re.sub(r"[^\w\ufffd]|_", "", one.lower())
         if found := _ENDED.get(_PREFIX.sub("", bare)):
             return found
     return "unknown"
@@ -198,19 +193,26 @@ def _end(choice: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str | Non
     others = [
         (name, one)
         for place in (choice, given)
-        for name in _NATIVE
-        if name in place and (one := _word(place[name]))
+        if not _NATIVES.isdisjoint(place)
+        for name, value in place.items()
+        if value is not None and name in _NATIVES
+        if (one := _word(name if value is True else value))
     ]
     if word is None:
-        word = next((one for _, one in others if _ended_by(one) != "unknown"), None)
+        named = (one for name, one in others if _NATIVE[name])
+        word = next((one for one in named if _ended_by(one) != "unknown"), None)
     ended = _ended_by(word)
-    for name, other in others if ended == "complete" else ():
+    for name, other in sorted(others, key=_least_exact) if others and ended == "complete" else ():
         # vLLM's `stop_reason` is the token or text that stopped it: a plain word is no end.
-        plain = name == "stop_reason" and not _OF_TWO_PARTS.search(other)
-        if not plain and (end := _ended_by(other)) not in ("complete", "unknown"):
+        is_text = name == "stop_reason" and not _OF_TWO_PARTS.search(other)
+        if not is_text and (end := _ended_by(other)) not in ("complete", "unknown"):
             return other, end
     filtered = _filtered(choice.get("content_filter_results")) or _blocked(given)
     return word, "filtered" if filtered and ended in ("complete", "unknown") else ended
+
+
+def _least_exact(other: tuple[str, str]) -> bool:
+    return other[0] == "status"
 
 
 def _word(value: Any) -> str | None:
@@ -218,8 +220,8 @@ def _word(value: Any) -> str | None:
         return None
     if isinstance(value, dict):
         value = value.get("type") or value.get("reason")
-    word = _name(_plain(value))
-    return None if word is None or word.lower() in _NOTHING else word
+    word = name_of(plain(value))
+    return None if word is None or word.lower() in NOTHING else word
 
 
 def _filtered(results: Any) -> bool:
@@ -237,90 +239,7 @@ def _blocked(given: Mapping[str, Any]) -> bool:
     return isinstance(found, dict) and bool(found.get("blockReason") or found.get("block_reason"))
 
 
-# --- its content
-
-
-class _Content:
-    """The parts of a content by what they are."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.thoughts: list[str] = []
-        self.refusals: list[str] = []
-        self.tool_calls: list[dict[str, Any]] = []
-
-    def read(self, value: Any, depth: int = 0) -> None:
-        """Add a content: a text, a part, or a list of them; images and the like are left out."""
-        if isinstance(value, str):
-            self.texts.append(value)
-        elif isinstance(value, list) and depth < _DEEPEST:
-            for one in value:
-                self.read(one, depth + 1)
-        elif isinstance(value, dict) and value and not depth and not _PART_KEYS & value.keys():
-            self.texts.append(_json_text(value))  # an answer by a schema, parsed by the server
-        elif isinstance(value, dict) and depth < _DEEPEST:
-            kind = _plain(value.get("type")).lower()
-            thought = str(value.get("thought", "")).lower() == "true"  # some gateways send a text
-            if thought or _THOUGHT_TYPES.search(kind) or _THOUGHT_PART_KEYS & value.keys():
-                self.thoughts.append(_thought(value))
-            elif isinstance(refusal := value.get("refusal"), str):
-                self.refusals.append(refusal)
-            elif _TOOL_PART.search(kind) or _TOOL_PART_KEYS & value.keys():
-                self.tool_calls += _tool_calls({"tool_calls": [_call_of_part(value)]})
-            elif kind in ("", "text", "output_text", "message"):
-                name = next((name for name in _TEXT_KEYS if name in value), None)
-                self.read(value[name] if name else None, depth + 1)
-
-
-def _call_of_part(part: Mapping[str, Any]) -> Any:
-    """A part that is the call of a tool, in OpenAI's form."""
-    inner = next((part[name] for name in _TOOL_PART_KEYS if isinstance(part.get(name), dict)), part)
-    arguments: Any = next(
-        (inner[name] for name in ("arguments", "input", "args") if name in inner), {}
-    )
-    return {**inner, "id": part.get("id"), "arguments": arguments}
-
-
-def _thought_beside(message: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
-    """The reasoning that a response has in a field of its own; empty without any."""
-    for place in (message, message.get("provider_specific_fields"), choice):
-        if isinstance(place, dict) and not _THOUGHT_KEYS.keys().isdisjoint(place):
-            for key in _THOUGHT_KEYS:
-                if thought := _thought(place.get(key)):
-                    return thought
-    return ""
-
-
-def _thought(value: Any, depth: int = 0) -> str:
-    """The text of reasoning in any of its forms; empty without any."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and depth < _DEEPEST:
-        return "".join(_thought(one, depth + 1) for one in value)
-    if isinstance(value, dict) and depth < _DEEPEST:
-        return next((one for key in _TEXT_KEYS if (one := _thought(value.get(key), depth + 1))), "")
-    return ""
-
-
-def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The calls of tools in one form, with their arguments as text."""
-    given = message.get("tool_calls")
-    calls = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
-    if not calls and isinstance(old := message.get("function_call"), dict):
-        calls = [{"function": old}]
-    found = []
-    for call in calls:
-        function = call.get("function")
-        function = function if isinstance(function, dict) else call
-        arguments = function.get("arguments")
-        if not isinstance(arguments, str):
-            arguments = _json_text(arguments)
-        name = _name(function.get("name")) or ""
-        if not name and arguments.strip() in ("", "{}", "null"):  # some servers send it empty
-            continue
-        call_of = {"name": name, "arguments": _utf8(arguments)}
-        found.append({"id": _name(call.get("id")) or "", "type": "function", "function": call_of})
-    return found
+# --- its log-probabilities
 
 
 def _logprobs(given: Any) -> list[dict[str, Any]] | None:
@@ -345,10 +264,10 @@ def _logprobs(given: Any) -> list[dict[str, Any]] | None:
 
 def _token(given: Mapping[str, Any], top: Any) -> dict[str, Any]:
     number: Any = given.get("logprob")
-    plain = isinstance(number, int | float) and not isinstance(number, bool)
+    known = isinstance(number, int | float) and not isinstance(number, bool)
     found: dict[str, Any] = {
-        "token": _utf8(_plain(given.get("token"))),
-        "logprob": float(number) if plain and abs(number) < 1e300 else None,
+        "token": utf8(plain(given.get("token"))),
+        "logprob": float(number) if known and abs(number) < 1e300 else None,
     }
     if top is not None:
         each = [one for one in _listed(top) if isinstance(one, dict)]
@@ -358,41 +277,3 @@ def _token(given: Mapping[str, Any], top: Any) -> dict[str, Any]:
 
 def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else ()
-
-
-# --- values
-
-
-def _name(value: Any) -> str | None:
-    """A short text on one line, such as the name of a model; None for anything else."""
-    return _one_line(value[:_SHORT]) if isinstance(value, str) else None
-
-
-@functools.lru_cache(1024)  # the same few in every answer
-def _one_line(text: str) -> str | None:
-    return printable(_utf8(text)).strip() or None
-
-
-def _plain(value: Any) -> str:
-    """A text or number as text; empty for anything else, which can be nested without end."""
-    return str(value) if isinstance(value, str | int | float) else ""
-
-
-def _json_text(value: Any) -> str:
-    """A value as JSON; empty where it is nested too deeply."""
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except RecursionError:
-        return ""
-
-
-def _utf8(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 cannot hold, replaced."""
-    return text if text.isascii() else _HALF.sub("\ufffd", _joined_pairs(text))
-
-
-def _joined_pairs(text: str) -> str:
-    """The text with the halves of a character joined, which came in two parts of a content."""
-    if not _HALF.search(text):
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")

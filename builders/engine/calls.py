@@ -61,13 +61,16 @@ class Call:
         return self.prompt if isinstance(self.prompt, str) else str(self.prompt[-1]["content"])
 
 
-Ended = Literal["complete", "length", "filtered", "refused", "tool_calls", "aborted", "unknown"]
+Ended = Literal[
+    "complete", "length", "filtered", "refused", "tool_calls", "media", "aborted", "unknown"
+]
 NO_END = "unknown end"
 _FAULTS: Mapping[str, str] = {
     "length": "cut off",
     "filtered": "filtered",
     "refused": "refused",
     "tool_calls": "tool call",
+    "media": "not only text",
     "aborted": "broken off",
     "unknown": NO_END,
 }

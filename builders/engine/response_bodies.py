@@ -203,11 +203,29 @@ def choice_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
         return listed[0]
     if isinstance(listed, Mapping):
         listed = [*listed.values()]
+    if listed is None and (other := _choice_in_output(given)):
+        return other
     if listed is None and any(name in given for name in ("message", "content", "delta", "text")):
         listed = [given]
+    if listed is None and isinstance(text := given.get("result"), str):  # ERNIE
+        return {**given, "content": text}
     choices = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     zeroth = (one for one in choices if one.get("index") in (0, "0"))
     return next(zeroth, next(iter(choices), None))
+
+
+def _choice_in_output(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The choice in the `output` of DashScope, Bedrock and OpenAI's Responses."""
+    output = given.get("output")
+    if isinstance(output, dict):
+        return choice_of(output)
+    if not isinstance(output, list) or not all(isinstance(one, dict) for one in output):
+        return None
+    if not any(one.get("type") == "message" for one in output):
+        return None
+    details = given.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return {"finish_reason": reason or given.get("status"), "message": {"content": output}}
 
 
 def message_of(choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How many tokens of an answer an endpoint counted, under each server's names for them.
 
 Source: https://platform.openai.com/docs/api-reference/chat/object, and the `usage` of Anthropic,
-Gemini, DeepSeek and Ollama.
+Gemini, DeepSeek, Bedrock and Ollama.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 _MOST_TOKENS = 10**9  # of one answer; more is no count
 _COUNTED_AT = {
-    "input_tokens": "prompt_tokens input_tokens promptTokenCount prompt_eval_count",
-    "output_tokens": "completion_tokens output_tokens candidatesTokenCount eval_count",
+    "input_tokens": "prompt_tokens input_tokens promptTokenCount prompt_eval_count inputTokens",
+    "output_tokens": "completion_tokens output_tokens candidatesTokenCount eval_count outputTokens",
     "reasoning_tokens": "completion_tokens_details.reasoning_tokens "
     "output_tokens_details.reasoning_tokens reasoning_tokens thoughtsTokenCount",
     "cached_tokens": "prompt_tokens_details.cached_tokens input_tokens_details.cached_tokens "

@@ -49,7 +49,7 @@ def failure(body: Any) -> Failure:
 # --- how it ended
 
 WORDS = {
-    "complete": "end END stop_str stop-words end_id eos_token_id REASON_STOP "
+    "complete": "success SUCCEEDED end END stop_str stop-words end_id eos_token_id REASON_STOP "
     "stop STOP end_turn stop_sequence eos eos_token COMPLETE completed finished "
     "stopStringFound FINISH_REASON_STOP FinishReason.STOP",
     "length": "max_len REASON_MAX_LEN "
@@ -61,8 +61,9 @@ WORDS = {
     "refused": "refusal",
     "tool_calls": "tool_calls function_call tool_use tool-calls",
     "aborted": "abort aborted cancelled canceled USER_CANCEL error ERROR timeout network_error "
-    "modelUnloaded insufficient_system_resource MALFORMED_FUNCTION_CALL pause_turn failed",
-    "unknown": "other OTHER FINISH_REASON_UNSPECIFIED sabbatical 7 stop? no",
+    "modelUnloaded insufficient_system_resource MALFORMED_FUNCTION_CALL pause_turn failed "
+    "other OTHER FINISH_REASON_OTHER repetition_truncation repetition_detected eviction",
+    "unknown": "FINISH_REASON_UNSPECIFIED sabbatical 7 st\ufffdop stop\ufffd stop? no",
 }
 FAULTS = {
     "length": "cut off",
@@ -108,6 +109,21 @@ def test_an_endpoint_that_reports_no_end_is_not_trusted(word: Any) -> None:
         ({"stop_reason": 151645}, "complete"),  # vLLM: the token that stopped it
         ({"stop_reason": "length"}, "complete"),  # or the text
         ({"stop_reason": None}, "complete"),
+        ({"stop_details": {"type": "refusal", "category": "x"}}, "refused"),
+        ({"stop_details": None}, "complete"),
+        ({"stop_type": "limit"}, "length"),
+        ({"stop_type": "eos"}, "complete"),
+        ({"stop_type": "word"}, "complete"),
+        ({"truncated": True}, "length"),
+        ({"truncated": False}, "complete"),
+        ({"stopReason": "guardrail_intervened"}, "filtered"),
+        ({"status": "incomplete"}, "length"),
+        ({"status": "completed"}, "complete"),
+        ({"status": 200}, "complete"),
+        ({"finish_reason": None, "status": "completed"}, "unknown"),
+        ({"finish_reason": None, "truncated": True}, "unknown"),
+        ({"finish_reason": "length", "truncated": False}, "length"),
+        ({"finish_reason": "st\ud800op"}, "unknown"),
         ({"content_filter_results": {"hate": {"filtered": False}}}, "complete"),
         ({"content_filter_results": {"hate": {"filtered": True}}}, "filtered"),
         ({"content_filter_results": {"custom_blocklists": [{"filtered": True}]}}, "filtered"),
@@ -122,6 +138,28 @@ def test_an_endpoint_that_reports_no_end_is_not_trusted(word: Any) -> None:
 )
 def test_what_contradicts_or_completes_the_end_decides(choice: Any, end: str) -> None:
     assert read(chat(choice=choice)).ended == end
+
+
+@each(
+    ("beside", "end"),
+    [
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, "length"),
+        ({"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}, "filtered"),
+        ({"status": "completed", "incomplete_details": None}, "complete"),
+        ({"status": "failed"}, "aborted"),
+        ({"status": "success"}, "complete"),
+        ({"stop_type": "limit", "truncated": False}, "length"),
+        ({"stopped_eos": True, "stopped_limit": True}, "length"),
+        ({"stopped_eos": True, "stopped_limit": False}, "complete"),
+        ({"truncated": True, "stop_type": "eos"}, "length"),
+        ({"stop_details": {"type": "refusal"}}, "refused"),
+        ({"is_truncated": True}, "length"),
+        ({"need_clear_history": True}, "filtered"),
+        ({"is_truncated": False, "need_clear_history": False}, "complete"),
+    ],
+)
+def test_another_end_beside_the_choice_decides(beside: Any, end: str) -> None:
+    assert read(chat(**beside)).ended == end
 
 
 # --- answers that are no answer to use
@@ -165,7 +203,14 @@ USE = {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}
         (chat("\ufeff \u2060\n\u00ad", "stop"), "empty"),
         (chat("<think>a</think>\n\u200b", "stop"), "empty"),
         (chat([], "stop"), "empty"),
-        (chat([{"type": "image_url", "image_url": {"url": "x"}}], "stop"), "empty"),
+        (chat([{"type": "image_url", "image_url": {"url": "x"}}], "stop"), "not only text"),
+        (chat([NILE, {"type": "image_url", "image_url": {}}]), "not only text"),
+        (chat([{"type": "text", "text": NILE}, {"type": "output_image"}]), "not only text"),
+        (chat([{"text": NILE}, {"inlineData": {"mimeType": "image/png"}}]), "not only text"),
+        (chat([{"type": "audio", "data": "x"}, {"text": NILE}]), "not only text"),
+        (chat(NILE, message={"images": [{"type": "image_url"}]}), "not only text"),
+        (chat([NILE, {"type": "image_url", "image_url": {}}], "length"), "cut off"),
+        (chat([NILE, {"type": "image_url"}], message={"refusal": "No."}), "refused"),
         (chat(f"{NILE}<|im_end|>\n<|im_start|>user\nAnd?"), "template marks"),
         ({"choices": [{"finish_reason": "content_filter"}]}, "filtered"),
         ({"choices": [], "prompt_feedback": {"block_reason": "SAFETY"}}, "filtered"),
@@ -223,7 +268,8 @@ def test_the_call_of_a_tool_that_is_a_part_has_the_same_form_and_the_text_is_kep
         ([{"type": "thinking", "thinking": [{"type": "text", "text": "a"}]}, NILE], "a"),
         ([{"type": "redacted_thinking", "data": "x"}, {"text": NILE}], None),
         ([{"type": "reasoning", "summary": [{"type": "s", "text": "a"}]}, {"text": NILE}], "a"),
-        (["The ", {"text": "Nile."}, {"type": "image_url", "image_url": {}}], None),
+        (["The ", {"text": "Nile."}, {"type": "citation", "start": 0}], None),
+        ([{"type": "text", "text": NILE}, {"type": "web_search_result", "title": "x"}], None),
         ({"text": NILE}, None),
         ([{"text": "a", "thought": "true"}, {"text": NILE, "thought": "false"}], "a"),
         ([{"reasoningContent": {"reasoningText": {"text": "a"}}}, {"text": NILE}], "a"),
@@ -329,6 +375,19 @@ def test_the_choice_is_the_one_with_index_0(choices: Any) -> None:
         {"content": [{"type": "text", "text": NILE}], "stop_reason": "end_turn"},
         {"candidates": [{"content": {"parts": [{"text": NILE}]}, "finishReason": "STOP"}]},
         [chat()],
+        {"result": NILE, "is_truncated": False, "finish_reason": "normal"},
+        {"output": {"text": NILE, "finish_reason": "stop"}, "request_id": "x"},
+        {"output": {"text": None, **chat()}, "request_id": "x"},
+        {"output": {"text": NILE, "choices": None, "finish_reason": "stop"}, "message": ""},
+        {"output": {"message": {"content": [{"text": NILE}]}}, "stopReason": "end_turn"},
+        {
+            "status": "completed",
+            "output": [
+                {"type": "reasoning", "summary": []},
+                {"type": "message", "content": [{"type": "output_text", "text": NILE}]},
+            ],
+            "text": {"format": {"type": "text"}},
+        },
         {**chat(), "error": None},
         {**chat(), "error": {"code": 0, "message": ""}},
         {**chat(), "error": {"code": 0, "message": "success"}},
@@ -342,6 +401,74 @@ def test_the_choice_is_the_one_with_index_0(choices: Any) -> None:
 def test_an_answer_is_read_in_the_forms_that_servers_have_for_it(body: Any) -> None:
     found = read(body)
     assert (found.text, found.fault()) == (NILE, None)
+
+
+OUTPUT = [
+    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"}]},
+    {"type": "message", "status": "incomplete", "content": [{"type": "output_text", "text": "Ha"}]},
+]
+
+
+@each(
+    ("body", "fault", "text"),
+    [
+        ({"result": "Ha", "is_truncated": True, "finish_reason": "normal"}, "cut off", "Ha"),
+        ({"result": "No.", "need_clear_history": True, "finish_reason": "stop"}, "filtered", "No."),
+        ({"output": {"text": "Ha", "finish_reason": "length"}}, "cut off", "Ha"),
+        ({"output": {"text": "Ha", "finish_reason": "null"}}, "unknown end", "Ha"),
+        (
+            {"output": {"message": {"content": [{"text": "Ha"}]}}, "stopReason": "max_tokens"},
+            "cut off",
+            "Ha",
+        ),
+        ({"output": OUTPUT, "status": "incomplete"}, "cut off", "Ha"),
+        (
+            {
+                "output": OUTPUT,
+                "status": "incomplete",
+                "incomplete_details": {"reason": "content_filter"},
+            },
+            "filtered",
+            "Ha",
+        ),
+        (
+            {
+                "output": [{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}],
+                "status": "completed",
+            },
+            "refused",
+            "No.",
+        ),
+        (
+            {
+                "output": [
+                    *OUTPUT,
+                    {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "1"},
+                ],
+                "status": "completed",
+            },
+            "tool call",
+            "Ha",
+        ),
+    ],
+)
+def test_an_answer_in_another_form_has_its_own_end(body: Any, fault: str, text: str) -> None:
+    found = read({**body, "usage": {"input_tokens": 9, "output_tokens": 2}})
+    assert (found.fault(), found.text, found.output_tokens) == (fault, text, 2)
+
+
+@each(
+    "body",
+    [
+        {"output": ["The ", "Nile."], "status": "succeeded"},
+        {"output": NILE},
+        {"output": {"embedding": [0.1]}},
+        {"result": {"response": NILE}},
+        {"output": [{"type": "web_search_call"}]},
+    ],
+)
+def test_what_could_be_an_answer_in_no_known_form_is_none(body: Any) -> None:
+    assert failure(body).cause == "no content"
 
 
 # --- events that nobody asked for

@@ -112,18 +112,22 @@ def test_a_conflict_that_repeats_is_with_the_request_itself(tmp_path: Path) -> N
 # --- silence
 
 
+def of_three(body: dict[str, Any]) -> bool:
+    return any(f"say {number}" in str(body) for number in range(3))
+
+
 @each(
     ("rule", "words"),
     [
-        (Rule("429", first_n=1, seconds=1.0), "asked for a pause of"),
-        (Rule("hang", first_n=1), "gets no request for"),
+        (Rule("429", first_n=1, seconds=1.2, contains="say 1"), "asked for a pause of"),
+        (Rule("hang", first_n=1, when=of_three), "gets no request for"),
     ],
 )
 def test_only_a_pause_that_was_asked_for_is_reported_as_asked_and_rows_are_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: Rule, words: str
 ) -> None:
     monkeypatch.setattr(watchdog_module, "_STILL_S", 0.1)
-    monkeypatch.setattr(rate_limiter, "_MOST_BACK_OFF_S", 0.7)
+    monkeypatch.setattr(rate_limiter, "_MOST_BACK_OFF_S", 0.9)
     noted.clear()
     with Endpoint(Behaviour(rules=[rule])) as endpoint:
         who = teacher(TeacherSpec(place=endpoint.url, concurrency=2, timeout_s=0.2))

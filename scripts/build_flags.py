@@ -16,7 +16,7 @@ from builders.drafting.contributions import read_contributions
 from builders.drafting.set_record import file_with_digest
 from builders.engine.budget import BudgetLimits
 from builders.engine.run_limits import RunLimits
-from builders.engine.teacher import KEY_ENV, TeacherSpec
+from builders.engine.teacher import TeacherSpec
 from builders.errors import RecipeError
 from builders.hub_vocabulary import known_licence
 from builders.judging.reports import read_reports
@@ -33,6 +33,7 @@ from scripts.command_line import (
     add_work,
     checked,
     count,
+    key_of,
     path,
     text,
 )
@@ -235,14 +236,13 @@ def build_spec_of(
         teachers=given.teacher,
         usual=TeacherSpec(
             model=given.model,
-            key_env=given.key_env or KEY_ENV,
             concurrency=given.concurrency,
             timeout_s=given.timeout,
+            **key_of(given),
         ),
         parameters=[*given.param, *given.without],
         trusted=given.trust_missing_end,
         licences=given.teacher_license,
-        keyed=given.key_env is not None,
         run_limits=RunLimits(
             budget=BudgetLimits(
                 usd=given.budget_usd, tokens=given.budget_tokens, calls=given.budget_calls

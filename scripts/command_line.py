@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from builders.engine.parameters import read_param, read_without
+from builders.engine.teacher import KEY_ENV
 from builders.errors import (
     FolderError,
     InputError,
@@ -372,3 +373,8 @@ def add_trust(group: argparse._ArgumentGroup) -> None:
         help="Take answers for complete although this teacher, by its address, reports no end: for "
         "an endpoint that never reports one. An answer that was broken off is not noticed then.",
     )
+
+
+def key_of(given: argparse.Namespace) -> dict[str, Any]:
+    """The variable with the key of the first endpoint, and whether --key-env names it."""
+    return {"key_env": given.key_env or KEY_ENV, "key_named": given.key_env is not None}

@@ -31,6 +31,7 @@ from scripts.command_line import (
     add_work,
     checked,
     count,
+    key_of,
     print_err,
     print_out,
     text,
@@ -187,7 +188,7 @@ def _spec(given: argparse.Namespace) -> TeacherSpec | None:
                 f"{flags[0] if len(flags) == 1 else 'them'} out"
             )
         return None
-    usual = TeacherSpec(model=given.model, key_env=given.key_env or KEY_ENV)
+    usual = TeacherSpec(model=given.model, **key_of(given))
     choices = [*given.param, *given.without]
     spec = decided(pool_spec([given.teacher], usual, choices, given.trust_missing_end))
     if spec.roles:

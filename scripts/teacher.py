@@ -17,6 +17,7 @@ from scripts.command_line import (
     add_json,
     add_parameters,
     count,
+    key_of,
     one_of,
     print_err,
     print_out,
@@ -59,9 +60,8 @@ def arguments(parser: Parser, _: Sequence[str]) -> None:
     parser.add_argument(
         "--key-env",
         type=text,
-        default=KEY_ENV,
         metavar="VARIABLE",
-        help="Read the key of the endpoint from this variable (default: %(default)s).",
+        help=f"Read the key of the endpoint from this variable (default: {KEY_ENV}).",
     )
     add_parameters(parser)
     parser.add_argument(
@@ -89,7 +89,7 @@ def run(given: argparse.Namespace) -> int:
     choices = [*given.param, *given.without]
     if named := next((one for one in choices if one.teacher), None):
         raise UsageError(f"{named.teacher}:{named.name} names a role; leave out {named.teacher}:")
-    usual = TeacherSpec(model=given.model, key_env=given.key_env, timeout_s=given.timeout)
+    usual = TeacherSpec(model=given.model, timeout_s=given.timeout, **key_of(given))
     spec = pool_spec([given.who], usual, choices)
     if spec.roles:
         raise UsageError(f"{given.who!r} names a role; leave out the part before =")

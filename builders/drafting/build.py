@@ -150,6 +150,7 @@ def build(
             usual=TeacherSpec(
                 model=_given("model", model, text),
                 key_env=_checked("key_env", key_env, text),
+                key_named=key_env != TeacherSpec.key_env,
                 concurrency=_count("concurrency", concurrency, MOST_IN_FLIGHT),
                 timeout_s=_checked("timeout_s", timeout_s, _above_0),
             ),

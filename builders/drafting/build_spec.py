@@ -121,7 +121,6 @@ class Choices:
         parameters: Parameters of requests, which go before those that are declared.
         trusted: The teachers whose answers are complete although they report no end.
         licences: Pairs of a teacher, empty for all of them, and the licence of its model.
-        keyed: Whether the user chose the variable with the key, in `usual`.
         work: The folder of drafts and ledgers.
         files: The files of `judge_reports` and `contributed`, each with its digest, by flag.
     """
@@ -137,7 +136,6 @@ class Choices:
     parameters: Sequence[Choice] = ()
     trusted: Sequence[str] = ()
     licences: Sequence[tuple[str, str]] = ()
-    keyed: bool = False
     run_limits: RunLimits = field(default_factory=RunLimits)
     work: Path | None = None
     shard: tuple[int, int] | None = None

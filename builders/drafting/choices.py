@@ -381,7 +381,7 @@ def _pool(a_set: Set, teachers: Teachers, given: Choices) -> TeacherPoolSpec:
     choices += [choice for choice in given.parameters if choice.teacher not in names]
     licences += given.licences  # which go before those of the file
     first = None
-    if a_set.released and not given.keyed:
+    if a_set.released and not given.usual.key_named:
         own = (split_role(word)[1] for word in given.teachers)
         first = next((urlsplit(place).netloc for place in own if is_address(place)), "")
     return pool_spec(words, given.usual, choices, [*dict.fromkeys(trusted)], licences, first)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import ipaddress
+import os
 import re
 import urllib.request
 from collections.abc import Sequence
@@ -33,6 +34,15 @@ _LIKE_A_HOST = re.compile(
     re.IGNORECASE,
 )
 _ROUTES = re.compile(r"/+((chat/)?completions|models|responses)?/*$")
+_VARIABLE = r"[A-Z][A-Z0-9]{0,14}(_[A-Z0-9]{1,15})*"  # as most are called, and no key is
+_BEFORE_A_KEY = re.compile(  # the rest of a header, or of a line of a shell or an .env file
+    r"(?i:(authorization|(x-)?(goog-)?api-?key)\s*:|(bearer:?|basic|token)(\s|$)|export\s)|"
+    rf"{_VARIABLE}=(?!=*$)"
+)
+# What goes before the host, however many slashes: a single one may also follow a user's name.
+_START = re.compile(r"(?:https?:|[a-z][a-z0-9+.-]*:(?=//|/[^@]*$))?/*", re.IGNORECASE)
+# How the path of an endpoint begins, which is taken for its host where that is missing.
+_PATH = re.compile(r"(v\d\w*|api|openai|chat|completions|models)(/|$)", re.IGNORECASE)
 _LEAST_HIDDEN = 4  # characters of a value that is replaced in texts: shorter ones are common words
 
 
@@ -107,15 +117,21 @@ def read_address(place: str) -> Address:
     if not re.match(r"[a-z][a-z0-9+.-]*:/", text, re.IGNORECASE) and not (
         colon and scheme.lower() in _SCHEMES
     ):
-        usual = "http" if _is_near(text) else "https"
-        raise _wrong(text, "has no scheme", f"give {usual}://{shown_address(text)}")
+        bare = text.lstrip(":/")
+        usual = "http" if _is_near(bare) else "https"
+        raise _wrong(text, "has no scheme", f"give {usual}://{shown_address(bare)}")
     if scheme.lower() not in _SCHEMES:
         offer = "https" if len(scheme) > 4 else "http"
         offered = f"{offer}://{shown_address(rest.lstrip('/'))}"
         raise _wrong(text, f"has the unknown scheme {scheme!r}", f"is it {offered}?")
     if not re.match(r"//[^/]", rest):
-        offered = f"{scheme}://{shown_address(rest.lstrip('/')) or 'HOST/v1'}"
-        raise _wrong(text, "has no // and host after its scheme", f"is it {offered}?")
+        bare = shown_address(rest.replace("\\", "/").lstrip("/"))
+        if not bare or _PATH.match(bare):
+            raise _wrong(text, "has no host", f"give {scheme}://HOST/{bare or 'v1'}")
+        what = "has more than // before its host"
+        if not rest.startswith("//"):
+            what = "has no // after its scheme"
+        raise _wrong(text, what, f"is it {scheme}://{bare}?")
     if found := re.search(r"[\s\x00-\x1f\x7f\\<>\"{}|^`]", text):
         raise _wrong(text, f"contains {found[0]!r}", "remove it, or write it as %XX")
     try:
@@ -173,10 +189,10 @@ def _wrong(text: str, what: str, todo: str) -> InputError:
 def shown_address(text: str) -> str:
     """As much of an address as may be shown: no user, password, query; nothing after a space."""
     head = re.split(r"[?#\s]", text, maxsplit=1)[0]
-    scheme, slashes, rest = head.rpartition("//")
-    host, slash, path = rest.rpartition("@")[2].partition("/")
+    start = found[0] if (found := _START.match(head)) else ""
+    host, slash, path = head.removeprefix(start).rpartition("@")[2].partition("/")
     host = re.sub(r":(?!\d{1,5}$)[^\]]*$", "", host)  # half a password, cut off at a #
-    return scheme + slashes + host + slash + path
+    return start + host + slash + path
 
 
 def _is_near(text: str) -> bool:
@@ -193,19 +209,32 @@ def forms_of(secret: str) -> set[str]:
     return {secret, quote(secret, safe=""), quote_plus(secret), encoded}
 
 
-def header_key(key: str, source: str) -> str:
-    """A key as it is sent: without the white space around it, such as the end of a line.
+def read_key(variable: str, *, named: bool = False) -> str:
+    """The key in an environment variable as it is sent: without the white space around it.
+
+    Empty where the variable is not set, unless it was `named` by the user.
 
     Raises:
-        InputError: It contains what no header may; `source` names where it is from.
+        InputError: It contains what no header may, or more than a key.
     """
-    key = key.strip()
+    key = os.environ.get(variable, "").strip()
+    if not key and named:
+        # What is no usual name of a variable may be the key itself.
+        shown = f" {variable}" if re.fullmatch(_VARIABLE, variable) else ""
+        raise InputError(
+            f"the environment variable{shown} that --key-env names is not set, or empty; export "
+            "the key in it, correct the name, or leave --key-env out for an endpoint without a key"
+        )
+    if before := _BEFORE_A_KEY.match(key):
+        raise InputError(
+            f"the key in {variable} begins with {before[0].strip()!r}; set it to the key alone"
+        )
     for place, character in enumerate(key, 1):
         if not "!" <= character <= "~":
             kind = "a space" if character.isspace() else "a character that no key has"
-            raise InputError(f"the key in {source} has {kind} at position {place}; set it again")
+            raise InputError(f"the key in {variable} has {kind} at position {place}; set it again")
     if key[:1] in ("'", '"'):
-        raise InputError(f"the key in {source} begins with a quotation mark; set it without")
+        raise InputError(f"the key in {variable} begins with a quotation mark; set it without")
     return key
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import ssl
 import time
@@ -17,10 +16,10 @@ import aiohttp
 
 from builders.engine.addresses import (
     forms_of,
-    header_key,
     moved_to,
     proxy_of,
     read_address,
+    read_key,
     tls_problem,
     without_secrets,
 )
@@ -60,7 +59,7 @@ class EndpointTeacher:
     def __init__(self, spec: TeacherSpec) -> None:
         self._address = read_address(spec.place)
         self._base = self._address.base
-        self._key = header_key(os.environ.get(spec.key_env, ""), spec.key_env)
+        self._key = read_key(spec.key_env, named=spec.key_named)
         self._key_env = spec.key_env
         if self._key and self._address.user:
             raise InputError(

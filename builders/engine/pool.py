@@ -113,7 +113,9 @@ def pool_spec(
         if is_address(place):
             read_address(place)
             first = urlsplit(place).netloc if first is None else first
-            spec = replace(spec, key_env=_key_env(usual.key_env, place, first))
+            key_env = _key_env(usual.key_env, place, first)
+            key_named = usual.key_named and key_env == usual.key_env
+            spec = replace(spec, key_env=key_env, key_named=key_named)
         found.append((role, spec))
     if all(role for role, _ in found):
         found.append(("", replace(usual, place=TeacherSpec.place)))

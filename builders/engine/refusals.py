@@ -214,7 +214,10 @@ def failure(
         return Failure(f"http {status}", message, retryable=True, after_s=after_s, status=status)
     head = _HEADS[reason].format(name=target.name, model=target.model)
     way_on = _way_on(reason, status, words, target, moved_to)
-    message = f"{head} ({_answered(status, sent)}: {text}){way_on}"
+    answered = _answered(status, sent)
+    if not (reason == REDIRECTED and moved_to):  # then the address is all that its body is about
+        answered = f"{answered}: {text}"
+    message = f"{head} ({answered}){way_on}"
     return Failure(reason, message, fatal=status == 401, status=status)
 
 

@@ -67,6 +67,7 @@ class TeacherSpec:
         model: The model to call; None takes the only one that the endpoint serves. For a file,
             the name to give its model; None takes the file's name.
         key_env: The environment variable with the key, if the endpoint needs one.
+        key_named: The user chose that variable, so that it must be set.
         concurrency: The most calls in flight; None uses the default of the kind of teacher.
         timeout_s: The deadline of one request, in seconds.
         chosen: Parameters that the user chose by name, so that they are sent even if refused.
@@ -78,6 +79,7 @@ class TeacherSpec:
     place: str = EMBEDDED
     model: str | None = None
     key_env: str = KEY_ENV
+    key_named: bool = False
     concurrency: int | None = None
     timeout_s: float = 600.0
     chosen: frozenset[str] = frozenset()

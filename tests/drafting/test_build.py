@@ -144,6 +144,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a role's type": ({"teacher": {3: "embedded"}}, "completions has no role 3; .*"),
     "a model's type": ({"model": 5}, "model: 5 is not a text"),
     "no key": ({"key_env": None}, "key_env: None is not a text"),
+    "a key that is not set": (
+        {"key_env": "NO_SUCH_KEY", "teacher": "http://127.0.0.1:9/v1", "model": "m"},
+        "the environment variable NO_SUCH_KEY that --key-env names is not set, .*",
+    ),
     "no deadline": ({"timeout_s": None}, "timeout_s: None is not a number above 0"),
     "a deadline that never comes": ({"timeout_s": float("inf")}, "timeout_s: inf is not a .*"),
     "too many in flight": ({"concurrency": 10**6}, "concurrency: 1000000 is too large; .*"),

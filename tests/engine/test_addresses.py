@@ -20,7 +20,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from builders.engine import endpoint as endpoint_module
-from builders.engine.addresses import header_key, is_address, proxy_of, read_address
+from builders.engine.addresses import is_address, proxy_of, read_address, read_key, shown_address
 from builders.engine.calls import Call, Failure
 from builders.engine.endpoint import EndpointTeacher, model_and_revision
 from builders.engine.pool import pool_spec
@@ -66,7 +66,22 @@ WRONG = {
     "http://joe:se@me/sesame@host/v1": "more than one @; write / and @ in a password as %2F",
     "http:/host/v1": "is it http://host/v1?",
     "http:host/v1": "is it http://host/v1?",
-    "https://": "no // and host",
+    "https://": "has no host; give https://HOST/v1",
+    "http:": "has no host; give http://HOST/v1",
+    "http:///v1": "'http:///v1', has no host; give http://HOST/v1",
+    "https:///v1/chat/completions": "has no host; give https://HOST/v1/chat/completions",
+    "http:///v1beta/openai": "has no host; give http://HOST/v1beta/openai",
+    "http:/v1": "has no host; give http://HOST/v1",
+    "https:///openai/v1": "has no host; give https://HOST/openai/v1",
+    "https:///api.example.org/v1": "has more than // before its host; is it https://api.ex",
+    "http:////10.0.0.7:9000/v1": "is it http://10.0.0.7:9000/v1?",
+    "http:/127.0.0.1": "'http:/127.0.0.1', has no // after its scheme; is it http://127.0.0.1?",
+    "http:127.0.0.1:80/v1": "'http:127.0.0.1:80/v1', has no // after its scheme; is it http://127",
+    "https:/joe:sesame@host/v1": "'https:/host/v1', has no // after its scheme; is it https://host",
+    "htps:/host/v1": "'htps:/host/v1', has the unknown scheme 'htps'; is it http://host/v1?",
+    "http:\\\\host\\v1": "is it http://host/v1?",
+    "http://joe:sesame@my host//v1": "contains ' '",
+    "http://joe:sesame@host//<v1>": "'http://host//<v1>', contains '<'",
     "localhost:8080/v1": "give http://localhost:8080/v1",
     "api.example.org/v1?key=sesame": "give https://api.example.org/v1",
     "10.0.0.7:9000": "give http://10.0.0.7:9000",
@@ -87,19 +102,84 @@ def test_a_wrong_address_is_one_line_with_the_right_one_and_no_secret(
     assert "ses" not in str(caught.value)
 
 
-def test_a_key_is_sent_without_the_end_of_its_line_and_refused_with_what_no_key_has() -> None:
-    assert header_key(" sk-1\r\n", "KEY") == "sk-1"
-    for key, problem in {
-        "sk-1 sk-2": "a space at position 5",
-        "Bearer sk-1": "a space at position 7",
-        "sk-é1": "a character that no key has at position 4",
-        "sk\u200b-1": "position 3",
-        "sk-1\nsk-2": "a space at position 5",
-        '"sk-1"': "quotation mark",
-    }.items():
-        with pytest.raises(InputError, match=problem) as caught:
-            header_key(key, "KEY")
-        assert "sk-" not in str(caught.value) and "KEY" in str(caught.value)
+KEYS = {
+    "sk-1 sk-2": "a space at position 5",
+    "sk-é1": "a character that no key has at position 4",
+    "sk\u200b-1": "position 3",
+    "sk-1\nsk-2": "a space at position 5",
+    '"sk-1"': "quotation mark",
+    "Bearer sk-1": "begins with 'Bearer'; set it to the key alone",
+    "bearer sk-1\n": "begins with 'bearer'",
+    "Bearer: sk-1": "begins with 'Bearer:'",
+    "Bearer": "begins with 'Bearer'",
+    "Basic sk-1": "begins with 'Basic'",
+    "Token sk-1": "begins with 'Token'",
+    "Authorization: Bearer sk-1": "begins with 'Authorization:'",
+    "api-key: sk-1": "begins with 'api-key:'",
+    "x-api-key:sk-1": "begins with 'x-api-key:'",
+    "x-goog-api-key: sk-1": "begins with 'x-goog-api-key:'",
+    "OPENAI_API_KEY=sk-1": "begins with 'OPENAI_API_KEY='",
+    "export KEY=sk-1": "begins with 'export'",
+}
+
+
+@each(("key", "problem"), KEYS.items())
+def test_a_key_is_refused_with_what_no_key_has(
+    monkeypatch: pytest.MonkeyPatch, key: str, problem: str
+) -> None:
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(InputError, match=problem) as caught:
+        read_key("MY_KEY")
+    assert "sk-" not in str(caught.value) and "MY_KEY" in str(caught.value)
+
+
+@each("key", ["sk-1", "ABC_DEF==", "AB12CD34=", "key-id:secret", "bearer-1", "tokenizer", "a_b=c"])
+def test_a_key_is_sent_without_the_end_of_its_line(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("MY_KEY", f" {key}\r\n")
+    assert read_key("MY_KEY", named=True) == key
+    assert read_key("NO_SUCH_KEY") == ""
+
+
+@each(
+    ("variable", "shown"),
+    [
+        ("NOPE_VAR", True),
+        ("KEY2", True),
+        ("sk-proj-sesame", False),
+        ("gsk_sesame", False),
+        ("SESAME" * 5, False),
+        ("A B", False),
+    ],
+)
+@each("value", [None, "", " \n"])
+def test_a_variable_that_is_named_for_the_key_must_be_set_and_is_not_shown_if_it_may_be_one(
+    monkeypatch: pytest.MonkeyPatch, variable: str, shown: bool, value: str | None
+) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    if value is not None:
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match="that --key-env names is not set, or empty") as caught:
+        read_key(variable, named=True)
+    assert (variable in str(caught.value)) == shown
+
+
+@each(
+    ("given", "shown"),
+    {
+        "http://joe:sesame@host//v1": "http://host//v1",
+        "http://joe:sesame@host/a//b?key=sesame": "http://host/a//b",
+        "http://joe:ses//ame@host/v1": "http://host/v1",
+        "https:joe:sesame@host": "https:host",
+        "joe:/sesame@host": "host",
+        "joe:sesame@host//v1": "host//v1",
+        "http:///v1": "http:///v1",
+        "http:/host:8000": "http:/host:8000",
+    }.items(),
+)
+def test_what_is_shown_of_an_address_is_whole_but_for_its_secrets(given: str, shown: str) -> None:
+    assert shown_address(given) == shown
 
 
 def ask(url: str, *, timeout_s: float = 5.0) -> None:
@@ -207,12 +287,14 @@ def test_a_redirect_is_not_followed_and_its_address_is_offered(
     location: str | None, offered: str, status: int
 ) -> None:
     headers = () if location is None else (("location", location),)
-    rule = Rule("given", status=status, headers=headers)
+    page = "<html><title>Moved on</title></html>"
+    rule = Rule("given", status=status, headers=headers, body=page)
     with Endpoint(Behaviour(rules=[rule])) as endpoint:
         with pytest.raises(Failure) as caught:
             ask(endpoint.url)
         assert caught.value.cause == "redirected" and not caught.value.retryable
         assert offered in str(caught.value) and "sesame" not in str(caught.value)
+        assert ("Moved on" in str(caught.value)) == (not location)
         assert len([one for one in endpoint.requests if one.method == "POST"]) == 1
 
 

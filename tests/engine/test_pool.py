@@ -149,6 +149,14 @@ def test_the_first_endpoint_s_key_is_sent_to_no_other_host() -> None:
     assert other.key_env == "POTSTILL_API_KEY_API__EXAMPLE_ORG"  # no other host has this name
 
 
+def test_only_the_variable_that_is_named_itself_must_be_set() -> None:
+    usual = TeacherSpec(key_env="MY_KEY", key_named=True)
+    given = pool_spec([f"{A}#m", f"judge={B}", f"writer={A}#n"], usual)
+    assert [one.key_named for one in given.every] == [True]
+    named = {role: [one.key_named for one in many] for role, many in given.roles.items()}
+    assert named == {"judge": [False], "writer": [True]}
+
+
 def test_each_key_reaches_its_own_endpoint_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

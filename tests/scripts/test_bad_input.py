@@ -324,6 +324,46 @@ def test_a_teacher_that_takes_too_long_is_named_with_the_deadline(
     assert "lower --concurrency or raise --timeout" in message
 
 
+@each("verb", ["build", "preview", "estimate", "default", "judge", "teacher"])
+def test_a_variable_that_is_named_for_the_key_and_not_set_is_an_error_before_anything_is_sent(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    variable = "POTSTILL_API_KEY" if verb == "default" else "NO_SUCH_KEY"
+    monkeypatch.delenv("POTSTILL_API_KEY", raising=False)
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"prompt": "Why?", "response_a": "So.", "response_b": "No.", "label": "A"}\n')
+    with Endpoint() as endpoint:
+        who = f"{endpoint.url}#m"
+        words = asking(who, tmp_path)
+        words = {
+            "preview": ["preview", *words[1:]],
+            "estimate": [*words, "--estimate"],
+            "judge": ["judge", "--on", str(pairs), "--teacher", who],
+            "teacher": ["teacher", "check", who],
+        }.get(verb, words)
+        assert main([*words, "--key-env", variable]) == 1
+        out, err = capsys.readouterr()
+        message = f"potstill: the environment variable {variable} that --key-env names is not set, "
+        assert not out and err.splitlines()[-1].startswith(message)
+        assert not endpoint.requests
+
+
+def test_a_key_that_is_named_needs_to_be_set_only_where_an_endpoint_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-1")
+    with Endpoint() as endpoint:
+        words = [*asking(endpoint.url, tmp_path), "--work", str(tmp_path), "--key-env", "MY_KEY"]
+        assert main(words) == 0
+        monkeypatch.delenv("MY_KEY")
+        sent = len(endpoint.requests)
+        assert main([*words, "--from-ledger"]) == 0 and len(endpoint.requests) == sent
+
+
 def test_a_key_that_is_refused_is_not_printed(
     tmp_path: Path, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

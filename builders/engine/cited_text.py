@@ -16,9 +16,13 @@ _CODE = re.compile(  # what begins or ends code
     re.MULTILINE,
 )
 _INDENTED = re.compile(r"(?<=\n\n)(?:(?: {4}|\t)[^\n]*(?:\n|\Z)|\n)++")
-_QUOTABLE = r"(?:[<\[◁][^\s\"'<>\[\]]{1,40}[>\]▷](?: ?(?:\.{3}|…)? ?)){1,3}"
+_QUOTABLE = (
+    r"(?:(?:[<\[◁][^\s\"'<>\[\]]{1,40}[>\]▷]|\[(?:BEGIN|END) FINAL RESPONSE\])"
+    r"(?: ?(?:\.{3}|…)? ?)){1,3}"
+)
+_OPENING = r"(?:(?<![\w.!?…])|(?<=\b[rfbRFB]))"  # no quote that ends words
 _QUOTED = re.compile(
-    rf"\"{_QUOTABLE}[.,]?\"|'{_QUOTABLE}[.,]?'|[“„]{_QUOTABLE}[.,]?[”“]|[‘‚]{_QUOTABLE}[.,]?[’‘]"
+    rf"{_OPENING}(?:\"{_QUOTABLE}[.,]?\"|'{_QUOTABLE}[.,]?')|[“„]{_QUOTABLE}[.,]?[”“]|[‘‚]{_QUOTABLE}[.,]?[’‘]"
     rf"|«\s?{_QUOTABLE}\s?»|[「『]{_QUOTABLE}[」』]"
 )
 _LITERAL = re.compile(  # a string in code that begins with a mark, and that has no thinking in it

@@ -21,6 +21,7 @@ from builders.engine.cited_text import Spans, cited, inside
 from builders.engine.harmony_channels import bare_final, without_channels
 from builders.engine.mark_signs import may_have_marks
 from builders.engine.outer_space import after_lines, after_space, trimmed
+from builders.engine.shown_marks import is_shown, is_wrapped, leftover
 from builders.engine.spoken_marks import (
     NAMES,
     ends_spoken_of,
@@ -42,6 +43,7 @@ from builders.engine.thinking_marks import (
     ESCAPED,
     FOLLOWED,
     MARK,
+    OF_A_TASK,
     PHRASED,
     PROSE_LINE,
     RENDERED,
@@ -62,8 +64,13 @@ _IS_SUBJECT = re.compile(
     r"|means?|precedes?|encloses?|wraps?|surrounds?)\b)",
     re.IGNORECASE,
 )
-_PAIR = r"[`*\"')]{0,3}\s?(?:and|or|to|und|et|y|,|/|&|\.{3}|…)\s?[`*\"'(]{0,3}"
+_PAIR = r"[`*\"')]{0,3}\s?(?:and|or|to|und|et|y|vs\.?|,|/|&|\.{3}|…|→|[-=–]>)\s?[`*\"'(]{0,3}"
 _NEXT_IN_PAIR = re.compile(rf"{_PAIR}(?:<|\[|◁)/", re.IGNORECASE)
+_IS_SUBJECT_ALONE = re.compile(  # the same after a mark that nothing closes
+    rf"{_PAIR}[<\[◁](?:think|thought|reason)|[ \t]+(?:→|(?:etiketi|znacznik|tokeni|тег|токен)\w*)"
+    r"|[ \t]?(?:タグ|トークン|记号|記号|符号|标签|標籤|标记|標記|[태테]그|토큰|기호)",
+    re.IGNORECASE,
+)
 _LAST_IN_PAIR = re.compile(
     rf"[<\[◁][^<>\[\]/\n]{{0,20}}(?:think|thought|reason)\w{{0,3}}[>\]▷]{_PAIR}\Z", re.IGNORECASE
 )
@@ -118,7 +125,9 @@ def _parted(text: str) -> Parted:
         return Parted(rest or text, reasoning or None, leaked=called, calls=True)
     if unfinished:
         return Parted("", reasoning or None, unfinished=True)
-    mark = _unplaced(rest) or (half_wrapped(rest) if thought else bare_final(text, cited(text)))
+    mark = _unplaced(rest) or (
+        half_wrapped(rest) or leftover(rest) if thought else bare_final(text, cited(text))
+    )
     if mark:
         return Parted(rest, reasoning or None, leaked=mark)
     answer, leaked = without_marks(rest)
@@ -135,7 +144,8 @@ def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
             if close := ends.search(text, begun.end()):
                 thought.append(text[begun.end() : close.start()])
                 return text[after_lines(text, close.end()) :], False
-            if PROSE_LINE.match(text, begun.end()):
+            is_line = "'" not in begun[0] and PROSE_LINE.match(text, begun.end())
+            if is_line or OF_A_TASK.match(text, begun.end()):
                 thought.append(text)
                 return "", True
     for pattern in RENDERED:
@@ -203,7 +213,7 @@ def _is_block(text: str, start: int, end: tuple[int, int] | None) -> bool:
         return elided and not (goes_on[:1] == " " and goes_on[1:].islower())
     subject = _IS_SUBJECT.match(text, start)
     if end is None:
-        return not subject
+        return not subject and not _IS_SUBJECT_ALONE.match(text, start)
     if not subject and not (text[start : start + 1] == " " and text[start + 1].islower()):
         return True
     between = text[start : end[0]][-300:]
@@ -260,7 +270,8 @@ def _unopened(text: str, spans: Spans) -> tuple[int, int] | None:
     """The span of the mark that ends a block which the prompt has opened, in a text without it."""
     for found in ASKED_FOR_ENDS.finditer(text):
         before = text[: found.start()].lower()
-        if not inside(found.end() - 1, spans) and f"<{found['tag'].lower()}" not in before:
+        is_opened = f"<{found['tag'].lower()}" in before
+        if not inside(found.end() - 1, spans) and not is_opened and _is_end(text, *found.span()):
             return found.span()
         break
     named, left_open = 0, False
@@ -295,13 +306,14 @@ def _closes(found: re.Match[str]) -> bool:
 
 def _named_to(text: str, start: int, end: int) -> int:
     """Where the marks end that a sentence is about, an entry or a quoted line; 0: it is none."""
-    if _is_quoted(text, start, end):
+    if is_wrapped(text, start, end):
         return end
     before = text[max(0, start - 48) : start]
     if _LAST_IN_PAIR.search(before) or _NEXT_IN_PAIR.match(text, end):
         return end
     opens = text[start + 1] != "/"
-    if opens and start < 40 and not text[:start].strip() and _IS_SUBJECT.match(text, end):
+    begins = opens and start < 40 and not text[:start].strip()
+    if begins and (_IS_SUBJECT.match(text, end) or _IS_SUBJECT_ALONE.match(text, end)):
         return end
     splits = not opens and _SPLIT_AT.search(before)
     if end == len(text) and "\n" not in text and (splits or ends_spoken_of(text, start)):
@@ -316,18 +328,13 @@ def _named_to(text: str, start: int, end: int) -> int:
     return to if (is_word and MARK.search(line)) or is_about_marks(line) else 0
 
 
-def _is_quoted(text: str, start: int, end: int) -> bool:
-    """Whether a mark is alone on a line of a block quote."""
-    before = text[max(0, start - 40) : start].rpartition("\n")[2]
-    after = text[end : end + 40].partition("\n")[0]
-    return before.strip() == ">" and not after.strip()
-
-
 def _is_end(text: str, start: int, end: int) -> bool:
     """Whether thinking surely ends at a mark: alone on its line, glued to both sides, or at an end.
 
     In "It is closed by:", and then the mark, it may be what the text is about.
     """
+    if is_shown(text, start, end):
+        return False
     before, after = text[max(0, start - 80) : start], text[end : end + 2]
     if not before.rpartition("\n")[2].strip():
         return before.rstrip()[-1:] != ":"

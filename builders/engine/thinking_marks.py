@@ -81,7 +81,7 @@ RENDERED = tuple(  # thinking at the begin of a text, as programs show it
         (rf"```{_IN_BRACKETS}[ \t]*\n", r"\n```[ \t]*(?:\n|\Z)"),
         (r"thinking\.\.\.\n", r"\n\.\.\.done thinking\.?"),
         (r"\*thinking\.\.\.\*\s*\n(?=>)", r"\n(?!>)"),
-        (rf"<!--\s*{_IN_BRACKETS}:", r"-->"),
+        (rf"<!--\s*{_IN_BRACKETS}:(?![^\n]{{0,100}}-->\s*<)", r"-->"),  # a comment of HTML
         (
             r"<details(?: open)?>\s*<summary>[^\w<]{0,5}(?:thinking(?: process)?"
             r"|(?:thinking|thought|reasoned) for [^<\n]{1,20})(?:\.{3}|…)?\s*</summary>",
@@ -101,9 +101,14 @@ ESCAPED = re.compile(  # marks as Markdown, JSON or an East Asian keyboard write
 PHRASED = tuple(  # the words with which thinking begins, and those that end it
     (re.compile(rf"\s*{begin}", re.IGNORECASE), re.compile(end, re.IGNORECASE))
     for begin, end in (
-        (r"here(?:'s| is) my thought process:", r"here(?:'s| is) my response:"),
+        (r"here(?:['’]s| is) my thought process:", r"here(?:['’]s| is) my response:"),
         (r"here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]"),
     )
+)
+OF_A_TASK = re.compile(  # what is thought about, after such words
+    r"\s*\n[^\n]{0,200}\b(?:(?:the|this) (?:user|question|prompt|query|request|task)"
+    r"|(?:is|are) asking|asks|asked)\b",
+    re.IGNORECASE,
 )
 PROSE_LINE = re.compile(r"[ \t]*\n[^\W\d_]")  # after such words, but after those of a list
 WRAPPED = re.compile(  # the answer after thinking, where a template marks it too; or up to its end

@@ -578,6 +578,119 @@ def test_what_an_answer_is_about_stays_as_it_is(text: str) -> None:
     assert parted(text) == Parted(text)
 
 
+CLOSING = [
+    *(
+        "</think>",
+        "</thinking>",
+        "[/THINK]",
+        "◁/think▷",
+        "<channel|>",
+        "</reasoning>",
+        "</thought>",
+    ),
+    "[BEGIN FINAL RESPONSE]",
+]
+
+
+@each("mark", CLOSING)
+@each(
+    "text",
+    [
+        *(
+            "R1 closes it with **{}**",
+            "Look for the last one ({})",
+            "Cut it at the tag [{}].",
+            "“{}”",
+        ),
+        *(
+            "Its end is *{}*, in R1.",
+            "It ends with <b>{}</b>",
+            "It closes with: **{}**\n\nThen stop.",
+        ),
+        *(
+            "<table><tr><td>end</td><td>{}</td></tr></table>",
+            "<ul>\n<li>{}</li>\n</ul>\nThat is it.",
+        ),
+        *('"{}" ends what it thinks.', "({}) ends it. Then it answers.", "«{}» ends it."),
+    ],
+)
+def test_a_closing_mark_that_is_wrapped_is_what_the_answer_is_about(text: str, mark: str) -> None:
+    shown = text.format(mark)
+    assert parted(shown)._replace(leaked=None) == Parted(shown)
+    assert parted(shown).leaked in (None, "<channel|>")  # of a template, too
+
+
+@each("mark", CLOSING)
+@each(
+    "text",
+    [
+        *(
+            "Stop at these:\n\n- {}\n- </answer>\n\nNo more.",
+            "In order:\n\n1. {}\n2. </answer>\n\nSo.",
+        ),
+        *("## {}\n\nIt ends what it thinks.", "Which one is it?\n\nAnswer: {}", "{} → answer. So."),
+        *("It thinks → {} → it answers.", "**{}**\n\nends what it thinks.", "It is this: {}"),
+        *("The last token is {}\n\nIt ends it.", "- **{}**\n- </answer>\n\nNo more.", "x = 1 {},"),
+        *("It closes with {}.", "It closes with{}**", "{} ends it.", "One.\n\n{}\n)."),
+    ],
+)
+def test_what_follows_a_closing_mark_that_is_shown_is_no_answer(text: str, mark: str) -> None:
+    shown = text.format(mark)
+    found = parted(shown)
+    assert found.leaked or found.text in (shown, ""), found
+
+
+@each(
+    "thought",
+    ["It is (see b).", "So **a**", 'He says "a"', "- a\n- b", "Write it:", "(B)", "x = 5"],
+)
+@each(
+    "answer", ["**a** is it.", "(B) it is", '"a" he said', "- a\n- b", "1. a", "42", "# a", "“a”"]
+)
+def test_signs_around_an_end_of_thinking_are_not_around_its_mark(thought: str, answer: str) -> None:
+    for end in ("</think>", "</think>\n\n"):
+        assert parted(f"{thought}{end}{answer}") == Parted(answer, thought)
+
+
+@each("left", ["**", ")", "].", "...", "*_"])
+def test_punctuation_alone_is_no_answer_after_thinking(left: str) -> None:
+    assert parted(f"<think>a</think>{left}").leaked == left
+    assert parted(f"a.assistantfinal{left}").leaked
+    assert parted("<think>a</think>\U0001f600").text == "\U0001f600"
+
+
+@each(
+    "text",
+    [
+        *(
+            "<think> → </think> → answer. That is it.",
+            "<think>タグは思考の始まりです。",
+            "<think>标签表示开始。",
+        ),
+        *("<think> vs <thinking>: the first is R1's.", "<think> or <thought> begins it."),
+        *("<think> -> </think> -> answer", "<think> etiketi başlatır."),
+        *(
+            "Here's my thought process:\nFirst I look at the roof.",
+            "Here’s my thought process:\n- a",
+        ),
+        "<!-- thinking: keep it simple -->\n<p>Hi</p>",
+        "<!-- reasoning: one column -->\n<!DOCTYPE html>\n<html></html>",
+    ],
+)
+def test_a_begin_of_thinking_that_an_answer_is_about_stays(text: str) -> None:
+    assert parted(text) == Parted(text)
+
+
+@each("begin", ["Here's my thought process:", "Here is my thought process:"])
+@each(
+    "thought", ["\nThe user asks for a river.", "\n\nWe see what the question is.", "\nX is asked."]
+)
+def test_phrased_thinking_about_the_task_that_never_ends_is_no_answer(
+    begin: str, thought: str
+) -> None:
+    assert parted(begin + thought).unfinished
+
+
 def test_xml_after_thinking_is_the_answer_as_it_is() -> None:
     xml = "<reasoning>a</reasoning>\n<verdict>b</verdict>"
     assert parted(f"<think>c</think>\n{xml}") == Parted(xml, "c")

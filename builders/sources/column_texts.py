@@ -48,6 +48,10 @@ _NO_TEXT = (
     )
 )
 _NO_INPUT = "<noinput>"  # in Self-Instruct and the first Alpaca
+_NO_INPUTS = re.compile(  # in the `input` of later ones
+    r"\W*(?:no[ _]?input(?: (?:needed|required|provided|given|necessary))?|n/a|not applicable)\W*",
+    re.IGNORECASE,
+)
 _MOST_OF_LABEL = 500  # characters
 _NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*", re.ASCII)
 _LABEL = re.compile(r"\s*\(?(?:[A-Za-z]|\d{1,2})\s*[).:]\s*", re.ASCII)  # of an option in its line
@@ -69,6 +73,11 @@ def is_empty(value: Any) -> bool:
     if isinstance(value, str):
         return value == _NO_INPUT or not has_text(value)
     return value is None or value != value or (isinstance(value, list | dict) and not value)
+
+
+def is_no_input(value: Any) -> bool:
+    """Whether the `input` beside an instruction says that there is none."""
+    return isinstance(value, str) and _NO_INPUTS.fullmatch(value) is not None
 
 
 def is_label(value: Any) -> bool:
@@ -106,12 +115,12 @@ def is_filled_in(template: str, asked: str, given: Mapping[str, Any]) -> bool:
 
     `given` has the columns that may hold it. Where none has its name, any text with a mark is one.
     """
-    after = template.partition(asked.strip())[2]
-    if not after.strip():
+    _, *after = re.split(rf"{re.escape(asked.strip())}(?![:：])", template, maxsplit=1)  # no label
+    if not after or not after[0].strip():
         return False
-    if any(_is_answer_in(after, text) for one in given.values() for text in answer_texts(one)):
+    if any(_is_answer_in(after[0], text) for one in given.values() for text in answer_texts(one)):
         return True
-    return not any(map(is_of_answer, given)) and is_answered(after)
+    return not any(map(is_of_answer, given)) and is_answered(after[0])
 
 
 def answer_texts(answer: Any) -> list[str]:

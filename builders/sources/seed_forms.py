@@ -6,11 +6,13 @@ Source: Self-Instruct, Wang et al. 2022 (https://arxiv.org/abs/2212.10560), for 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from builders.errors import InputError, number_of, shortened
 from builders.recipe import Raw, fingerprint, row_id, short_hash
@@ -41,6 +43,11 @@ _TASK = (
 )
 REPEATED, SAME = "repeated", "same prompt"
 _FIRST = 100  # rows of a file that show in which column it asks
+_TABLE = re.compile(r"\.(?:csv|tsv|tab)(?:\.\w+)?\Z", re.IGNORECASE)
+_MISSING = {  # as pandas, R, databases and spreadsheets write it
+    *("NaN", "nan", "NA", "N/A", "<NA>", "NULL", "null", "None", "\\N"),
+    *("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"),
+}
 MOST_UNREADABLE = 0.5  # of the rows that were read: a larger share is no accident
 
 
@@ -212,17 +219,44 @@ def _read(
 
 def _of_the_usual_form(columns: PromptColumns, records: Records) -> Records:
     """The rows, those as unreadable that lack the column in which most of their file's ask."""
-    for _, rows in groupby(records, key=lambda record: _file_of(record[0])):
+    for file, rows in groupby(_with_instances(records), key=lambda record: _file_of(record[0])):
+        missing = _MISSING if _TABLE.search(file) else ()
         first = [*islice(rows, _FIRST)]
         readable = [row for _, row in first if not isinstance(row, Unreadable)]
         columns.compare(readable)
         usual = Counter(name for row in readable if (name := columns.asked(row)) is not None)
         asks = next((name for name, _ in usual.most_common(1)), None)
         for place, row in chain(first, rows):
-            if isinstance(row, dict) and asks not in (None, *row) and columns.asked(row):
+            if asks is None or not isinstance(row, dict):
+                yield place, row
+            elif asks not in row and columns.asked(row):
                 why = f"no column {asks!r}; there are {', '.join(map(str, row))}"
-                row = Unreadable(f"{why}; name one with --column")
+                yield place, Unreadable(f"{why}; name one with --column")
+            elif missing and row.get(asks) in missing:
+                why = f"column {asks!r} is {row[asks]!r}, which marks a missing value"
+                yield place, Unreadable(f"{why}; fill it in or delete the row")
+            else:
+                yield place, row
+
+
+def _with_instances(records: Records) -> Records:
+    """The rows, where a task of Self-Instruct is one for each of its instances."""
+    for place, row in records:
+        found = row.get("instances") if isinstance(row, dict) and "instruction" in row else None
+        if not isinstance(row, dict) or not _are_instances(found):
             yield place, row
+            continue
+        task = {name: value for name, value in row.items() if name != "instances"}
+        for one in found:
+            yield place, {**task, **one}
+
+
+def _are_instances(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, Mapping) and {*one} == {"input", "output"} for one in value)
+    )
 
 
 def _file_of(place: str) -> str:

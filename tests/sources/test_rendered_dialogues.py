@@ -210,6 +210,10 @@ OWN: dict[str, tuple[dict[str, str], str]] = {
         {"instruction": "Do it.", "input": "Q: 1 and 2\nAnswer: 3", "output": "3"},
         "Do it.\n\nQ: 1 and 2",
     ),
+    "in an input whose label is the instruction": (
+        {"instruction": "Answer", "input": "Q: 1 and 2\nAnswer: 3", "output": "3"},
+        "Answer\n\nQ: 1 and 2",
+    ),
     "of a choice": ({"prompt": "Is it? Say yes or no", "label": "no"}, "Is it? Say yes or no"),
     "of a copy": ({"prompt": "Copy: a b c", "completion": "a b c"}, "Copy: a b c"),
     "of another's": (

@@ -130,6 +130,52 @@ def test_rows_after_the_last_one_that_is_used_are_counted_only(tmp_path: Path) -
     assert reasons(loaded) == {"line 2": "empty", "line 3": "repeated"} and loaded.beyond == 3
 
 
+def test_a_seed_task_is_a_prompt_for_each_of_its_instances(tmp_path: Path) -> None:
+    rate = [{"input": x, "output": "y"} for x in ("a cat", "a cow", "")]
+    rows: list[dict[str, Any]] = [
+        TASK,
+        {**TASK, "instruction": "Rate it.", "instances": rate},
+        {**TASK, "instruction": "Sing.", "instances": [{"input": "<noinput>", "output": "y"}]},
+        {**TASK, "instruction": "Dance.", "instances": []},
+    ]
+    place = written(tmp_path, "a.jsonl", rows)
+    asked = [
+        "Name a fruit.",
+        "Rate it.\n\na cat",
+        "Rate it.\n\na cow",
+        "Rate it.",
+        "Sing.",
+        "Dance.",
+    ]
+    assert texts(Source(place=place)) == asked
+
+
+@each("words", ("No input", "N/A", "<noinput>", "[no input]", "No input required.", "n/a"))
+def test_words_that_there_is_no_input_are_not_asked(words: str, tmp_path: Path) -> None:
+    rows = [
+        {"instruction": x, "input": y, "output": "z"}
+        for x, y in (("Sing.", words), ("Draw.", "it"))
+    ]
+    place = written(tmp_path, "a.jsonl", rows)
+    assert texts(Source(place=place)) == ["Sing.", "Draw.\n\nit"]
+
+
+@each("mark", ("NaN", "nan", "#N/A", "NULL", "None", "<NA>", "\\N", "#REF!"))
+def test_the_mark_of_a_missing_value_in_a_table_is_no_prompt(mark: str, tmp_path: Path) -> None:
+    for name, rows in {
+        "a.csv": f"nr,prompt\n1,Sing.\n2,{mark}\n3,Draw.\n",
+        "b.tsv": f"nr\tprompt\n1\tSing.\n2\t{mark}\n3\tDraw.\n",
+    }.items():
+        place = tmp_path / name
+        place.write_text(rows)
+        read = read_prompts(Source(place=str(place)))
+        assert [row["prompt"][0]["content"] for row in read.rows] == ["Sing.", "Draw."]
+        [left_out] = read.left_out
+        assert left_out[:2] == (f"{name}, line 3", "unreadable")
+        assert left_out.why.startswith(f"column 'prompt' is {mark!r}, which marks a missing value;")
+    assert texts(Source(place=written(tmp_path, "c.jsonl", [{"prompt": mark}]))) == [mark]
+
+
 def test_unreadable_rows_cost_themselves_up_to_half_of_all(tmp_path: Path) -> None:
     good, bad = {"prompt": "a"}, {"prompt": 7}
     loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", [bad, good])))

@@ -7,7 +7,8 @@ and `a` is drawn from the texts, so that a judge which prefers a place gains not
 
 Source: the files of PandaLM, LLMBar, FairEval, AlpacaEval, Auto-J, JudgeBench, MT-bench, Chatbot
 Arena, RewardBench, UltraFeedback, Nectar, HH-RLHF, PKU-SafeRLHF, HelpSteer 1 to 3, SHP, WebGPT
-comparisons and Summarize from Feedback, and OpenAI's files of preferences.
+comparisons and Summarize from Feedback, OpenAI's files of preferences, and the exports of Label
+Studio and Argilla.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.errors import number_of, shortened
+from builders.judging.annotation_exports import exported_label, given_labels, lifted
 from builders.judging.annotators import annotator_column, annotator_of, several_people
 from builders.judging.label_values import LabelReader, Written
 from builders.judging.labelled_sets import own_shape
@@ -65,7 +67,7 @@ TEXTS = tuple(
     (f"{stem}{between}{a}", f"{stem}{between}{b}")
     for a, b in (("a", "b"), ("1", "2"), ("0", "1"))
     for stem in _STEMS
-    for between in ("_", "", " ")
+    for between in ("_", "", " ", "-")
 )
 BETTER_FIRST = tuple(
     (f"{better}{noun}", f"{worse}{noun}")
@@ -197,7 +199,7 @@ def _read_rows(
     found, left_out, total = [], [], 0
     for place, row, of in one_row_each(records):
         total += of
-        one = row if isinstance(row, Reason) else columns.read(place, plain_row(row))
+        one = row if isinstance(row, Reason) else columns.read(place, plain_row(lifted(row)))
         if isinstance(one, Reason):
             left_out.append(LeftOut(place, one.word, one.why))
         else:
@@ -218,6 +220,7 @@ class _Columns:
     used: dict[str, None] = field(default_factory=dict)
     _prompts: dict[str, PromptColumns] = field(default_factory=dict)
     _texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _exported: dict[tuple[str, ...], str] = field(default_factory=dict)  # labels of these texts
 
     def read(self, place: str, row: dict[str, Any]) -> _Read | Reason:
         """The pair of a row, or why there is none."""
@@ -246,7 +249,8 @@ class _Columns:
         if isinstance(prompt, Reason):
             return prompt
         columns = [name for name in LISTS if name in ranked] or texts
-        self.used |= dict.fromkeys((*columns, *(one.column for one in labels if not ranked)))
+        given = [one.column for one in labels if not ranked and not is_missing(one.value)]
+        self.used |= dict.fromkeys((*columns, *given))
         own_texts = [said_in(turns[shared:]) for turns in dialogues]
         if own_texts[0].strip() == own_texts[1].strip():
             return Reason(EQUAL, "both texts are the same")
@@ -314,6 +318,10 @@ class _Columns:
                     f"no label of people: 'preference' is from the judge {shortened(judge)}, as in "
                     "AlpacaEval; name people's labels with --columns label=..."
                 )
+            exported = exported_label(row, names, two, LABELS) or self._exported.get(texts)
+            if exported is not None and exported in row:
+                self._exported[texts] = exported
+                several, usual = [], [exported.strip().lower()]
             found = [names[one] for one in several or usual[:1]]
         missing = [f"column {name!r}" for name in found if name not in row]
         if missing or not found:
@@ -328,7 +336,7 @@ class _Columns:
                 shown=(texts[0], texts[1]),
             )
             for name in found
-            for value in ((row[name] or [None]) if isinstance(row[name], list) else [row[name]])
+            for value in given_labels(row[name], two) or _plain_labels(row[name])
         ]
 
     def _annotator(
@@ -373,6 +381,10 @@ class _Columns:
         self.used |= self._prompts[file].used
         turns: Turns = prompt["prompt"]
         return turns
+
+
+def _plain_labels(value: Any) -> list[Any]:
+    return (value or [None]) if isinstance(value, list) else [value]
 
 
 def _absent(row: Row, what: str, columns: str) -> Reason:

@@ -30,7 +30,7 @@ def plain_row(row: Row) -> dict[str, Any]:
     made = dict(row)
     if isinstance(question := row.get("question"), Mapping):  # WebGPT
         made["question"] = question.get("full_text")
-        made["label"] = _higher(row.get("score_0"), row.get("score_1"))
+        made["label"] = higher(row.get("score_0"), row.get("score_1"))
     if isinstance(summaries := row.get("summaries"), list) and len(summaries) == 2:
         if isinstance(info := row.get("info"), Mapping):
             made["post"] = info.get("post") or info.get("article")
@@ -84,7 +84,7 @@ def ranked_pair(row: Row) -> dict[str, Any]:
         name: row[name],
         "text_a": a[1]["text"],
         "text_b": b[1]["text"],
-        "label": _higher(a[0], b[0]),
+        "label": higher(a[0], b[0]),
         "writer_a": a[1]["writer"],
         "writer_b": b[1]["writer"],
     }
@@ -135,7 +135,7 @@ def _listed(value: Any) -> list[Any] | None:
     return found if isinstance(found, list) else None
 
 
-def _higher(first: Any, second: Any) -> str | None:
+def higher(first: Any, second: Any) -> str | None:
     """The label of two scores that people gave."""
     if not (_is_number(first) and _is_number(second)):
         return None
@@ -158,7 +158,7 @@ def one_row_each(records: Records) -> Iterator[tuple[str, Row | Reason, int]]:
                     "prompt": row["prompt"],
                     "response_1": first["response"],
                     "response_2": row["response"],
-                    "label": _higher(first["helpfulness"], row["helpfulness"]),
+                    "label": higher(first["helpfulness"], row["helpfulness"]),
                 },
                 2,
             )

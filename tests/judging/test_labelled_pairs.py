@@ -4,45 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from builders.errors import InputError
-from builders.judging.label_values import label_values
 from builders.judging.labelled_pairs import Pair, read_pairs
-from builders.judging.labelled_sets import column_names
 from builders.judging.verdicts import ABSENT, TIE, A, B
 from builders.sources.source import Source
 from tests.cases import each
-
-Json = dict[str, Any]
-
-
-def read(
-    folder: Path,
-    rows: Sequence[object],
-    columns: str = "",
-    labels: str = "",
-    most: int | None = None,
-) -> tuple[list[Pair], list[list[int]], list[str]]:
-    """Pairs, people's labels and what was printed, of rows that are written to a file first."""
-    path = folder / "pairs.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    lines: list[str] = []
-    pairs, labelled = read_pairs(
-        Source(place=str(path)),
-        column_names(columns) if columns else None,
-        label_values(labels) if labels else None,
-        most=most,
-        report=lines.append,
-    )
-    assert len(pairs) == len(labelled) and labelled.people is not None
-    return pairs, labelled.people.tolist(), lines
+from tests.judging.pair_files import OAK, Json, read
 
 
 def turns(*texts: str) -> list[Json]:
@@ -52,7 +25,6 @@ def turns(*texts: str) -> list[Json]:
     ]
 
 
-OAK = {"prompt": "Name a tree.", "text_a": "Oak.", "text_b": "Tin."}
 ASKED = "Name a tree."
 SPOKEN = f"\n\nHuman: Hi.\n\nAssistant: Hi!\n\nHuman: {ASKED}\n\nAssistant:"
 BOTH = ("Name a tree.", "Oak.", "Tin.")
@@ -283,92 +255,6 @@ def test_dialogues_that_part_early_are_shown_with_their_speakers(tmp_path: Path)
     assert (first.a, first.b) == ("Oak.", "Tin.")
 
 
-def test_labels_of_several_people_in_rows_of_their_own_are_one_pair(tmp_path: Path) -> None:
-    row = {"prompt": "?", "answer_a": "x", "answer_b": "y"}
-    rows = [{**row, "winner": w, "judge": j} for w, j in (("a", 1), ("b", 2), ("tie", 3))]
-    pairs, labels, lines = read(tmp_path, [*rows, rows[0]])
-    assert (len(pairs), labels) == (1, [[A, B, TIE]])
-    assert "1 left out: 1 repeated (line 4)" in lines[0]
-
-
-@each(
-    "column",
-    [
-        *("annotator", "annotator_name", "annotated_by", "annotatorId", "human_annotator", "user"),
-        *("user_id", "username", "rater", "Rater ID", "rater-name", "labeler", "labelled by"),
-        *("evaluator_id", "reviewer", "WorkerId", "worker_id", "_worker_id", "crowd_worker"),
-        *("completed_by", "judge", "expert", "assessor_no", "participant_id", "PROLIFIC_PID"),
-        *("respondent", "coder_initials", "created_by", "voter_hash"),
-    ],
-)
-def test_the_column_of_the_annotators_is_known_by_its_name(tmp_path: Path, column: str) -> None:
-    people = ("ann", "a"), ("bob", "b"), ("cy", "b"), ("bob", "b")
-    rows = [{**OAK, "label": label, column: who, "id": n} for n, (who, label) in enumerate(people)]
-    pairs, labels, lines = read(tmp_path, rows)
-    assert (len(pairs), labels) == (1, [[A, B, B]])
-    assert lines[0].endswith(f", label, {column}); 1 left out: 1 repeated (line 4)")
-    assert len(lines) == 2
-
-
-@each(
-    ("rows", "people", "rows_of_a_crowd"),
-    [
-        ([("x", "a"), ("x", "a")], [[A]], 0),
-        ([("x", "a"), ("x", "b"), ("x", "b")], [[A, B, B]], 3),
-        ([("x", "a"), ("x", "a"), ("y", "a"), ("y", "tie")], [[A, A], [A, TIE]], 4),
-        ([("x", "a", "kim"), ("x", "b", "kim"), ("y", "b", "kim")], [[A, B], [B]], 2),
-        (
-            [("x", "a", "kim"), ("x", "b", "kim"), ("x", "b", "lee"), ("x", "b", "lee")],
-            [[A, B, B]],
-            2,
-        ),
-        ([("x", "a", "kim"), ("x", "b", ""), ("x", "a", None)], [[A, B, A]], 2),
-    ],
-)
-def test_a_row_with_another_label_is_the_label_of_another_person(
-    tmp_path: Path, rows: list[tuple[str, ...]], people: list[list[int]], rows_of_a_crowd: int
-) -> None:
-    labelled = [
-        {**OAK, "text_a": text, "label": label, **({"annotator": who[0]} if who else {})}
-        for text, label, *who in rows
-    ]
-    _, labels, lines = read(tmp_path, labelled)
-    assert [[x for x in one if x != ABSENT] for one in labels] == people
-    expected = f"annotators: {rows_of_a_crowd} rows label the same pairs without an annotator"
-    assert [one[: len(expected)] for one in lines[2:]] == [expected] * bool(rows_of_a_crowd)
-    left = len(rows) - sum(map(len, people))
-    assert (f"{left} repeated" in lines[0]) == bool(left)
-
-
-def test_the_column_of_the_annotators_can_be_named(tmp_path: Path) -> None:
-    rows = [{**OAK, "label": x, "by whom": f"{n}"} for n, x in enumerate("aaab")]
-    assert len(read(tmp_path, rows)[2]) == 3
-    _, labels, lines = read(tmp_path, rows, "annotator=by whom")
-    assert labels == [[A, A, A, B]] and len(lines) == 2
-    with pytest.raises(InputError, match=r"no column 'whom'; there are .* annotator=\.\.\."):
-        read(tmp_path, rows, "annotator=whom")
-
-
-def test_people_who_saw_the_texts_in_another_order_label_one_pair(tmp_path: Path) -> None:
-    other = {**OAK, "text_a": "Tin.", "text_b": "Oak."}
-    rows = [{**OAK, "label": 1, "rater": 1}, {**other, "label": 2, "rater": 2}]
-    pairs, labels, _ = read(tmp_path, [*rows, {**other, "label": 1, "rater": 3}])
-    assert ([one.a for one in pairs], labels) == (["Oak."], [[A, A, B]])
-    chosen = {"prompt": "?", "chosen": "Oak.", "rejected": "Tin.", "worker": 1}
-    swapped = {"prompt": "?", "chosen": "Tin.", "rejected": "Oak.", "worker": 2}
-    [pair], [[first, second]], _ = read(tmp_path, [chosen, swapped])
-    assert {first, second} == {A, B} and (pair.a, pair.b)[first == B] == "Oak."
-
-
-def test_what_a_user_asks_is_not_who_labelled_it(tmp_path: Path) -> None:
-    rows = [
-        {"user": f"{n}?", "text_a": "x", "text_b": "y", "label": label}
-        for n, label in enumerate("aab")
-    ]
-    pairs, _, lines = read(tmp_path, rows, "prompt=user")
-    assert len(pairs) == 3 and "(user, text_a, text_b, label)" in lines[0]
-
-
 def test_two_scored_rows_of_one_prompt_are_a_pair(tmp_path: Path) -> None:
     scored = [("p", "x", 4), ("p", "y", 1), ("q", "alone", 2), ("r", "z", 3), ("r", "w", 3)]
     rows = [{"prompt": p, "response": r, "helpfulness": h} for p, r, h in scored]
@@ -466,206 +352,6 @@ def test_repeated_pairs_are_asked_about_once_and_rows_are_limited(tmp_path: Path
 
 
 @each(
-    ("values", "texts", "labels", "people"),
-    [
-        (["model_a", "Model B", "TIE"], "text", "", [A, B, TIE]),
-        (["[[A]]", "[[b]]", "[[C]]"], "text", "", [A, B, TIE]),
-        (["text_a", "text_b", "both_bad"], "text", "", [A, B, TIE]),
-        (["A>>B", "B>A", "A=B"], "text", "", [A, B, TIE]),
-        ([1, 2, 0], "text", "", [A, B, TIE]),
-        (["1", "2.0", 0.0], "text", "", [A, B, TIE]),
-        ([1, -1, 0], "text", "", [A, B, TIE]),
-        ([0, 1, 1], "response", "", [A, B, B]),
-        (["first", "second", None], "text", "", [A, B]),
-        ([0, 1, 0], "text", "0=b,1=a", [B, A, B]),
-        (["left text", "x", "?"], "text", "left text=a,x=b,?=tie", [A, B, TIE]),
-    ],
-)
-def test_labels_are_read_in_the_ways_that_they_are_written(
-    tmp_path: Path, values: list[Any], texts: str, labels: str, people: list[int]
-) -> None:
-    a, b = {"text": ("text_a", "text_b"), "response": ("response_0", "response_1")}[texts]
-    rows = [{"prompt": "?", a: f"x{n}", b: "y", "label": one} for n, one in enumerate(values)]
-    _, found, lines = read(tmp_path, rows, labels=labels)
-    assert [one for [one] in found] == people
-    assert lines[1].startswith("labels: ")
-
-
-def test_a_preference_and_the_name_of_a_writer_are_labels_too(tmp_path: Path) -> None:
-    rows = [
-        {"instruction": "?", "output_1": f"x{n}", "output_2": "y", "preference": one}
-        for n, one in enumerate((1.02, 1.98, 1.5))
-    ]
-    assert read(tmp_path, rows)[1] == [[A], [B], [TIE]]
-    row = {"prompt": "?", "answer_a": "x", "answer_b": "y", "model_a": "gpt-x", "model_b": "tin-1"}
-    assert read(tmp_path, [{**row, "winner": "tin-1"}])[1] == [[B]]
-
-
-def test_a_label_without_meaning_is_printed_with_the_way_to_give_it_one(tmp_path: Path) -> None:
-    _, _, lines = read(tmp_path, [*GOOD, {**OAK, "label": "x?"}])
-    assert (
-        "(line 13: 'label' is 'x?', expected a, b or tie; give its meaning with --labels)"
-        in lines[0]
-    )
-
-
-def test_what_labels_were_read_as_is_printed(tmp_path: Path) -> None:
-    rows = [{**OAK, "text_a": f"{n}", "label": 1 + n % 2} for n in range(5)]
-    assert read(tmp_path, rows)[2][1] == "labels: 1 means text_a (3), 2 means text_b (2)"
-
-
-def test_labels_and_columns_are_printed_as_the_file_has_them(tmp_path: Path) -> None:
-    rows = [
-        {"prompt": f"{n}?", "Answer A": "Oak.", "Answer B": "Tin.", "label": label}
-        for n, label in enumerate(["A", "A", "A", "B", "B", "tie", "Draw"])
-    ]
-    lines = read(tmp_path, rows, "text_a=Answer A,text_b=Answer B")[2]
-    assert lines[1] == (
-        "labels: A means Answer A (3), B means Answer B (2), tie (1), Draw means tie (1)"
-    )
-
-
-@each(
-    ("texts", "values"),
-    [(("text_a", "text_b"), (0, 1)), (("output_1", "output_2"), (0, 0)), (("y_0", "y_1"), (1, 2))],
-)
-def test_numbers_with_two_meanings_are_refused_until_one_is_given(
-    tmp_path: Path, texts: tuple[str, str], values: tuple[int, int]
-) -> None:
-    rows: list[Mapping[str, Any]] = [
-        {"prompt": "?", texts[0]: f"x{n}", texts[1]: "y", "label": one}
-        for n, one in enumerate(values)
-    ]
-    columns = "text_a={},text_b={}".format(*texts)
-    with pytest.raises(InputError, match=r"the labels in 'label' are .* --labels 0=a,1=b"):
-        read(tmp_path, rows, columns)
-    assert len(read(tmp_path, rows, columns, "0=a,1=b,2=tie")[0]) == 2
-
-
-@each(
-    ("column", "texts", "values", "labels"),
-    [
-        ("preference", "response_", [1, 2, 2, 3, 5, 7], "1=a,2=a,3=a,5=b,7=b"),
-        ("label", "text_", ["1", "2", "4", "5"], "1=a,2=a,4=b,5=b"),
-        ("label", "text_", [0, 1, 2, 3], "0=a,1=a,2=b,3=b"),
-        ("label", "response_", [0, 3], "0=a,3=b"),
-        ("winner", "answer_", [1, 2, 3, 4], "1=a,2=a,3=b,4=b"),
-        ("preference", "output_", [-3, -1, 1, 3], "-3=a,-1=a,1=b,3=b"),
-        ("preference", "text_", [-2, 2], "-2=a,2=b"),
-        ("label", "text_", ["+2", "+1", "0", "-1"], "+2=a,+1=a,0=tie,-1=b"),
-        ("label", "text_", [1, 2, -1], "-1=tie"),
-        ("label", "text_", [1, 2, 99], "99=tie"),
-        ("preference", "text_", [0.0, 0.2, 0.9, 1.0], "0=b,0.2=b,0.9=a,1=a"),
-        ("preference", "text_", [1, 1.5, 2.5, 3], "1=a,1.5=a,2.5=b,3=b"),
-        ("label", "text_", [10, 50, 2], "10=a,50=tie,2=b"),
-        ("label", "response ", [1, 2, 3, 4], "1=a,2=a,3=b,4=b"),  # Auto-J's columns
-        ("people", "text_", [1, 2, 5], "1=a,2=a,5=b"),
-        ("preference_strength", "response_", [1, 3, 5, 7], "1=a,3=a,5=b,7=b"),
-    ],
-)
-def test_numbers_of_a_scale_are_refused_until_each_has_a_meaning(
-    tmp_path: Path, column: str, texts: str, values: list[Any], labels: str
-) -> None:
-    a, b = ("a", "b") if texts in ("text_", "answer_") else ("1", "2")
-    rows = [
-        {"prompt": "?", f"{texts}{a}": f"x{n}", f"{texts}{b}": "y", column: one}
-        for n, one in enumerate(values)
-    ]
-    with pytest.raises(
-        InputError, match=rf"'{column}' are .* may be a scale; .* --labels[= ].*=a,\.\.\.,.*=b"
-    ):
-        read(tmp_path, rows)
-    assert len(read(tmp_path, rows, labels=labels)[0]) == len(values)
-
-
-@each(
-    ("values", "labels", "people"),
-    [
-        ([1, 2, 7], "1=a,2=b", [A, B]),  # 7 is left out, and named
-        ([1, 2, 3, 4, 5], "1=a,2=a,4=b,5=b", None),  # 3 would be a tie by chance
-        ([1, 2, 3, 4, 5], "1=a,2=a,3=tie,4=b,5=b", [A, A, TIE, B, B]),
-        ([1, 2, 3], "", [A, B, TIE]),
-        ([0, 2, 1], "", [TIE, B, A]),
-        ([5, "a", "b", "tie"], "", [A, B, TIE]),
-    ],
-)
-def test_numbers_without_a_meaning_are_left_out_where_none_is_guessed(
-    tmp_path: Path, values: list[Any], labels: str, people: list[int] | None
-) -> None:
-    rows = [{**OAK, "text_a": f"x{n}", "label": one} for n, one in enumerate(values)]
-    if people is None:
-        with pytest.raises(InputError, match="may be a scale"):
-            read(tmp_path, rows, labels=labels)
-    else:
-        assert read(tmp_path, rows, labels=labels)[1] == [[one] for one in people]
-
-
-def test_writers_that_are_named_by_numbers_are_no_scale(tmp_path: Path) -> None:
-    row = {"prompt": "?", "text_a": "x", "text_b": "y", "model_a": 4, "model_b": 17}
-    assert read(tmp_path, [{**row, "winner": 17}, {**row, "text_a": "z", "winner": "4"}])[1] == [
-        [B],
-        [A],
-    ]
-
-
-@each(
-    ("row", "people"),
-    [
-        ({**OAK, "preference": "left", "annotator": 3}, A),
-        ({**OAK, "preference": 2, "annotator": "kim"}, B),
-        (
-            {"instruction": "?", "output_1": "x", "output_2": "y", "preference": 2, "annotator": 3},
-            B,
-        ),
-        (
-            {
-                "instruction": "?",
-                "output_1": "x",
-                "output_2": "y",
-                "preference": 1.0,
-                "generator_1": "m",
-                "generator_2": "n",
-                "annotator": "humans",
-            },
-            A,
-        ),
-        (
-            {
-                "question": "?",
-                "answer_a": "x",
-                "answer_b": "y",
-                "preference": "b",
-                "annotator": "c",
-            },
-            B,
-        ),
-    ],
-)
-def test_a_preference_beside_its_annotator_is_a_label(
-    tmp_path: Path, row: Json, people: int
-) -> None:
-    _, labels, lines = read(tmp_path, [row])
-    assert labels == [[people]] and ", preference, annotator)" in lines[0]
-
-
-@each(
-    "judged",
-    [
-        {"preference": 1.9},
-        {"preference": 1, "generator_1": "m", "generator_2": "n"},
-        {"preference": 2.0, "price_per_example": 0.01},
-    ],
-)
-def test_the_preference_of_a_judge_is_no_label_unless_it_is_named(
-    tmp_path: Path, judged: Json
-) -> None:
-    row = {"instruction": "?", "output_1": "x", "output_2": "y", "annotator": "m_eval", **judged}
-    with pytest.raises(InputError, match="no label of people: 'preference' is from the judge 'm_e"):
-        read(tmp_path, [row])
-    assert len(read(tmp_path, [row], "label=preference")[0]) == 1
-
-
-@each(
     ("rows", "columns", "message"),
     [
         ([{"prompt": "?", "text": "x"}], "", "no columns with two texts; there are prompt, text"),
@@ -693,12 +379,6 @@ def test_a_file_without_pairs_or_labels_is_refused_by_what_it_lacks(
 ) -> None:
     with pytest.raises(InputError, match=message):
         read(tmp_path, rows, columns)
-
-
-@each("text", ["0", "0=", "=a", "0=first", "", "0=a,1"])
-def test_a_faulty_list_of_labels_is_refused_with_its_form(text: str) -> None:
-    with pytest.raises(InputError, match="expected value=meaning"):
-        label_values(text)
 
 
 def test_all_forms_of_files_and_folders_of_two_shapes_are_read_alike(tmp_path: Path) -> None:

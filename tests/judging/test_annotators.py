@@ -1,0 +1,155 @@
+"""People who labelled a pair: whose labels are joined, and which are no label of people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders.errors import InputError
+from builders.judging.verdicts import ABSENT, TIE, A, B
+from tests.cases import each
+from tests.judging.pair_files import OAK, Json, read
+
+
+def test_labels_of_several_people_in_rows_of_their_own_are_one_pair(tmp_path: Path) -> None:
+    row = {"prompt": "?", "answer_a": "x", "answer_b": "y"}
+    rows = [{**row, "winner": w, "judge": j} for w, j in (("a", 1), ("b", 2), ("tie", 3))]
+    pairs, labels, lines = read(tmp_path, [*rows, rows[0]])
+    assert (len(pairs), labels) == (1, [[A, B, TIE]])
+    assert "1 left out: 1 repeated (line 4)" in lines[0]
+
+
+@each(
+    "column",
+    [
+        *("annotator", "annotator_name", "annotated_by", "annotatorId", "human_annotator", "user"),
+        *("user_id", "username", "rater", "Rater ID", "rater-name", "labeler", "labelled by"),
+        *("evaluator_id", "reviewer", "WorkerId", "worker_id", "_worker_id", "crowd_worker"),
+        *("completed_by", "judge", "expert", "assessor_no", "participant_id", "PROLIFIC_PID"),
+        *("respondent", "coder_initials", "created_by", "voter_hash"),
+    ],
+)
+def test_the_column_of_the_annotators_is_known_by_its_name(tmp_path: Path, column: str) -> None:
+    people = ("ann", "a"), ("bob", "b"), ("cy", "b"), ("bob", "b")
+    rows = [{**OAK, "label": label, column: who, "id": n} for n, (who, label) in enumerate(people)]
+    pairs, labels, lines = read(tmp_path, rows)
+    assert (len(pairs), labels) == (1, [[A, B, B]])
+    assert lines[0].endswith(f", label, {column}); 1 left out: 1 repeated (line 4)")
+    assert len(lines) == 2
+
+
+@each(
+    ("rows", "people", "rows_of_a_crowd"),
+    [
+        ([("x", "a"), ("x", "a")], [[A]], 0),
+        ([("x", "a"), ("x", "b"), ("x", "b")], [[A, B, B]], 3),
+        ([("x", "a"), ("x", "a"), ("y", "a"), ("y", "tie")], [[A, A], [A, TIE]], 4),
+        ([("x", "a", "kim"), ("x", "b", "kim"), ("y", "b", "kim")], [[A, B], [B]], 2),
+        (
+            [("x", "a", "kim"), ("x", "b", "kim"), ("x", "b", "lee"), ("x", "b", "lee")],
+            [[A, B, B]],
+            2,
+        ),
+        ([("x", "a", "kim"), ("x", "b", ""), ("x", "a", None)], [[A, B, A]], 2),
+    ],
+)
+def test_a_row_with_another_label_is_the_label_of_another_person(
+    tmp_path: Path, rows: list[tuple[str, ...]], people: list[list[int]], rows_of_a_crowd: int
+) -> None:
+    labelled = [
+        {**OAK, "text_a": text, "label": label, **({"annotator": who[0]} if who else {})}
+        for text, label, *who in rows
+    ]
+    _, labels, lines = read(tmp_path, labelled)
+    assert [[x for x in one if x != ABSENT] for one in labels] == people
+    expected = f"annotators: {rows_of_a_crowd} rows label the same pairs without an annotator"
+    assert [one[: len(expected)] for one in lines[2:]] == [expected] * bool(rows_of_a_crowd)
+    left = len(rows) - sum(map(len, people))
+    assert (f"{left} repeated" in lines[0]) == bool(left)
+
+
+def test_the_column_of_the_annotators_can_be_named(tmp_path: Path) -> None:
+    rows = [{**OAK, "label": x, "by whom": f"{n}"} for n, x in enumerate("aaab")]
+    assert len(read(tmp_path, rows)[2]) == 3
+    _, labels, lines = read(tmp_path, rows, "annotator=by whom")
+    assert labels == [[A, A, A, B]] and len(lines) == 2
+    with pytest.raises(InputError, match=r"no column 'whom'; there are .* annotator=\.\.\."):
+        read(tmp_path, rows, "annotator=whom")
+
+
+def test_people_who_saw_the_texts_in_another_order_label_one_pair(tmp_path: Path) -> None:
+    other = {**OAK, "text_a": "Tin.", "text_b": "Oak."}
+    rows = [{**OAK, "label": 1, "rater": 1}, {**other, "label": 2, "rater": 2}]
+    pairs, labels, _ = read(tmp_path, [*rows, {**other, "label": 1, "rater": 3}])
+    assert ([one.a for one in pairs], labels) == (["Oak."], [[A, A, B]])
+    chosen = {"prompt": "?", "chosen": "Oak.", "rejected": "Tin.", "worker": 1}
+    swapped = {"prompt": "?", "chosen": "Tin.", "rejected": "Oak.", "worker": 2}
+    [pair], [[first, second]], _ = read(tmp_path, [chosen, swapped])
+    assert {first, second} == {A, B} and (pair.a, pair.b)[first == B] == "Oak."
+
+
+def test_what_a_user_asks_is_not_who_labelled_it(tmp_path: Path) -> None:
+    rows = [
+        {"user": f"{n}?", "text_a": "x", "text_b": "y", "label": label}
+        for n, label in enumerate("aab")
+    ]
+    pairs, _, lines = read(tmp_path, rows, "prompt=user")
+    assert len(pairs) == 3 and "(user, text_a, text_b, label)" in lines[0]
+
+
+@each(
+    ("row", "people"),
+    [
+        ({**OAK, "preference": "left", "annotator": 3}, A),
+        ({**OAK, "preference": 2, "annotator": "kim"}, B),
+        (
+            {"instruction": "?", "output_1": "x", "output_2": "y", "preference": 2, "annotator": 3},
+            B,
+        ),
+        (
+            {
+                "instruction": "?",
+                "output_1": "x",
+                "output_2": "y",
+                "preference": 1.0,
+                "generator_1": "m",
+                "generator_2": "n",
+                "annotator": "humans",
+            },
+            A,
+        ),
+        (
+            {
+                "question": "?",
+                "answer_a": "x",
+                "answer_b": "y",
+                "preference": "b",
+                "annotator": "c",
+            },
+            B,
+        ),
+    ],
+)
+def test_a_preference_beside_its_annotator_is_a_label(
+    tmp_path: Path, row: Json, people: int
+) -> None:
+    _, labels, lines = read(tmp_path, [row])
+    assert labels == [[people]] and ", preference, annotator)" in lines[0]
+
+
+@each(
+    "judged",
+    [
+        {"preference": 1.9},
+        {"preference": 1, "generator_1": "m", "generator_2": "n"},
+        {"preference": 2.0, "price_per_example": 0.01},
+    ],
+)
+def test_the_preference_of_a_judge_is_no_label_unless_it_is_named(
+    tmp_path: Path, judged: Json
+) -> None:
+    row = {"instruction": "?", "output_1": "x", "output_2": "y", "annotator": "m_eval", **judged}
+    with pytest.raises(InputError, match="no label of people: 'preference' is from the judge 'm_e"):
+        read(tmp_path, [row])
+    assert len(read(tmp_path, [row], "label=preference")[0]) == 1

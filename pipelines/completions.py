@@ -20,10 +20,10 @@ from builders.engine.outer_space import trimmed
 from builders.engine.thinking import parted
 from builders.gates.choice import one_per_prompt
 from builders.gates.text import refusal, repetition, same_text
+from builders.judging.parsing import SCORE, last_score
 from builders.recipe import DraftGate, Drop, Option, Raw, Recipe, RowOrDrop, Seeds, Settings
 from builders.schema import PROMPT_COMPLETION, assistant, user
 
-_SCORE = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
 _JUDGE = """Judge how well the assistant answered. Look at whether the answer does what was asked, \
 is correct, complete and clear. Say briefly what is good and what is not, then give a whole number \
 from 1 (useless) to 10 (could not be better) in double brackets, for example: [[4]]
@@ -78,8 +78,7 @@ def judge_question(raw: Raw) -> list[dict[str, str]]:
 def score(judgement: str | None) -> float | None:
     """The last in double brackets, before the judge goes on with a form; None if not 1 to 10."""
     parts = re.split(rf"^{_MARK.pattern}$", parted(judgement or "").text, flags=re.I | re.M)
-    value = float(next(filter(None, map(_SCORE.findall, parts)), ["0"])[-1])
-    return value if 1 <= value <= 10 else None
+    return last_score(next(filter(SCORE.search, parts), ""), most=10)
 
 
 def row(raw: Raw) -> RowOrDrop:

@@ -12,6 +12,17 @@ from builders.engine.thinking import parted
 _VALUE = re.compile(r"(0|[1-9][0-9]{0,8})(?:\s*(?:/|out of)\s*([1-9][0-9]{0,8}))?", re.IGNORECASE)
 _BELOW = re.compile(r"[-−–][0-9]+(?:\s*/\s*[0-9]+)?")
 _FRACTION = re.compile(r"[-−]?[0-9]*[.,][0-9]+(?:\s*(?:/|out of)\s*[0-9.,]+)?", re.IGNORECASE)
+SCORE = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
+_SPEAKER = (  # of a turn, or the head of the next task
+    r"(?:user|human|assistant|system|ai|bot|model|question|answer|instruction|response|input|prompt"
+    r"|usuario|asistente|usuário|assistente|utente|utilisateur|benutzer|assistent|пользователь"
+    r"|ассистент|用户|助手|问|答)"
+)
+_ENDING = re.compile(  # a verdict alone on its line, or the last words before another turn
+    r"^[^\w\[\]\n]*\[\[([^\[\]\n]*)\]\][^\w\[\]\n]*$"
+    rf"|\[\[([^\[\]\n]*)\]\][^\w\[\]\n]*\n[^\w\[\]]*{_SPEAKER}[^\w\[\]\n]*[:：]",
+    re.MULTILINE | re.IGNORECASE,
+)
 # In Chinese or Japanese a judge uses the wide forms of the ten digits, the stroke and the point.
 _WIDE = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF0F: "/", 0xFF0E: "."}
 
@@ -26,6 +37,24 @@ def judgement(answer: str) -> str:
     if found.unfinished or found.leaked:
         raise Unreadable("cut off" if found.unfinished else "template marks")
     return found.text
+
+
+def last_score(answer: str, *, most: int) -> float | None:
+    """The last number in double brackets; None if not from 1 to `most`, or the judge ran on."""
+    value = SCORE.findall(answer)[-1:]
+    if not value or not 1 <= float(value[0]) <= most or is_replaced(answer, value[0]):
+        return None
+    return float(value[0])
+
+
+def is_replaced(answer: str, verdict: str) -> bool:
+    """Whether an answer ends with another verdict before it comes to this one.
+
+    A judge ends with its verdict. One that is not stopped goes on with another turn, and another
+    verdict, which is about nothing that it was asked.
+    """
+    ended = (found[1] or found[2] or "" for found in _ENDING.finditer(answer))
+    return any(one.strip() != verdict.strip() for one in ended)
 
 
 def whole_number(text: str, most: int) -> int:

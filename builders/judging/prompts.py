@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from builders.engine.calls import Unreadable
-from builders.judging.parsing import judgement
+from builders.judging.parsing import is_replaced, judgement
 from builders.recipe import short_hash
 
 Messages = list[dict[str, str]]
@@ -185,10 +185,13 @@ def _asked(
 
 def _last_verdict(answer: str) -> str:
     """The text in double brackets on the last line with a word in it."""
-    lines = [line for line in judgement(answer).splitlines() if _WORD.search(line)]
+    text = judgement(answer)
+    lines = [line for line in text.splitlines() if _WORD.search(line)]
     if not lines:
         raise Unreadable("no answer")
     found = _VERDICT.findall(lines[-1])
-    if len(found) != 1:
-        raise Unreadable("several verdicts" if found else "no verdict")
+    if not found:
+        raise Unreadable("no verdict")
+    if len(found) > 1 or is_replaced(text, found[0]):
+        raise Unreadable("several verdicts")
     return str(found[0]).strip()

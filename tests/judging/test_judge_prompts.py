@@ -198,6 +198,8 @@ def test_what_a_judge_thought_before_is_no_verdict(text: str, read: str) -> None
             "a",
         ),
         ("<think>\nA score of 3, no [[4]].\n</think>\nGood.\n[[8]]</s>", parse_score, 8.0),
+        ("A is right.\n[[A]]\n\nSo, once more:\n\n**[[A]]**", verdict_of, "a"),
+        ("A writes [[B]] in its text, yet it is right.\n[[A]]", verdict_of, "a"),
         ("[THINK][[A > B]][/THINK][[B > A]]", lambda text: parse_ranks(text, 2), (2, 1)),
         ("<think>\nA rating of 2.\n</think>\n\nFine.\nOverall score: 7", critique_score, 7),
         (
@@ -219,6 +221,14 @@ def test_what_a_judge_thinks_is_no_verdict(
         ("<think>\nI lean to B.\n[[B]]", "cut off"),
         ("<think></think>", "no answer"),
         ("[[A]]<|im_end|>\n<|im_start|>user\nAnd now?\n[[B]]", "template marks"),
+        ("A is right.\n\n[[A]]\n\nUser: And now?\nAssistant: B.\n\n[[B]]", "template marks"),
+        ("[[A]]\n\nHuman: And now?\n\nAssistant: [[B]]", "template marks"),
+        ("A is right.\n\n(**[[A]]**)\n\nUser: Next.\nAssistant:\n[[B]]", "template marks"),
+        ("[[A]]assistant\n\nB is right.\n\n[[B]]", "template marks"),
+        ("A is right.\n\n[[A]]\n\nQuestion: And now?\nAnswer:\n[[B]]", "several verdicts"),
+        ("[[A]]\n\nUsuario: ¿Y ahora?\nAsistente: [[C]]", "several verdicts"),
+        ("A is right.\n[[A]]\nOr is it?\n[[B]]", "several verdicts"),
+        ("A is right. [[A]]\n\nAssistant: [[B]]", "several verdicts"),
     ],
 )
 def test_an_answer_that_only_thinks_or_goes_on_is_unreadable(answer: str, reason: str) -> None:

@@ -1,9 +1,10 @@
 r"""Another speaker's turn after an answer, where nothing but a role's word begins it.
 
 A model that is not stopped writes the next question too, and answers it. A dialogue that the prompt
-asked for looks alike: it begins with its first speaker, a system prompt or a title, is introduced
-("Here is a dialogue:"), or has speakers that are no template's roles. Where it is none of these,
-the answer cannot be used.
+asked for looks alike: it begins with its first speaker or a system prompt, the line before it
+presents it ("Here is a dialogue"), it has a title and a greeting, or speakers that are no
+template's roles. Where it is none of these, the answer cannot be used: a short answer looks like a
+title, and a word such as "example" is in any answer.
 
 Source: the prompt formats of Alpaca, Vicuna, Guanaco, OpenChat and Falcon, and the chat templates
 whose role headers stay in a text when special tokens are removed.
@@ -18,15 +19,24 @@ from builders.engine.cited_text import Spans, inside
 ROLES = ("assistant", "user", "system", "developer", "model", "human", "tool", "ai", "bot")
 ROLE = f"(?:{'|'.join(ROLES)})"
 _HEADERS = "(?:user|assistant|system|model)"  # roles that a header names, marks removed
+_SENTENCE_ENDS = ".!?…。！？"
 _AFTER_SENTENCE = r"(?<=[.!?)\"'”’…。！？])"
 _GLUED_HEADER = re.compile(
-    rf"{_AFTER_SENTENCE}(?P<role>{_HEADERS})\n(?:\n|(?=[^\sa-z]))(?=\S)(?P<next>[^\n]*)"
+    rf"{_AFTER_SENTENCE}(?P<role>{_HEADERS})\n(?:\n+|(?=[^\sa-z]))(?=\S)(?P<next>[^\n]*)"
+)
+# Where no sentence ends: the answer's role after all but the parts of a path or a name.
+_GLUED_TO_WORD = re.compile(
+    r"(?:(?<=[^\s/_@#&=~$\\<,|-])|(?<= \|)|(?<=\S\$))"
+    r"(?:assistant\n\n|(?<![A-Za-z])user\n\n+(?=[^\n]+[?？]\s*(?:\n|\Z)))"
 )
 _HEADER_LINE = re.compile(  # before a line that is no single word, as those of a list are
     rf"{_AFTER_SENTENCE}[ \t]*\n\n?(?:{_HEADERS}\n+)*(?:assistant\n\n?|{_HEADERS}\n)"
-    r"(?=[^\n]*(?:[^\s][ \t][^\s]|[.!?。！？]))"
+    r"(?=[^\n├└│|]*(?:[^\s][ \t][^\s]|[.!?。！？]))(?=(?P<next>[^\n]*))"
 )
+_USER_LINE = re.compile(r"(?<=[^\s:：])[ \t]*\n\n?user\n+(?=[^\sa-z][^\n]*(?:[ \t]\S|[?？。]))")
 _NEXT_HEADER = re.compile(r"(?:^|[.!?)…。！？])(?:assistant|model)\n", re.MULTILINE)
+# A word on a line that a list explains on the next, as it does those that may be roles.
+_TERM = re.compile(rf"^(?!{ROLE}\n)[a-z][\w-]{{0,30}}\n(?=[^\n]*[^\s][ \t][^\s])", re.MULTILINE)
 _LIST = re.compile(rf"\s*{ROLE}\n{ROLE}\n{ROLE}(?:\n{ROLE})*\s*(?:\n\n|\Z)")
 _HEADING = re.compile(
     r"^### ?(?P<name>Instruction|Human|User|Assistant|Response):[ \t]*(?P<value>[^\n]*)",
@@ -47,34 +57,78 @@ _SYSTEM = re.compile(r"^[*_]{0,2}(?:System|SYSTEM)(?: [Pp]rompt)?[*_]{0,2}[:：]
 _PLACEHOLDER = re.compile(r"[ \t]*\{{1,2} ?\w{1,30} ?\}{1,2}[ \t]*(?:\n|\Z)")  # of a template
 _ASKS = frozenset(("human", "user"))
 _ASSISTANT = frozenset(("assistant", "助手", "アシスタント"))
+_LABELS = frozenset(("answer", "response", "a"))  # that an answer itself may begin with
 _ANSWERS = _ASSISTANT.union(  # who answers in a template, by a role or by the model's own name
     ("ai", "bot", "model", "response", "answer", "a", "gpt", "chatgpt", "claude"),
     ("falcon", "llama", "vicuna", "alpaca", "koala", "dolly", "gemini", "gemma", "qwen"),
     ("mistral", "deepseek", "openassistant"),
 )
-_INTRODUCES = re.compile(
-    r":\s*\Z|\b(?:dialog|dialogue|conversation|transcript|chat|interview|skit|scene|script|exchange"
-    r"|role-?play|flow|example|gespräch|unterhaltung|beispiel|conversación|diálogo|ejemplo|conversa"
-    r"|conversazione|dialogo|esempio|exemple|exemplo|gesprek|rozmowa|диалог|разговор|беседа|пример"
-    r")s?\b|对话|對話|会話|対話|대화"
-    r"|\bhere(?:['’]s| is) (?:one|it|an? (?:\w+ )?(?:example|sample|draft))\b",
+_INTRODUCTION = 250  # characters before the first turn, at most; a longer text is an answer
+_DIALOGUE = r"(?:dialog(?:ue)?|conversation|transcript|interview|skit|scene|role-?play)s?"
+_KIND = rf"(?:{_DIALOGUE}|(?:chat|script|exchange|flow|example|sample|draft)s?)"
+_SUCH = (  # words before one that may be a verb too, as `chat`
+    r"(?:(?:short|brief|little|long|simple|typical|sample|possible|first|second|main|happy|basic"
+    r"|normal|full|new|friendly|formal|funny|support|customer|user|sales|phone|test|chat|bot"
+    r"|group) ){0,3}"
+)
+_VERB = (
+    r"(?:is|are|was|were|has|have|had|can|could|will|would|does|do|did|must|may|ist|sind|war|waren"
+    r"|es|son|fue|est|sont|era|è|sono|foi|jest|был[аио]?)\b"
+)
+_NO_VERB = rf"(?!.*\b{_VERB})"
+_WORDS = rf"(?:(?!{_VERB})[\w-]+ ){{0,3}}"
+_SENTENCE = r"(?:\A|[.!?…]\s+)"
+_OTHER_LANGUAGES = (
+    r"(?:gespräch|unterhaltung|dialog|beispiel|conversación|diálogo|charla|ejemplo|conversa"
+    r"|conversazione|dialogo|esempio|dialogue|exemple|exemplo|gesprek|voorbeeld|rozmowa|диалог"
+    r"|разговор|беседа|пример)s?\b"
+)
+_PRESENTS = re.compile(  # a last line before a dialogue that names what follows
+    rf"\bhere(?:['’]s| is) (?:one|it|(?:\w+ ){{1,4}}{_KIND})\b"
+    rf"|\b(?:{_KIND}|log)\b.*\b(?:below|follows|like this)\W*\Z|\b(?:goes|reads) like this\W*\Z"
+    rf"|\b(?:I(?:['’]ve| have)? (?:wrote|written|made|prepared)|let me \w+|let['’]s \w+|imagine"
+    rf"|picture|this is|below is) (?:\w+ ){{1,3}}(?:{_DIALOGUE}|chat|script)\b"
+    rf"|{_SENTENCE}(?:an?|one|another) (?:{_WORDS}{_DIALOGUE}|{_SUCH}{_KIND})"
+    rf"(?=\W*\Z|:|,|\s(?:about|of|between|with|on|in|at|for|from|where|that|who)\b){_NO_VERB}"
+    rf"|{_SENTENCE}(?:(?:the|my|your|our|this) {_WORDS}{_DIALOGUE}"
+    rf"|(?:(?:the|my|your|our|this) )?{_SUCH}{_KIND})"
+    rf"(?: \d+)?(?=\W*\Z|:|\s(?:between|about)\b){_NO_VERB}"
+    rf"|{_SENTENCE}(?:(?:hier|das|dies(?:es)?|unten|voici|voilà|aquí|est[eo]|ecco|questo|aqui|eis"
+    rf"|hieronder|dit|oto|вот|это|ниже) (?:(?:ist|est|está|es|è|é|is|jest) )?)?"
+    rf"{_WORDS}{_OTHER_LANGUAGES}{_NO_VERB}"
+    r"|(?:下面|以下|如下|这是|這是|これは|次の|다음|아래).{0,20}(?:对话|對話|会話|対話|대화|例)"
+    r"|\A.{0,8}(?:对话|對話|会話|対話|대화)[。：]?\Z"
+    r"|\A(?:INT|EXT|I/E)[./ ]",
     re.IGNORECASE,
 )
-_INTRODUCTION = 250  # characters before the first turn, at most; a longer text is an answer
+_MAY_INTRODUCE = re.compile(rf"\b{_KIND}\b|\b{_OTHER_LANGUAGES}", re.IGNORECASE)
+_STAGE = re.compile(rf"\*?\[(?![\[\]]){_NO_VERB}[^\[\]]* [^\[\]]*[.…]\]\*?", re.IGNORECASE)
 _DECORATED = re.compile(r"#{1,6} .*|\*\*.+\*\*|\*[^*]+\*|_[^_]+_|\[.+\]|\(.+\)")
 _SMALL = r"(?:an?|the|of|at|in|on|for|and|to|with|by|vs)"
-_TITLE = re.compile(
-    rf"[^a-z]*[A-Z]{{3}}[^a-z]*|1[.)] .{{1,60}}|[A-Z]\S*(?: (?:[A-Z]\S*|{_SMALL})){{2,9}}"
+_TITLE = re.compile(rf"[^a-z]*[A-Z]{{3}}[^a-z]*|[A-Z]\S*(?: (?:[A-Z]\S*|{_SMALL})){{2,9}}")
+_GREETS = re.compile(
+    r"\W*(?:hi|hello|hey|good (?:morning|day|afternoon|evening)|greetings|hallo|guten|bonjour|salut"
+    r"|bonsoir|hola|buen[oa]s|ciao|salve|buongiorno|olá|oi|bo[am]|dzień|cześć|привет|здравствуй\w*"
+    r"|добр\w+)\b|\W*(?:你好|您好|こんにちは|안녕)",
+    re.IGNORECASE,
 )
+_DEFINES = re.compile(  # a value that explains a word, as in a list of terms
+    r"[*_]{0,2}[ \t]*(?:an?|the|any(?:one|body)?|some(?:one|body)?|one|who|those|all|each|every)"
+    r" [^\n]*[^\s?？](?=[ \t]*(?:\n|\Z))"
+)
+_GOES_ON = re.compile(  # with the answer before it, as a first turn of a dialogue does not
+    r"\W*(?:thanks?|ok(?:ay)?|great|perfect|and|but|also|now|why|tell me more|go on|next)\b",
+    re.IGNORECASE,
+)
+_OF_BOTS = re.compile(r"\b(?:chat|ro)?bots?\b", re.IGNORECASE)
 
 
 def foreign_turn(text: str, spans: Spans) -> str | None:
     """The word with which another turn begins outside the spans; None without one."""
     if header := _glued_header(text, spans):
         return header
-    for found in _HEADER_LINE.finditer(text):
-        if not inside(found.end() - 1, spans) and not _LIST.match(text, found.start()):
-            return found[0].strip()
+    if header := _header_line(text, spans):
+        return header
     if heading := _next_heading(text, spans):
         return heading
     for found in _TURN.finditer(text):
@@ -96,7 +150,36 @@ def _glued_header(text: str, spans: Spans) -> str | None:
             if not answered:
                 continue
         return found["role"]
+    for found in _GLUED_TO_WORD.finditer(text) if "r\n\n" in text or "t\n\n" in text else ():
+        fenced = text.endswith(("```", "~~~"), 0, found.start())
+        opens_code = fenced and not inside(found.start() - 1, spans)
+        if not inside(found.start(), spans) and not opens_code:
+            return found[0].strip()
     return None
+
+
+def _header_line(text: str, spans: Spans) -> str | None:
+    """The role on a line of its own with which a turn begins, and no word that a list explains."""
+    last_term = last_answer = -2
+    for found in _HEADER_LINE.finditer(text):
+        if inside(found.end() - 1, spans) or _LIST.match(text, found.start()):
+            continue
+        if last_term == -2:
+            last_term, last_answer = _last(_TERM, text), _last(_NEXT_HEADER, text)
+        asks = found["next"].rstrip().endswith(("?", "？"))
+        explained = "assistant" not in found[0] and not asks and last_term >= found.end()
+        if not explained or last_answer >= found.end():
+            return found[0].strip()
+    answers = text.rfind("\nassistant\n")
+    for found in _USER_LINE.finditer(text) if answers > 0 else ():
+        if found.end() < answers and not inside(found.end() - 1, spans):
+            return found[0].strip()
+    return None
+
+
+def _last(pattern: re.Pattern[str], text: str) -> int:
+    """Where the last place begins that a pattern matches; -1 without one."""
+    return max((found.start() for found in pattern.finditer(text)), default=-1)
 
 
 def _next_heading(text: str, spans: Spans) -> str | None:
@@ -107,7 +190,7 @@ def _next_heading(text: str, spans: Spans) -> str | None:
     if first is None:
         return None
     before, names = text[: first.start()].rstrip(), [one["name"] for one in found]
-    if before.endswith(":") or (len(before) <= _INTRODUCTION and _INTRODUCES.search(before)):
+    if before.endswith(":") or _is_presented(before):
         return None
     asks = [at for at, one in enumerate(names) if one in ("Instruction", "Human", "User")]
     if asks and set(names[asks[0] :]) & {"Assistant", "Response"}:
@@ -128,24 +211,54 @@ def _is_dialogue(text: str, turn: re.Match[str]) -> bool:
         before = before[: prompt.start()].rstrip()
     if not before or before.endswith(":") or _PLACEHOLDER.match(text, turn.end()):
         return True
-    last = before.rpartition("\n")[2]
-    titled = _DECORATED.fullmatch(last) or (last is before and _TITLE.fullmatch(last))
-    if len(before) <= _INTRODUCTION and (titled or _INTRODUCES.search(before)):
+    if _is_presented(before) or _is_titled(before, text, turn):
         return True
     if turn["sure"]:
         return False
-    follow = {found["name"].lower() for found in _LABEL_LINE.finditer(text, turn.end())}
+    last = before.rpartition("\n")[2]
+    line, _, after = text[turn.end() : turn.end() + 2000].partition("\n")
+    asks = line.rstrip().endswith(("?", "？"))
+    is_entry = _label(last) not in ("", "assistant") and bool(line.strip()) and not asks
+    labels = list(_LABEL_LINE.finditer(text, turn.end()))
+    follow = {found["name"].lower() for found in labels}
     if turn["weak"]:
-        return not follow & _ASSISTANT or before[-1] not in ".!?…。！？"
+        entitled = (
+            last.startswith("#") or is_entry or (before[-1] not in _SENTENCE_ENDS and not asks)
+        )
+        return not follow & _ASSISTANT or entitled
     opening = {found["name"].lower() for found in _LABEL_LINE.finditer(before)}
-    if opening & follow - _ASSISTANT:
+    if opening & follow - _LABELS and not follow & _ASSISTANT:
         return True
     if follow & _ANSWERS:
+        reply = text[labels[0].end() : labels[0].end() + 2000].partition("\n")[0].strip()
+        if _DEFINES.match(line.strip()) and reply[:1].islower():
+            return True
+        if follow & _ANSWERS != {"bot"} or asks or _GOES_ON.match(line):
+            return False
+        return bool(_OF_BOTS.search(before)) or reply.endswith(("?", "？"))
+    is_story = after[:1] == "\n" and bool(after.strip()) and before[-1] in _SENTENCE_ENDS
+    return is_entry or is_story or _label(after.lstrip()) not in ("", *_ASKS)
+
+
+def _is_presented(before: str) -> bool:
+    """Whether the last line before a first turn presents what follows it."""
+    last = before.rpartition("\n")[2].strip("#*_[]() ")
+    return len(before) <= _INTRODUCTION and bool(_PRESENTS.search(last))
+
+
+def _is_titled(before: str, text: str, turn: re.Match[str]) -> bool:
+    """Whether a title or a stage direction is before a first turn, and not a short answer.
+
+    They look alike, so a title needs a first turn that begins a dialogue, with a greeting.
+    """
+    if len(before) > _INTRODUCTION:
         return False
-    line, _, after = text[turn.end() : turn.end() + 2000].partition("\n")
-    listed = _label(last) not in ("", "assistant") and not line.rstrip().endswith("?")
-    is_story = after[:1] == "\n" and bool(after.strip())
-    return listed or is_story or _label(after.lstrip()) not in ("", *_ASKS)
+    last = before.rpartition("\n")[2]
+    if _STAGE.fullmatch(last):
+        return True
+    titled = _DECORATED.fullmatch(last) or (last is before and _TITLE.fullmatch(last))
+    may_be = (titled and "[[" not in last) or _MAY_INTRODUCE.search(last)
+    return bool(may_be and _GREETS.match(text, turn.end()))
 
 
 def _label(text: str) -> str:

@@ -62,11 +62,17 @@ _BEGINS = (
 )
 # How the entry of a dictionary goes on after its word.
 _OF_A_WORD = r"\W{0,4}(?:noun|n\.|adj|verb|/|\[[^\]\n]{1,30}\]|Substantiv|Nomen|nom\b|sustantivo)"
+_STATUS = r"(?:HTTP/\d|[1-5]\d\d [A-Z])"  # with which the response of a server begins
 _LEADING = re.compile(
     rf"\s*{_BEGINS}(?:\s|{_BEGINS}|(?i:assistant|model|ai|bot)(?=\s*(?:{_MARK_TEXT}|\n|\Z)))*"
     rf"(?!\s|(?i:{ROLE})\s*(?:{_MARK_TEXT}|\n))|assistant\n(?:\n+(?=\S)(?!{_OF_A_WORD})|(?=[^\sa-z]))"
-    r"|\s*(?:### (?:Response|Assistant):\s*\n|GPT4 Correct Assistant:|<(?:bot|assistant)>:)"
-    r"\s*(?=\S)"
+    rf"|\s*(?:### (?:Response|Assistant):\s*\n(?!{_STATUS})|GPT4 Correct Assistant:"
+    r"|<(?:bot|assistant)>:)\s*(?=\S)"
+)
+# Words on lines of their own, or the entry of a dictionary: the first may be one of them.
+_LISTED = re.compile(
+    r"\s*assistant\n(?:[^\Wa-z\d_][\w'’-]*\n[^\W\d_][\w'’-]*[ \t]*(?:\n|\Z)"
+    r"|1[.)] (?:An?|One|Some(?:one|body)) )"
 )
 _ABOUT_ITSELF = re.compile(  # a rule of a grammar, an entry, or a sentence
     rf"\s*(?:{_MARK_TEXT})(?: [a-z]|[*_]{{1,3}} | ?(?:::=|[-=]>|[-–—=→:])\s)"
@@ -117,7 +123,7 @@ def tool_call(text: str) -> str | None:
 
 def after_leading_marks(text: str, at: int = 0) -> int:
     """Where the answer begins after the marks and the role at a place."""
-    if _ABOUT_ITSELF.match(text, at):
+    if _ABOUT_ITSELF.match(text, at) or _LISTED.match(text, at):
         return at
     found = _LEADING.match(text, at)
     return after_lines(text, at + len(found[0].rstrip())) if found else at
@@ -154,7 +160,7 @@ def without_marks(text: str) -> tuple[str, str | None]:
         if _is_end(text, found) and not begins_spoken:
             return text[:start].rstrip(), None
         return text, found[0].strip()
-    if turn := foreign_turn(text, taken):
+    if turn := ("assistant" if _LISTED.match(text) else foreign_turn(text, taken)):
         return text, turn
     pieces = [found for found in _WORD_PIECES.finditer(text) if not inside(found.end() - 1, taken)]
     if len(pieces) > text.count(" "):

@@ -71,7 +71,6 @@ def test_a_dialogue_or_a_list_that_is_the_answer_stays(text: str) -> None:
         "Use this one:\n\n### Instruction:\n{q}\n\n### Response:",
         "A Walk by the River\n\nUser: Hi.\nAssistant: Hello.",
         "# A walk\n\nUser: Hi.\nAssistant: Hello.",
-        "**A walk**\n\nUser: Is it far?\nAssistant: No.",
         "[A room at night.]\n\nHuman: Who is it?\nAI: Me.",
         "EXT. A RIVER - DAY\n\nHuman: Is it deep?\nAI: It is.",
         "Ein Gespräch am Fluss.\n\nUser: Guten Tag!\nAssistant: Guten Tag!",
@@ -115,3 +114,170 @@ def test_everyday_words_for_roles_are_no_turn(text: str) -> None:
 def test_a_turn_in_any_of_the_formats_is_found(text: str) -> None:
     found = parted(text)
     assert found.leaked and found.text == text
+
+
+FOLLOW_UP = "\n\nUser: And of Sweden?\nAssistant: Stockholm"
+OPENING = "\n\nUser: Good morning.\nAssistant: Good morning."
+
+
+@each(
+    "answer",
+    [
+        *(
+            "Oslo",
+            "**Oslo**",
+            "*Oslo*",
+            "_Oslo_",
+            "# Oslo",
+            "(B)",
+            "[B]",
+            "OSLO",
+            "42",
+            "1. Oslo is it",
+        ),
+        *("[[A]]", "**[[7]]**", "Right.\n\n[[B > A]]", "The Sea and the River", "(None of them.)"),
+        "Rome, for example, is older.",
+        "Rome is a good example.",
+        "This example of it shows more.",
+        "An example of it is Rome.",
+        "You can chat with us by day.",
+        "Chat with us by day.",
+        "All rivers flow to the sea.",
+        "The flow of the river slows here.",
+        "The script runs at night.",
+        "The scene is a river.",
+        "The dialogue was long.",
+        "Log in with your name.",
+        "An example is in the book.\nIt is a long one.",
+        "Oslo ist ein Beispiel.",
+        "Oslo es un ejemplo.",
+        "C'est un bel exemple.",
+        "他们的对话很有意思。",
+        "Answer: Oslo",
+        "Capital: Oslo\nPeople: 700,000",
+    ],
+)
+def test_a_turn_after_a_short_answer_is_found(answer: str) -> None:
+    for turn in (FOLLOW_UP, FOLLOW_UP.replace("User", "Human"), "\n\nHuman: Is it far?\nAI: No."):
+        assert parted(f"{answer}{turn}").leaked
+
+
+@each(
+    "text",
+    [
+        "**A walk**\n\nUser: Is it far?\nAssistant: No.",
+        "Answer: 42\n\nUser: And half of it?\nAnswer: 21",
+        "River: the Nile\nLength: 6,650 km\n\nUser: And?\nAssistant: Here.\nLength: 6,400 km",
+        "Oslo\n\n**User:** And of Sweden?\n**Assistant:** Stockholm",
+        "Oslo\n\nuser: And of Sweden?\nassistant: Stockholm",
+        "Oslo\n\nUser: And of Sweden?\n\nStockholm",
+        "Rome, for example.\n\n### Instruction:\nAnd one more?\n\n### Response:\nOslo.",
+        "The bot knows it.\n\nUser: Thanks!\nBot: You're welcome! Anything else?",
+        "Oslo\nuser\nAnd of Sweden?\nassistant\nStockholm",
+        f"{NILE}\n\nmodel\nIt is in Africa.",
+        f"{NILE}\nuser\nTell me of another.\nassistant\nThe Amazon.\nsource\nIt is in Peru.",
+    ],
+)
+def test_a_turn_that_a_dialogue_may_have_too_is_dropped(text: str) -> None:
+    found = parted(text)
+    assert found.leaked and found.text == text
+
+
+@each(
+    "introduction",
+    [
+        "Support chat",
+        "# A chat with support",
+        "**Dialogue 1**",
+        "Example 2",
+        "Main flow.",
+        "It goes like this.",
+        "The log is below.",
+        "The conversation follows.",
+        "A short dialogue between two.",
+        "I wrote a short dialogue for you.",
+        "It is late. Here's a sample conversation for you.",
+        "*[The phone rings.]*",
+        "INT. A HOUSE - NIGHT",
+        "Hier ist ein kurzes Gespräch.",
+        "Voici un dialogue.",
+        "Un breve diálogo entre dos.",
+        "以下是一个对话。",
+    ],
+)
+def test_what_presents_a_dialogue_keeps_it(introduction: str) -> None:
+    for turn in (FOLLOW_UP, OPENING):
+        assert parted(f"{introduction}{turn}") == Parted(f"{introduction}{turn}")
+
+
+@each("title", ["# At the bank", "**At the bank**", "A Day at the Bank", "*At the bank*"])
+def test_a_title_keeps_a_dialogue_that_begins_with_a_greeting(title: str) -> None:
+    assert parted(f"{title}{OPENING}") == Parted(f"{title}{OPENING}")
+    assert parted(f"{title}{FOLLOW_UP}").leaked
+
+
+@each(
+    "text",
+    [
+        "Terms of it.\n\nUser: a person with an account\n\nBot: a program",
+        "Words of it.\n\nUser: the one who asks.\nAssistant: the one who answers.",
+        "Roles.\n\nHuman: anyone who reads.\nModel: a program that writes.",
+        "The columns.\nuser\nThe name of a person.\nborn\nThe year of birth.",
+        "The parts.\n\nsystem\nAll of it, taken together.\n\nunit\nOne of its parts.",
+        "The layers.\nmodel\nThe data of the app.\nview\nThe page that shows it.",
+        "The folders.\nmodel\n├── train.py  for training\n└── test.py",
+        "He repeats the order. Then he waits.\n\nUser: Tea.\nBot: Black or green?",
+        "The bot asks first. Then it takes the order.\n\nUser: Tea, please.\nBot: A tea for you.",
+    ],
+)
+def test_a_list_that_explains_roles_and_a_dialogue_of_a_bot_stay(text: str) -> None:
+    assert parted(text) == Parted(text)
+
+
+@each(
+    "answer",
+    [
+        *(
+            "It is Oslo",
+            "It is 42",
+            "Enjoy it 😊",
+            "- salt\n- pepper",
+            "```\nx = 1\n```",
+            "**Oslo**",
+        ),
+        *(
+            "奥斯陆",
+            "`x`",
+            "$x$",
+            "It is [1]",
+            "f(x)",
+            "{1}",
+            "Look here:",
+            "| a | b |",
+            "Oslo.",
+            "Oslo —",
+        ),
+    ],
+)
+def test_a_header_that_is_glued_to_an_answer_is_found(answer: str) -> None:
+    assert parted(f"{answer}assistant\n\nIt is, as I wrote.").leaked
+    assert parted(f"{answer}user\n\nAnd the other?assistant\n\nThat, too.").leaked
+    assert parted(f"{answer}assistant\n\n").leaked
+
+
+@each(
+    "text",
+    [
+        "It is a voice-assistant\n\nThat is fast.",
+        "It is at sea.example/assistant\n\nOpen it.",
+        "Write to @assistant\n\nIt answers.",
+        "The name is my_assistant\n\nUse it.",
+        "Set role=assistant\n\nThen start.",
+        "The roles are user,assistant\n\nThere is no third.",
+        "```assistant\n\nHello.\n```\n\nThat is it.",
+        "The superuser\n\nWhat may it do? All.",
+        "The ecosystem\n\nIs it old? It is.",
+    ],
+)
+def test_a_name_or_a_path_that_ends_with_a_role_is_no_header(text: str) -> None:
+    assert parted(text) == Parted(text)

@@ -73,8 +73,8 @@ def add_build(parser: Parser, words: Sequence[str]) -> Recipe | None:
         "--contributed",
         type=text,
         metavar="WHERE",
-        help="Take in the rows that people gave to the released set: org/set, its folder, or a "
-        "file of such rows.",
+        help="Take in the rows that people gave to the released set: org/set, its folder, or "
+        "the Parquet file of its `contributed`.",
     )
     add_json(parser)
     add_teachers(parser)

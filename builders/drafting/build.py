@@ -120,7 +120,8 @@ def build(
             does not list.
         prices: A table of prices, in the form of builders/engine/prices.toml.
         judge_report: The output of `potstill judge --json` about the judge.
-        contributed: The folder of a released set, or a file, with the rows that people gave to it.
+        contributed: The folder of a released set, or its Parquet file of `contributed`, with the
+            rows that people gave to it.
         retry: Ask again where an earlier build got nothing to use: the calls that an endpoint
             refused, and the judgements that could not be parsed. Replaced answers stay in the
             history of the ledger, and budgets count them.

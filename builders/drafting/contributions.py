@@ -20,6 +20,7 @@ from builders.schema import Column, Row, Schema
 from builders.spool import Spool
 
 CONFIG = "contributed"
+_PARQUET = b"PAR1"
 Action = Literal["added", "changed", "removed"]
 
 CONTRIBUTED = Schema(
@@ -64,11 +65,9 @@ def read_contributions(place: Path, schema: Schema) -> list[Row]:
     """The contributions in a set's folder or in one parquet file, oldest first.
 
     Raises:
-        InputError: There is no such place, it is no set, a file is not parquet, or a row does not
-            fit `schema`, that of `default`.
+        InputError: There is no such place, it is no set, a file is not parquet or damaged, or a row
+            does not fit `schema`, that of `default`.
     """
-    import pyarrow as pa
-
     is_set = any((place / name).exists() for name in ("data", "draft.json"))
     if not place.is_file() and not is_set:
         what = "is not the folder of a set" if place.is_dir() else "is no file or folder"
@@ -78,13 +77,12 @@ def read_contributions(place: Path, schema: Schema) -> list[Row]:
         )
     rows: list[Row] = []
     for path in [place] if place.is_file() else files_of(place):
-        try:
-            rows += read_parquet(path)
-        except (pa.ArrowInvalid, OSError) as error:
+        if not _is_parquet(path):
             raise InputError(
-                f"{path.name} is not a parquet file ({str(error).splitlines()[0]}); give the "
-                "folder of a set, or its file of `contributed`"
-            ) from None
+                f"{path} is not a Parquet file; give the folder of a released set, or its file of "
+                "`contributed`"
+            )
+        rows += read_parquet(path)
     for row in rows:
         problem = CONTRIBUTED.problem(row)
         if not problem and row["action"] != "removed":
@@ -95,6 +93,12 @@ def read_contributions(place: Path, schema: Schema) -> list[Row]:
                 "set; name the right set"
             )
     return rows
+
+
+def _is_parquet(path: Path) -> bool:
+    """Whether a file begins as one; it may be damaged."""
+    with path.open("rb") as file:
+        return file.read(len(_PARQUET)) == _PARQUET
 
 
 def take_in(candidates: Spool[CandidateRow], contributions: Iterable[Row]) -> None:

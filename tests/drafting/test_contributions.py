@@ -1,6 +1,8 @@
 """Contributions: accepted rows are part of every later draft, with their contributors' names."""
 
+import gzip
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from builders.recipe import row_id
 from builders.schema import CALLS, PROMPT_COMPLETION, Row, assistant, user
 from builders.spool import Spool
 from scripts.main import main
+from tests.cases import each
 from tests.drafting.test_run import build_words, rows_of
 
 GIVEN = {"contributor": "ann", "pull_request": 7, "commit": "c" * 40}
@@ -101,21 +104,43 @@ def test_a_later_build_keeps_contributed_rows_and_names_their_contributors(
     assert rows_of(second.folder, "contributed") == given
 
 
-@pytest.mark.parametrize("odd", ["schema", "file", "row"])
-def test_contributions_that_do_not_fit_are_refused(tmp_path: Path, odd: str) -> None:
-    folder = tmp_path / "set"
-    if odd == "file":
-        folder = tmp_path / "rows.parquet"
-        folder.write_bytes(b"PAR1 not at all")
-    elif odd == "schema":
-        path = tmp_path / "contributed.parquet"
-        write_parquet(path, CALLS, [])
-        write_parquet(path, CALLS, [dict.fromkeys((c.name for c in CALLS.columns), None)])
-        folder = path
-    else:
-        written(folder, [contribution("added", {"id": "0" * 16, "text": "x"}, **GIVEN)])
-    with pytest.raises(InputError, match=r"contribution|not a parquet"):
+@each(
+    ("name", "content"),
+    {
+        "JSON Lines": ("contrib.jsonl", b'{"id": "x"}\n'),
+        "CSV": ("contrib.csv", b"id,row_id\n1,2\n"),
+        "packed": ("contrib.jsonl.gz", gzip.compress(b'{"id": "x"}\n')),
+        "a pointer to a file": ("data.parquet", b"version https://git-lfs.github.com/spec/v1\n"),
+        "a page": ("train.parquet", b"<!doctype html><title>Not found</title>"),
+        "nothing": ("nothing.parquet", b""),
+    }.values(),
+)
+def test_a_file_of_contributions_that_is_no_parquet_file_is_not_called_damaged(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    line = f"{name} is not a Parquet file; give the folder of a released set, or its file of"
+    with pytest.raises(InputError, match=re.escape(line)):
+        read_contributions(tmp_path / name, PROMPT_COMPLETION)
+    folder = tmp_path / f"set of {name}"
+    (folder / "data" / "contributed").mkdir(parents=True)
+    (folder / "data" / "contributed" / "train.parquet").write_bytes(content)
+    with pytest.raises(InputError, match=r"train\.parquet is not a Parquet file"):
         read_contributions(folder, PROMPT_COMPLETION)
+
+
+def test_contributions_that_are_damaged_or_do_not_fit_are_refused(tmp_path: Path) -> None:
+    torn = tmp_path / "rows.parquet"
+    torn.write_bytes(b"PAR1 not at all")
+    with pytest.raises(InputError, match=r"rows\.parquet is damaged \(.*\); fetch it"):
+        read_contributions(torn, PROMPT_COMPLETION)
+    other = tmp_path / "contributed.parquet"
+    write_parquet(other, CALLS, [dict.fromkeys((c.name for c in CALLS.columns), None)])
+    folder = tmp_path / "set"
+    written(folder, [contribution("added", {"id": "0" * 16, "text": "x"}, **GIVEN)])
+    for place in (other, folder):
+        with pytest.raises(InputError, match="^the contribution .* name the right set"):
+            read_contributions(place, PROMPT_COMPLETION)
 
 
 def test_what_a_contribution_holds_is_plain_data() -> None:

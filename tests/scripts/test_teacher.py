@@ -145,7 +145,7 @@ NO_MODELS: dict[str, tuple[Rule, str]] = {
     "an error": (Rule("given", body={"error": "not ready"}), "no models (no list: not ready; is"),
     "an address elsewhere": (
         Rule("given", status=302, headers=ELSEWHERE),
-        "/v1 redirected a request (302: no message); it redirects to https://other.example/v1:",
+        "/v1 redirected a request (302); it redirects to https://other.example/v1:",
     ),
     "an address nowhere": (Rule("given", status=302), "; it redirects and does not report where"),
 }

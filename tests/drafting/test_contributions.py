@@ -139,7 +139,7 @@ def test_contributions_that_are_damaged_or_do_not_fit_are_refused(tmp_path: Path
     folder = tmp_path / "set"
     written(folder, [contribution("added", {"id": "0" * 16, "text": "x"}, **GIVEN)])
     for place in (other, folder):
-        with pytest.raises(InputError, match="^the contribution .* name the right set"):
+        with pytest.raises(InputError, match=r"^the contribution .* name the right set"):
             read_contributions(place, PROMPT_COMPLETION)
 
 

@@ -83,6 +83,7 @@ _OTHER_LANGUAGES = (
     r"|conversazione|dialogo|esempio|dialogue|exemple|exemplo|gesprek|voorbeeld|rozmowa|диалог"
     r"|разговор|беседа|пример)s?\b"
 )
+_RULES = re.compile(r"(?:[ \t]*[-*_=]{3,}[ \t]*(?:\n\s*|\Z))+")  # lines across a page, reversed
 _PRESENTS = re.compile(  # a last line before a dialogue that names what follows
     rf"\bhere(?:['’]s| is) (?:one|it|(?:\w+ ){{1,4}}{_KIND})\b"
     rf"|\b(?:{_KIND}|log)\b.*\b(?:below|follows|like this)\W*\Z|\b(?:goes|reads) like this\W*\Z"
@@ -98,12 +99,13 @@ _PRESENTS = re.compile(  # a last line before a dialogue that names what follows
     rf"{_WORDS}{_OTHER_LANGUAGES}{_NO_VERB}"
     r"|(?:下面|以下|如下|这是|這是|これは|次の|다음|아래).{0,20}(?:对话|對話|会話|対話|대화|例)"
     r"|\A.{0,8}(?:对话|對話|会話|対話|대화)[。：]?\Z"
-    r"|\A(?:INT|EXT|I/E)[./ ]",
+    r"|\A(?:(?:INT|EXT|I/E)[./ ]|(?:setting|scenario|situation|characters?|cast)\b.*:)",
     re.IGNORECASE,
 )
 _MAY_INTRODUCE = re.compile(rf"\b{_KIND}\b|\b{_OTHER_LANGUAGES}", re.IGNORECASE)
 _STAGE = re.compile(rf"\*?\[(?![\[\]]){_NO_VERB}[^\[\]]* [^\[\]]*[.…]\]\*?", re.IGNORECASE)
 _DECORATED = re.compile(r"#{1,6} .*|\*\*.+\*\*|\*[^*]+\*|_[^_]+_|\[.+\]|\(.+\)")
+_LONG_TITLE = re.compile(r"\*\*[^*\n]+ [^*\n]+ [^*\n]+\*\*")  # no answer of a word or two
 _SMALL = r"(?:an?|the|of|at|in|on|for|and|to|with|by|vs)"
 _TITLE = re.compile(rf"[^a-z]*[A-Z]{{3}}[^a-z]*|[A-Z]\S*(?: (?:[A-Z]\S*|{_SMALL})){{2,9}}")
 _GREETS = re.compile(
@@ -209,6 +211,8 @@ def _is_dialogue(text: str, turn: re.Match[str]) -> bool:
     paragraph = before.rfind("\n\n") + 1
     if prompt := _SYSTEM.search(before, paragraph):  # of the dialogue, too
         before = before[: prompt.start()].rstrip()
+    if ruled := _RULES.match(before[::-1]):
+        before = before[: len(before) - ruled.end()]
     if not before or before.endswith(":") or _PLACEHOLDER.match(text, turn.end()):
         return True
     if _is_presented(before) or _is_titled(before, text, turn):
@@ -222,10 +226,9 @@ def _is_dialogue(text: str, turn: re.Match[str]) -> bool:
     labels = list(_LABEL_LINE.finditer(text, turn.end()))
     follow = {found["name"].lower() for found in labels}
     if turn["weak"]:
-        entitled = (
-            last.startswith("#") or is_entry or (before[-1] not in _SENTENCE_ENDS and not asks)
-        )
-        return not follow & _ASSISTANT or entitled
+        entitled = not asks or last.startswith("#") or _LONG_TITLE.fullmatch(last)
+        begins = is_entry or (before[-1] not in _SENTENCE_ENDS and entitled)
+        return not follow & _ASSISTANT or bool(begins)
     opening = {found["name"].lower() for found in _LABEL_LINE.finditer(before)}
     if opening & follow - _LABELS and not follow & _ASSISTANT:
         return True

@@ -74,20 +74,20 @@ def _answers(one: Any, texts: Row) -> list[tuple[str, Any]]:
     return found
 
 
-def given_labels(value: Any, texts: tuple[str, str]) -> list[Any] | None:
-    """The labels in an export's value, one per person; None where it is a plain one.
+def given_labels(given: Any, texts: tuple[str, str]) -> list[Any]:
+    """The labels in the value of a column, one per person; None for each that is missing.
 
     Args:
-        value: Objects with a label in them, or such an object, also as JSON text.
+        given: A label or a list, or objects with a label in them as an export has, also as JSON.
         texts: The columns of the two texts, in lower case, for the ranks of several.
     """
-    value = _parsed(value)
+    value = _parsed(given)
     if isinstance(value, Mapping) and {"status", "user_id"} & {*value}:
         value = _rows_of(value) or [{"value": None}]
     if isinstance(value, Mapping) or _is_ranking(value):
         value = [value]
     if not isinstance(value, list) or not value or not all(map(_has_label, value)):
-        return None
+        return (given or [None]) if isinstance(given, list) else [given]
     return [_label(one, texts) for one in value]
 
 
@@ -105,7 +105,7 @@ def exported_label(
     found = {}
     for plain, name in names.items():
         if plain not in texts and _is_exported(row[name]):
-            given = [one for one in given_labels(row[name], texts) or () if not is_missing(one)]
+            given = [one for one in given_labels(row[name], texts) if not is_missing(one)]
             found[plain] = all(
                 str(one).lower() in texts or word_code(one) is not None for one in given
             )

@@ -13,17 +13,41 @@ _NAME = r"(?:s|id|name|username|index|idx|number|no|code|email|pid|uuid|hash|ini
 _PEOPLE = (
     *("annotator", "rater", "labell?er", "worker", "evaluator", "assessor", "grader"),
     *("reviewer", "coder", "voter", "turker", "mturk", "participant", "contributor"),
-    *("respondent", "prolific", "judge", "expert"),
+    *("respondent", "prolific", "expert"),
 )
 _DONE = "annotated|labell?ed|rated|judged|evaluated|graded|assessed|reviewed|scored|ranked|voted"
 # Lower-case names without what is between their words, the surest ones first.
 _ANNOTATORS = tuple(
     re.compile(one + _NAME)
     for one in (
-        *(f"(?:crowd|human|mturk)?{noun}" for noun in _PEOPLE),
+        *(f"(?:crowd|human|mturk)?{noun}" for noun in (*_PEOPLE, "judge")),
         *(f"(?:{_DONE}|annotation|label|completed|submitted)by", "user", "person", "createdby"),
     )
 )
+
+_LABEL = "labels?|choice|preference|vote|winner|decision"
+_ONE = "|".join((*_PEOPLE, "human"))
+_OF_ONE_PERSON = tuple(  # columns with a label each, before those that may hold a person's name
+    re.compile(form)
+    for form in (
+        rf"(?:{_ONE})(?P<number>\d+)(?:{_LABEL})",
+        rf"(?:{_LABEL})(?:by|of|from)?(?:{_ONE})(?P<number>\d+)",
+        r"(?:labels?|vote|preference)(?P<number>\d+)",
+        rf"(?:annotation|{_ONE})(?P<number>\d+)",
+    )
+)
+
+
+@lru_cache(maxsize=64)
+def columns_per_person(names: tuple[str, ...]) -> list[str]:
+    """The columns that hold one person's label each, such as `rater_1` or `rater_1_label`."""
+    plain = {re.sub(r"[\W_]", "", name.lower()): name for name in names}
+    for form in _OF_ONE_PERSON:
+        found = [match for one in plain if (match := form.fullmatch(one))]
+        if found:
+            found.sort(key=lambda match: int(match["number"]))
+            return [plain[match.string] for match in found]
+    return []
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,6 @@ Studio and Argilla.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,12 @@ from typing import Any
 
 from builders.errors import number_of, shortened
 from builders.judging.annotation_exports import exported_label, given_labels, lifted
-from builders.judging.annotators import annotator_column, annotator_of, several_people
+from builders.judging.annotators import (
+    annotator_column,
+    annotator_of,
+    columns_per_person,
+    several_people,
+)
 from builders.judging.label_values import LabelReader, Written
 from builders.judging.labelled_sets import own_shape
 from builders.judging.pair_forms import (
@@ -83,11 +87,13 @@ LABELS = (
     *("overall_preference", "preference", "human_preference", "human_label", "gold_label"),
     *("choice", "preferred", "better"),
 )
-_OF_ONE_PERSON = re.compile(r"(?:annotator|annotation|label|human|rater)_?(\d+)")
 _OTHER: Mapping[Any, str] = {"a": "b", "b": "a"}
 _WRITERS = (
     *(("writer_a", "writer_b"), ("model_a", "model_b"), ("model_1", "model_2")),
     *(("generator_1", "generator_2"), ("chosen_model", "rejected_model")),
+)
+_TWO_QUESTIONS = unreadable(
+    "the two dialogues ask different questions; name the one to judge by with --columns prompt=..."
 )
 # Where no other column is one. `source` mostly says where a row is from.
 _PROMPTS = (*HISTORY_COLUMNS, *(x for x in CONTEXT_COLUMNS if x != "source"), "post", "prefix")
@@ -247,7 +253,7 @@ class _Columns:
         shared = shared_turns(*dialogues)
         prompt: Any = prompt_of(dialogues[0][:shared]) if shared else self._prompt(file, row, names)
         if isinstance(prompt, Reason):
-            return prompt
+            return _TWO_QUESTIONS if all(len(turns) > 1 for turns in dialogues) else prompt
         columns = [name for name in LISTS if name in ranked] or texts
         given = [one.column for one in labels if not ranked and not is_missing(one.value)]
         self.used |= dict.fromkeys((*columns, *given))
@@ -303,10 +309,7 @@ class _Columns:
     ) -> list[Written] | Reason:
         """The labels as they are written; none where the columns of the texts are the label."""
         two = (texts[0].lower(), texts[1].lower())
-        several = sorted(
-            (one for one in names if _OF_ONE_PERSON.fullmatch(one)),
-            key=lambda one: int(_OF_ONE_PERSON.sub(r"\1", one)),
-        )
+        several = columns_per_person(tuple(one for one in names if one not in two))
         if "label" in self.named:
             found = self.named["label"].split("+")
         elif two in BETTER_FIRST:
@@ -336,7 +339,7 @@ class _Columns:
                 shown=(texts[0], texts[1]),
             )
             for name in found
-            for value in given_labels(row[name], two) or _plain_labels(row[name])
+            for value in given_labels(row[name], two)
         ]
 
     def _annotator(
@@ -377,14 +380,11 @@ class _Columns:
         texts = self._texts.get(file, ()) if not self._prompts[file].named else ()
         prompt = self._prompts[file].prompt({name: row[name] for name in row if name not in texts})
         if isinstance(prompt, Reason):
-            return prompt
+            why = prompt.why.replace("name one with --column", "name it with --columns prompt=...")
+            return Reason(prompt.word, why)
         self.used |= self._prompts[file].used
         turns: Turns = prompt["prompt"]
         return turns
-
-
-def _plain_labels(value: Any) -> list[Any]:
-    return (value or [None]) if isinstance(value, list) else [value]
 
 
 def _absent(row: Row, what: str, columns: str) -> Reason:

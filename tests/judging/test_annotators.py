@@ -69,6 +69,61 @@ def test_a_row_with_another_label_is_the_label_of_another_person(
     assert (f"{left} repeated" in lines[0]) == bool(left)
 
 
+@each(
+    "columns",
+    [
+        *(
+            "annotator{}",
+            "annotator_{}",
+            "rater{}",
+            "human_{}",
+            "label_{}",
+            "labels{}",
+            "expert {}",
+        ),
+        *(
+            "annotation_{}",
+            "rater_{}_label",
+            "annotator{}_choice",
+            "Worker-{}-vote",
+            "label_rater_{}",
+        ),
+        *(
+            "evaluator_{}",
+            "preference_{}",
+            "label_of_annotator_{}",
+            "vote {}",
+            "choice_by_human_{}",
+        ),
+    ],
+)
+def test_the_columns_with_a_label_of_each_person_are_known_by_their_names(
+    tmp_path: Path, columns: str
+) -> None:
+    labels = {columns.format(n): label for n, label in ((10, "tie"), (2, "b"), (1, "a"))}
+    _, people, lines = read(tmp_path, [{**OAK, **labels, "label": "b"}])
+    assert people == [[A, B, TIE]]
+    names = ", ".join(columns.format(n).lower() for n in (1, 2, 10))
+    assert lines[0].endswith(f"(prompt, text_a, text_b, {names})")
+
+
+def test_columns_with_labels_are_read_before_those_with_the_names_of_people(
+    tmp_path: Path,
+) -> None:
+    who = {"annotator_1": "kim", "annotator_2": "lee"}
+    for one, two in (("label_1", "label_2"), ("annotator_1_label", "annotator_2_label")):
+        assert read(tmp_path, [{**OAK, **who, one: "a", two: "b"}])[1] == [[A, B]]
+
+
+def test_two_options_are_no_labels_of_two_people(tmp_path: Path) -> None:
+    row = {"prompt": "?", "choice1": "x", "choice2": "y", "vote1": "u", "vote2": "v", "label": 2}
+    for texts in ("choice", "vote"):
+        found = read(tmp_path, [row], f"text_a={texts}1,text_b={texts}2,label=label")
+        assert found[1] == [[B]]
+    row = {**OAK, "choice1": "x", "choice2": "y", "label": "b"}
+    assert read(tmp_path, [row])[1] == [[B]]
+
+
 def test_the_column_of_the_annotators_can_be_named(tmp_path: Path) -> None:
     rows = [{**OAK, "label": x, "by whom": f"{n}"} for n, x in enumerate("aaab")]
     assert len(read(tmp_path, rows)[2]) == 3

@@ -358,7 +358,16 @@ def test_repeated_pairs_are_asked_about_once_and_rows_are_limited(tmp_path: Path
         ([OAK], "", "no label of people; there are prompt, text_a, text_b"),
         ([{**OAK, "label": "a"}], "label=human", "no column 'human'; there are prompt"),
         ([], "", "holds no row"),
-        ([{"text_a": "x", "text_b": "y", "label": "a"}], "", "no column with prompts"),
+        (
+            [{"text_a": "x", "text_b": "y", "label": "a"}],
+            "",
+            r"no column with prompts; there are label; name it with --columns prompt=\.\.\.",
+        ),
+        (
+            [{"chosen": turns("Hi?", "Oak."), "rejected": turns("Who?", "Tin.")}],
+            "",
+            r"two dialogues ask different questions; .* --columns prompt=\.\.\.",
+        ),
         (
             [
                 {

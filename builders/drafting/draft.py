@@ -297,8 +297,16 @@ def last_draft(home: Path, number: int | None = None, named: str = "") -> Draft:
         known = ", ".join(one.name for one in folders)
         raise InputError(f"{home.name!r} has no draft {number}; there are {known}")
     folder = folders[-1] if number is None else by_number[number]
-    facts, run = read_json(folder / FACTS, "recipe", "counts", "lineage"), read_json(folder / RUN)
-    return Draft(folder=folder, facts=facts, run=run)
+    return Draft(folder=folder, facts=facts_in(folder), run=read_json(folder / RUN))
+
+
+def facts_in(folder: Path) -> dict[str, Any]:
+    """The facts of the draft in a folder.
+
+    Raises:
+        InputError: They are torn.
+    """
+    return read_json(folder / FACTS, "recipe", "counts", "lineage")
 
 
 def _numbered(drafts: Path) -> list[Path]:

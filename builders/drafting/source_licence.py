@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from builders.card_metadata import card_data
-from builders.drafting.draft import FACTS
-from builders.drafting.files import read_json
+from builders.drafting.draft import FACTS, facts_in
 from builders.drafting.licence import licence_of, rolled_up
 from builders.errors import did_you_mean
 from builders.hub_vocabulary import (
@@ -59,7 +58,7 @@ def _stated(
     path = Path(source.place)
     folder = path.parent if path.name == "default.parquet" else path
     if (folder / FACTS).is_file() and (folder / "default.parquet").is_file():
-        return licence_of(read_json(folder / FACTS)["lineage"]), "its draft", []
+        return licence_of(facts_in(folder)["lineage"]), "its draft", []
     try:
         front = card_data(source_card(source, revision)) or {}
     except ValueError as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builders.drafting.contributions import CONTRIBUTED
-from builders.drafting.draft import FACTS, RUN, by_frequency
+from builders.drafting.draft import FACTS, RUN, by_frequency, facts_in
 from builders.drafting.files import damage_named, read_json
 from builders.errors import InputError, did_you_mean, nearest_name, shortened
 from builders.preferences.aspect_ratings import RATED_ANSWERS
@@ -223,7 +223,7 @@ def set_rows(folder: Path) -> SetRows:
     manifest = read_manifest(folder)
     facts = {name: manifest[name] for name in _FACTS if name in manifest}
     if not manifest and (folder / FACTS).is_file():
-        facts = read_json(folder / FACTS)
+        facts = facts_in(folder)
         if (folder / RUN).is_file():
             facts["run"] = read_json(folder / RUN)
     declared = (column for columns in found.columns.values() for column in columns.values())

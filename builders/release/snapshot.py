@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builders.drafting.draft import FACTS
+from builders.drafting.draft import FACTS, facts_in
 from builders.errors import InputError
 from builders.release.card import words_on
 
@@ -87,10 +87,12 @@ def whole_snapshot(folder: Path) -> Snapshot:
     """The same, of a draft or of a release that is whole.
 
     Raises:
-        InputError: Besides, the folder is neither; or its card or a file of rows is missing.
+        InputError: Besides, the folder is neither; its card or a file of rows is missing; or the
+            facts of a draft are torn.
     """
     found = snapshot(folder)
     if _is_draft(folder):
+        facts_in(folder)
         return found
     if found.version is None:
         raise InputError(

@@ -649,8 +649,13 @@ def test_a_torn_draft_is_named(
     torn = tmp_path / "work" / "completions" / "drafts" / "0001" / name
     torn.write_bytes(torn.read_bytes()[:20])
     capsys.readouterr()
-    assert main(["show", "completions", *words[-2:]]) == 1
-    assert f"{torn} is damaged (" in capsys.readouterr().err
+    work, folder = words[-2:], str(torn.parent)
+    verbs = [["show", "completions", *work], ["diff", "completions", folder, *work]]
+    if name == "draft.json":
+        verbs += [["show", folder], ["diff", folder, folder]]
+    for verb in verbs:
+        assert main(verb) == 1
+        assert f"{torn} is damaged (" in capsys.readouterr().err
 
 
 def answers_of(ledger: Path) -> list[tuple[int, bytes]]:

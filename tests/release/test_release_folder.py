@@ -23,6 +23,7 @@ from builders.recipe_loading import load_recipe
 from builders.release.card import words_back, words_on
 from builders.release.diff import diff
 from builders.release.folder import release
+from builders.release.set_rows import set_rows
 from builders.release.sharding import write_shards
 from builders.release.snapshot import snapshot, whole_snapshot
 from builders.release.verification import read_back, verified
@@ -98,6 +99,35 @@ def test_a_draft_without_one_of_its_files_is_no_set(
         (folder / f"{config}.parquet").unlink()
         with pytest.raises(InputError, match=f"{config} has no {config}.parquet; build again"):
             snapshot(folder)
+
+
+@each(
+    "torn",
+    [
+        lambda _: b"",
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: bytes(len(whole)),
+        lambda whole: whole.replace(b'"lineage"', b'"lin\xff\xfe"'),
+        lambda whole: whole.replace(b'"lineage"', b'"linage"'),
+        lambda _: b"{}",
+        lambda _: b"[]",
+        lambda _: b"null",
+        lambda _: b"[" * 100_000,
+    ],
+)
+def test_a_draft_with_torn_facts_is_not_whole(
+    torn: Callable[[bytes], bytes], drafts: tuple[Draft, Draft], tmp_path: Path
+) -> None:
+    folder = tmp_path / uuid.uuid4().hex
+    shutil.copytree(drafts[1].folder, folder)
+    assert whole_snapshot(folder).version is None
+    facts = folder / "draft.json"
+    facts.write_bytes(torn(facts.read_bytes()))
+    for read in (whole_snapshot, set_rows):
+        with pytest.raises(
+            InputError, match=rf"^{re.escape(str(facts))} is damaged \(.*build again"
+        ):
+            read(folder)
 
 
 def test_a_release_without_one_of_its_files_is_not_whole(

@@ -13,6 +13,7 @@ from builders.drafting.build_spec import LEDGER
 from builders.drafting.repair import repair_ledgers
 from builders.engine.budget import used_in_all
 from builders.engine.ledger import Ledger
+from builders.engine.ledger_format import ledger_exists
 from builders.engine.spent_before import used_so_far
 from builders.errors import InputError, number_of
 from builders.sets import load_set, set_home
@@ -51,7 +52,7 @@ def run(given: argparse.Namespace) -> int:
         lines = [_repaired(home / place, facts) for place, facts in repaired.items()]
         print_out(json.dumps(repaired) if given.json else "\n".join(lines))
         return 0
-    if not (home / LEDGER).exists():
+    if not ledger_exists(home / LEDGER):
         raise InputError(
             f"there is no {home / LEDGER}; run `potstill build {given.name}` first, or name "
             "another folder with --work"

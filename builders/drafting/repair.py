@@ -8,6 +8,7 @@ from typing import Any
 
 from builders.drafting.build_spec import LEDGER
 from builders.drafting.notes import read_notes
+from builders.engine.ledger_format import ledger_exists
 from builders.engine.ledger_repair import Names, repair
 from builders.errors import InputError, folder_error
 from builders.file_lock import folder_lock
@@ -20,10 +21,11 @@ def repair_ledgers(home: Path) -> dict[str, dict[str, Any] | None]:
         InputError: There is none, or a build uses one.
         FolderError: One holds nothing that can be read, or the disk fails.
     """
-    ledgers = [home / LEDGER, *sorted(home.glob(f"shards/*/{LEDGER}"))]
-    if not any(path.exists() for path in ledgers):
+    places = [home / LEDGER, *(shard / LEDGER for shard in sorted(home.glob("shards/*")))]
+    ledgers = [path for path in places if ledger_exists(path)]
+    if not ledgers:
         raise InputError(f"there is no ledger in {home}; name another folder with --work")
-    return {str(path.relative_to(home)): _repaired(path) for path in ledgers if path.exists()}
+    return {str(path.relative_to(home)): _repaired(path) for path in ledgers}
 
 
 def _repaired(path: Path) -> dict[str, Any] | None:

@@ -43,6 +43,7 @@ from builders.engine.engine import Engine
 from builders.engine.executor_import import in_parts
 from builders.engine.judgements import Judgements, one_line
 from builders.engine.ledger import Ledger
+from builders.engine.ledger_format import ledger_exists
 from builders.engine.pool import pool, recorded_pool
 from builders.engine.prices import FREE_KINDS, prices_used
 from builders.engine.progress import Progress
@@ -64,7 +65,7 @@ def build_draft(spec: BuildSpec, progress: Progress) -> Draft:
         PotstillError: With what to do; no draft was written or lost, and every answer is kept.
     """
     recipe = spec.recipe
-    if spec.from_ledger and not (spec.home / LEDGER).exists():
+    if spec.from_ledger and not ledger_exists(spec.home / LEDGER):
         raise InputError(f"there is no ledger in {spec.home}; build with the teacher first")
     with open_build(spec) as ledger:
         readings = Readings(spec.home)

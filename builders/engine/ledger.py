@@ -24,11 +24,11 @@ from builders.engine.ledger_format import (
     COUNTED,
     FAILURE_READABLE,
     READABLE,
-    check_kind,
     connected,
     countable,
     create,
     damaged,
+    ledger_exists,
     packed,
     packed_names,
     problem,
@@ -134,8 +134,7 @@ class Ledger:
         """
         path = path.absolute()
         try:
-            check_kind(path)
-            if not path.exists():
+            if not ledger_exists(path):
                 if read_only:
                     raise FolderError(f"there is no ledger {path}; build first, or name its folder")
                 create(path)

@@ -82,15 +82,25 @@ FAILURE_READABLE = " AND ".join(
 )
 
 
-def check_kind(path: Path) -> None:
-    """Raise FolderError where there is something that cannot be a ledger, before it is opened."""
-    if path.is_symlink() and not path.exists():
+def ledger_exists(path: Path) -> bool:
+    """Whether there is a file that may be a ledger; it is not opened.
+
+    Raises:
+        FolderError: There is something else, or a link in its path leads nowhere.
+    """
+    astray = [one for one in (path, *path.parents) if one.is_symlink() and not one.exists()]
+    if path.is_file():
+        return True
+    if not astray and not path.exists():
+        return False
+    kind = "is not a regular file"  # SQLite would wait for a pipe's other end
+    if astray:
         kind = "is a link that leads nowhere"
-    elif path.exists() and not path.is_file():  # SQLite would wait for a pipe's other end
-        kind = "is a folder" if path.is_dir() else "is not a regular file"
-    else:
-        return
-    raise FolderError(f"{path} {kind}, no potstill ledger; move it away, or name another folder")
+    elif path.is_dir():
+        kind = "is a folder"
+    raise FolderError(
+        f"{[*astray, path][0]} {kind}, no potstill ledger; move it away, or name another folder"
+    )
 
 
 def check_format(path: Path, application: int, version: int) -> None:

@@ -17,9 +17,9 @@ from builders.engine.ledger_format import (
     FAILURE_READABLE,
     READABLE,
     check_format,
-    check_kind,
     connected,
     create,
+    ledger_exists,
     packed_names,
     problem,
     sound,
@@ -44,7 +44,7 @@ def repair(path: Path, known: Iterable[Names]) -> dict[str, Any] | None:
         FolderError: It holds no answer that can be read, or is of another format, or the disk
             fails; nothing was changed.
     """
-    check_kind(path)
+    ledger_exists(path)
     new = path.with_name(f".{path.name}.repaired")
     parts = [new, *(new.with_name(f"{new.name}{end}") for end in ("-wal", "-shm"))]
     try:

@@ -123,10 +123,9 @@ def test_a_draft_with_torn_facts_is_not_whole(
     assert whole_snapshot(folder).version is None
     facts = folder / "draft.json"
     facts.write_bytes(torn(facts.read_bytes()))
+    line = rf"^{re.escape(str(facts))} is damaged \(.*build again"
     for read in (whole_snapshot, set_rows):
-        with pytest.raises(
-            InputError, match=rf"^{re.escape(str(facts))} is damaged \(.*build again"
-        ):
+        with pytest.raises(InputError, match=line):
             read(folder)
 
 

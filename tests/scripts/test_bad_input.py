@@ -267,6 +267,40 @@ def test_a_folder_without_data_is_refused(tmp_path: Path, refusal: Refusal) -> N
     assert "nothing holds no .jsonl, " in message
 
 
+# --- the ledger
+
+
+@each("link", ["work", "work/completions", "work/completions/ledger.sqlite"])
+@each("kind", ["gone", "loop"])
+def test_a_link_that_leads_nowhere_is_no_missing_ledger(
+    tmp_path: Path, refusal: Refusal, link: str, kind: str
+) -> None:
+    place = tmp_path / kind / link.replace("/", "-") / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(place if kind == "loop" else tmp_path / "nowhere")
+    work = ["--work", str(place.parents[link.count("/")] / "work")]
+    prompts = ["--prompts", str(write_prompts(tmp_path, 2))]
+    for words in (
+        ["ledger", "completions"],
+        ["ledger", "completions", "--repair"],
+        ["ledger", "completions", "--export", str(tmp_path / "all.parquet")],
+        ["build", "completions", *prompts, "--from-ledger"],
+    ):
+        assert f"{place} is a link that leads nowhere" in refusal(*words, *work)
+    assert place.is_symlink()
+
+
+def test_a_shard_s_ledger_that_is_a_link_to_nowhere_is_named_before_any_is_repaired(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    shard = tmp_path / "completions" / "shards" / "1-of-2"
+    shard.mkdir(parents=True)
+    ledger = shard / "ledger.sqlite"
+    ledger.symlink_to(tmp_path / "gone")
+    message = refusal("ledger", "completions", "--repair", "--work", str(tmp_path))
+    assert f"{ledger} is a link that leads nowhere" in message
+
+
 # --- the teacher
 
 

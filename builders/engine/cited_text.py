@@ -12,7 +12,7 @@ Spans = Sequence[tuple[int, int]]  # places from the first up to the second, in 
 
 _CODE = re.compile(  # what begins or ends code
     r"^[ \t]*(?P<fence>`{3,}|~{3,})|(?P<ticks>`+)|(?P<line>\n)"
-    r"|<(?P<html>/?(?:code|pre))\b[^>\n]{0,80}>",
+    r"|<(?P<html>/?(?:code|pre|kbd|samp|tt|textarea))\b[^>\n]{0,80}>",
     re.MULTILINE,
 )
 _INDENTED = re.compile(r"(?<=\n\n)(?:(?: {4}|\t)[^\n]*(?:\n|\Z)|\n)++")
@@ -25,9 +25,46 @@ _QUOTED = re.compile(
     rf"{_OPENING}(?:\"{_QUOTABLE}[.,]?\"|'{_QUOTABLE}[.,]?')|[“„]{_QUOTABLE}[.,]?[”“]|[‘‚]{_QUOTABLE}[.,]?[’‘]"
     rf"|«\s?{_QUOTABLE}\s?»|[「『]{_QUOTABLE}[」』]"
 )
+_BEFORE_STRING = r"[=(\[,{+:]\s?[rfbuRFBU]{0,2}"
+_AFTER_STRING = r"(?=\s*(?:[,)\]};+:]|\n|\Z))"
 _LITERAL = re.compile(  # a string in code that begins with a mark, and that has no thinking in it
-    r"[=(\[,{+:]\s?[rfbuRFBU]{0,2}(?![\"'][^\"'\n]{0,200}think(?:ing)?>\s?\w)"
-    r"(?:\"[<\[◁][^\"\n]{1,200}\"|'[<\[◁][^'\n]{1,200}')(?=\s*(?:[,)\]};+:]|\n|\Z))"
+    rf"{_BEFORE_STRING}(?![\"'][^\"'\n]{{0,200}}(?i:think(?:ing)?)[>\]▷]\s?\w)"
+    rf"(?:\"[<\[◁][^\"\n]{{1,200}}\"|'[<\[◁][^'\n]{{1,200}}'){_AFTER_STRING}"
+)
+_THINKS = r"[^\s<>\"']{0,30}(?i:think|thought|reason|channel|inner_|begin final)"
+_IN_STRING = rf"[^\\\n/<\[◁QUOTE]++|(?![/<\[◁]{_THINKS})[/<\[◁]|\\.|<think(?:ing)?>(?=QUOTE)"
+_STRING = re.compile(  # the same with a mark in it; of thinking one may end it that begins it
+    rf"{_BEFORE_STRING}(?:"
+    + "|".join(f"{quote}(?:{_IN_STRING.replace('QUOTE', quote)})*+{quote}" for quote in "\"'")
+    + f"){_AFTER_STRING}"
+)
+_BETWEEN = (  # comments, strings of several lines, code in LaTeX
+    *(("<!--", "-->"), ('"""', '"""'), ("\x27\x27\x27", "\x27\x27\x27")),
+    *((f"\\begin{{{name}}}", f"\\end{{{name}}}") for name in ("verbatim", "lstlisting", "minted")),
+)
+_ENDS_THINKING = re.compile(r"[/_▁](?:think|thought|reason)|(?:think|thought|reason)\w*[_▁]end")
+_MARK = r"(?:</?[^\s<>/]{1,40}>|\[[A-Z_]{2,20}\])"
+_ROW = rf"^(?:\d{{1,7}}[,;\t][ ]?{_MARK}|(?:\d{{1,7}}[,;\t][ ]?)?{_MARK}[,;\t][^\n<]{{1,200}})$"
+_KEY = r"[\w.-]{0,30}(?:token|stop|[be]os|pad|unk|TOKEN|STOP|[BE]OS|PAD|UNK)[\w.-]{0,30}"
+_PATTERNS = tuple(  # each with a sign without which it is not in a text
+    (sign, re.compile(pattern, re.MULTILINE))
+    for sign, pattern in (
+        ("(?", r"\(\?P?<\w{1,40}>"),  # a group of a regular expression
+        (">..", r"<\w{1,20}>\.{2,3}<\w{1,20}>"),  # placeholders
+        ("sage:", r"\b(?:usage|Usage): ?[\w. -]{1,60}(?:[ \t]<\w{1,20}>){2,}"),
+        (
+            "\\",
+            r"\\(?:texttt|text|mathtt|verb|lstinline|code)\{(?![^{}\n]{1,200}[<\[◁]"
+            r"/?(?i:think|thought|reason))[^{}\n]{1,200}\}",
+        ),
+        ("\\verb", r"\\verb\*?(?P<by>[|!+@])(?:(?!(?P=by)(?![\w>]))[^\n]){1,80}(?P=by)"),
+        ("\n", rf"(?:{_ROW}\n)+{_ROW}"),  # a table of tokens
+        (
+            "\n",
+            rf"^[ \t]*(?:(?:export )?{_KEY}[ \t]*[:=][ \t]*|PARAMETER stop ){_MARK}"
+            r"(?=\n\s*[^\s<\[])",
+        ),
+    )
 )
 
 
@@ -38,8 +75,10 @@ def cited(text: str) -> Spans:
     if "\n\n    " in text or "\n\n\t" in text:
         indented = (found.span() for found in _INDENTED.finditer(text))
         spans += [span for span in indented if span[1] < len(text)]  # else an end mark may be in it
-    spans += _comments(text)
-    for pattern in (_QUOTED, _LITERAL):
+    for begin, end in _BETWEEN:
+        spans += _between(text, begin, end)
+    patterns = (pattern for sign, pattern in _PATTERNS if sign in text)
+    for pattern in (_QUOTED, _LITERAL, _STRING, *patterns):
         spans += [found.span() for found in pattern.finditer(text)]
     return tuple(joined(spans))
 
@@ -55,12 +94,14 @@ def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return one_by_one
 
 
-def _comments(text: str) -> list[tuple[int, int]]:
-    """Where the text is a comment of HTML."""
-    spans, at = [], text.find("<!--")
-    while at >= 0 and (end := text.find("-->", at)) >= 0:
-        spans.append((at, end + 3))
-        at = text.find("<!--", end)
+def _between(text: str, begin: str, end: str) -> list[tuple[int, int]]:
+    """Where the text is between two signs, with no end of thinking in it."""
+    spans, at = [], text.find(begin)
+    while at >= 0 and (to := text.find(end, at + len(begin))) >= 0:
+        to += len(end)
+        if begin == "<!--" or not _ENDS_THINKING.search(text, at, to):
+            spans.append((at, to))
+        at = text.find(begin, to)
     return spans
 
 
@@ -77,7 +118,7 @@ def _code(text: str) -> list[tuple[int, int]]:
         begin, start = opened
         fenced = begin[:3] in ("```", "~~~")
         if sign == "\n":
-            opened = opened if fenced or begin[0] in "cp" else None  # of backticks: never closed
+            opened = opened if fenced or begin[0] != "`" else None  # of backticks: never closed
         elif sign.removeprefix("/") == begin if not fenced else sign.startswith(begin):
             spans.append((start, found.end()))
             opened = None

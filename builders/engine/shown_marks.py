@@ -35,7 +35,7 @@ _LEADS_TO = re.compile(  # an item, a heading, a label or an arrow, with nothing
     r"[*_~\"'(]{0,3}\Z"
 )
 _GOES_ON = re.compile(  # as no answer begins
-    r"[ \t]*(?:[→⟶⇒➜]|[-=–]>)|[,;]|\t\d|[:!?)\]}](?=\s|\Z)|\.[ \t]+\S"
+    r"[ \t]*(?:[→⟶⇒➜]|[-=–]>)|[,;)\]}]|\t\d|[:!?](?=\s|\Z)|\.[ \t]+\S"
     r"|[ \t]*[.!?…]*</(?P<element>\w+)"
 )
 
@@ -65,6 +65,13 @@ def is_shown(text: str, start: int, end: int) -> bool:
     line = text[max(0, start - 80) : start].rpartition("\n")[2]
     if _opens(text, start, end) is not None or _LEADS_TO.search(line):
         return True
+    if (
+        line.strip()
+        and rest
+        and rest[0] not in "{[`"
+        and text.strip()[0] + rest[-1] in ("{}", "[]")
+    ):
+        return True  # in a string of JSON
     after = _GOES_ON.match(text, end)
     if after and (not after["element"] or f"<{after['element']}" in text[:start]):
         return True

@@ -16,6 +16,7 @@ from builders.engine.cited_text import Spans, cited, inside, joined
 from builders.engine.foreign_turns import ROLE, foreign_turn
 from builders.engine.outer_space import after_lines
 from builders.engine.spoken_marks import ends_spoken_of, spoken_to
+from builders.engine.thinking_marks import WRAPS_ANSWER, elements_in
 
 _WORDS = r"(?:bos|eos|pad|unk|sep|eot|eod|eop|eom|eoa|eoc|eoh|eot_id|eom_id)"
 _VOCABULARY = rf"(?<!<)</?(?:{_WORDS}|{_WORDS.upper()})>"
@@ -108,14 +109,27 @@ _CALLED = re.compile(  # the call of a tool, written as text
 )
 
 
+_ANSWERS = re.compile(rf"\s*<(?:{'|'.join(WRAPS_ANSWER)}|assistant|message|agent|step|turn)\b")
+# What calls have; without it, an element inside another may be of the XML that is the answer.
+_ARGUMENTS = re.compile(
+    r"\"(?:arguments|parameters|input|args)\"|<parameter\b|<arg_key>|<(?:\w{1,20}:)?(?:tool|function)_?call"
+    r"|<function=|\[TOOL_|<[|｜]|to=|functools\[",
+    re.IGNORECASE,
+)
+
+
 def tool_call(text: str) -> str | None:
     """The mark with which the call of a tool begins that is written as text; None without one."""
     spans: Spans | None = None
+    elements: Spans = ()
     for found in _CALLED.finditer(text):
-        spans = cited(text) if spans is None else spans
+        if spans is None:
+            spans, elements = cited(text), elements_in(text)
         at = found.end() - len(found[0].lstrip())
         is_mark = found[0].endswith((">", "]"))
-        if inside(found.end() - 1, spans) or (is_mark and spoken_to(text, at, found.end())):
+        if inside(at, spans) or (is_mark and spoken_to(text, at, found.end())):
+            continue
+        if inside(at, elements) and not _ANSWERS.match(text) and not _ARGUMENTS.search(text, at):
             continue
         return found[0].strip()
     return None

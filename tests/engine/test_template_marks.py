@@ -139,6 +139,126 @@ def test_an_answer_is_without_the_marks_around_it(text: str, answer: str) -> Non
 @each(
     "text",
     [
+        *(
+            "<worker>\n  <tool_use>hammer</tool_use>\n</worker>",
+            "<a>\n<tool_code>x1</tool_code>\n</a>",
+        ),
+        '<target name="x">\n<invoke name="y"/>\n</target>',
+        '<rule>\n<action>\n{"name": "allow"}\n</action>\n</rule>',
+        "<shop>\n<tools>\n<tool>saw</tool>\n</tools>\n</shop>",
+    ],
+)
+def test_an_element_by_the_name_of_a_call_inside_another_is_of_the_xml(text: str) -> None:
+    assert parted(text) == Parted(text)
+
+
+@each(
+    "text",
+    [
+        '<plan>\n<tool_use>{"name": "f", "input": {}}</tool_use>\n</plan>',
+        '<x>\n<invoke name="f"><parameter name="a">1</parameter></invoke>\n</x>',
+        '<answer>\n<tool_use>{"name": "f"}</tool_use>\n</answer>',
+        '<step>\n<invoke name="f">\n</invoke>\n</step>',
+        "<x>\n<function=f>{}</function>\n</x>",
+        '<x>\n<tool_call>{"name": "f"}</tool_call>\n</x>',
+    ],
+)
+def test_a_call_with_arguments_inside_an_element_is_a_call(text: str) -> None:
+    assert parted(text).calls
+
+
+@each(
+    "text",
+    [
+        *(
+            're.compile(r"(?P<pad> *)(?P<sep>-)(?P<eos>x)")',
+            "s.match(/(?<sep>-)x/)",
+            "a (?<eos>x) b",
+        ),
+        *("git show <s>..<e>", "git log <bos>...<eos>", "usage: cut <s> <eos> [file]\nIt cuts."),
+        *('{"text": "Hi<|im_end|>", "n": 1}', '[{"a": "b </s>"}, {"a": "say \\"x\\" <eos>"}]'),
+        *('x = "Hello<|im_end|>"\nprint(x)', 'console.log("a<|im_end|>");', "f('a<pad>b', 1)"),
+        *(
+            'x = f"Q: {q}<think>"\nprint(x)',
+            '{"text": "<s>[INST] a [/INST] b </s>"}\n{"text": "b"}',
+        ),
+        'x = """<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n"""\nprint(x)',
+        "x = \x27\x27\x27\n<s>[INST] {q} [/INST]\n\x27\x27\x27",
+        *(
+            "Press <kbd></s></kbd> now.",
+            "<p>It is <samp><|im_end|></samp>.</p>",
+            "<tt><pad></tt> is",
+        ),
+        "<textarea>\n<|im_start|>user\nHi<|im_end|>\n</textarea>\nIs it.",
+        *(
+            "It is \\texttt{<|im_end|>} there.",
+            "Here \\verb|</s>| ends. So.",
+            "\\verb+<|im_end|>+ ends",
+        ),
+        "\\begin{verbatim}\n<|im_start|>user\nHi<|im_end|>\n\\end{verbatim}\nSo it is.",
+        "\\begin{lstlisting}\na</s>b\n\\end{lstlisting}",
+        *(
+            "token,id\n<|im_start|>,1\n<|im_end|>,2\nThat is it.",
+            "token\tid\n<s>\t1\n</s>\t2\n<unk>\t0",
+        ),
+        *(
+            "id,token\n0,<unk>\n1,<s>\n2,</s>",
+            "token;use\n<s>;begins it\n</s>;ends it",
+            "1,<s>,a\n2,</s>,b",
+        ),
+        *("eos_token: <|im_end|>\nbos_token: <|im_start|>\nn: 1", "STOP=<|im_end|>\nMODEL=qwen"),
+        "FROM x\nPARAMETER stop <|im_end|>\nPARAMETER top_k 3",
+    ],
+)
+def test_a_mark_in_code_without_a_fence_is_what_the_answer_is_about(text: str) -> None:
+    assert parted(text) == Parted(text)
+
+
+@each(
+    ("text", "answer"),
+    [
+        *(
+            ('{"a": "x"}<|im_end|>', '{"a": "x"}'),
+            ("id,name\n1,Ann\n2,Bob</s>", "id,name\n1,Ann\n2,Bob"),
+        ),
+        *(("<kbd>x</kbd><|im_end|>", "<kbd>x</kbd>"), ("\\boxed{4}<eos>", "\\boxed{4}")),
+        *(('x = """a"""\n</s>', 'x = """a"""'), ("stop=3\nn=4<|im_end|>", "stop=3\nn=4")),
+        ('use """\n</think>\n\nx = """a"""', 'x = """a"""'),
+    ],
+)
+def test_a_mark_behind_code_without_a_fence_still_ends_it(text: str, answer: str) -> None:
+    assert parted(text).text == answer and not parted(text).leaked
+
+
+@each(
+    "text",
+    [
+        *(
+            '{"a": "hm</think>x"}',
+            '{"a": "hm</think>"}',
+            '{"a": "hm [/THINK] x"}',
+            '{"a": "◁/think▷ x"}',
+        ),
+        *(
+            '{"a": "b<|end_of_thought|>c"}',
+            "{'a': 'b</think> c'}",
+            '{"a": "b<｜end▁of▁thinking｜>c"}',
+        ),
+        *(
+            'print("a")<|im_end|>\n<|im_start|>user\nprint("b")',
+            "\\text{a</think>}b",
+            "1,a\n2,<s>,b\n3,c",
+        ),
+        *("Stop: <|im_end|>\n<|im_start|>user\nHi", 'He: "Go.<|im_end|>\n<|im_start|>user\n"And"?'),
+    ],
+)
+def test_a_mark_that_code_does_not_hold_makes_an_answer_useless(text: str) -> None:
+    assert parted(text).leaked
+
+
+@each(
+    "text",
+    [
         'I look. <tool_call>{"name": "f"}</tool_call>',
         'I look.<function=f>{"a": 1}</function>',
         "I look.<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n</tool_call>",

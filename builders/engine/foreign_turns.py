@@ -34,6 +34,7 @@ _HEADER_LINE = re.compile(  # before a line that is no single word, as those of 
     r"(?=[^\n├└│|]*(?:[^\s][ \t][^\s]|[.!?。！？]))(?=(?P<next>[^\n]*))"
 )
 _USER_LINE = re.compile(r"(?<=[^\s:：])[ \t]*\n\n?user\n+(?=[^\sa-z][^\n]*(?:[ \t]\S|[?？。]))")
+_ANSWER_LINE = re.compile(r"(?<=[^\s:：])[ \t]*\n\n?assistant\n+(?=[^\sa-z][^\n]*[ \t]\S)")
 _NEXT_HEADER = re.compile(r"(?:^|[.!?)…。！？])(?:assistant|model)\n", re.MULTILINE)
 # A word on a line that a list explains on the next, as it does those that may be roles.
 _TERM = re.compile(rf"^(?!{ROLE}\n)[a-z][\w-]{{0,30}}\n(?=[^\n]*[^\s][ \t][^\s])", re.MULTILINE)
@@ -173,10 +174,12 @@ def _header_line(text: str, spans: Spans) -> str | None:
         if not explained or last_answer >= found.end():
             return found[0].strip()
     answers = text.rfind("\nassistant\n")
-    for found in _USER_LINE.finditer(text) if answers > 0 else ():
-        if found.end() < answers and not inside(found.end() - 1, spans):
-            return found[0].strip()
-    return None
+    for line in _USER_LINE.finditer(text) if answers > 0 else ():
+        if line.end() < answers and not inside(line.end() - 1, spans):
+            return line[0].strip()
+    last = _ANSWER_LINE.search(text) if answers > 0 else None
+    listed = last and (inside(last.end() - 1, spans) or _TERM.search(text))
+    return last[0].strip() if last and not listed else None
 
 
 def _last(pattern: re.Pattern[str], text: str) -> int:

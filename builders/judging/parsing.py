@@ -18,11 +18,19 @@ _SPEAKER = (  # of a turn, or the head of the next task
     r"|usuario|asistente|usuário|assistente|utente|utilisateur|benutzer|assistent|пользователь"
     r"|ассистент|用户|助手|问|答)"
 )
-_ENDING = re.compile(  # a verdict alone on its line, or the last words before another turn
-    r"^[^\w\[\]\n]*\[\[([^\[\]\n]*)\]\][^\w\[\]\n]*$"
-    rf"|\[\[([^\[\]\n]*)\]\][^\w\[\]\n]*\n[^\w\[\]]*{_SPEAKER}[^\w\[\]\n]*[:：]",
+_IN_BRACKETS = r"\[\[(?P<{}>[^\[\]\n]*)\]\]"
+_LABEL = (
+    r"(?:(?:my |the )?(?:final |overall )?(?:verdict|rating|score|judge?ment|winner|decision)\b)"
+)
+_ENDING = re.compile(  # the verdict of a line that is nothing else, or the last before another turn
+    rf"^[^\w\[\]\n]*(?:{_LABEL}(?:[^\w\[\]\n]+is\b)?[^\w\[\]\n]*)?{_IN_BRACKETS.format('alone')}"
+    r"[^\w\[\]\n]*$"
+    rf"|{_IN_BRACKETS.format('last')}[^\w\[\]\n]*\n[^\w\[\]]*{_SPEAKER}[^\w\[\]\n]*[:：]"
+    # Of a paragraph, but no quoted one.
+    rf"|{_IN_BRACKETS.format('paragraph')}[^\w\[\]\n\"'”’»]*(?:\n```)?\n[ \t]*\n",
     re.MULTILINE | re.IGNORECASE,
 )
+_SUMS_UP = re.compile(r"\b(?:overall|total|average|altogether|on the whole)\b", re.IGNORECASE)
 # In Chinese or Japanese a judge uses the wide forms of the ten digits, the stroke and the point.
 _WIDE = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF0F: "/", 0xFF0E: "."}
 
@@ -53,8 +61,13 @@ def is_replaced(answer: str, verdict: str) -> bool:
     A judge ends with its verdict. One that is not stopped goes on with another turn, and another
     verdict, which is about nothing that it was asked.
     """
-    ended = (found[1] or found[2] or "" for found in _ENDING.finditer(answer))
-    return any(one.strip() != verdict.strip() for one in ended)
+    sums_up = _SUMS_UP.search(answer.rstrip().rpartition("\n")[2])
+    for found in _ENDING.finditer(answer):
+        of_part = found["paragraph"]  # one of several, where the last line sums up
+        other = found["alone"] or found["last"] or of_part or ""
+        if other.strip() != verdict.strip() and not (of_part and sums_up):
+            return True
+    return False
 
 
 def whole_number(text: str, most: int) -> int:

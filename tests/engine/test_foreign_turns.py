@@ -178,6 +178,8 @@ def test_a_turn_after_a_short_answer_is_found(answer: str) -> None:
         "The bot knows it.\n\nUser: Thanks!\nBot: You're welcome! Anything else?",
         "Oslo\nuser\nAnd of Sweden?\nassistant\nStockholm",
         f"{NILE}\n\nmodel\nIt is in Africa.",
+        "Oslo\nassistant\nIt is in Norway.",
+        "**Oslo**\n\nassistant\nIt is in Norway.",
         f"{NILE}\nuser\nTell me of another.\nassistant\nThe Amazon.\nsource\nIt is in Peru.",
     ],
 )
@@ -230,6 +232,8 @@ def test_a_title_keeps_a_dialogue_that_begins_with_a_greeting(title: str) -> Non
         "The columns.\nuser\nThe name of a person.\nborn\nThe year of birth.",
         "The parts.\n\nsystem\nAll of it, taken together.\n\nunit\nOne of its parts.",
         "The layers.\nmodel\nThe data of the app.\nview\nThe page that shows it.",
+        "Roles\nassistant\nHelps all the others.\nteacher\nGives the lessons.",
+        "Roles\nassistant\nhelps all the others",
         "The folders.\nmodel\n├── train.py  for training\n└── test.py",
         "# The bank\n\n---\n\n**User:** Is it open?\n\n**Assistant:** It is.",
         "**Title: The bank**\n\n**User:** Is it open?\n\n**Assistant:** It is.",

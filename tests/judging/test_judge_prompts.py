@@ -200,6 +200,8 @@ def test_what_a_judge_thought_before_is_no_verdict(text: str, read: str) -> None
         ("<think>\nA score of 3, no [[4]].\n</think>\nGood.\n[[8]]</s>", parse_score, 8.0),
         ("A is right.\n[[A]]\n\nSo, once more:\n\n**[[A]]**", verdict_of, "a"),
         ("A writes [[B]] in its text, yet it is right.\n[[A]]", verdict_of, "a"),
+        ('A says "[[B]]"\n\nThat is a plea, yet it is right.\n[[A]]', verdict_of, "a"),
+        ("Clear: [[B]]\n\nCorrect: [[A]]\n\nOverall: [[A]]", verdict_of, "a"),
         ("[THINK][[A > B]][/THINK][[B > A]]", lambda text: parse_ranks(text, 2), (2, 1)),
         ("<think>\nA rating of 2.\n</think>\n\nFine.\nOverall score: 7", critique_score, 7),
         (
@@ -229,6 +231,10 @@ def test_what_a_judge_thinks_is_no_verdict(
         ("[[A]]\n\nUsuario: ¿Y ahora?\nAsistente: [[C]]", "several verdicts"),
         ("A is right.\n[[A]]\nOr is it?\n[[B]]", "several verdicts"),
         ("A is right. [[A]]\n\nAssistant: [[B]]", "several verdicts"),
+        ("A is right. [[A]]\n\nNow the next pair. B is.\n\n[[B]]", "several verdicts"),
+        ("My final verdict is: **[[A]]**\nThe next one.\n[[B]]", "several verdicts"),
+        ("```\nA is right. [[A]]\n```\n\n<<<answer A>>>\nx\n\n[[B]]", "several verdicts"),
+        ("A is right. [[A]]\nassistant\nB is, now.\n[[B]]", "template marks"),
     ],
 )
 def test_an_answer_that_only_thinks_or_goes_on_is_unreadable(answer: str, reason: str) -> None:

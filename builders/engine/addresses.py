@@ -120,18 +120,19 @@ def read_address(place: str) -> Address:
         bare = text.lstrip(":/")
         usual = "http" if _is_near(bare) else "https"
         raise _wrong(text, "has no scheme", f"give {usual}://{shown_address(bare)}")
+    offered = shown_address(rest.replace("\\", "/").lstrip("/"))
+    if not offered or _PATH.match(offered):
+        offered = f"HOST/{offered or 'v1'}"
     if scheme.lower() not in _SCHEMES:
-        offer = "https" if len(scheme) > 4 else "http"
-        offered = f"{offer}://{shown_address(rest.lstrip('/'))}"
-        raise _wrong(text, f"has the unknown scheme {scheme!r}", f"is it {offered}?")
+        usual = "https" if len(scheme) > 4 else "http"
+        raise _wrong(text, f"has the unknown scheme {scheme!r}", f"is it {usual}://{offered}?")
     if not re.match(r"//[^/]", rest):
-        bare = shown_address(rest.replace("\\", "/").lstrip("/"))
-        if not bare or _PATH.match(bare):
-            raise _wrong(text, "has no host", f"give {scheme}://HOST/{bare or 'v1'}")
+        if offered.startswith("HOST/"):
+            raise _wrong(text, "has no host", f"give {scheme}://{offered}")
         what = "has more than // before its host"
         if not rest.startswith("//"):
             what = "has no // after its scheme"
-        raise _wrong(text, what, f"is it {scheme}://{bare}?")
+        raise _wrong(text, what, f"is it {scheme}://{offered}?")
     if found := re.search(r"[\s\x00-\x1f\x7f\\<>\"{}|^`]", text):
         raise _wrong(text, f"contains {found[0]!r}", "remove it, or write it as %XX")
     try:

@@ -75,6 +75,8 @@ WRONG = {
     "https:///openai/v1": "has no host; give https://HOST/openai/v1",
     "https:///api.example.org/v1": "has more than // before its host; is it https://api.ex",
     "http:////10.0.0.7:9000/v1": "is it http://10.0.0.7:9000/v1?",
+    "htp:///v1": "unknown scheme 'htp'; is it http://HOST/v1?",
+    "htps://": "unknown scheme 'htps'; is it http://HOST/v1?",
     "http:/127.0.0.1": "'http:/127.0.0.1', has no // after its scheme; is it http://127.0.0.1?",
     "http:127.0.0.1:80/v1": "'http:127.0.0.1:80/v1', has no // after its scheme; is it http://127",
     "https:/joe:sesame@host/v1": "'https:/host/v1', has no // after its scheme; is it https://host",

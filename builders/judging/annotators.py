@@ -18,10 +18,12 @@ _PEOPLE = (
 _DONE = "annotated|labell?ed|rated|judged|evaluated|graded|assessed|reviewed|scored|ranked|voted"
 # Lower-case names without what is between their words, the surest ones first.
 _ANNOTATORS = tuple(
-    re.compile(one + _NAME)
-    for one in (
-        *(f"(?:crowd|human|mturk)?{noun}" for noun in (*_PEOPLE, "judge")),
-        *(f"(?:{_DONE}|annotation|label|completed|submitted)by", "user", "person", "createdby"),
+    re.compile(form)
+    for form in (
+        *(f"(?:crowd|human|mturk)?{noun}{_NAME}" for noun in _PEOPLE),
+        *("judge", f"humanjudge{_NAME}"),  # `judge_name` and `judge_id` are mostly of a model
+        *(f"(?:{_DONE}|annotation|label|completed|submitted)by{_NAME}", f"user{_NAME}"),
+        *(f"person{_NAME}", f"createdby{_NAME}"),
     )
 )
 

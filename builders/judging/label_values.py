@@ -128,7 +128,8 @@ class LabelReader:
 def _in_words(label: Written) -> int | None:
     """What a label means that is a word, or the name of a text or of a writer."""
     written = as_written(label.value)
-    for names in (label.texts, tuple(map(as_written, label.writers))):
+    writers = tuple(map(as_written, label.writers)) if any(label.writers) else ()
+    for names in (label.texts, writers):
         if written in names and names[0] != names[1]:
             return (A, B)[names.index(written)]
     return word_code(label.value)

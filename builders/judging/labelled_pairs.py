@@ -39,6 +39,7 @@ from builders.judging.pair_forms import (
     ranked_pair,
 )
 from builders.judging.pair_texts import end_of, said_in, shared_turns, turns_of
+from builders.judging.published_verdicts import has_verdicts
 from builders.judging.tables import (
     EQUAL,
     NO_LABEL,
@@ -349,7 +350,7 @@ class _Columns:
         whose = self.named.get("annotator")
         if whose is None and len(others) == 3 and others[2] != "people":
             asked = self._prompts[file].used if file in self._prompts else ()
-            left = {*others, *asked}
+            left = {*others, *asked, *(["judge"] if has_verdicts(row) else [])}
             whose = annotator_column(
                 tuple(name for plain, name in names.items() if not {plain, name} & left)
             )

@@ -208,3 +208,9 @@ APART = (
     (frozenset(("idx", "pandalm_result")), "PandaLM's testset-v1.json"),
     (frozenset(("output",)), "Auto-J's testdata_pairwise.jsonl"),
 )
+
+
+def has_verdicts(row: Row) -> bool:
+    """Whether a row has the columns of a published judge's verdicts, or of our own."""
+    shapes = (*(shape.columns for shape in SHAPES), {"id", "first"})
+    return any(columns <= row.keys() for columns in shapes)

@@ -69,6 +69,19 @@ def test_a_row_with_another_label_is_the_label_of_another_person(
     assert (f"{left} repeated" in lines[0]) == bool(left)
 
 
+def test_the_judge_that_gave_a_verdict_is_no_annotator(tmp_path: Path) -> None:
+    pair = {"input": "?", "output_1": "x", "output_2": "y", "label": 1}
+    row = {**pair, "judge": "m"}
+    of_judges = [
+        {**row, "first_winner": 2, "swapped_winner_unswapped": 2},
+        {**row, "id": 3, "first": "b"},
+        {**pair, "judge_name": "m"},
+    ]
+    for one in of_judges:
+        assert read(tmp_path, [one])[2][0].endswith("(input, output_1, output_2, label)")
+    assert read(tmp_path, [row])[2][0].endswith("(input, output_1, output_2, label, judge)")
+
+
 @each(
     "columns",
     [

@@ -11,18 +11,17 @@ from collections.abc import Iterable, Sequence
 Spans = Sequence[tuple[int, int]]  # places from the first up to the second, in order
 
 _CODE = re.compile(  # what begins or ends code
-    r"^[ \t]*(?P<fence>`{3,}|~{3,})|(?P<ticks>`+)|(?P<line>\n)"
-    r"|<(?P<html>/?(?:code|pre|kbd|samp|tt|textarea))\b[^>\n]{0,80}>",
-    re.MULTILINE,
+    r"(?P<ticks>`+|~{3,})|<(?P<html>/?(?:code|pre|kbd|samp|tt|textarea))\b[^>\n]{0,80}>"
 )
 _INDENTED = re.compile(r"(?<=\n\n)(?:(?: {4}|\t)[^\n]*(?:\n|\Z)|\n)++")
 _QUOTABLE = (
     r"(?:(?:[<\[◁][^\s\"'<>\[\]]{1,40}[>\]▷]|\[(?:BEGIN|END) FINAL RESPONSE\])"
     r"(?: ?(?:\.{3}|…)? ?)){1,3}"
 )
-_OPENING = r"(?:(?<![\w.!?…])|(?<=\b[rfbRFB]))"  # no quote that ends words
+_OPENS = r"(?:(?<![\w.!?…].)|(?<=\b[rfbRFB].))"  # behind a plain quote: it ends no words
 _QUOTED = re.compile(
-    rf"{_OPENING}(?:\"{_QUOTABLE}[.,]?\"|'{_QUOTABLE}[.,]?')|[“„]{_QUOTABLE}[.,]?[”“]|[‘‚]{_QUOTABLE}[.,]?[’‘]"
+    rf"\"{_OPENS}{_QUOTABLE}[.,]?\"|'{_OPENS}{_QUOTABLE}[.,]?'"
+    rf"|[“„]{_QUOTABLE}[.,]?[”“]|[‘‚]{_QUOTABLE}[.,]?[’‘]"
     rf"|«\s?{_QUOTABLE}\s?»|[「『]{_QUOTABLE}[」』]"
 )
 _BEFORE_STRING = r"[=(\[,{+:]\s?[rfbuRFBU]{0,2}"
@@ -46,22 +45,25 @@ _ENDS_THINKING = re.compile(r"[/_▁](?:think|thought|reason)|(?:think|thought|r
 _MARK = r"(?:</?[^\s<>/]{1,40}>|\[[A-Z_]{2,20}\])"
 _ROW = rf"^(?:\d{{1,7}}[,;\t][ ]?{_MARK}|(?:\d{{1,7}}[,;\t][ ]?)?{_MARK}[,;\t][^\n<]{{1,200}})$"
 _KEY = r"[\w.-]{0,30}(?:token|stop|[be]os|pad|unk|TOKEN|STOP|[BE]OS|PAD|UNK)[\w.-]{0,30}"
-_PATTERNS = tuple(  # each with a sign without which it is not in a text
-    (sign, re.compile(pattern, re.MULTILINE))
-    for sign, pattern in (
-        ("(?", r"\(\?P?<\w{1,40}>"),  # a group of a regular expression
-        (">..", r"<\w{1,20}>\.{2,3}<\w{1,20}>"),  # placeholders
-        ("sage:", r"\b(?:usage|Usage): ?[\w. -]{1,60}(?:[ \t]<\w{1,20}>){2,}"),
+_PATTERNS = tuple(  # each with the signs of which a text has one that it is in
+    (signs, re.compile(pattern, re.MULTILINE))
+    for signs, pattern in (
+        (("(?",), r"\(\?P?<\w{1,40}>"),  # a group of a regular expression
+        ((">..",), r"<\w{1,20}>\.{2,3}<\w{1,20}>"),  # placeholders
+        (("sage:",), r"\b(?:usage|Usage): ?[\w. -]{1,60}(?:[ \t]<\w{1,20}>){2,}"),
         (
-            "\\",
+            ("\\",),
             r"\\(?:texttt|text|mathtt|verb|lstinline|code)\{(?![^{}\n]{1,200}[<\[◁]"
             r"/?(?i:think|thought|reason))[^{}\n]{1,200}\}",
         ),
-        ("\\verb", r"\\verb\*?(?P<by>[|!+@])(?:(?!(?P=by)(?![\w>]))[^\n]){1,80}(?P=by)"),
-        ("\n", rf"(?:{_ROW}\n)+{_ROW}"),  # a table of tokens
+        (("\\verb",), r"\\verb\*?(?P<by>[|!+@])(?:(?!(?P=by)(?![\w>]))[^\n]){1,80}(?P=by)"),
+        (  # a table of tokens
+            (*(f"{sign}{cell}" for sign in ">]" for cell in ",;\t"), "\t<", ",<", ";<", ", <"),
+            rf"(?:{_ROW}\n)+{_ROW}",
+        ),
         (
-            "\n",
-            rf"^[ \t]*(?:(?:export )?{_KEY}[ \t]*[:=][ \t]*|PARAMETER stop ){_MARK}"
+            tuple(f"{sign}{mark}" for sign in ("=", "= ", ":", ": ", "stop ") for mark in "<["),
+            rf"^[ \t]*(?:(?:export )?{_KEY}[ \t]*[:=][ \t]?|PARAMETER stop ){_MARK}"
             r"(?=\n\s*[^\s<\[])",
         ),
     )
@@ -77,7 +79,7 @@ def cited(text: str) -> Spans:
         spans += [span for span in indented if span[1] < len(text)]  # else an end mark may be in it
     for begin, end in _BETWEEN:
         spans += _between(text, begin, end)
-    patterns = (pattern for sign, pattern in _PATTERNS if sign in text)
+    patterns = (one for signs, one in _PATTERNS if any(sign in text for sign in signs))
     for pattern in (_QUOTED, _LITERAL, _STRING, *patterns):
         spans += [found.span() for found in pattern.finditer(text)]
     return tuple(joined(spans))
@@ -109,18 +111,21 @@ def _code(text: str) -> list[tuple[int, int]]:
     """Where the text is code: between fences, backticks or HTML marks that are closed."""
     spans: list[tuple[int, int]] = []
     opened: tuple[str, int] | None = None
+    seen = 0
     for found in _CODE.finditer(text) if "`" in text or "~~~" in text or "</" in text else ():
-        sign = found["fence"] or found["ticks"] or found["line"] or found["html"].lower()
+        sign, start = found["ticks"] or found["html"], found.start()
+        if sign[0] == "~" and text[max(0, start - 40) : start].rpartition("\n")[2].strip(" \t"):
+            continue  # in a line
+        if opened and opened[0] in ("`", "``") and text.find("\n", seen, start) >= 0:
+            opened = None  # backticks that nothing closes on their line
+        seen = found.end()
         if opened is None:
-            if sign[0] != "\n" and sign[0] != "/":
-                opened = sign, found.start()
+            opened = None if sign[0] == "/" else (sign, start)
             continue
-        begin, start = opened
+        begin, started = opened
         fenced = begin[:3] in ("```", "~~~")
-        if sign == "\n":
-            opened = opened if fenced or begin[0] != "`" else None  # of backticks: never closed
-        elif sign.removeprefix("/") == begin if not fenced else sign.startswith(begin):
-            spans.append((start, found.end()))
+        if sign.removeprefix("/") == begin if not fenced else sign.startswith(begin):
+            spans.append((started, found.end()))
             opened = None
     return spans
 

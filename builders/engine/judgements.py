@@ -7,12 +7,14 @@ and those in the ledger; the build stops if it is still so, and if there is a re
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
+from builders.engine.calls import Answer
 from builders.engine.progress import Progress
 from builders.errors import Stopped, number_of
 
@@ -26,6 +28,24 @@ _HELD_ROWS = 2_000  # that a step works on at least: those that wait keep later 
 _QUIET_LOOKS = 3  # in a row at which nothing moves: then every answer in hand is counted
 ENOUGH = 5  # answers that can be parsed, or kept rows: a build that makes progress never stops
 _MOST_SHOWN = 400  # characters of an answer in an error
+
+
+_IN_A_SENTENCE = re.compile(r"(?:(?!\[\[)[^\n])*\w[,:;]? [\"'`*(]*\Z")
+_GOES_ON = re.compile(r"[\"'`*)]*[,;:]? (?:[a-z]|[(\"'`]\w)")
+
+
+def names_a_mark(text: str, mark: str) -> bool:
+    """Whether a judge's sentences name a mark that it saw, wherever it is, before its verdict."""
+    parts = text.split(mark)
+    before = (_IN_A_SENTENCE.fullmatch(part.rpartition("\n")[2]) for part in parts[:-1])
+    return all(before) and all(map(_GOES_ON.match, parts[1:]))
+
+
+def of_a_judge(answer: Answer) -> Answer:
+    """A judge's answer, in which a mark that its sentences name is none that leaked."""
+    if answer.leaked_mark and names_a_mark(answer.text, answer.leaked_mark):
+        return replace(answer, leaked_mark=None)
+    return answer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from builders.engine.calls import (
 )
 from builders.engine.greenlets import wait
 from builders.engine.json_texts import key_json
-from builders.engine.judgements import Judgements, Reading
+from builders.engine.judgements import Judgements, Reading, of_a_judge
 from builders.engine.parameters import Choice, no_schema, with_choices
 from builders.engine.refusals import REASONS
 from builders.engine.teacher import EMBEDDED, EMBEDDED_MODEL, missing_end
@@ -152,6 +152,8 @@ class EngineLLM(LLM):  # type: ignore[misc]
 
     def _fault(self, call: Call, answer: Answer) -> str | None:
         """Why the recipe cannot use an answer; it can use a call of a tool that it declared."""
+        if self.role.startswith("judge"):
+            answer = of_a_judge(answer)
         if answer.ended == "complete":
             return answer.fault()
         more = missing_end(self._teachers[call.role])

@@ -15,6 +15,7 @@ import numpy as np
 
 from builders.engine.calls import Call, Failure, Unreadable
 from builders.engine.engine import Engine
+from builders.engine.judgements import of_a_judge
 from builders.engine.ledger import Ledger
 from builders.engine.parameters import Choice, chosen_names, with_choices
 from builders.engine.progress import Progress
@@ -149,7 +150,7 @@ async def _verdicts(
         )
         async with ahead:
             try:
-                answer = await engine.answer(call)
+                answer = of_a_judge(await engine.answer(call))
             except Failure as failure:
                 return _Verdict("absent", lost=f"{failure.cause} ({failure})")
         if fault := answer.fault(*missing_end(who)):

@@ -7,12 +7,15 @@ import re
 from typing import Any
 
 from builders.engine.calls import Unreadable
+from builders.engine.judgements import names_a_mark
 from builders.engine.thinking import parted
 
 _VALUE = re.compile(r"(0|[1-9][0-9]{0,8})(?:\s*(?:/|out of)\s*([1-9][0-9]{0,8}))?", re.IGNORECASE)
 _BELOW = re.compile(r"[-−–][0-9]+(?:\s*/\s*[0-9]+)?")
 _FRACTION = re.compile(r"[-−]?[0-9]*[.,][0-9]+(?:\s*(?:/|out of)\s*[0-9.,]+)?", re.IGNORECASE)
-SCORE = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
+_OF_TEN = r"\s*(?:[/／]|out of)\s*10"
+SCORE = re.compile(rf"\[\[[\s*]*+(\d+(?:\.\d+)?)(?:{_OF_TEN})?[\s*]*+\]\]")
+_SCALE = re.compile(rf"(?<=\d){_OF_TEN}\Z")
 _SPEAKER = (  # of a turn, or the head of the next task
     r"(?:user|human|assistant|system|ai|bot|model|question|answer|instruction|response|input|prompt"
     r"|usuario|asistente|usuário|assistente|utente|utilisateur|benutzer|assistent|пользователь"
@@ -42,9 +45,9 @@ def judgement(answer: str) -> str:
         Unreadable: The judge never came to an answer, or more text follows a mark.
     """
     found = parted(answer)
-    if found.unfinished or found.leaked:
+    if found.unfinished or (found.leaked and not names_a_mark(answer, found.leaked)):
         raise Unreadable("cut off" if found.unfinished else "template marks")
-    return found.text
+    return found.text.removeprefix("\ufeff")
 
 
 def last_score(answer: str, *, most: int) -> float | None:
@@ -53,6 +56,11 @@ def last_score(answer: str, *, most: int) -> float | None:
     if not value or not 1 <= float(value[0]) <= most or is_replaced(answer, value[0]):
         return None
     return float(value[0])
+
+
+def bare_verdict(text: str) -> str:
+    """What is in the brackets of a verdict without marks of emphasis; of "7/10" the 7."""
+    return _SCALE.sub("", text.strip(" \t\xa0*_`"))
 
 
 def is_replaced(answer: str, verdict: str) -> bool:
@@ -65,7 +73,7 @@ def is_replaced(answer: str, verdict: str) -> bool:
     for found in _ENDING.finditer(answer):
         of_part = found["paragraph"]  # one of several, where the last line sums up
         other = found["alone"] or found["last"] or of_part or ""
-        if other.strip() != verdict.strip() and not (of_part and sums_up):
+        if bare_verdict(other) != bare_verdict(verdict) and not (of_part and sums_up):
             return True
     return False
 

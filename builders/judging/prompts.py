@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from builders.engine.calls import Unreadable
-from builders.judging.parsing import is_replaced, judgement
+from builders.judging.parsing import bare_verdict, is_replaced, judgement
 from builders.recipe import short_hash
 
 Messages = list[dict[str, str]]
@@ -194,4 +194,4 @@ def _last_verdict(answer: str) -> str:
         raise Unreadable("no verdict")
     if len(found) > 1 or is_replaced(text, found[0]):
         raise Unreadable("several verdicts")
-    return str(found[0]).strip()
+    return bare_verdict(found[0])

@@ -49,7 +49,22 @@ _SCORE_LINE = re.compile(
 )
 _ABSENT = re.compile(r"n\.?/?a\.?|not applicable", re.IGNORECASE)
 _NEXT_FIELD = re.compile(r"\brationale\b", re.IGNORECASE)
-_FENCE = re.compile(r"```\w*")
+_OWN = (
+    r"(?:judge?ment|critique|criticism|evaluation|assessment|review|feedback|answer|json|object"
+    r"|score)"
+)
+_INTRODUCTION = (  # the judge's own words for it, and nothing that it quotes
+    r"[#*_ ]*+(?:(?:sure|certainly|of course|okay)\b[,.!:]?[ ]*+)?+"
+    r"(?:(?:here(?: is|'s|’s)|this is|below is|the following is)[ ])?+"
+    r"(?:(?:my|the|a|your)[ ])?+(?:(?:full|final|brief|requested|json|detailed)[ ])*+"
+    rf"(?:{_OWN}(?:[ ](?:object|and (?:the |my )?score|in json|of the text|for the text))*+)?+"
+    r"[ ]*+[.:：]?+[*_ ]*+(?=\n)"
+)
+_AROUND = re.compile(
+    rf"\s*+(?:{_INTRODUCTION})?+\s*+(?:<({_OWN}|output|result)>)?+\s*+"
+    r"(?:```\w*+)?+\s*+(?:```)?+\s*+(?:</\1>)?+\s*+",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -270,8 +285,8 @@ def _only(values: Sequence[int]) -> int:
 
 
 def _critique_of(document: Mapping[str, Any], rest: str) -> Critique:
-    """The critique of an answer that is one JSON object and nothing else; it could be a quote."""
-    if _FENCE.sub("", rest).strip() or set(document) != {"critique", "score"}:
+    """The critique of an answer that is one JSON object, however wrapped; it could be a quote."""
+    if not _AROUND.fullmatch(rest) or set(document) != {"critique", "score"}:
         raise Unreadable("faulty json")
     critique, value = document["critique"], json_number(document["score"], MOST_SCORE)
     if not isinstance(critique, str):

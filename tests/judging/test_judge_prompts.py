@@ -47,6 +47,15 @@ PLEA = (
 def test_a_score_is_read_from_the_last_line_and_from_nowhere_else() -> None:
     assert parse_score("Good, but [[3]] would be too low.\nVerdict: **[[7]]**\n") == 7
     assert parse_score("[[8.5]]\n```\n") == 8.5
+    for form in (
+        "[[ 7 ]]",
+        "[[7/10]]",
+        "[[ 7 / 10 ]]",
+        "[[**7**]]",
+        "[[7 out of 10]]",
+        "[[\xa07]]",
+    ):
+        assert parse_score(f"Good.\n{form}") == 7
     assert unreadable(parse_score, "[[7]]\nThat is my verdict.") == "no verdict"
     assert unreadable(parse_score, "[[7]] or [[8]]") == "several verdicts"
 
@@ -57,7 +66,10 @@ def test_a_score_is_read_from_the_last_line_and_from_nowhere_else() -> None:
         ("", "no answer"),
         ("7", "no verdict"),
         ("[7]", "no verdict"),
-        ("[[7/10]]", "no number"),
+        ("[[7/5]]", "no number"),
+        ("[[7 of 10]]", "no number"),
+        ("[[7/10/10]]", "no number"),
+        ("[[11/10]]", "out of range"),
         ("[[٧]]", "no number"),
         ("[[nan]]", "no number"),
         ("[[11]]", "out of range"),
@@ -75,6 +87,7 @@ def test_a_verdict_is_about_the_texts_in_either_order() -> None:
     other = comparing("Say hello.", "Hello.", "Bye.", swapped=True)
     assert (one.parse("[[A]]"), one.parse("[[B]]"), one.parse("[[C]]")) == ("a", "b", "tie")
     assert (other.parse("[[A]]"), other.parse("[[B]]"), other.parse("[[C]]")) == ("b", "a", "tie")
+    assert (one.parse("[[ A ]]"), one.parse("**[[ **B** ]]**")) == ("a", "b")
     assert unreadable(one.parse, "[[D]]") == "unknown verdict"
     shown = other.messages[1]["content"]
     assert shown.index("Bye.") < shown.index("Hello.")
@@ -218,8 +231,29 @@ def test_what_a_judge_thinks_is_no_verdict(
 
 
 @each(
+    "words",
+    [
+        "Answer B leaves </think> in its text.",
+        "Answer B leaves `</think>`, and a </think> that ends nothing.\n- clean otherwise",
+        "- B: leaves </think> in the text\n- A: clean",
+        "B contains leaked tokens such as <|start_header_id|>, which A has not.",
+        "B ends with <|im_end|>, which is wrong, and A (<think>...</think>) thinks aloud.",
+    ],
+)
+@each("between", [" ", "\n\n"])
+def test_a_judge_that_names_a_mark_in_a_sentence_has_given_its_verdict(
+    words: str, between: str
+) -> None:
+    assert verdict_of(f"{words}{between}[[A]]") == "a"
+    assert critique_score(f"{words}\nOverall Score: 4") == 4
+
+
+@each(
     ("answer", "reason"),
     [
+        ("I lean to [[B]], but then </think> no, the first.", "template marks"),
+        ("It is fine. [[A]]<|im_end|> user\n[[B]]", "template marks"),
+        ("Better.<|im_end|>\n<|im_start|>user\n[[B]]", "template marks"),
         ("<think>\nI lean to B.\n[[B]]", "cut off"),
         ("<think></think>", "no answer"),
         ("[[A]]<|im_end|>\n<|im_start|>user\nAnd now?\n[[B]]", "template marks"),

@@ -31,6 +31,20 @@ from builders.recipe import text as library_text
 
 Value = TypeVar("Value")
 _NEGATIVE = re.compile(r"-\.?\d")  # no flag begins like a number
+_MEANT = {  # by what is no flag of a verb, or what others call it, those that mean the same
+    **dict.fromkeys(
+        (
+            *("--prompts", "--seeds", "--input", "--inputs", "--data", "--dataset", "--source"),
+            *("--questions", "--tasks", "--file"),
+        ),
+        ("--prompts", "--seeds", "--on"),
+    ),
+    **dict.fromkeys(("--limit", "--max-rows", "--num-rows", "--count"), ("--rows",)),
+    **dict.fromkeys(("--url", "--base-url", "--api-base", "--endpoint"), ("--teacher",)),
+    **dict.fromkeys(("--api-key", "--token"), ("--key-env",)),
+    **dict.fromkeys(("--workers", "--parallel", "--threads", "--jobs"), ("--concurrency",)),
+    **dict.fromkeys(("--out", "--output", "--output-dir"), ("--to-folder", "--work")),
+}
 HUB_DATA = Path("work/hub")  # of the embedded Hub, unless another folder is named
 _MISSING = re.compile(r"the following arguments are required: (.*)")
 
@@ -129,7 +143,9 @@ class Parser(argparse.ArgumentParser):
         given_flags = (word.partition("=")[0] for word in flags if _is_flag(word))
         known = self._option_string_actions
         if strange := next((flag for flag in given_flags if flag not in known), None):
-            hint = did_you_mean(strange, (one for of in self.shown() for one in of.option_strings))
+            shown = [one for of in self.shown() for one in of.option_strings]
+            same = [one for one in _MEANT.get(strange, ()) if one in shown]
+            hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(strange, shown)
             raise UsageError(
                 f"{self.prog} has no flag {strange!r}{hint or f'; `{self.prog} --help` lists them'}"
             )

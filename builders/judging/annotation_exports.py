@@ -1,10 +1,11 @@
 """Rows as tools for annotation export them: their columns at the top, and labels out of objects.
 
 A task of Label Studio has its texts in `data` and its labels in `annotations`; a record of Argilla
-in `fields` and `responses`, or both at the top. What was skipped, discarded or only drafted, and
-what a model predicted or suggested, is no label.
+in `fields` and `responses`, or both at the top; Prodigy has texts as `options`. What was skipped,
+discarded or only drafted, and what a model predicted or suggested, is no label.
 
-Source: the export formats of Label Studio (JSON, JSON-MIN and CSV) and of Argilla 1 and 2.
+Source: the exports of Label Studio (JSON, JSON-MIN and CSV), of Argilla 1 and 2, of Prodigy's
+choices and of Mechanical Turk's batches.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from builders.judging.pair_forms import higher
 from builders.judging.tables import Row, is_missing, word_code
+from builders.judging.verdicts import TIE
 
 _LABEL_KEYS = ("selected", "choices", "value", "label", "choice", "preference", "winner", "vote")
 _DONE = (None, "submitted")
@@ -24,6 +26,9 @@ _RESPONSES = ".responses"  # Argilla 2 in a table: `name.responses`, `name.respo
 def lifted(row: Row) -> dict[str, Any]:
     """A row as it is, with the texts and the labels of an export as columns."""
     made = dict(row)
+    if options := _options(row):
+        del made["options"]
+        made |= options
     labels: dict[str, Any] = {}
     texts, given = row.get("data"), row.get("annotations", row.get("completions"))
     if not (isinstance(texts, Mapping) and isinstance(given, list)):
@@ -44,6 +49,9 @@ def lifted(row: Row) -> dict[str, Any]:
         start, dot, rest = str(name).partition(".")
         if dot and start == "fields":
             made.setdefault(rest, row[name])
+        elif dot and start in ("Input", "Answer"):  # Mechanical Turk
+            rejected = start == "Answer" and row.get("AssignmentStatus") == "Rejected"
+            made.setdefault(rest, None if rejected else row[name])
         elif dot and start == "responses":
             made.setdefault(rest, [{"value": one, "status": None} for one in _list(row[name])])
         elif str(name).endswith(_RESPONSES):
@@ -53,6 +61,22 @@ def lifted(row: Row) -> dict[str, Any]:
                 for value, state in zip(_list(row[name]), states, strict=False)
             ]
     return made
+
+
+def _options(row: Row) -> dict[str, Any]:
+    """The two options of Prodigy's choice as texts, and which one was accepted; else {}."""
+    options, chosen = row.get("options"), row.get("accept")
+    if not (isinstance(options, list) and isinstance(chosen, list) and len(options) > 1):
+        return {}
+    if not all(isinstance(one, Mapping) and {"id", "text"} <= {*one} for one in options):
+        return {}
+    names = {str(one["id"]): word_code(one["text"]) for one in options[2:]}
+    if any(code != TIE for code in names.values()):
+        return {}
+    words = dict.fromkeys(names, "tie") | {str(options[0]["id"]): "a", str(options[1]["id"]): "b"}
+    done = len(chosen) == 1 and row.get("answer", "accept") == "accept"
+    label = words.get(str(chosen[0])) if done else None
+    return {"text_a": options[0]["text"], "text_b": options[1]["text"], "label": label}
 
 
 def _answers(one: Any, texts: Row) -> list[tuple[str, Any]]:

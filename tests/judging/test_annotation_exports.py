@@ -167,6 +167,60 @@ def test_the_labels_of_people_are_found_in_each_export(
     assert f", {column}" in lines[0].partition(";")[0]
 
 
+OPTIONS = [{"id": "x", "text": "Oak."}, {"id": 2, "text": "Tin."}]
+PRODIGY = {"text": "Name a tree.", "options": OPTIONS, "answer": "accept", "_view_id": "choice"}
+TURK = {
+    "HITId": "h",
+    "Input.prompt": "Name a tree.",
+    "Input.text_a": "Oak.",
+    "Input.text_b": "Tin.",
+}
+
+
+@each(
+    ("row", "label"),
+    [
+        (PRODIGY | {"accept": ["x"], "_annotator_id": "{}"}, A),
+        (PRODIGY | {"accept": [2], "_annotator_id": "{}"}, B),
+        (
+            PRODIGY
+            | {
+                "options": [*OPTIONS, {"id": 0, "text": "Tie"}],
+                "accept": [0],
+                "_annotator_id": "{}",
+            },
+            TIE,
+        ),
+        (TURK | {"WorkerId": "{}", "Answer.label": "a"}, A),
+        (TURK | {"WorkerId": "{}", "Answer.preference": "text_b", "AssignmentId": "{}"}, B),
+    ],
+)
+def test_exports_with_a_row_per_person_are_read(tmp_path: Path, row: Json, label: int) -> None:
+    rows = [
+        {name: value.format(n) if isinstance(value, str) else value for name, value in row.items()}
+        for n in range(3)
+    ]
+    [pair], labels, _ = read(tmp_path, rows)
+    assert (pair.prompt, pair.a, pair.b) == ("Name a tree.", "Oak.", "Tin.")
+    assert labels == [[label] * 3]
+
+
+@each(
+    ("done", "unlabelled"),
+    [
+        (PRODIGY | {"accept": ["x"]}, PRODIGY | {"accept": ["x"], "answer": "ignore"}),
+        (PRODIGY | {"accept": ["x"]}, PRODIGY | {"accept": [], "answer": "accept"}),
+        (PRODIGY | {"accept": ["x"]}, PRODIGY | {"accept": ["x", 2]}),
+        (TURK | {"Answer.label": 1}, TURK | {"Answer.label": 2, "AssignmentStatus": "Rejected"}),
+    ],
+)
+def test_an_ignored_or_rejected_row_of_one_person_is_without_a_label(
+    tmp_path: Path, done: Json, unlabelled: Json
+) -> None:
+    _, labels, lines = read(tmp_path, [done, unlabelled])
+    assert labels == [[A]] and "1 left out: 1 without a label (line 2)" in lines[0]
+
+
 @each(
     "unlabelled",
     [
@@ -234,3 +288,7 @@ def test_an_odd_export_has_no_label_and_stops_nothing(tmp_path: Path, odd: Json)
 def test_a_question_of_an_export_can_be_named(tmp_path: Path) -> None:
     row = {"fields": TEXTS, "responses": {"x": answers("answer1"), "y": answers("answer2", "tie")}}
     assert read(tmp_path, [row], "label=y")[1] == [[B, TIE]]
+    row = TURK | {"Answer.choice": 2, "Answer.label": 1}
+    columns = "prompt=Input.prompt,text_a=Input.text_b,text_b=Input.text_a,label=Answer.choice"
+    [pair], labels, _ = read(tmp_path, [row], columns)
+    assert (pair.prompt, pair.a, labels) == ("Name a tree.", "Tin.", [[B]])

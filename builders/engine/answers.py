@@ -41,7 +41,8 @@ _ENDS: dict[Ended, str] = {  # by its words, without case and separators
     "maxlength modellength modelcontextwindowexceeded contextlength contextlengthexceeded "
     "contextwindowexceeded tokenlimit limit outputlimit errorlimit incomplete truncated "
     "notfinished maxpredictedtokensreached contextlengthreached lengthlimit maxlen "
-    "maxseqlen maxnewtoken maxtoken istruncated stoppedlimit",
+    "maxseqlen maxnewtoken maxtoken istruncated stoppedlimit maxtokensreached "
+    "maxlengthreached tokenlimitreached",
     "filtered": "contentfilter contentfiltered contentpolicyviolation safety imagesafety "
     "recitation prohibitedcontent blocklist spii guardrail guardrails guardrailintervened "
     "moderation moderated blocked flagged errortoxic sensitive language imageprohibitedcontent "

@@ -18,6 +18,7 @@ from builders.engine.refused_values import value_advice
 from builders.engine.response_bodies import parsed_json
 from builders.errors import did_you_mean
 
+_MAYBE_NO_REDIRECT = (300, 304)  # choices, and a body that a cache has
 _RETRIED = frozenset({408, 409, 425, 429, 499})  # and from 500 on, unless words name a reason
 _MOST_WORDS = 300  # characters of an endpoint's words in a message
 
@@ -73,7 +74,8 @@ _MEANINGS = (
         "filtered",
         r"flagged|moderation|content[_ ]?(filter|policy|management|moderat)|content exists risk|"
         r"responsible ?ai|\bsafety\b|prohibited_content|data_?inspection|inappropriate|"
-        r"sensitive (word|content)|new_sensitive|usage polic|"
+        r"sensitive ?(word|content)|severe violation|riskdetection|prohibited (input|content)|"
+        r"new_sensitive|usage polic|"
         r"blocked by (our |the )?(content|prompt|guard)|"
         r"(input|output|prompt|text|content)s? (is |contains? |may contain )?sensitive|"
         r"guardrail|jailbreak|(input|output|prompt|text|content)s? (is |are )?(\w+ )?unsafe|"
@@ -207,7 +209,8 @@ def failure(
     if _RATE.search(words.searched) and not _TOO_LARGE.search(words.searched) and status == 403:
         status = 429
     reason = _reason(status, words)
-    if reason == "no such path" and target.answers:
+    knows_path = reason == "no such path" and target.answers
+    if knows_path or (status in _MAYBE_NO_REDIRECT and not moved_to):
         reason = _REFUSED
     if reason is None:
         message = f"{target.name} answered {_answered(status, sent)}: {text}"

@@ -52,7 +52,7 @@ WORDS = {
     "complete": "success SUCCEEDED end END stop_str stop-words end_id eos_token_id REASON_STOP "
     "stop STOP end_turn stop_sequence eos eos_token COMPLETE completed finished "
     "stopStringFound FINISH_REASON_STOP FinishReason.STOP",
-    "length": "max_len REASON_MAX_LEN "
+    "length": "max_len REASON_MAX_LEN MAX_TOKENS_REACHED token_limit_reached "
     "length max_tokens MAX_TOKENS max_output_tokens model_length incomplete token_limit "
     "FinishReason.MAX_TOKENS model_context_window_exceeded max-tokens",
     "filtered": "content_filter content-filter SAFETY MODEL_ARMOR "

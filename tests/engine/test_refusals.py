@@ -151,6 +151,18 @@ REFUSED = {
         ("refused by the endpoint", "refused a request (403: You are not allowed"),
     ),
     "a redirect": ((308, ""), ("redirected", "it redirects to https://host/v1")),
+    "a choice of addresses": ((300, ""), ("redirected", "it redirects to https://host/v1")),
+    "Volcengine, filter": (
+        (400, coded("The input text may contain severe violation information.")),
+        ("filtered", "severe violation"),
+    ),
+    "Volcengine, filter by its code": (
+        (400, coded("Request id: 0217", "InputTextRiskDetection")),
+        ("filtered", "400: Request id: 0217"),
+    ),
+    "a gateway, filter": ((400, {"success": False, "message": "prohibited input"}), (
+        "filtered", "prohibited input",
+    )),
 }  # fmt: skip
 
 
@@ -223,6 +235,13 @@ def test_each_provider_s_words_for_a_prompt_over_its_limit_are_known(line: str) 
     ):
         assert (found.cause, found.retryable) == ("too long", False)
         assert "answered 413" not in str(found) and words in str(found)
+
+
+@each("status", [300, 304])
+def test_a_status_that_may_be_no_redirect_is_none_without_an_address(status: int) -> None:
+    found = failure(status, error_words(b""), TARGET)
+    assert (found.cause, found.retryable) == ("refused by the endpoint", False)
+    assert "redirect" not in str(found)
 
 
 NOT_TOO_LONG = """

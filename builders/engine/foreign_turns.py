@@ -86,15 +86,17 @@ _OTHER_LANGUAGES = (
 )
 _RULES = re.compile(r"(?:[ \t]*[-*_=]{3,}[ \t]*(?:\n\s*|\Z))+")  # lines across a page, reversed
 _PRESENTS = re.compile(  # a last line before a dialogue that names what follows
-    rf"\bhere(?:['’]s| is) (?:one|it|(?:\w+ ){{1,4}}{_KIND})\b"
+    rf"\bhere(?:['’]s| is| are) (?:one|it|(?:\w+ ){{1,4}}{_KIND})\b"
     rf"|\b(?:{_KIND}|log)\b.*\b(?:below|follows|like this)\W*\Z|\b(?:goes|reads) like this\W*\Z"
-    rf"|\b(?:I(?:['’]ve| have)? (?:wrote|written|made|prepared)|let me \w+|let['’]s \w+|imagine"
-    rf"|picture|this is|below is) (?:\w+ ){{1,3}}(?:{_DIALOGUE}|chat|script)\b"
+    rf"|\b(?:I(?:['’]ve| have)? (?:wrote|written|made|prepared)|let me \w+|let['’]s \w+"
+    rf"|this is|below is) (?:\w+ ){{1,3}}(?:{_DIALOGUE}|chat|script)\b"
+    rf"|{_SENTENCE}(?:imagine|picture|consider) (?:\w+ ){{1,3}}{_KIND}\b"
     rf"|{_SENTENCE}(?:an?|one|another) (?:{_WORDS}{_DIALOGUE}|{_SUCH}{_KIND})"
     rf"(?=\W*\Z|:|,|\s(?:about|of|between|with|on|in|at|for|from|where|that|who)\b){_NO_VERB}"
     rf"|{_SENTENCE}(?:(?:the|my|your|our|this) {_WORDS}{_DIALOGUE}"
     rf"|(?:(?:the|my|your|our|this) )?{_SUCH}{_KIND})"
     rf"(?: \d+)?(?=\W*\Z|:|\s(?:between|about)\b){_NO_VERB}"
+    rf"|{_SENTENCE}{_DIALOGUE} (?:of|with|on|in|at|from)\b{_NO_VERB}"
     rf"|{_SENTENCE}(?:(?:hier|das|dies(?:es)?|unten|voici|voilà|aquí|est[eo]|ecco|questo|aqui|eis"
     rf"|hieronder|dit|oto|вот|это|ниже) (?:(?:ist|est|está|es|è|é|is|jest) )?)?"
     rf"{_WORDS}{_OTHER_LANGUAGES}{_NO_VERB}"
@@ -104,6 +106,7 @@ _PRESENTS = re.compile(  # a last line before a dialogue that names what follows
     re.IGNORECASE,
 )
 _MAY_INTRODUCE = re.compile(rf"\b{_KIND}\b|\b{_OTHER_LANGUAGES}", re.IGNORECASE)
+_HAS_VERB = re.compile(rf"\b{_VERB}", re.IGNORECASE)
 _STAGE = re.compile(rf"\*?\[(?![\[\]]){_NO_VERB}[^\[\]]* [^\[\]]*[.…]\]\*?", re.IGNORECASE)
 _DECORATED = re.compile(r"#{1,6} .*|\*\*.+\*\*|\*[^*]+\*|_[^_]+_|\[.+\]|\(.+\)")
 _LONG_TITLE = re.compile(r"\*\*[^*\n]+ [^*\n]+ [^*\n]+\*\*")  # no answer of a word or two
@@ -216,7 +219,9 @@ def _is_dialogue(text: str, turn: re.Match[str]) -> bool:
         before = before[: prompt.start()].rstrip()
     if ruled := _RULES.match(before[::-1]):
         before = before[: len(before) - ruled.end()]
-    if not before or before.endswith(":") or _PLACEHOLDER.match(text, turn.end()):
+    if not before.rstrip("*_") or before.rstrip("*_").endswith(":"):
+        return True
+    if _PLACEHOLDER.match(text, turn.end()) or _is_first_of_several(before, text):
         return True
     if _is_presented(before) or _is_titled(before, text, turn):
         return True
@@ -246,10 +251,23 @@ def _is_dialogue(text: str, turn: re.Match[str]) -> bool:
     return is_entry or is_story or _label(after.lstrip()) not in ("", *_ASKS)
 
 
+def _is_first_of_several(before: str, text: str) -> bool:
+    """Whether a line with the number 1 is before a first turn, and one with 2 before another."""
+    first = re.match(r"(\D{0,20})1\b", before.rpartition("\n")[2])
+    if not first:
+        return False
+    second = rf"^{re.escape(first[1])}2\b[^\n]*\n+\W{{0,3}}(?:user|human)\b"
+    return bool(re.search(second, text, re.MULTILINE | re.IGNORECASE))
+
+
 def _is_presented(before: str) -> bool:
     """Whether the last line before a first turn presents what follows it."""
-    last = before.rpartition("\n")[2].strip("#*_[]() ")
-    return len(before) <= _INTRODUCTION and bool(_PRESENTS.search(last))
+    last = before.rpartition("\n")[2]
+    bare = last.strip("#*_[]() ")
+    if len(before) > _INTRODUCTION:
+        return False
+    named = bare != last and _MAY_INTRODUCE.search(bare) and not _HAS_VERB.search(bare)
+    return bool(named or _PRESENTS.search(bare))
 
 
 def _is_titled(before: str, text: str, turn: re.Match[str]) -> bool:

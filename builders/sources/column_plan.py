@@ -115,6 +115,10 @@ _VARIED = {  # those which are the same beside one prompt, unless they are part 
     *("format", "length"),
 }
 _CLASSES = {"label", "labels"}  # the answer where there are options, else a class of texts
+_MAYBE_CONTEXTS = {  # at the end of a name: they may be part of a prompt
+    *("docs", "documents", "snippets", "passages", "paragraphs", "contexts", "detail", "details"),
+    *("constraint", "constraints", "requirement", "requirements", "hint", "hints"),
+}
 _PREFERENCES = {"preference", "preferred", "winner", "chosen", "rejected"}
 _OPTION = re.compile(
     r"((?:option|choice|ending|sol|op|mc_answer|answer)s?[_ ]?)?([a-h]|\d)", re.ASCII
@@ -143,7 +147,7 @@ class Plan(NamedTuple):
         marks: Columns that show which option is right, where their names are those of answers.
         lists: The columns with a list of options each.
         also: The other columns that may ask.
-        doubtful: Not used as they may hold the answer.
+        doubtful: Not used as they may hold the answer, or only their names show a context.
     """
 
     asked: str
@@ -235,6 +239,8 @@ def plan_of(
     in_object = have[asks].strip().lower() != asks
     of_request = have[asks].lower().startswith(tuple(f"{one}." for one in REQUESTS))
     system = (*SYSTEM_COLUMNS, *(("instructions",) if of_request else ()))
+    contexts = [one for one in have if _MAYBE_CONTEXTS & _last_word(one) or _is_subject(one, asks)]
+    contexts = [one for one in contexts if one not in {asks, *about} and not is_answer(one)]
     return Plan(
         asked=have[asks],
         about=[have[one] for one in dict.fromkeys(about) if one not in {asks, *strange, *maybe}],
@@ -245,10 +251,14 @@ def plan_of(
         history=next((have[one] for one in HISTORY_COLUMNS if one in have), None),
         also=[have[one] for one in CLEAR if one in have and one not in (asks, *AS_IT_IS)],
         answers=[have[one] for one in have if one in answers],
-        doubtful=[have[one] for one in have if one in maybe],
+        doubtful=[have[one] for one in have if one in maybe or one in contexts],
         media=[have[one] for one in have if one in MEDIA],
         tools=[have[one] for one in ("tools", "functions") if in_object and one in have],
     )
+
+
+def _is_subject(name: str, asks: str) -> bool:
+    return name == "subject" and asks in ("body", "selftext")  # of a mail
 
 
 def _asks(

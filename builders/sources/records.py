@@ -35,6 +35,7 @@ _TABLES = {".parquet", ".arrow", ".feather"}
 _TEXTS = {".json", *_LINES, ".csv", ".tsv", ".tab", ".txt"}
 _PACKED = {".gz", ".bz2", ".xz", ".zst"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"(\xb5/\xfd": "zstd"}
+_PAGE = (b"<!doctype html", b"<html")
 _POINTER = b"version https://git-lfs"
 _TABLE_MAGIC = (b"PAR1", b"ARROW1")
 _JSON_BEGINS = ("{", "[", '"')  # a row: an object, a dialogue, a text
@@ -72,6 +73,10 @@ def file_records(path: Path, part: str | None = None) -> Records:
     if head.startswith(b"PK\x03\x04"):
         raise InputError(
             f"{path.name} is a zip archive or a spreadsheet; unpack it, or save it as .csv"
+        )
+    if head.lstrip().lower().startswith(_PAGE):
+        raise InputError(
+            f"{path.name} is a web page; download the file that it shows, and give that"
         )
     if head == _POINTER:
         raise InputError(
@@ -225,6 +230,8 @@ def _value(line: str) -> Any:
     try:
         return _DECODER.decode(line)
     except json.JSONDecodeError as error:
+        if line[error.pos :].strip() == "," and error.msg == "Extra data":
+            return Unreadable("a comma follows the object; delete it, or put [ and ] around all")
         return Unreadable(f"not JSON ({error.msg} at column {error.colno})")
     except (ValueError, RecursionError) as error:
         return Unreadable(f"not JSON ({_too_much(error)})")

@@ -234,6 +234,20 @@ HINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"question": "Why?", "description": "on and " * 5, "explanation": "x y " * 9},
         {"description": "question+description"},
     ),
+    "documents that were found": (
+        {"query": "Why?", "retrieved_docs": ["on and on"], "answer": "x"},
+        {"retrieved_docs": "query+retrieved_docs"},
+    ),
+    "constraints": (
+        {"prompt": "Sing.", "constraints": ["two lines"]},
+        {"constraints": "prompt+constraints"},
+    ),
+    "a question's details": (
+        {"question": "Why?", "question_detail": "At all.", "context": "on"},
+        {"question_detail": "question+context+question_detail"},
+    ),
+    "the subject of a mail": ({"body": "Hi.", "subject": "On it"}, {"subject": "body+subject"}),
+    "the subject of a school": ({"question": "Why?", "subject": "physics"}, {}),
     "gold SQL": ({"question": "How many?", "query": "SELECT count(*) FROM a"}, {}),
     "a template": ({"prompt": "Q: Why?\nA:", "question": "Why?"}, {}),
 }

@@ -176,6 +176,30 @@ def test_the_mark_of_a_missing_value_in_a_table_is_no_prompt(mark: str, tmp_path
     assert texts(Source(place=written(tmp_path, "c.jsonl", [{"prompt": mark}]))) == [mark]
 
 
+REFUSED: dict[str, tuple[str, str]] = {
+    "commas after objects": (
+        '{"prompt": "Sing."},\n{"prompt": "Draw."},\n',
+        "line 1: a comma follows the object; delete it, or put [ and ] around all",
+    ),
+    "a web page": ("<!DOCTYPE html>\n<html><body>x</body></html>\n", "is a web page; download"),
+    "a web page without its type": ("\n<HTML>\n</HTML>\n", "is a web page; download"),
+    "nothing in its rows": (
+        "{}\n{}\n",
+        "line 1: no column with prompts: nothing is in it; fill it",
+    ),
+}
+
+
+@each(("content", "line"), REFUSED)
+def test_a_file_that_is_no_rows_is_refused_with_what_to_do(
+    content: str, line: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "a.jsonl"
+    place.write_text(content)
+    with pytest.raises(InputError, match=re.escape(line)):
+        read_prompts(Source(place=str(place)))
+
+
 def test_unreadable_rows_cost_themselves_up_to_half_of_all(tmp_path: Path) -> None:
     good, bad = {"prompt": "a"}, {"prompt": 7}
     loaded = read_prompts(Source(place=written(tmp_path, "a.jsonl", [bad, good])))

@@ -24,7 +24,7 @@ _QUOTED = re.compile(
     rf"|[“„]{_QUOTABLE}[.,]?[”“]|[‘‚]{_QUOTABLE}[.,]?[’‘]"
     rf"|«\s?{_QUOTABLE}\s?»|[「『]{_QUOTABLE}[」』]"
 )
-_BEFORE_STRING = r"[=(\[,{+:]\s?[rfbuRFBU]{0,2}"
+_BEFORE_STRING = r"(?:[=(\[,{+:]\s?|\b(?:return|yield|echo) )[rfbuRFBU]{0,2}"
 _AFTER_STRING = r"(?=\s*(?:[,)\]};+:]|\n|\Z))"
 _LITERAL = re.compile(  # a string in code that begins with a mark, and that has no thinking in it
     rf"{_BEFORE_STRING}(?![\"'][^\"'\n]{{0,200}}(?i:think(?:ing)?)[>\]▷]\s?\w)"

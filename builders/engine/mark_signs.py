@@ -23,6 +23,7 @@ _SIGNS = (
     *("<details", "&lt;think", "&lt;/think", "commentary", "[|", "<invoke ", "my thought process:"),
     *("my reasoning steps:", "final response]", "</role>", "]~b]", "]~!b[", "eoc>"),
     *("[user]", "[bot]", "[pad]", "[sep]", "[eot]", "[end_of_text]", "</assistant>"),
+    *("[thought", "[reason"),
     *("_user>", "[tool_", "<tools>", "<action>", "functools["),
     *("tool_call", "toolcall", "function_call", "functioncall", "<function=", "<tool_use>"),
     *("<fim_", "endoftext>", "<tokens_unused", "### end", "_end>", "bot>"),

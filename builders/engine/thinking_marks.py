@@ -57,7 +57,7 @@ BLOCKS = tuple(  # how thinking begins and ends; the group `tag` in the first is
 MARK = re.compile(  # where thinking begins, or, with a group `close`, ends
     rf"<(?P<close>\s?\\?/)?\s?(?P<tag>{SURE}(?={_ATTRIBUTES}\s?>)|{TAG}(?=\s?>)){_ATTRIBUTES}\s?>"
     rf"|(?P<close2>◁/think(?:ing)?▷|\[/{_IN_BRACKETS}\])|◁think(?:ing)?▷"
-    rf"|(?-i:\[THINK(?:ING)?\](?=\S))|{_BEGINS}"
+    rf"|(?-i:\[THINK(?:ING)?\](?=\S)|\A\[(?:THOUGHTS?|REASONING)\](?=[^\s(:,.]))|{_BEGINS}"
     r"|<details\b[^<>\n]{0,200}\btype=[\"']reasoning|\A\s*&lt;think(?:ing)?&gt;"
     r"|(?m:^)&lt;/think(?:ing)?&gt;[ \t]*(?=\n|\Z)"
     rf"|(?P<close3>{_ENDS})",

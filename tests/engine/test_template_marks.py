@@ -179,6 +179,7 @@ def test_a_call_with_arguments_inside_an_element_is_a_call(text: str) -> None:
         *('{"text": "Hi<|im_end|>", "n": 1}', '[{"a": "b </s>"}, {"a": "say \\"x\\" <eos>"}]'),
         *('x = "Hello<|im_end|>"\nprint(x)', 'console.log("a<|im_end|>");', "f('a<pad>b', 1)"),
         *(
+            "def f(m):\n    return f\"<|im_start|>{m['r']} {m['c']}<|im_end|> \"\n\nprint(f)",
             'x = f"Q: {q}<think>"\nprint(x)',
             '{"text": "<s>[INST] a [/INST] b </s>"}\n{"text": "b"}',
         ),

@@ -312,6 +312,8 @@ def test_a_block_on_lines_of_its_own_between_paragraphs_is_thinking_too() -> Non
     "text",
     [
         f"Sure!\n<think>a</think>\n{NILE}",
+        "[THOUGHT]The user asks for a river.",
+        f"[REASONING]It is long.\n\n{NILE}",
         f"Sure! <think>a</think> {NILE}",
         f"Sure! <think> a </think> {NILE}",
         f"{NILE}\n<think>was this right?</think>",
@@ -542,6 +544,9 @@ def test_another_turn_in_an_answer_is_found(text: str) -> None:
         "The word assistantfinal is left of two marks.",
         "[Thinking](https://a.org/thinking) is a page.",
         "See [Think](https://a.org/t) and [[Thinking]].",
+        "[REASONING](https://a.org/r) is a page.",
+        "[REASONING]\nIt is long.\n\n[ANSWER]\nThe Nile.",
+        "[THOUGHT]: it is long.",
         "[thinking] Well, that is hard. [smiles] Oslo?",
         "ANN: [Thinking] Who was it?\nBO: [thinking] Not me.",
         "[thinking]\nWho was it?",

@@ -29,6 +29,7 @@ from builders.errors import InputError, shortened
 from builders.sources.arrow_tables import distinct, table_rows
 from builders.sources.json_shapes import is_dialogue, lists_in
 from builders.sources.rows import Records, Row, Unreadable
+from builders.sources.table_headers import fields_of, is_anki, table_header
 
 _LINES = (".jsonl", ".ndjson")
 _TABLES = {".parquet", ".arrow", ".feather"}
@@ -177,6 +178,9 @@ def _not_utf_8(text: str) -> Unreadable | None:
 
 
 def _text(path: Path) -> Records:
+    if is_anki(next(_lines(path), "")):
+        yield from _csv(path)
+        return
     for number, line in enumerate(_lines(path), 1):
         yield f"{path.name}, line {number}", _not_utf_8(line) or {"text": line.rstrip("\r\n")}
 
@@ -307,16 +311,9 @@ def _csv(path: Path) -> Records:
     """The rows of a file of separated values; its header decides which character separates them."""
     csv.field_size_limit(sys.maxsize)
     lines = _lines(path, newline="")
-    blank, header = 0, ""
-    for header in lines:
-        if header.strip():
-            break
-        blank += 1
-    given = re.fullmatch(r"sep=(.)\s*", header)  # a line for a spreadsheet
-    if given:
-        blank, header = blank + 1, next(lines, "")
     usual = "\t,;|" if suffix_of(path) in (".tsv", ".tab") else ",;\t|"
-    delimiter = given[1] if given else max(usual, key=lambda one: _fields(header, one))
+    blank, header, delimiter, after = table_header(lines, usual)
+    lines = chain(after, lines)
     held: list[str] = []  # the lines of the row that is being read
     reader = csv.reader(_held(chain([header], lines), held), delimiter=delimiter, strict=True)
     columns: list[str] | None = None
@@ -362,11 +359,7 @@ def _held(lines: Iterable[str], held: list[str]) -> Iterator[str]:
 
 def _from_row(lines: list[str], delimiter: str, fields: int) -> list[str]:
     """The lines from the first one that has as many fields as a row."""
-    return [*dropwhile(lambda line: _fields(line, delimiter) != fields, lines)]
-
-
-def _fields(header: str, delimiter: str) -> int:
-    return len(next(csv.reader([header], delimiter=delimiter), []))
+    return [*dropwhile(lambda line: fields_of(line, delimiter) != fields, lines)]
 
 
 def _csv_row(columns: list[str], values: list[str]) -> Row | Unreadable:

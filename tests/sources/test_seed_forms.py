@@ -176,6 +176,49 @@ def test_the_mark_of_a_missing_value_in_a_table_is_no_prompt(mark: str, tmp_path
     assert texts(Source(place=written(tmp_path, "c.jsonl", [{"prompt": mark}]))) == [mark]
 
 
+_CARDS = '#html:true\n#tags column:3\nWhat?\tThis\tx\nWho?\t"He ""A"""\ty\n'
+TABLES: dict[str, tuple[str, str, str | None, str]] = {
+    "Anki's cards": ("a.txt", f"#separator:tab\n{_CARDS}", "field 1", "field 2, tags"),
+    "Anki's cards with names": (
+        "a.txt",
+        "#separator:Semicolon\n#html:false\n#columns:Question;Back\nWhat?;This\nWho?;He\n",
+        None,
+        "Back",
+    ),
+    "a title": (
+        "a.csv",
+        "My list,,\n,,\nprompt,answer,n\nWhat?,x,1\nWho?,y,2\n",
+        None,
+        "answer, n",
+    ),
+    "a title before a blank line": (
+        "a.csv",
+        "\nMy list;;\n\nprompt;answer;n\nWhat?;x;1\nWho?;y;2\n",
+        None,
+        "answer, n",
+    ),
+    "a header of one name": ("a.csv", "prompt,,\n,,\nWhat?,,x\nWho?,,y\n", None, "''"),
+}
+
+
+@each(("name", "content", "column", "unused"), TABLES)
+def test_what_comes_before_the_rows_of_a_table_is_not_asked(
+    name: str, content: str, column: str | None, unused: str, tmp_path: Path
+) -> None:
+    place = tmp_path / name
+    place.write_text(content)
+    read = read_prompts(Source(place=str(place), column=column))
+    assert [row["prompt"][0]["content"] for row in read.rows] == ["What?", "Who?"]
+    assert ", ".join(read.unused) == unused
+
+
+def test_cards_of_anki_without_a_question_are_refused_with_their_columns(tmp_path: Path) -> None:
+    place = tmp_path / "a.txt"
+    place.write_text(f"#separator:tab\n{_CARDS}")
+    with pytest.raises(InputError, match=r"line 4: .* there are field 1, field 2, tags; name one"):
+        read_prompts(Source(place=str(place)))
+
+
 REFUSED: dict[str, tuple[str, str]] = {
     "commas after objects": (
         '{"prompt": "Sing."},\n{"prompt": "Draw."},\n',

@@ -381,7 +381,7 @@ def _no_text(column: str) -> Reason:
 
 def _missing(what: str, row: Row) -> Reason:
     if not row:
-        return unreadable(f"no column {what}: nothing is in it; fill it in or delete it")
+        return unreadable(f"no column {what}, nor any other; add one, such as 'prompt'")
     return unreadable(
         f"no column {what}; there are {', '.join(map(str, row))}; name one with --column"
     )

@@ -228,7 +228,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a web page without its type": ("\n<HTML>\n</HTML>\n", "is a web page; download"),
     "nothing in its rows": (
         "{}\n{}\n",
-        "line 1: no column with prompts: nothing is in it; fill it",
+        "line 1: no column with prompts, nor any other; add one",
     ),
 }
 

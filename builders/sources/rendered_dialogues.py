@@ -145,7 +145,8 @@ _PREAMBLE = re.compile(
     r"(?=USER:|###|\[\||\n)\s*"
 )
 _MARK = (
-    r"(?:<[|｜s]|<start_of_turn>|<human>|\[/?INST\]|\[SYS|\[gM|\[\||\[Round |#|GPT4|\*\*|__"
+    r"(?:<[|｜s]|<start_of_turn>|<human>|\[/?INST\]|\[SYS|\[gM|\[\||\[Round |#|GPT4"
+    rf"|(?:\*\*|__)(?:{_IN_BOLD})(?: ?:|\*\*|__)"
     rf"|You said|<(?:extra_id|SPECIAL|BOS|reserved|{_IN_TAGS})|\[(?:{_IN_BOLD})\]"
     r"|(?:Human|User|System|USER|SYSTEM|Instruct|Instruction|Input|Context|Question|Q\d*) ?:"
     r"|(?:Problem|Task|Prompt|Query):)"

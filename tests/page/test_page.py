@@ -82,7 +82,9 @@ def written(folder: Path, rows: dict[str, list[Row]], **facts: Any) -> Path:
         pq.write_table(
             pa.Table.from_pylist(some, schema=shapes[config].arrow), folder / f"{config}.parquet"
         )
-    (folder / "draft.json").write_text(json.dumps({"recipe": "pairs", **facts}))
+    (folder / "draft.json").write_text(
+        json.dumps({"recipe": "pairs", "counts": {}, "lineage": {}, **facts})
+    )
     (folder / "run.json").write_text("{}")
     return folder
 

@@ -49,6 +49,7 @@ def many(rows: int) -> dict[str, list[Row]]:
             dropped | {"id": f"d{n}", "reason": reason, "evidence": json.dumps({"prompt": prompt})}
             for n, (reason, prompt) in enumerate(zip(reasons, prompts, strict=False))
         ],
+        "calls": [],
     }
 
 

@@ -45,7 +45,7 @@ _ENDS_THINKING = re.compile(r"[/_▁](?:think|thought|reason)|(?:think|thought|r
 _MARK = r"(?:</?[^\s<>/]{1,40}>|\[[A-Z_]{2,20}\])"
 _ROW = rf"^(?:\d{{1,7}}[,;\t][ ]?{_MARK}|(?:\d{{1,7}}[,;\t][ ]?)?{_MARK}[,;\t][^\n<]{{1,200}})$"
 _KEY = r"[\w.-]{0,30}(?:token|stop|[be]os|pad|unk|TOKEN|STOP|[BE]OS|PAD|UNK)[\w.-]{0,30}"
-_PATTERNS = tuple(  # each with the signs of which a text has one that it is in
+_PATTERNS = tuple(  # each with its signs: a text without one of them does not have it
     (signs, re.compile(pattern, re.MULTILINE))
     for signs, pattern in (
         (("(?",), r"\(\?P?<\w{1,40}>"),  # a group of a regular expression

@@ -68,7 +68,7 @@ def annotator_of(value: Any) -> str:
 def several_people(
     labelled: Iterable[tuple[str, str | None, Sequence[str | None]]],
 ) -> set[str | None]:
-    """The annotators (None: not named) with two labels for one pair: each stands for many people.
+    """The annotators (None: not named) with two labels for one pair, counted as many people each.
 
     Args:
         labelled: The key of a pair, who labelled it, and the labels, per row.

@@ -126,7 +126,7 @@ _OPTION = re.compile(
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", re.ASCII)
 REQUESTS = ("body", "params", "request", "modelinput")  # in files for OpenAI, Anthropic, ...
 _RIGHT = {"correct", "right"}  # in the name of a column that marks the right option
-_KEYS = {"answer", "label", "key", "answer_key", "solution"}  # of which each may be one
+_KEYS = {"answer", "label", "key", "answer_key", "solution"}  # each may be one
 _NOTE = re.compile(  # for who fills in a form, as in Kahoot's and Blooket's
     r"\s+[-–]\s+(?:max|choose|\d).*|\s*\n.*|\s*\(optional\).*", re.DOTALL | re.IGNORECASE
 )

@@ -189,14 +189,14 @@ def is_answered(after: str, answer: str | None = None) -> bool:
     """
     for _, mark in _FORMS:
         _, *parts = mark.split(after)
-        said = [
+        turns = [
             (_role(name), _END.sub("", text).strip())
             for name, text in zip(parts[::2], parts[1::2], strict=True)
         ]
         if answer is None:
-            if said and said[-1][0] == "assistant" and said[-1][1]:
-                return not _IS_OPEN.search(said[-1][1])
-        elif any(role == "assistant" and begins_with(text, answer) for role, text in said):
+            if turns and turns[-1][0] == "assistant" and turns[-1][1]:
+                return not _IS_OPEN.search(turns[-1][1])
+        elif any(role == "assistant" and begins_with(text, answer) for role, text in turns):
             return True
     if answer is None:
         return False

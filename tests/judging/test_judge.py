@@ -60,7 +60,7 @@ def judge(
 
 
 def pairs(folder: Path, rows: int = 60) -> Path:
-    """Labelled pairs of which one is right; the other pleads for itself in the judge's form."""
+    """Labelled pairs with one right text; the other pleads for itself in the judge's form."""
     path = folder / "pairs.jsonl"
     lines = []
     for number in range(rows):

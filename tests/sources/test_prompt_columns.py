@@ -505,13 +505,13 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "prompt",
         "question answer",
     ),
-    "a template with options of which the first is right": (
+    "a template with options, the first one right": (
         {"prompt": "Q: ask\nA: x\nB: y", "question": "ask", "answer": "x"},
         user("Q: ask\nA: x\nB: y"),
         "prompt",
         "question answer",
     ),
-    "a template with options of which the last is right": (
+    "a template with options, the last one right": (
         {"prompt": "Q: ask\n(A) x\n(B) y", "question": "ask", "answer": "y"},
         user("Q: ask\n(A) x\n(B) y"),
         "prompt",

@@ -1,9 +1,10 @@
 """Pairs of texts that people labelled, for a judge that is asked now, in their published forms.
 
-A row's two texts are in the first columns of `TEXTS` or `BETTER_FIRST` that it has. What they
-answer is in its prompt columns (builders.sources.prompt_columns), or is what two dialogues begin
-with. Its label is in `LABELS`, or in a column per annotator. In `BETTER_FIRST` the label is implied
-and `a` is drawn from the texts, so that a judge which prefers a place gains nothing by it.
+A row's two texts are in the first columns of `TEXTS` or `BETTER_FIRST` (pair_texts) that it has.
+What they answer is in its prompt columns (builders.sources.prompt_columns), or is what two
+dialogues begin with. Its label is in `LABELS`, or in a column per annotator. In `BETTER_FIRST` the
+label is implied and `a` is drawn from the texts, so that a judge which prefers a place gains
+nothing by it.
 
 Source: the files of PandaLM, LLMBar, FairEval, AlpacaEval, Auto-J, JudgeBench, MT-bench, Chatbot
 Arena, RewardBench, UltraFeedback, Nectar, HH-RLHF, PKU-SafeRLHF, HelpSteer 1 to 3, SHP, WebGPT
@@ -38,7 +39,14 @@ from builders.judging.pair_forms import (
     plain_row,
     ranked_pair,
 )
-from builders.judging.pair_texts import end_of, said_in, shared_turns, turns_of
+from builders.judging.pair_texts import (
+    BETTER_FIRST,
+    TEXTS,
+    end_of,
+    said_in,
+    shared_turns,
+    turns_of,
+)
 from builders.judging.published_verdicts import has_verdicts
 from builders.judging.tables import (
     EQUAL,
@@ -46,6 +54,7 @@ from builders.judging.tables import (
     REPEATED,
     UNLABELLED,
     Row,
+    as_written,
     check_share,
     is_missing,
     reading_line,
@@ -61,28 +70,9 @@ from builders.sources.conversations import (
     unreadable,
 )
 from builders.sources.prompt_columns import PromptColumns
-from builders.sources.rows import Records
+from builders.sources.rows import Records, missing_words
 from builders.sources.source import LeftOut, Source, source_records
 
-_STEMS = (
-    *("text", "output", "response", "answer", "completion", "conversation", "generation"),
-    *("candidate", "reply", "summary", "human_ref", "continuation", "option", "assistant"),
-)
-TEXTS = tuple(
-    (f"{stem}{between}{a}", f"{stem}{between}{b}")
-    for a, b in (("a", "b"), ("1", "2"), ("0", "1"))
-    for stem in _STEMS
-    for between in ("_", "", " ", "-")
-)
-BETTER_FIRST = tuple(
-    (f"{better}{noun}", f"{worse}{noun}")
-    for better, worse in (
-        *(("chosen", "rejected"), ("preferred", "dispreferred"), ("preferred", "non_preferred")),
-        *(("preferred", "rejected"), ("accepted", "rejected"), ("better", "worse")),
-        ("winner", "loser"),
-    )
-    for noun in ("", "_response", "_output", "_answer", "_completion")
-)
 LABELS = (
     *("people", "label", "labels", "winner", "better_response_id", "preference_strength"),
     *("overall_preference", "preference", "human_preference", "human_label", "gold_label"),
@@ -153,7 +143,7 @@ def read_pairs(
             two meanings.
     """
     records, _ = source_records(source)
-    found, left_out, total, used = _read_rows(records, _Columns(columns or {}))
+    found, left_out, total, used = _read_rows(records, _Columns(columns or {}), labels or {})
     reader = LabelReader(
         Path(source.place).name, [*chain(*(one.labels for one in found))], labels or {}
     )
@@ -200,18 +190,27 @@ def read_pairs(
 
 
 def _read_rows(
-    records: Records, columns: _Columns
+    records: Records, columns: _Columns, given: Mapping[str, int]
 ) -> tuple[list[_Read], list[LeftOut], int, list[str]]:
     """What the rows hold, the rows that hold no pair, how many there are, the columns read."""
     found, left_out, total = [], [], 0
     for place, row, of in one_row_each(records):
         total += of
-        one = row if isinstance(row, Reason) else columns.read(place, plain_row(lifted(row)))
+        one = row if isinstance(row, Reason) else columns.read(place, _as_plain(place, row, given))
         if isinstance(one, Reason):
             left_out.append(LeftOut(place, one.word, one.why))
         else:
             found.append(one)
     return found, left_out, total, [*columns.used]
+
+
+def _as_plain(place: str, row: Row, given: Mapping[str, int]) -> dict[str, Any]:
+    """A row in the plain form; what marks a missing value in its file is null, or a given label."""
+    if words := missing_words(place.rpartition(", ")[0]):
+        row = {
+            x: None if str(y) in words and as_written(y) not in given else y for x, y in row.items()
+        }
+    return plain_row(lifted(row))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The two texts of a pair: answers, or dialogues that may share their beginning."""
+"""Two texts of a pair, and their columns: answers, or dialogues that may share their beginning."""
 
 from __future__ import annotations
 
@@ -19,6 +19,25 @@ from builders.sources.conversations import (
 )
 
 NO_TEXT = "without a text"
+_STEMS = (
+    *("text", "output", "response", "answer", "completion", "conversation", "generation"),
+    *("candidate", "reply", "summary", "human_ref", "continuation", "option", "assistant"),
+)
+TEXTS = tuple(
+    (f"{stem}{between}{a}", f"{stem}{between}{b}")
+    for a, b in (("a", "b"), ("1", "2"), ("0", "1"))
+    for stem in _STEMS
+    for between in ("_", "", " ", "-")
+)
+BETTER_FIRST = tuple(
+    (f"{better}{noun}", f"{worse}{noun}")
+    for better, worse in (
+        *(("chosen", "rejected"), ("preferred", "dispreferred"), ("preferred", "non_preferred")),
+        *(("preferred", "rejected"), ("accepted", "rejected"), ("better", "worse")),
+        ("winner", "loser"),
+    )
+    for noun in ("", "_response", "_output", "_answer", "_completion")
+)
 _SPOKEN = re.compile(r"(?:\A|\n\n)(Human|Assistant):")  # how HH-RLHF writes a dialogue
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 

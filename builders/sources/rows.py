@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Set
 from typing import Any, NamedTuple
 
 
@@ -12,5 +13,18 @@ class Unreadable(NamedTuple):
     why: str
 
 
+_TABLE = re.compile(r"\.(?:csv|tsv|tab)(?:\.\w+)?\Z", re.IGNORECASE)
+_MISSING = frozenset(  # as pandas, R, databases and spreadsheets write it
+    {
+        *("NaN", "nan", "NA", "N/A", "<NA>", "NULL", "null", "None", "\\N"),
+        *("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"),
+    }
+)
+
 Row = dict[str, Any]
 Records = Iterator[tuple[str, Row | Unreadable]]
+
+
+def missing_words(file: str) -> Set[str]:
+    """What marks a missing value in a file; nothing where its form has null for it."""
+    return _MISSING if _TABLE.search(file) else frozenset()

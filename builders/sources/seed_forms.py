@@ -6,7 +6,6 @@ Source: Self-Instruct, Wang et al. 2022 (https://arxiv.org/abs/2212.10560), for 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,7 +25,7 @@ from builders.sources.conversations import (
     unreadable,
 )
 from builders.sources.prompt_columns import PromptColumns
-from builders.sources.rows import Records, Row, Unreadable
+from builders.sources.rows import Records, Row, Unreadable, missing_words
 from builders.sources.source import (
     LeftOut,
     LoadedSource,
@@ -43,11 +42,6 @@ _TASK = (
 )
 REPEATED, SAME = "repeated", "same prompt"
 _FIRST = 100  # rows of a file that show in which column it asks
-_TABLE = re.compile(r"\.(?:csv|tsv|tab)(?:\.\w+)?\Z", re.IGNORECASE)
-_MISSING = {  # as pandas, R, databases and spreadsheets write it
-    *("NaN", "nan", "NA", "N/A", "<NA>", "NULL", "null", "None", "\\N"),
-    *("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"),
-}
 MOST_UNREADABLE = 0.5  # of the rows that were read: a larger share is no accident
 
 
@@ -220,7 +214,7 @@ def _read(
 def _of_the_usual_form(columns: PromptColumns, records: Records) -> Records:
     """The rows, those as unreadable that lack the column in which most of their file's ask."""
     for file, rows in groupby(_with_instances(records), key=lambda record: _file_of(record[0])):
-        missing = _MISSING if _TABLE.search(file) else ()
+        missing = missing_words(file)
         first = [*islice(rows, _FIRST)]
         readable = [row for _, row in first if not isinstance(row, Unreadable)]
         columns.compare(readable)

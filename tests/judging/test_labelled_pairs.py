@@ -422,3 +422,31 @@ def test_published_pairs_keep_what_is_known_of_them(data: Path) -> None:
     assert isinstance(pairs[3].prompt, str) and "\n\nIf you have any questions" in pairs[3].prompt
     assert labelled.people is not None and labelled.people.shape == (486, 3)
     assert labelled.writer_a is not None and labelled.writer_a[0] == "bloom-7b"
+
+
+@each("word", ["NaN", "nan", "NA", "N/A", "NULL", "None", "\\N", "#N/A", ""])
+def test_what_marks_a_missing_value_in_a_table_is_no_label_and_no_text(
+    tmp_path: Path, word: str
+) -> None:
+    (tmp_path / "pairs.csv").write_text(
+        "prompt,context,text_a,text_b,rater_1,rater_2,rater_3\n"
+        f"1?,,x,y,a,b,{word}\n2?,{word},x,y,b,{word},{word}\n3?,c,x,y,{word},{word},{word}\n"
+        f"4?,c,{word},y,a,a,a\n{word},,x,y,a,a,b\n6?,c,x,y,a,a,a\n7?,c,x,y,a,b,tie\n"
+    )
+    lines: list[str] = []
+    source = Source(place=str(tmp_path / "pairs.csv"))
+    pairs, judged = read_pairs(source, report=lines.append)
+    assert judged.people is not None
+    assert [one.prompt for one in pairs] == ["1?", "2?", "6?\n\nc", "7?\n\nc"]
+    assert judged.people.tolist()[:2] == [[A, B, ABSENT], [B, ABSENT, ABSENT]]
+    for left in ("1 without a label (line 4)", "1 without a text (line 5)", "(line 6"):
+        assert left in lines[0]
+
+
+def test_a_word_for_a_missing_value_is_a_label_where_it_has_a_meaning(tmp_path: Path) -> None:
+    table = "prompt,text_a,text_b,label\n1?,x,y,a\n2?,x,y,None\n3?,x,y,NA\n"
+    (tmp_path / "pairs.csv").write_text(table)
+    _, judged = read_pairs(Source(place=str(tmp_path / "pairs.csv")), labels={"none": TIE})
+    assert judged.people is not None and judged.people.tolist() == [[A], [TIE]]
+    rows = [{**OAK, "label": "a"}, {**OAK, "id": 2, "text_a": "None", "label": "b"}]
+    assert read(tmp_path, rows)[0][1].a == "None"  # JSON has null

@@ -2,7 +2,8 @@
 
 A number names the text that is numbered so: 1 is `output_1` and `text_a`, 0 is `response_0`. Where
 published sets count in another way, that is in `_NUMBERS`. Where a number can have two meanings, or
-is one of a scale, the file is refused until the user gives the right one.
+is one of a scale, the file is refused until the user gives the right one. Where the user says which
+number names a text, the other numbers mean nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _FROM_0 = {"0": A, "1": B, "2": TIE, "-1": TIE, "0.5": TIE}
 _FROM_1 = {"1": A, "2": B, "0": TIE, "3": TIE, "1.5": TIE}
 _AROUND_0 = {"1": A, "0": TIE, "-1": B}
 _MOST_SHOWN = 6  # labels that a line lists
+_SLIPS = 0.01  # of the numbers: so few beyond those that are known are no scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,11 @@ def label_values(text: str) -> dict[str, int]:
     return given
 
 
+def names_texts_by_number(given: Mapping[str, int]) -> bool:
+    """Whether the user says which number names a text: then the other numbers mean nothing."""
+    return any(is_number(one) and code != TIE for one, code in given.items())
+
+
 class LabelReader:
     """Reads the labels of a set, after it has seen all of them.
 
@@ -86,12 +93,14 @@ class LabelReader:
 
     def __init__(self, name: str, labels: Sequence[Written], given: Mapping[str, int]) -> None:
         self._given = given
-        seen: dict[str, set[str]] = {}  # in all columns of the labels of two texts
+        seen: dict[str, Counter[str]] = {}  # in all columns of the labels of two texts
         for one in labels:
             if not is_missing(one.value) and _in_words(one) is None:
-                seen.setdefault(one.texts[0], set()).add(as_written(one.value))
+                seen.setdefault(one.texts[0], Counter())[as_written(one.value)] += 1
         self._numbers = {
-            (one.column, one.texts[0]): _numbers(name, one, seen.get(one.texts[0], set()), given)
+            (one.column, one.texts[0]): {}
+            if names_texts_by_number(given)
+            else _numbers(name, one, seen.get(one.texts[0], Counter()), given)
             for one in {(one.column, one.texts[0]): one for one in labels}.values()
         }
 
@@ -136,10 +145,10 @@ def _in_words(label: Written) -> int | None:
 
 
 def _numbers(
-    name: str, label: Written, seen: set[str], given: Mapping[str, int]
+    name: str, label: Written, seen: Counter[str], given: Mapping[str, int]
 ) -> Mapping[str, int]:
     """What numbers mean in the column of a label, where these are all values."""
-    values = seen - given.keys()
+    values = seen.keys() - given.keys()
     from_0 = label.texts[0].endswith("0")
     known = _NUMBERS.get((label.column, label.texts[0]))
     if known is None and from_0 and "2" in values and values <= {"1", "2"}:
@@ -150,8 +159,14 @@ def _numbers(
         known = known or (_FROM_0 if from_0 else _AROUND_0 if "-1" in values else _FROM_1)
         # A number that is given as a tie may be one for "skipped", and shows no scale.
         numbers = {one for one in seen if is_number(one) and given.get(one) != TIE}
-        beyond = any(one not in known and _preferred(label, one, known) is None for one in numbers)
-        scale = beyond or (known is _FROM_1 and {"0", "3"} <= numbers)
+        beyond = sum(
+            seen[one]
+            for one in numbers
+            if one not in known and _preferred(label, one, known) is None
+        )
+        scale = beyond > _SLIPS * sum(seen[one] for one in numbers) or (
+            known is _FROM_1 and {"0", "3"} <= numbers
+        )
         if not scale or not values & known.keys():
             return known
         raise InputError(f"{name}: the labels in {label.column!r} are {scale_error(numbers)}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from builders.errors import InputError
+from builders.judging.label_values import names_texts_by_number
 from builders.judging.published_verdicts import APART, SHAPES
 from builders.judging.tables import (
     LABELS,
@@ -65,7 +66,7 @@ NAMES = {
 }
 _OWN = "potstill verdicts"
 _SEVERAL = {"repeat", "label"}
-_WORDS: Mapping[int | None, str] = {A: "a", B: "b", TIE: "tie"}
+_WORDS: Mapping[int, str] = {A: "a", B: "b", TIE: "tie"}
 
 
 def read_judged(
@@ -219,13 +220,22 @@ def _named(
         for row, made in zip(rows, renamed, strict=True):
             values = [row.get(part) for part in parts]
             if name in new:
-                values = [_WORDS.get(labels.get(as_written(one)), one) for one in values]
+                values = [_meant(one, labels) for one in values]
             made[new.get(name, name)] = values if name in _SEVERAL else values[0]
     _unambiguous(renamed, path)
     if "id" not in columns:
         judges = own_shape(renamed, path.stem)
         return [replace(one, ids=[str(place) for place in range(len(one))]) for one in judges]
     return own_shape(renamed, path.stem)
+
+
+def _meant(value: Any, labels: Mapping[str, int]) -> Any:
+    """A verdict or label as the user gives its meaning; a number without one is not guessed."""
+    written = as_written(value)
+    if written in labels:
+        return _WORDS[labels[written]]
+    unknown = is_number(written) and names_texts_by_number(labels)
+    return f"{value} (not in --labels)" if unknown else value
 
 
 def _unambiguous(rows: Sequence[Row], path: Path) -> None:

@@ -143,7 +143,8 @@ def scale_error(numbers: Iterable[str]) -> str:
     flag = "--labels=" if known[0].startswith("-") else "--labels "
     return (
         f"{', '.join(dict.fromkeys(shown))}, which may be a scale; give the meaning of each, such "
-        f"as {flag}{known[0]}=a,...,{known[-1]}=b, or name another column with --columns"
+        f"as {flag}{known[0]}=a,...,{known[-1]}=b (one without a meaning is not counted), or name "
+        "another column with --columns"
     )
 
 

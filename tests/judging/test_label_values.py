@@ -133,23 +133,39 @@ def test_numbers_of_a_scale_are_refused_until_each_has_a_meaning(
 @each(
     ("values", "labels", "people"),
     [
-        ([1, 2, 7], "1=a,2=b", [A, B]),  # 7 is left out, and named
-        ([1, 2, 3, 4, 5], "1=a,2=a,4=b,5=b", None),  # 3 would be a tie by chance
+        ([1, 2, 7], "1=a,2=b", [A, B]),
+        ([1, 2, 3, 4, 5], "1=a,2=a,4=b,5=b", [A, A, B, B]),  # 3 would be a tie by chance
         ([1, 2, 3, 4, 5], "1=a,2=a,3=tie,4=b,5=b", [A, A, TIE, B, B]),
+        ([0, 1, 1, -1], "0=a,1=b", [A, B, B]),
+        ([0, 1, 1, 2], "0=a,1=b", [A, B, B]),
+        (["0", "1", "1.0", "2.0"], "0=a,1=b", [A, B, B]),
+        ([0, 1, 3], "0=a,1=b", [A, B]),
+        ([1, 2, 2, 0], "1=b,2=a", [B, A, A]),
+        ([1, 2, 2, 3], "1=b,2=a", [B, A, A]),
+        ([1, 0, "tie", "b", 2], "1=a,0=b", [A, B, TIE, B]),  # a word needs no meaning
+        ([1, 2, "best"], "best=b", [A, B, B]),
         ([1, 2, 3], "", [A, B, TIE]),
         ([0, 2, 1], "", [TIE, B, A]),
         ([5, "a", "b", "tie"], "", [A, B, TIE]),
     ],
 )
-def test_numbers_without_a_meaning_are_left_out_where_none_is_guessed(
-    tmp_path: Path, values: list[Any], labels: str, people: list[int] | None
+def test_numbers_without_a_meaning_are_left_out_and_never_guessed(
+    tmp_path: Path, values: list[Any], labels: str, people: list[int]
 ) -> None:
     rows = [{**OAK, "text_a": f"x{n}", "label": one} for n, one in enumerate(values)]
-    if people is None:
-        with pytest.raises(InputError, match="may be a scale"):
-            read(tmp_path, rows, labels=labels)
-    else:
-        assert read(tmp_path, rows, labels=labels)[1] == [[one] for one in people]
+    _, found, lines = read(tmp_path, rows, labels=labels)
+    assert found == [[one] for one in people]
+    left = len(values) - len(people)
+    assert (f"; {left} left out: {left} without a known label (line " in lines[0]) == bool(left)
+
+
+@each("slip", [4, 9, "7", 0.5])
+def test_a_slip_among_many_labels_is_left_out_and_shows_no_scale(tmp_path: Path, slip: Any) -> None:
+    rows = [{**OAK, "text_a": f"x{n}", "label": 1 + n % 2} for n in range(198)]
+    pairs, _, lines = read(tmp_path, [*rows, {**OAK, "label": slip}])
+    assert len(pairs) == 198 and "1 without a known label (line 199: 'label' is " in lines[0]
+    with pytest.raises(InputError, match=r"a scale; .* \(one without a meaning is not counted\)"):
+        read(tmp_path, [*rows[:90], {**OAK, "label": 4}])
 
 
 def test_writers_that_are_named_by_numbers_are_no_scale(tmp_path: Path) -> None:

@@ -277,3 +277,13 @@ def test_what_labels_mean_can_be_given(tmp_path: Path) -> None:
     columns = {"verdict": "v", "label": "p"}
     [judged] = read_judged(source, columns, {"0": A, "1": B})
     assert judged.first.tolist() == [A, B] and judged.majority.tolist() == [B, B]
+
+
+def test_a_number_that_the_given_labels_leave_out_is_not_guessed(tmp_path: Path) -> None:
+    rows = [{"v": 0, "p": 0}, {"v": 1, "p": 1}, {"v": 2, "p": None}, {"v": -1, "p": "tie"}]
+    columns, labels = {"verdict": "v", "label": "p"}, {"0": A, "1": B}
+    [judged] = read_judged(written(tmp_path, rows), columns, labels)
+    assert judged.first.tolist() == [A, B, FAILED, FAILED]
+    assert judged.people is not None and judged.people.tolist() == [[A], [B], [ABSENT], [TIE]]
+    with pytest.raises(InputError, match=r"row 2: '2 \(not in --labels\)' is no label"):
+        read_judged(written(tmp_path, [rows[0], {"v": 1, "p": 2}]), columns, labels)

@@ -14,17 +14,22 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from builders.judging.pair_forms import higher
+from builders.judging.pair_forms import LISTS, higher
 from builders.judging.tables import Row, is_missing, word_code
 from builders.judging.verdicts import TIE
 
 _LABEL_KEYS = ("selected", "choices", "value", "label", "choice", "preference", "winner", "vote")
-_DONE = (None, "submitted")
+_NOT_DONE = ("draft", "discarded", "pending", "skipped", "ignored", "cancelled", "rejected")
 _RESPONSES = ".responses"  # Argilla 2 in a table: `name.responses`, `name.responses.status`
 
 
-def lifted(row: Row) -> dict[str, Any]:
-    """A row as it is, with the texts and the labels of an export as columns."""
+def lifted(row: Row, usual: Sequence[str]) -> dict[str, Any]:
+    """A row as it is, with the texts and the labels of an export as columns.
+
+    Args:
+        row: One with a label of its own is no task or record, whatever its other columns hold.
+        usual: The names of labels, in lower case.
+    """
     made = dict(row)
     if options := _options(row):
         del made["options"]
@@ -33,7 +38,7 @@ def lifted(row: Row) -> dict[str, Any]:
     texts, given = row.get("data"), row.get("annotations", row.get("completions"))
     if not (isinstance(texts, Mapping) and isinstance(given, list)):
         texts, given = row.get("fields"), row.get("responses")
-    if isinstance(texts, Mapping):
+    if isinstance(texts, Mapping) and not any(str(name).strip().lower() in usual for name in row):
         known = [name for name in ("annotations", "completions", "responses") if name in row]
         for name in ("data", "fields", *known):
             made.pop(name, None)
@@ -43,6 +48,8 @@ def lifted(row: Row) -> dict[str, Any]:
         for one in given if isinstance(given, list) else ():
             for name, value in _answers(one, texts):
                 labels.setdefault(name, []).append(value)
+        if people := {str(one["completed_by"]) for one in _list(given) if _done_by_one(one)}:
+            made["completed_by"] = ", ".join(sorted(people))
         if known:  # without labels nobody labelled it, whatever its texts came with
             made |= labels or {"people": None}
     for name in row:
@@ -50,8 +57,9 @@ def lifted(row: Row) -> dict[str, Any]:
         if dot and start == "fields":
             made.setdefault(rest, row[name])
         elif dot and start in ("Input", "Answer"):  # Mechanical Turk
-            rejected = start == "Answer" and row.get("AssignmentStatus") == "Rejected"
-            made.setdefault(rest, None if rejected else row[name])
+            if start == "Answer" and row.get("AssignmentStatus") == "Rejected":
+                made[name] = None
+            made.setdefault(rest, made[name])
         elif dot and start == "responses":
             made.setdefault(rest, [{"value": one, "status": None} for one in _list(row[name])])
         elif str(name).endswith(_RESPONSES):
@@ -98,6 +106,15 @@ def _answers(one: Any, texts: Row) -> list[tuple[str, Any]]:
     return found
 
 
+def _done_by_one(annotation: Any) -> bool:
+    """Whether an annotation of Label Studio has labels, and who gave them."""
+    return (
+        isinstance(annotation, Mapping)
+        and "completed_by" in annotation
+        and bool(_answers(annotation, {}))
+    )
+
+
 def given_labels(given: Any, texts: tuple[str, str]) -> list[Any]:
     """The labels in the value of a column, one per person; None for each that is missing.
 
@@ -128,7 +145,7 @@ def exported_label(
     """
     found = {}
     for plain, name in names.items():
-        if plain not in texts and _is_exported(row[name]):
+        if plain not in (*texts, *LISTS) and _is_exported(row[name]):
             given = [one for one in given_labels(row[name], texts) if not is_missing(one)]
             found[plain] = all(
                 str(one).lower() in texts or word_code(one) is not None for one in given
@@ -178,7 +195,8 @@ def _is_ranking(value: Any) -> bool:
 def _label(value: Any, texts: tuple[str, str]) -> Any:
     """The label in one person's answer; None where it does not count."""
     while isinstance(value, Mapping) and not {"rank", "value"} <= {*value}:
-        if value.get("status") not in _DONE:
+        state = "" if (given := value.get("status")) is None else given
+        if not isinstance(state, str) or state.lower() in _NOT_DONE:
             return None
         value = next((value[one] for one in _LABEL_KEYS if one in value), None)
     if isinstance(value, Mapping):

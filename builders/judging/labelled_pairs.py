@@ -210,7 +210,7 @@ def _as_plain(place: str, row: Row, given: Mapping[str, int]) -> dict[str, Any]:
         row = {
             x: None if str(y) in words and as_written(y) not in given else y for x, y in row.items()
         }
-    return plain_row(lifted(row))
+    return plain_row(lifted(row, LABELS))
 
 
 @dataclass
@@ -347,7 +347,7 @@ class _Columns:
     ) -> str | Reason | None:
         """Who labelled the row, as `annotator_of`; None without such a column."""
         whose = self.named.get("annotator")
-        if whose is None and len(others) == 3 and others[2] != "people":
+        if whose is None and len({*others}) == 3 and others[2] != "people":
             asked = self._prompts[file].used if file in self._prompts else ()
             left = {*others, *asked, *(["judge"] if has_verdicts(row) else [])}
             whose = annotator_column(

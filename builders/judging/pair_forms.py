@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
-from builders.judging.tables import Row
+from builders.judging.tables import Row, is_number
 from builders.recipe import short_hash
 from builders.sources.conversations import Reason, unreadable
 from builders.sources.rows import Records, Unreadable
@@ -115,15 +115,20 @@ def _ranked(answer: Any) -> tuple[float, dict[str, Any]] | None:
         return None
     text = next((answer[name] for name in _TEXTS if isinstance(answer.get(name), str)), None)
     signed = [(1, name) for name in _SCORES] + [(-1, name) for name in _RANKS]
-    numbers = [(sign, answer[name]) for sign, name in signed if _is_number(answer.get(name))]
-    if text is None or not numbers:
-        return None
-    [sign, number] = numbers[-1]
-    return sign * number, {"text": text, "writer": answer.get("model")}
+    numbers = [sign * x for sign, name in signed if (x := _number(answer.get(name))) is not None]
+    return (
+        None
+        if text is None or not numbers
+        else (numbers[-1], {"text": text, "writer": answer.get("model")})
+    )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and value == value and not isinstance(value, bool)
+def _number(value: Any) -> float | None:
+    """A number, also one that is written as text."""
+    if isinstance(value, str) and is_number(value):
+        return float(value)
+    known = isinstance(value, int | float) and value == value and not isinstance(value, bool)
+    return value if known else None
 
 
 def _listed(value: Any) -> list[Any] | None:
@@ -137,9 +142,10 @@ def _listed(value: Any) -> list[Any] | None:
 
 def higher(first: Any, second: Any) -> str | None:
     """The label of two scores that people gave."""
-    if not (_is_number(first) and _is_number(second)):
+    one, other = _number(first), _number(second)
+    if one is None or other is None:
         return None
-    return "tie" if first == second else "a" if first > second else "b"
+    return "tie" if one == other else "a" if one > other else "b"
 
 
 def one_row_each(records: Records) -> Iterator[tuple[str, Row | Reason, int]]:

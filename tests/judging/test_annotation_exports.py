@@ -292,3 +292,61 @@ def test_a_question_of_an_export_can_be_named(tmp_path: Path) -> None:
     columns = "prompt=Input.prompt,text_a=Input.text_b,text_b=Input.text_a,label=Answer.choice"
     [pair], labels, _ = read(tmp_path, [row], columns)
     assert (pair.prompt, pair.a, labels) == ("Name a tree.", "Tin.", [[B]])
+
+
+@each("column", ["label", "Answer.label", "Answer.category.label"])
+def test_a_rejected_assignment_is_no_label_whatever_names_its_column(
+    tmp_path: Path, column: str
+) -> None:
+    answer = "Answer.label" if column == "label" else column
+    rows = [
+        TURK | {"WorkerId": "u", answer: "a", "AssignmentStatus": "Approved"},
+        TURK | {"WorkerId": "v", answer: "b", "AssignmentStatus": "Rejected"},
+    ]
+    _, labels, lines = read(tmp_path, rows, f"label={column}")
+    assert labels == [[A]] and "1 without a label (line 2)" in lines[0]
+
+
+PLAIN = {"prompt": "Name a tree.", "text_a": "Oak.", "text_b": "Tin."}
+
+
+@each(
+    "row",
+    [
+        {**PLAIN, "label": "b", "data": {"source": "web"}, "annotations": []},
+        {**PLAIN, "winner": "b", "data": {"prompt": "x?"}, "annotations": [{"note": "fine"}]},
+        {**PLAIN, "Label": "b", "data": {"x": 1}, "completions": [{"label": "a"}]},
+        {**PLAIN, "label": "b", "fields": {"topic": "m"}, "responses": ["Oak.", "Tin."]},
+        {**PLAIN, "label": {"value": "b", "status": "done"}},
+        {**PLAIN, "label": [{"value": "b", "status": "completed", "user_id": "u"}]},
+        {**PLAIN, "label": {"value": "b", "status": ""}},
+    ],
+)
+def test_the_label_of_a_plain_row_is_kept_beside_columns_named_as_in_an_export(
+    tmp_path: Path, row: Json
+) -> None:
+    [pair], labels, _ = read(tmp_path, [row])
+    assert (pair.prompt, pair.a, pair.b, labels) == ("Name a tree.", "Oak.", "Tin.", [[B]])
+
+
+@each("state", ["draft", "Discarded", "pending", "rejected", 3])
+def test_an_answer_that_is_not_done_is_no_label(tmp_path: Path, state: Any) -> None:
+    rows = [{**PLAIN, "label": {"value": "b", "status": one}} for one in ("submitted", state)]
+    assert "1 without a label (line 2)" in read(tmp_path, rows)[2][0]
+
+
+def test_tasks_with_one_pair_are_one_pair_with_the_labels_of_all(tmp_path: Path) -> None:
+    def done(number: int, *people: tuple[Any, Json]) -> Json:
+        given = [annotation(value, completed_by=who) for who, value in people]
+        return {**task(*given), "id": number}
+
+    skipped = annotation(LEFT, completed_by=9, was_cancelled=True)
+    tasks = [
+        done(1, (1, LEFT), (2, RIGHT)),
+        done(2, (3, RIGHT)),
+        {**task(annotation(LEFT, completed_by={"id": 4}), skipped), "id": 3},
+        done(4, (3, RIGHT)),
+    ]
+    pairs, labels, lines = read(tmp_path, tasks)
+    assert (len(pairs), labels) == (1, [[A, B, B, A]])
+    assert "comparison, completed_by); 1 left out: 1 repeated (line 4)" in lines[0]

@@ -205,6 +205,27 @@ def test_each_published_form_gives_prompt_texts_and_label(
             ASKED,
         ),
         ({"prompt": ASKED, "outputs": '["Tin.", "Oak."]', "scores": "[1, 2]"}, ASKED),
+        ({"prompt": ASKED, "outputs": ["Tin.", "Oak."], "scores": ["9", "10.5"]}, ASKED),
+        (
+            {
+                "question": ASKED,
+                "answers": [
+                    {"answer_id": 1, "pm_score": 1, "text": "Tin.", "selected": True},
+                    {"answer_id": 2, "pm_score": 3, "text": "Oak.", "selected": False},
+                ],
+            },
+            ASKED,
+        ),
+        (
+            {
+                "prompt": ASKED,
+                "completions": [
+                    {"text": "Tin.", "score": "7", "status": "done", "label": "x"},
+                    {"text": "Oak.", "score": "9", "status": "done", "label": "y"},
+                ],
+            },
+            ASKED,
+        ),
     ],
 )
 def test_of_chosen_and_rejected_the_place_is_drawn_and_the_label_follows_it(

@@ -9,9 +9,11 @@ from typing import Any
 from builders.sources.column_plan import (
     AS_IT_IS,
     DIALOGUES,
+    KEYS,
     Plan,
     is_answer,
     is_of_answer,
+    is_of_form,
     is_request,
     plain,
 )
@@ -32,6 +34,9 @@ _BEFORE_OWN = re.compile(
     r"(?:(?<=[?？])\s+|(?:\A|\n)\W*(?P<label>answer|solution|response|output|completion)\W{1,6})\Z",
     re.IGNORECASE,
 )
+_LABEL = re.compile(r"[\W_]*(?:\w+(?: \w+)?)?[\W_]*")
+_BEFORE_ANSWER = re.compile(r"[:：\n\])>*]\s*\Z")
+_END_MARKS = re.compile(r"\s*(?:(?:</s>|<\|\w+\|>|<end_of_turn>)\s*)+\Z")
 _FEWEST_WORDS = 3  # of an answer behind a question that is no part of it
 _ANSWERED_BY = {"assistant", "bot", "gpt", "ai", "output", "response", "answer", "completion"}
 
@@ -73,17 +78,34 @@ def given_in(row: Row, plan: Plan) -> Row:
 
 
 def is_marked(row: Row, plan: Plan) -> bool:
-    """Whether a row shows which of its options is right, if their names are those of answers."""
+    """Whether a row shows which of its options is right, if their names are those of answers.
+
+    Options that are equal, or equal to their mark, are sampled answers beside the known one.
+    """
+    if not plan.marks:
+        return True
     names = {plain(name) for name in plan.options}
     letters = {letter.lower() for letter in plan.options.values()}
     numbers = {str(number) for number in range(len(letters) + 1)}
     texts = {str(row[name]).strip().lower() for name in plan.options}
-    for name in plan.marks:
+    for name in plan.marks if len(texts) == len(letters) else ():
         mark = str(row[name]).strip().lower().removesuffix(".0")
         each = {one.strip("()[]. ") for one in re.split(r"[,;\s]+", mark)}
-        if mark in texts | names or each <= letters | numbers:
+        marks = letters if plain(name) in KEYS else letters | numbers
+        if mark in names or (each <= marks and (is_of_form(name) or not each & texts)):
             return True
-    return not plan.marks
+    return False
+
+
+def is_only_answered(text: str, asked: str, given: Row) -> bool:
+    """Whether a text is nothing but another one and its answer, each behind a label if at all."""
+    before, *rest = re.split(rf"(?<!\w){re.escape(asked.strip())}", text, maxsplit=1)
+    if not rest or not _LABEL.fullmatch(before):
+        return False
+    after = _END_MARKS.sub("", rest[0]).rstrip(" .\n")
+    answers = [one.rstrip(" .") for value in given.values() for one in answer_texts(value)]
+    ends = [after.removesuffix(one) for one in answers if one and after.endswith(one)]
+    return any(_LABEL.fullmatch(end) and _BEFORE_ANSWER.search(end) for end in ends)
 
 
 def is_kind_of_question(row: Row, plan: Plan) -> bool:

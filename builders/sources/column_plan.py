@@ -108,11 +108,17 @@ _ABOUT_ROWS = {
     *("locale", "version", "license", "licence", "source", "dataset", "author", "annotator"),
     *("model", "username", "meta", "metadata", "tag", "tags", "difficulty", "level", "category"),
     *("type", "name", "count", "length", "generator", "provider", "llm", "checkpoint", "subset"),
-    *("worker", "rater", "judge", "evaluator"),
+    *("worker", "rater", "judge", "evaluator", "reviewer", "run"),
 }
 _VARIED = {  # those which are the same beside one prompt, unless they are part of it
     *("language", "lang", "locale", "name", "category", "level", "difficulty", "author", "style"),
     *("format", "length"),
+}
+# At the end of the name of an answer where no other column is one, and of what may be about one.
+_REPLIES = {"reply", "replies", "assistant", "bot", "gpt", "chatgpt", "claude", "gemini", "ai"}
+_MAYBE_OF_SAMPLES = {
+    *("status", "state", "country", "region", "gender", "age", "comment", "comments", "note"),
+    *("notes", "result", "message", "human", "verdict"),
 }
 _CLASSES = {"label", "labels"}  # the answer where there are options, else a class of texts
 _MAYBE_CONTEXTS = {  # at the end of a name: they may be part of a prompt
@@ -125,8 +131,9 @@ _OPTION = re.compile(
 )
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", re.ASCII)
 REQUESTS = ("body", "params", "request", "modelinput")  # in files for OpenAI, Anthropic, ...
-_RIGHT = {"correct", "right"}  # in the name of a column that marks the right option
-_KEYS = {"answer", "label", "key", "answer_key", "solution"}  # each may be one
+_RIGHT = {"correct", "right"}  # in the name of a column that marks the right option, with these
+_OF_RIGHT = {"answer", "answers", "option", "choice", "index", "letter", "number", "key"}
+KEYS = {"answer", "key", "answer_key"}  # each may be the letter of the right one
 _NOTE = re.compile(  # for who fills in a form, as in Kahoot's and Blooket's
     r"\s+[-–]\s+(?:max|choose|\d).*|\s*\n.*|\s*\(optional\).*", re.DOTALL | re.IGNORECASE
 )
@@ -194,6 +201,17 @@ def is_about_row(name: Any) -> bool:
 def is_of_sample(name: Any) -> bool:
     """Whether it may differ in answers to one prompt, as the model that wrote them does."""
     return bool(((_ABOUT_ROWS | _SETTINGS) - _VARIED) & _last_word(name))
+
+
+def may_be_of_sample(name: Any, *, answered: bool) -> bool:
+    """Whether it may differ so, or be the answer where no other column is `answered`."""
+    maybe = _MAYBE_OF_SAMPLES if answered else _MAYBE_OF_SAMPLES | _MAYBE_ANSWERS
+    return bool(maybe & _last_word(name))
+
+
+def is_reply(name: Any) -> bool:
+    """Whether it holds an answer where no other column does: `reply`, `gpt4`."""
+    return bool(_REPLIES & _last_word(name))
 
 
 def _last_word(name: Any) -> set[str]:
@@ -293,13 +311,24 @@ def _options(
     for start, group in groups.items():
         marks: Sequence[str] = ()
         if start.startswith("answer") and not {"question", "context", "label"} <= {*of}:
-            marks = [have[one] for one in have if _RIGHT & {*_words(one)}]
-            marks = marks or [have[one] for one in have if one in _KEYS and len(group) > 2]
+            marks = [have[one] for one in have if _is_mark(one)]
+            if len(group) > 2 and all(letter.isalpha() for letter in group.values()):
+                marks = marks or [have[one] for one in have if one in KEYS]
             if not marks:
                 continue
         if len(group) >= (2 if start else 3) and not _PREFERENCES & {*of}:
             return group, marks
     return {}, ()
+
+
+def _is_mark(name: str) -> bool:
+    words = {*_words(name)}
+    return bool(_RIGHT & words and _OF_RIGHT & words) and not _SETTINGS & words
+
+
+def is_of_form(name: str) -> bool:
+    """Whether a column's name has a note for who fills in a form."""
+    return _NOTE.search(name.strip()) is not None
 
 
 def is_request(value: Any) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 from itertools import starmap
 from typing import Any, NamedTuple
 
@@ -22,11 +22,14 @@ from builders.sources.column_plan import (
     is_answer,
     is_of_answer,
     is_of_sample,
+    is_reply,
     plain,
 )
 from builders.sources.column_texts import context_text, is_empty, is_query
+from builders.sources.conversations import Turns
 from builders.sources.rows import Row
 
+Texts = dict[str, str]  # by column
 _INSTRUCTION = re.compile(r"(?:task[_ ]?)?instructions?|task(?:[_ ]?(?:description|definition))?")
 _WORD = re.compile(r"[^\W\d_][^\d_/@:.]*")  # unlike most ids
 _FEWEST_ROWS = 3  # that show a rule rather than an accident
@@ -46,12 +49,32 @@ class FirstRows(NamedTuple):
     doubtful: Sequence[str] = ()
 
 
-def text_beside(name: Any, value: Any) -> str | None:
+def texts_beside(row: Row, prompt: Turns, known: Container[str], doubtful: Container[str]) -> Texts:
+    """The texts of a row that its prompt has not, though they may be part of one."""
+    answered = has_answer(row)
+    texts = {
+        name: (name in doubtful and _text_beside(name, value)) or _word_beside(name, value)
+        for name, value in row.items()
+        if name not in known and (answered or not is_reply(name))
+    }
+    return {
+        name: text
+        for name, text in texts.items()
+        if text and not any(is_copy(text, turn["content"]) for turn in prompt)
+    }
+
+
+def has_answer(row: Row) -> bool:
+    """Whether a row has an answer, so that its other columns hold none."""
+    return any(is_answer(name) and not is_empty(value) for name, value in row.items())
+
+
+def _text_beside(name: Any, value: Any) -> str | None:
     """The text of a column that may be part of a prompt; None of an answer, an id, a setting."""
     return None if is_about_row(name) else _text(name, value)
 
 
-def word_beside(name: Any, value: Any) -> str | None:
+def _word_beside(name: Any, value: Any) -> str | None:
     """The words, one of them or more, of a column that should be the same beside one prompt."""
     if is_of_sample(name) or not isinstance(value, str):
         return None
@@ -89,9 +112,11 @@ def first_rows(rows: Sequence[Row], asks: str, ids: Sequence[str], used: set[str
         used: The columns whose part in a prompt is known.
     """
     asked = [str(row.get(asks)) for row in rows]
-    texts = {}
+    texts, answered = {}, any(map(has_answer, rows))
     for name in dict.fromkeys(name for row in rows for name in row):
-        found = [text_beside(name, row.get(name)) for row in rows]
+        if is_reply(name) and not answered:
+            continue
+        found = [_text_beside(name, row.get(name)) for row in rows]
         if name not in used and any(found) and not _are_copies(found, asked):
             texts[name] = found
     is_one = len({*ids}) == 1
@@ -107,11 +132,12 @@ def first_rows(rows: Sequence[Row], asks: str, ids: Sequence[str], used: set[str
     enough = is_one and len(rows) >= _FEWEST_ROWS
     if enough and not joined and len(phrases) == 1 and _have_answers(rows, texts[phrases[0]]):
         joined = phrases
+    parts = [name for name in phrases if answered or _differ(ids, texts[name])]
     long = [name for name, found in texts.items() if 2 * sum(map(_is_long, found)) > len(found)]
     doubtful = [
         name
         for name in texts
-        if name not in joined and name in {*asking, *long, *(differ if is_one else phrases)}
+        if name not in joined and name in {*asking, *long, *(differ if is_one else parts)}
     ]
     if not joined:
         return FirstRows((), doubtful)

@@ -30,6 +30,7 @@ from builders.sources.column_kinds import (
     is_kind_of_question,
     is_marked,
     is_of_labels,
+    is_only_answered,
     is_whole,
     turns_in,
     without_own_answer,
@@ -51,7 +52,6 @@ from builders.sources.column_texts import (
     column_text,
     context_text,
     is_empty,
-    is_filled_in,
     is_in,
     is_query,
     option_lines,
@@ -72,10 +72,8 @@ from builders.sources.conversations import (
 )
 from builders.sources.first_rows import (
     first_rows,
-    is_copy,
     is_instruction,
-    text_beside,
-    word_beside,
+    texts_beside,
 )
 from builders.sources.json_shapes import is_dialogue
 from builders.sources.rows import Row
@@ -105,6 +103,7 @@ class PromptColumns:
     _doubtful: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)  # looked at in full, though it adds nothing
+    _samples: set[str] = field(default_factory=set)  # of answers, which are no options
     _joined: Sequence[str] = ()  # in this file, with the one that asks
     _plans: dict[tuple[Sequence[str], Sequence[str]], Plan | Reason] = field(default_factory=dict)
 
@@ -143,16 +142,7 @@ class PromptColumns:
         if self.named:
             return {}
         known = {*self.used, *self.keeps, *self._read}
-        texts = {
-            name: (name in self._doubtful and text_beside(name, value)) or word_beside(name, value)
-            for name, value in row.items()
-            if name not in known
-        }
-        return {
-            name: text
-            for name, text in texts.items()
-            if text and not any(is_copy(text, turn["content"]) for turn in prompt)
-        }
+        return texts_beside(row, prompt, known, self._doubtful)
 
     def doubt(self, names: Iterable[str], row: Row) -> None:
         """Note columns that may be part of the prompt of a row."""
@@ -176,6 +166,7 @@ class PromptColumns:
         self._plans.clear()
         first = PromptColumns(keeps=self.keeps, answered=self.answered)
         made = [(row, *first._made(row)) for row in rows]
+        self._samples = first._samples
         by_asked: dict[str, list[tuple[Row, str]]] = {}
         for row, asks, prompt in made:
             if asks is not None and not isinstance(prompt, Reason):
@@ -283,7 +274,7 @@ class PromptColumns:
         asked = last = prompt[-1]["content"]
         for names, text in self._about(row, plan, value):
             of_text = plain(names[0]) == "text" and is_whole(str(text), asked)
-            if not self.named and (of_text or is_filled_in(str(text), asked, given)):
+            if not self.named and (of_text or is_only_answered(str(text), asked, given)):
                 continue
             self._read |= {*names}
             if reason := text if isinstance(text, Reason) else fault_of(text):
@@ -313,7 +304,9 @@ class PromptColumns:
             text = option_lines(about) if name in plan.lists else self._text(name, about, value)
             if text is not None:
                 yield [name], text
-        if plan.options and is_marked(row, plan):
+        if not is_marked(row, plan):
+            self._samples |= {*plan.options}
+        elif plan.options and not self._samples & {*plan.options}:
             options = option_lines({x: row[name] for name, x in plan.options.items()})
             if options is not None:
                 yield [*plan.options], options

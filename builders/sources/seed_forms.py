@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 
 from builders.errors import InputError, number_of, shortened
 from builders.recipe import Raw, fingerprint, row_id, short_hash
+from builders.sources.column_plan import may_be_of_sample
 from builders.sources.column_texts import is_empty
 from builders.sources.conversations import (
     EMPTY,
@@ -24,6 +25,7 @@ from builders.sources.conversations import (
     has_text,
     unreadable,
 )
+from builders.sources.first_rows import has_answer
 from builders.sources.prompt_columns import PromptColumns
 from builders.sources.rows import Records, Row, Unreadable, missing_words
 from builders.sources.source import (
@@ -42,6 +44,7 @@ _TASK = (
 )
 REPEATED, SAME = "repeated", "same prompt"
 _FIRST = 100  # rows of a file that show in which column it asks
+_MOST_TEXTS = 10_000  # beside prompts, that are compared
 MOST_UNREADABLE = 0.5  # of the rows that were read: a larger share is no accident
 
 
@@ -123,9 +126,13 @@ def read_prompts(
     columns = PromptColumns(source.column, keeps)
     rows: list[Raw] | Spool[Raw] = Spool(folder) if folder else []
     usual = partial(_of_the_usual_form, columns)
-    loaded = _read(source, "prompts", columns.prompt, rows, most, usual, _Repeated(columns))
+    repeated = _Repeated(columns)
+    loaded = _read(source, "prompts", columns.prompt, rows, most, usual, repeated)
     same = sum(one.reason == SAME for one in loaded.left_out)
-    if same > len(rows) or same == len(rows) == 1:
+    are_asked = same > len(rows) and 2 * repeated.asked >= same
+    if len(rows) == 1 and same:
+        columns.doubt(repeated.unsure, next(iter(repeated.unsure.values())))
+    if same and columns.doubtful and (len(rows) == 1 or are_asked):
         raise InputError(_of_few_prompts(source, columns, len(rows), same))
     return loaded._replace(
         columns=[*columns.used],
@@ -138,27 +145,49 @@ def read_prompts(
 class _Repeated:
     """Tells the rows that came before from those that only ask the same.
 
-    `columns` are those of prompts; without them a row came before if its id did.
+    `columns` are those of prompts; without them a row came before if its id did. `asked` counts
+    those that differ in what is surely no answer: another column is one, or other prompts have the
+    same beside them.
     """
 
     def __init__(self, columns: PromptColumns | None = None) -> None:
         self._columns = columns
         self._ids: set[int] = set()
         self._with_texts: set[int] = set()  # of a prompt and the texts beside it
+        self._prompt_of: dict[int, str] = {}  # by the first texts, where they were first
+        self.asked = 0
+        self.unsure: dict[str, Row] = {}  # the columns in which rows differ, with one of the rows
 
     def reason(self, row: Row, one: Raw) -> Reason | None:
         """Why a row is left out, if so."""
         texts = self._columns.beside(row, one["prompt"]) if self._columns else {}
         is_new = _added(self._ids, one["id"])
         differs = bool(texts) and _added(self._with_texts, json.dumps([one["id"], texts]))
+        is_part = bool(texts) and self._is_part(row, texts, one["id"])
+        differs = differs and not is_new
+        if differs:
+            self.asked += is_part
+            self.unsure |= dict.fromkeys(texts, row)
+        if is_part and self._columns:
+            self._columns.doubt([name for name in texts if name in self.unsure], row)
         if is_new:
             return None
-        if differs and self._columns:
-            self._columns.doubt(texts, row)
+        if differs:
             return Reason(
                 SAME, f"it asks the same as a row before it, and differs in {' or '.join(texts)}"
             )
         return Reason(REPEATED, f"the id {one['id']!r} came before")
+
+    def _is_part(self, row: Row, texts: Mapping[str, str], prompt: str) -> bool:
+        """Whether texts are surely part of what a row asks, rather than answers to it."""
+        answered = has_answer(row)
+        parts = [name for name in texts if not may_be_of_sample(name, answered=answered)]
+        if not parts or answered:
+            return bool(parts)
+        key = fingerprint(json.dumps([[name, texts[name]] for name in parts]))
+        if len(self._prompt_of) < _MOST_TEXTS:
+            self._prompt_of.setdefault(key, prompt)
+        return self._prompt_of.get(key, prompt) != prompt
 
 
 def _added(known: set[int], text: str) -> bool:

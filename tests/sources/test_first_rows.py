@@ -98,6 +98,10 @@ DOUBTFUL: dict[str, tuple[list[dict[str, Any]], str]] = {
         "--column prompt+steps;",
     ),
     "two rows": (rows_of("prompt", "review")[:2], "--column prompt+review;"),
+    "a text, beside what is an answer": (
+        rows_of("prompt", "reply", "gpt4", "review", answer="label"),
+        "join: --column prompt+review; or",
+    ),
 }
 
 
@@ -198,6 +202,16 @@ TEMPLATES: dict[str, tuple[list[str], list[dict[str, Any]], str]] = {
         [{"system": "s", "name": x} for x in ("Ann", "Bob", "Eve")],
         "--column prompt+name;",
     ),
+    "replies beside an answer": (
+        ["Is it polite?", "Is it long?"],
+        [{"reply": f"It was a {x} day.", "output": "y"} for x in ("good", "bad", "long")],
+        "--column prompt+reply;",
+    ),
+    "other texts to each, beside an answer": (
+        ["Tell me about it.", "Tell her about it."],
+        [{"topic": x, "model": f"m-{x}", "output": "y"} for x in ("oaks", "elms", "ash trees")],
+        "--column prompt+topic;",
+    ),
     "texts": (
         ["Sum up.", "Translate."],
         [{"review": f"It was a {x} day.", "output": "y"} for x in ("good", "bad", "long")],
@@ -217,6 +231,46 @@ def test_a_few_prompts_to_many_texts_stop_a_build(
         loaded(tmp_path, rows)
     assert ways in str(error.value) and "--column prompt to ask each once" in str(error.value)
     assert len(loaded(tmp_path, rows, "prompt").rows) == len(asks)
+
+
+def several(**columns: list[str]) -> list[dict[str, Any]]:
+    """Rows of two prompts, for each of which some columns differ."""
+    found = [dict(zip(columns, one, strict=True)) for one in zip(*columns.values(), strict=True)]
+    half = len(found) // 2
+    return [{"prompt": f"ask {number // half}", **one} for number, one in enumerate(found)]
+
+
+STORIES = [f"It was no. {x}" for x in range(6)]
+ANSWERED: dict[str, tuple[list[dict[str, Any]], str]] = {
+    **{
+        name: (several(**{name: STORIES}), "repeated")
+        for name in ("reply", "assistant", "gpt4", "bot", "claude_reply")
+    },
+    **{
+        name: (several(**{name: STORIES}), "same prompt")
+        for name in ("story", "poem", "result", "message", "sample_text", "caption")
+    },
+    "the same replies": (several(reply=STORIES[:3] * 2), "repeated"),
+    "verdicts": (several(verdict=["good", "bad", "unsure"] * 2), "same prompt"),
+    "runs": (several(run=["run 1", "run 2", "run 3"] * 2, output=STORIES), "repeated"),
+    "states of work": (several(status=["done", "open", "new"] * 2, output=STORIES), "same prompt"),
+    "countries": (several(country=["DE", "FR", "US"] * 2, response=STORIES), "same prompt"),
+    "notes": (several(reviewer_note=["too long", "off", "ok"] * 2, output=STORIES), "same prompt"),
+    "stories and their states": (
+        several(status=["done", "open", "new"] * 2, story=STORIES),
+        "same prompt",
+    ),
+}
+
+
+@each(("rows", "reason"), ANSWERED)
+def test_several_answers_to_each_of_a_few_prompts_are_read_once(
+    rows: list[dict[str, Any]], reason: str, tmp_path: Path
+) -> None:
+    read = loaded(tmp_path, rows)
+    assert asked(read) == ["ask 0", "ask 1"]
+    assert [one.reason for one in read.left_out] == [reason] * 4
+    assert not {*read.doubtful} & {"reply", "assistant", "gpt4", "bot", "poem", "output"}
 
 
 HINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {

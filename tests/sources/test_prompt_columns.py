@@ -439,14 +439,14 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "question",
         "prompt answers",
     ),
-    "a template that goes on in the input": (
-        {"instruction": "ask", "input": "### Task:\nask\n\n### Output:\nx\n\nBye", "output": "x"},
+    "a template in the input": (
+        {"instruction": "ask", "input": "### Task:\nask\n\n### Output:\nx.</s>", "output": "x"},
         user("ask"),
         "instruction",
         "input output",
     ),
-    "a template that goes on in what follows": (
-        {"instruction": "ask", "query": "问：ask\n答：x\n\n完", "answer": "x"},
+    "a template in what follows": (
+        {"instruction": "ask", "query": "问：ask\n答：x\n", "answer": "x"},
         user("ask"),
         "instruction",
         "query answer",
@@ -994,6 +994,59 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "question",
         "answer_a answer_b label",
     ),
+    "sampled answers and the one that is known": (
+        {"question": "ask", "answer_1": "42", "answer_2": "41", "answer_3": "42", "answer": "42"},
+        user("ask"),
+        "question",
+        "answer_1 answer_2 answer_3 answer",
+    ),
+    "samples as numbers and a known number": (
+        {"question": "ask", "answer_1": "5", "answer_2": "6", "answer_3": "7", "answer": "2"},
+        user("ask"),
+        "question",
+        "answer_1 answer_2 answer_3 answer",
+    ),
+    "samples by letter, which are letters": (
+        {"question": "ask", "answer_a": "A", "answer_b": "B", "answer_c": "C", "answer": "B"},
+        user("ask"),
+        "question",
+        "answer_a answer_b answer_c answer",
+    ),
+    "samples that are equal and a letter": (
+        {"question": "ask", "answer_a": "x", "answer_b": "y", "answer_c": "x", "answer": "B"},
+        user("ask"),
+        "question",
+        "answer_a answer_b answer_c answer",
+    ),
+    "a preference of three": (
+        {"prompt": "ask", "answer_a": "x", "answer_b": "y", "answer_c": "z", "label": "b"},
+        user("ask"),
+        "prompt",
+        "answer_a answer_b answer_c label",
+    ),
+    "two samples, of which one is correct": (
+        {"question": "ask", "answer_1": "x", "answer_2": "y", "correct": "1"},
+        user("ask"),
+        "question",
+        "answer_1 answer_2 correct",
+    ),
+    "answers and the number of the right one": (
+        {"question": "ask", "answer1": "x", "answer2": "y", "correct_answer": 2},
+        user("ask\n\n1. x\n2. y"),
+        "question answer1 answer2",
+        "correct_answer",
+    ),
+    "numbers in a form, and the number of the right one": (
+        {
+            "Question": "ask",
+            "Answer 1": "2",
+            "Answer 2": "1",
+            "Correct Answer(s)\n(Only include Answer #)": "1",
+        },
+        user("ask\n\n1. 2\n2. 1"),
+        "Question Answer 1 Answer 2",
+        "Correct Answer(s)\n(Only include Answer #)",
+    ),
     "StrategyQA": (
         {"term": "t", "question": "ask", "answer": True, "facts": "x. y.", "decomposition": ["z"]},
         user("ask"),
@@ -1166,6 +1219,53 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
     "a mark at the begin": ({"prompt": "\ufeffask"}, user("ask"), "prompt", ""),
     "by speaker": ({"user": "ask", "assistant": "x"}, user("ask"), "user", "assistant"),
 }
+
+
+FAQ = "On the shop.\n\nQ: Where?\nA: In Rome.\n\nQ: When?\nA: At 9\n\nQ: Why?\nA: So."
+CONTEXTS: dict[str, dict[str, Any]] = {
+    "a context": {"question": "When?", "context": FAQ, "answer": "At 9"},
+    "a document": {"query": "When?", "document": FAQ, "response": "At 9"},
+    "an input": {"instruction": "When?", "input": FAQ, "output": "At 9"},
+    "without an answer": {"question": "When?", "context": FAQ},
+    "beside a text of some words": {"question": "When?", "context": FAQ, "remark": "on and on"},
+    "the question is the first": {"question": "When?", "context": FAQ[41:], "answer": "At 9"},
+    "the answer is also the last": {
+        "question": "Open?",
+        "context": "Q: Open?\nA: Yes\n\nQ: Parking?\nA: Yes",
+        "answer": "Yes",
+    },
+    "a thread": {
+        "question": "How?",
+        "context": "Thread\nHow?\nReply: so\nReply: thanks",
+        "answer": "so",
+    },
+    "a mail": {"question": "How?", "context": "Mail: How?\n\nAnswer: so\n\nBest", "answer": "so"},
+}
+
+
+@each("row", CONTEXTS)
+def test_a_context_that_has_the_question_in_it_is_asked_whole(
+    row: dict[str, Any], tmp_path: Path
+) -> None:
+    place = tmp_path / "a.jsonl"
+    place.write_text(json.dumps(row) + "\n")
+    [one] = read_prompts(Source(place=str(place))).rows
+    ask, about, *_ = row.values()
+    assert one["prompt"] == user(f"{ask}\n\n{about}")
+
+
+def test_a_row_whose_answers_are_samples_shows_that_those_of_its_file_are(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"ask {x}", "answer_1": x, "answer_2": "y", "correct_answer": mark}
+        for x, mark in (("v", "1"), ("w", "2"), ("y", "y"))
+    ]
+    place = tmp_path / "a.jsonl"
+    place.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = read_prompts(Source(place=str(place)))
+    assert [row["prompt"] for row in read.rows] == [user(f"ask {x}") for x in "vwy"]
+    place.write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
+    read = read_prompts(Source(place=str(place)))
+    assert [row["prompt"] for row in read.rows] == [user(f"ask {x}\n\n1. {x}\n2. y") for x in "vw"]
 
 
 @each(("row", "prompt", "used", "unused"), JOINED)

@@ -35,6 +35,15 @@ _NUMBERS: Mapping[tuple[str, str], Mapping[str, int]] = {
     ("labels", "human_ref_a"): {"1": A, "0": B},  # SHP
     ("people", "text_a"): {"1": A, "2": B, "0": TIE},  # our own
 }
+LABELS = (
+    *("people", "label", "labels", "winner", "better_response_id", "preference_strength"),
+    *("overall_preference", "preference", "human_preference", "human_label", "gold_label"),
+    *("choice", "preferred", "better"),
+)
+WRITERS = (
+    *(("writer_a", "writer_b"), ("model_a", "model_b"), ("model_1", "model_2")),
+    *(("generator_1", "generator_2"), ("chosen_model", "rejected_model")),
+)
 _FROM_0 = {"0": A, "1": B, "2": TIE, "-1": TIE, "0.5": TIE}
 _FROM_1 = {"1": A, "2": B, "0": TIE, "3": TIE, "1.5": TIE}
 _AROUND_0 = {"1": A, "0": TIE, "-1": B}
@@ -79,6 +88,17 @@ def label_values(text: str) -> dict[str, int]:
     return given
 
 
+def is_worded(label: Written, given: Mapping[str, int]) -> bool:
+    """Whether a label is in words that have a meaning: a number may be an id or a count."""
+    written = as_written(label.value)
+    return _in_words(label) is not None or (written in given and not is_number(written))
+
+
+def is_label(label: Written, given: Mapping[str, int]) -> bool:
+    """Whether a label is a number, or in words that have a meaning."""
+    return is_worded(label, given) or is_number(as_written(label.value))
+
+
 def names_texts_by_number(given: Mapping[str, int]) -> bool:
     """Whether the user says which number names a text: then the other numbers mean nothing."""
     return any(is_number(one) and code != TIE for one, code in given.items())
@@ -120,18 +140,32 @@ class LabelReader:
 
     def line(self, labels: Iterable[Written]) -> str:
         """What labels are read as, such as `labels: 1 means output_1 (40), tie (3)`."""
-        read = Counter(self._read_as(one) for one in labels if not is_missing(one.value))
+        read, unknown = Counter[str](), list[Written]()
+        for one in labels:
+            if is_missing(one.value):
+                continue
+            if word := self.meaning(one):
+                read[_shown(one, word)] += 1
+            else:
+                unknown.append(one)
         most = read.most_common(_MOST_SHOWN)
         shown = ", ".join(f"{words} ({n:,})" for words, n in most)
         more = f" and {len(read) - len(most)} more" if len(read) > len(most) else ""
-        return f"labels: {shown or 'none'}{more}"
+        line = f"labels: {shown or 'none'}{more}"
+        if not unknown:
+            return line
+        return (
+            f"{line}; {len(unknown):,} not counted, as {unknown[0].column!r} is "
+            f"{shortened(unknown[0].value)}; give its meaning with --labels"
+        )
 
-    def _read_as(self, label: Written) -> str:
-        written, as_given = as_written(label.value), str(label.value).strip()
-        word = self.meaning(label) or "nothing"
-        means = dict(zip("ab", label.shown, strict=True)).get(word, word)
-        shown = shortened(as_given if as_given.lower() == written else written)[1:-1]
-        return shown if written == word == "tie" else f"{shown} means {means}"
+
+def _shown(label: Written, word: str) -> str:
+    """What a label is read as, such as `1 means output_1`."""
+    written, as_given = as_written(label.value), str(label.value).strip()
+    means = dict(zip("ab", label.shown, strict=True)).get(word, word)
+    shown = shortened(as_given if as_given.lower() == written else written)[1:-1]
+    return shown if written == word == "tie" else f"{shown} means {means}"
 
 
 def _in_words(label: Written) -> int | None:

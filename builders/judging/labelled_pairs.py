@@ -30,7 +30,7 @@ from builders.judging.annotators import (
     columns_per_person,
     several_people,
 )
-from builders.judging.label_values import LabelReader, Written
+from builders.judging.label_values import LABELS, WRITERS, LabelReader, Written, is_label, is_worded
 from builders.judging.labelled_sets import own_shape
 from builders.judging.pair_forms import (
     LISTS,
@@ -42,6 +42,7 @@ from builders.judging.pair_forms import (
 from builders.judging.pair_texts import (
     BETTER_FIRST,
     TEXTS,
+    Pair,
     end_of,
     said_in,
     shared_turns,
@@ -57,7 +58,9 @@ from builders.judging.tables import (
     as_written,
     check_share,
     is_missing,
+    is_number,
     reading_line,
+    with_nulls,
 )
 from builders.judging.verdicts import Judged
 from builders.recipe import short_hash
@@ -70,34 +73,15 @@ from builders.sources.conversations import (
     unreadable,
 )
 from builders.sources.prompt_columns import PromptColumns
-from builders.sources.rows import Records, missing_words
+from builders.sources.rows import Records
 from builders.sources.source import LeftOut, Source, source_records
 
-LABELS = (
-    *("people", "label", "labels", "winner", "better_response_id", "preference_strength"),
-    *("overall_preference", "preference", "human_preference", "human_label", "gold_label"),
-    *("choice", "preferred", "better"),
-)
 _OTHER: Mapping[Any, str] = {"a": "b", "b": "a"}
-_WRITERS = (
-    *(("writer_a", "writer_b"), ("model_a", "model_b"), ("model_1", "model_2")),
-    *(("generator_1", "generator_2"), ("chosen_model", "rejected_model")),
-)
 _TWO_QUESTIONS = unreadable(
     "the two dialogues ask different questions; name the one to judge by with --columns prompt=..."
 )
 # Where no other column is one. `source` mostly says where a row is from.
 _PROMPTS = (*HISTORY_COLUMNS, *(x for x in CONTEXT_COLUMNS if x != "source"), "post", "prefix")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two texts that answer a prompt (a text, or the turns of a dialogue)."""
-
-    prompt: str | list[dict[str, str]]
-    a: str
-    b: str
-    reference: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +127,10 @@ def read_pairs(
             two meanings.
     """
     records, _ = source_records(source)
-    found, left_out, total, used = _read_rows(records, _Columns(columns or {}), labels or {})
+    read_by = _Columns(columns or {}, labels or {})
+    found, left_out, total, used = _read_rows(with_nulls(records, read_by.given), read_by)
+    for one in found:  # also in rows without the label that is read in the others
+        one.labels[:] = [x for x in one.labels if not read_by.is_passed(x)]
     reader = LabelReader(
         Path(source.place).name, [*chain(*(one.labels for one in found))], labels or {}
     )
@@ -152,7 +139,9 @@ def read_pairs(
         words: list[Any] = [
             None if is_missing(x.value) else reader.meaning(x) or x for x in one.labels
         ]
-        if unknown := next((word for word in words if isinstance(word, Written)), None):
+        unknown = next((word for word in words if isinstance(word, Written)), None)
+        words = [None if isinstance(word, Written) else word for word in words]
+        if unknown and not any(words):
             why = f"{unknown.column!r} is {shortened(unknown.value)}, expected a, b or tie"
             left_out.append(LeftOut(one.place, NO_LABEL, f"{why}; give its meaning with --labels"))
         elif not any(words):
@@ -175,6 +164,11 @@ def read_pairs(
     asked = [*pairs.items()][:most]
     report(reading_line("pairs", source, len(asked), total, used, left_out))
     report(reader.line(label for _, rows in asked for one in rows for label in one.labels))
+    if passed := [*read_by.passed]:
+        report(
+            f"labels: the numbers in {', '.join(passed)} may be ids or counts, and are not read; "
+            f"if they are labels, name them with --columns label={'+'.join(passed)}"
+        )
     times = chain(*(Counter(one.annotator for one in rows).values() for _, rows in asked))
     if unnamed := sum(rows for rows in times if rows > 1):
         report(
@@ -190,27 +184,19 @@ def read_pairs(
 
 
 def _read_rows(
-    records: Records, columns: _Columns, given: Mapping[str, int]
+    records: Records, columns: _Columns
 ) -> tuple[list[_Read], list[LeftOut], int, list[str]]:
     """What the rows hold, the rows that hold no pair, how many there are, the columns read."""
     found, left_out, total = [], [], 0
     for place, row, of in one_row_each(records):
         total += of
-        one = row if isinstance(row, Reason) else columns.read(place, _as_plain(place, row, given))
+        read = row if isinstance(row, Reason) else plain_row(lifted(row, LABELS))
+        one = read if isinstance(read, Reason) else columns.read(place, read)
         if isinstance(one, Reason):
             left_out.append(LeftOut(place, one.word, one.why))
         else:
             found.append(one)
     return found, left_out, total, [*columns.used]
-
-
-def _as_plain(place: str, row: Row, given: Mapping[str, int]) -> dict[str, Any]:
-    """A row in the plain form; what marks a missing value in its file is null, or a given label."""
-    if words := missing_words(place.rpartition(", ")[0]):
-        row = {
-            x: None if str(y) in words and as_written(y) not in given else y for x, y in row.items()
-        }
-    return plain_row(lifted(row, LABELS))
 
 
 @dataclass
@@ -219,11 +205,15 @@ class _Columns:
 
     Attributes:
         named: From names of `--columns` to the source's columns.
+        given: What labels mean, by how they are written.
         used: The columns that were read, in their order.
+        passed: Columns with a number of each person beside a label, which may be ids or counts.
     """
 
     named: Mapping[str, str]
+    given: Mapping[str, int]
     used: dict[str, None] = field(default_factory=dict)
+    passed: dict[str, None] = field(default_factory=dict)
     _prompts: dict[str, PromptColumns] = field(default_factory=dict)
     _texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _exported: dict[tuple[str, ...], str] = field(default_factory=dict)  # labels of these texts
@@ -274,7 +264,8 @@ class _Columns:
         facts = {"id": self._named(row, "id", names, ("id", "idx", "pair_id"))}
         facts |= {"adversarial": row.get(self.named.get("adversarial", "adversarial"))}
         facts |= {"writer_a": writers[0], "writer_b": writers[1]}
-        question = prompt[0]["content"] if _is_question(prompt) else prompt
+        alone = [turn["role"] for turn in prompt] == ["user"]
+        question = prompt[0]["content"] if alone else prompt
         # Who is named labelled the texts, whatever the row's id, and in whatever order they were.
         whose = [str(facts["id"]), *own_texts] if annotator is None else sorted(own_texts)
         return _Read(
@@ -290,6 +281,10 @@ class _Columns:
             annotator=annotator,
             facts={name: value for name, value in facts.items() if value is not None},
         )
+
+    def is_passed(self, label: Written) -> bool:
+        """Whether a label is a number in a column of such that may be no labels."""
+        return label.column in map(str.lower, self.passed) and is_number(as_written(label.value))
 
     def _find(self, names: Mapping[str, str]) -> tuple[str, ...]:
         named = [self.named[name] for name in ("text_a", "text_b") if name in self.named]
@@ -309,6 +304,7 @@ class _Columns:
     ) -> list[Written] | Reason:
         """The labels as they are written; none where the columns of the texts are the label."""
         two = (texts[0].lower(), texts[1].lower())
+        beside: list[str] = []
         several = columns_per_person(tuple(one for one in names if one not in two))
         if "label" in self.named:
             found = self.named["label"].split("+")
@@ -326,21 +322,24 @@ class _Columns:
                 self._exported[texts] = exported
                 several, usual = [], [exported.strip().lower()]
             found = [names[one] for one in several or usual[:1]]
+            beside = [names[one] for one in usual[:1] if several]
         missing = [f"column {name!r}" for name in found if name not in row]
         if missing or not found:
             return _absent(row, missing[0] if missing else "label of people", "label=...")
-        writers = self._writers(row, names)
-        return [
-            Written(
-                value=value,
-                column=name.lower(),
-                texts=two,
-                writers=writers,
-                shown=(texts[0], texts[1]),
-            )
-            for name in found
-            for value in given_labels(row[name], two)
-        ]
+        writers, shown = self._writers(row, names), (texts[0], texts[1])
+        people, one = (
+            [
+                Written(value=x, column=name.lower(), texts=two, writers=writers, shown=shown)
+                for name in columns
+                for x in given_labels(row[name], two)
+            ]
+            for columns in (found, beside)
+        )
+        worded = any(is_worded(x, self.given) for x in people)
+        if worded or not any(is_label(x, self.given) for x in one):
+            return people
+        self.passed |= dict.fromkeys(x for x in found if is_number(as_written(row[x])))
+        return one
 
     def _annotator(
         self, file: str, row: Row, names: Mapping[str, str], others: Sequence[str]
@@ -363,7 +362,7 @@ class _Columns:
     def _writers(self, row: Row, names: Mapping[str, str]) -> tuple[Any, Any]:
         if isinstance(both := row.get("cmp_key"), str):  # PandaLM
             return both.partition("_")[0], both.partition("_")[2]
-        two = next((two for two in _WRITERS if {*two} <= {*names}), ())
+        two = next((two for two in WRITERS if {*two} <= {*names}), ())
         a, b = (
             self._named(row, name, names, two[at : at + 1])
             for at, name in enumerate(("writer_a", "writer_b"))
@@ -391,7 +390,3 @@ def _absent(row: Row, what: str, columns: str) -> Reason:
     return unreadable(
         f"no {what}; there are {', '.join(map(str, row))}; name them with --columns {columns}"
     )
-
-
-def _is_question(turns: Turns) -> bool:
-    return [one["role"] for one in turns] == ["user"]

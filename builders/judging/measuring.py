@@ -24,7 +24,7 @@ from builders.engine.teacher import Teacher, TeacherSpec, missing_end
 from builders.engine.teacher_kinds import teacher
 from builders.errors import RecipeError, TeacherError, folder_error
 from builders.file_lock import folder_lock
-from builders.judging.labelled_pairs import Pair
+from builders.judging.pair_texts import Pair
 from builders.judging.prompts import comparing
 from builders.judging.tables import texts
 from builders.judging.verdicts import ABSENT, Codes, Judged, codes

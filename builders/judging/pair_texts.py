@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from builders.errors import shortened
@@ -40,6 +41,16 @@ BETTER_FIRST = tuple(
 )
 _SPOKEN = re.compile(r"(?:\A|\n\n)(Human|Assistant):")  # how HH-RLHF writes a dialogue
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two texts that answer a prompt (a text, or the turns of a dialogue)."""
+
+    prompt: str | list[dict[str, str]]
+    a: str
+    b: str
+    reference: str | None = None
 
 
 def turns_of(value: Any) -> Turns | Reason:

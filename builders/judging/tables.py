@@ -13,7 +13,7 @@ import numpy as np
 from builders.errors import InputError, number_of
 from builders.judging.verdicts import ABSENT, FAILED, TIE, A, B, Codes, Numbers, Texts
 from builders.sources.conversations import UNREADABLE
-from builders.sources.rows import Unreadable
+from builders.sources.rows import Records, Unreadable, missing_words
 from builders.sources.seed_forms import MOST_UNREADABLE, counted
 from builders.sources.source import LeftOut, Source, skipped_files, source_records
 
@@ -119,6 +119,15 @@ def verdicts(values: Iterable[Any], where: str, *, people: bool = False) -> Code
 def is_missing(value: Any) -> bool:
     """Whether there is no value: null, NaN or an empty text."""
     return value is None or value == "" or value != value
+
+
+def with_nulls(records: Records, given: Mapping[str, int]) -> Records:
+    """Rows with null for what marks a missing value in their file, unless it is a given label."""
+    for place, row in records:
+        if isinstance(row, dict) and (words := missing_words(place.rpartition(", ")[0])):
+            absent = (x for x, y in row.items() if str(y) in words and as_written(y) not in given)
+            row |= dict.fromkeys(absent)
+        yield place, row
 
 
 def as_written(value: Any) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from builders.judging.label_values import label_values
-from builders.judging.labelled_pairs import Pair, read_pairs
+from builders.judging.labelled_pairs import read_pairs
 from builders.judging.labelled_sets import column_names
+from builders.judging.pair_texts import Pair
 from builders.sources.source import Source
 
 Json = dict[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -221,3 +222,82 @@ def test_the_preference_of_a_judge_is_no_label_unless_it_is_named(
     with pytest.raises(InputError, match="no label of people: 'preference' is from the judge 'm_e"):
         read(tmp_path, [row])
     assert len(read(tmp_path, [row], "label=preference")[0]) == 1
+
+
+@each(
+    ("people", "label", "labels"),
+    [
+        ({"annotator_1": 1, "annotator_2": 2}, "b", ""),
+        ({"annotator_1": 1, "annotator_2": 2}, 2, ""),
+        ({"annotator_1": 1, "annotator_2": 2}, 1, "1=b,2=a"),
+        ({"annotator_1": 1, "annotator_2": 2}, "worse", "worse=b"),
+        ({"annotator_1": "Ann", "annotator_2": "Bob"}, "b", ""),
+        ({"annotator_1": "Ann", "annotator_2": "Bob"}, 2, ""),
+        ({"vote1": 2, "vote2": 1}, "b", ""),
+        ({"vote1": 10, "vote2": 3}, "b", ""),
+        ({"reviewer1": 101, "reviewer2": 102}, "b", ""),
+        ({"human_1": 1, "human_2": 2}, "b", ""),
+        ({"human_1": "A is short.", "human_2": "I agree."}, "b", ""),
+        ({"label_2": "style"}, "b", ""),
+        ({"label1": "good", "label2": "bad"}, "b", ""),
+        ({"rater_1": None, "rater_2": ""}, "b", ""),
+    ],
+)
+def test_a_label_is_read_before_numbers_and_words_of_people_that_are_no_labels(
+    tmp_path: Path, people: Json, label: Any, labels: str
+) -> None:
+    rows = [{**OAK, **people, "label": label, "id": n} for n in range(3)]
+    _, found, lines = read(tmp_path, rows, labels=labels)
+    assert found == [[B]] * 3 and "(prompt, text_a, text_b, label)" in lines[0]
+    numbers = [one for one, value in people.items() if isinstance(value, int)]
+    assert [f" --columns label={'+'.join(numbers)}" in one for one in lines[2:]] == [True] * bool(
+        numbers
+    )
+
+
+@each(
+    ("people", "label"),
+    [
+        ({"annotator1": 1, "annotator2": 2, "annotator3": 0}, None),
+        ({"annotator1": 1, "annotator2": 2, "annotator3": 0}, "science"),
+        ({"annotator1": "a", "annotator2": "b", "annotator3": "tie"}, "a"),
+        ({"annotator1": "a", "annotator2": 2, "annotator3": "tie"}, "a"),
+        ({"vote_1": "text_a", "vote_2": "text_b", "vote_3": "tie"}, 1),
+    ],
+)
+def test_labels_of_people_are_read_before_one_that_sums_them_up(
+    tmp_path: Path, people: Json, label: str | None
+) -> None:
+    _, found, lines = read(tmp_path, [{**OAK, **people, "label": label}])
+    assert found == [[A, B, TIE]] and len(lines) == 2
+
+
+def test_numbers_beside_a_label_are_none_in_rows_without_it_either(tmp_path: Path) -> None:
+    ids = {"annotator_1": 101, "annotator_2": 2}
+    rows = [{**OAK, **ids, "label": one, "id": n} for n, one in enumerate([None, 2, 1, None])]
+    _, found, lines = read(tmp_path, rows)
+    assert found == [[B], [A]] and "2 left out: 2 without a label (line 1)" in lines[0]
+
+
+def test_numbers_of_people_beside_a_label_are_read_where_they_are_named(tmp_path: Path) -> None:
+    row = {**OAK, "annotator1": 1, "annotator2": 2, "label": 1}
+    _, found, lines = read(tmp_path, [row], "label=annotator1+annotator2")
+    assert found == [[A, B]] and len(lines) == 2
+
+
+@each(
+    "row",
+    [
+        {"rater_1": "a", "rater_2": "b", "rater_3": "unsure"},
+        {"people": ["a", "b", "unsure"]},
+        {"label": ["a", "b", 9]},
+    ],
+)
+def test_a_label_without_meaning_costs_its_pair_no_other_label(tmp_path: Path, row: Json) -> None:
+    _, found, lines = read(tmp_path, [{**OAK, **row}])
+    assert found == [[A, B, ABSENT]]
+    assert "a means text_a (1), b means text_b (1); 1 not counted, as '" in lines[1]
+    assert lines[1].endswith("; give its meaning with --labels")
+    only = dict.fromkeys(row, "unsure")
+    lines = read(tmp_path, [{**OAK, **row}, {**OAK, "text_a": "Elm.", **only}])[2]
+    assert "1 without a known label (line 2: " in lines[0] and "; 1 not counted" in lines[1]

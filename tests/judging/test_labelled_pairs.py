@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.errors import InputError
-from builders.judging.labelled_pairs import Pair, read_pairs
+from builders.judging.labelled_pairs import read_pairs
+from builders.judging.pair_texts import Pair
 from builders.judging.verdicts import ABSENT, TIE, A, B
 from builders.sources.source import Source
 from tests.cases import each

@@ -16,24 +16,37 @@ _FRACTION = re.compile(r"[-−]?[0-9]*[.,][0-9]+(?:\s*(?:/|out of)\s*[0-9.,]+)?"
 _OF_TEN = r"\s*(?:[/／]|out of)\s*10"
 SCORE = re.compile(rf"\[\[[\s*]*+(\d+(?:\.\d+)?)(?:{_OF_TEN})?[\s*]*+\]\]")
 _SCALE = re.compile(rf"(?<=\d){_OF_TEN}\Z")
+_TWO = re.compile(rf"\]\]{_OF_TEN[:-2]}\[\[(?=\s*10\s*\]\])", re.IGNORECASE)
+_BRACKETS = re.compile(r"\[\[([^\[\]\n]*)\]\]")
+_FORMS = (  # of a score, of the better text, of an order
+    re.compile(r"10(?:\.0+)?|[1-9](?:\.[0-9]+)?"),
+    re.compile(r"[A-Z]|tie"),
+    re.compile(r"[A-Z](?:\s*[>=]\s*[A-Z])+"),
+)
 _SPEAKER = (  # of a turn, or the head of the next task
     r"(?:user|human|assistant|system|ai|bot|model|question|answer|instruction|response|input|prompt"
     r"|usuario|asistente|usuário|assistente|utente|utilisateur|benutzer|assistent|пользователь"
     r"|ассистент|用户|助手|问|答)"
 )
-_IN_BRACKETS = r"\[\[(?P<{}>[^\[\]\n]*)\]\]"
-_LABEL = (
-    r"(?:(?:my |the )?(?:final |overall )?(?:verdict|rating|score|judge?ment|winner|decision)\b)"
+_GOES_ON = re.compile(
+    rf"\n[^\w\[\]\n]*{_SPEAKER}[^\w\[\]\n]*[:：]"
+    rf"|\n[ \t*]*[#\[<][^\n\[\]]*\b{_SPEAKER}\b[^\w\n]*\n|\n<<<"
+    r"|\bthe next\b|\banother (?:one|pair|answer|response|task|question)\b",
+    re.IGNORECASE,
 )
-_ENDING = re.compile(  # the verdict of a line that is nothing else, or the last before another turn
-    rf"^[^\w\[\]\n]*(?:{_LABEL}(?:[^\w\[\]\n]+is\b)?[^\w\[\]\n]*)?{_IN_BRACKETS.format('alone')}"
-    r"[^\w\[\]\n]*$"
-    rf"|{_IN_BRACKETS.format('last')}[^\w\[\]\n]*\n[^\w\[\]]*{_SPEAKER}[^\w\[\]\n]*[:：]"
-    # Of a paragraph, but no quoted one.
-    rf"|{_IN_BRACKETS.format('paragraph')}[^\w\[\]\n\"'”’»]*(?:\n```)?\n[ \t]*\n",
-    re.MULTILINE | re.IGNORECASE,
+_NOUN = r"(?:verdict|rating|score|judge?ment|winner|decision|grade)"
+_SUMS_UP = re.compile(
+    r"\b(?:overall|total|average|altogether|on the whole|in all|in conclusion|finally|gesamt"
+    rf"|insgesamt|globale|final(?: {_NOUN}|(?=(?: \w+)?\W*\Z)))\b|итог|综合|总|最终|総合|最終",
+    re.IGNORECASE,
 )
-_SUMS_UP = re.compile(r"\b(?:overall|total|average|altogether|on the whole)\b", re.IGNORECASE)
+_LABEL = re.compile(
+    rf"(?:^\W*(?:the )?|\bmy ){_NOUN}(?:\W+is)?\W*\Z|^\W*(?:so|thus|hence|therefore)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_HEADING = re.compile(r"\s*(?:#.*|(?:\*\*|__).*(?:\*\*|__)\s*|.*[:：][\s*_]*)")
+_STOP = re.compile(r"[.!?][\s\"'”’)*_]+|[。！？]")
+_LINKS = re.compile(r"\b(?:or|and|to)\b", re.IGNORECASE)  # "[[3]] or [[5]]"
 # In Chinese or Japanese a judge uses the wide forms of the ten digits, the stroke and the point.
 _WIDE = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF0F: "/", 0xFF0E: "."}
 
@@ -51,7 +64,8 @@ def judgement(answer: str) -> str:
 
 
 def last_score(answer: str, *, most: int) -> float | None:
-    """The last number in double brackets; None if not from 1 to `most`, or the judge ran on."""
+    """The last number in double brackets; None if not from 1 to `most`, or one of several."""
+    answer = _TWO.sub("/", answer)  # "[[7]]/[[10]]"
     value = SCORE.findall(answer)[-1:]
     if not value or not 1 <= float(value[0]) <= most or is_replaced(answer, value[0]):
         return None
@@ -63,19 +77,50 @@ def bare_verdict(text: str) -> str:
     return _SCALE.sub("", text.strip(" \t\xa0*_`"))
 
 
-def is_replaced(answer: str, verdict: str) -> bool:
-    """Whether an answer ends with another verdict before it comes to this one.
+def alike(one: str, other: str) -> bool:
+    """Whether both can be verdicts of the same judge: two scores, two letters, two orders."""
+    first, second = (
+        [bool(form.fullmatch(bare_verdict(it))) for form in _FORMS] for it in (one, other)
+    )
+    return first == second
 
-    A judge ends with its verdict. One that is not stopped goes on with another turn, and another
-    verdict, which is about nothing that it was asked.
+
+def is_replaced(answer: str, verdict: str) -> bool:
+    """Whether another verdict comes before an answer's last one that this does not overrule.
+
+    A judge ends with its verdict: it overrules those of aspects and what was thought at first. A
+    judge that is not stopped goes on with another turn, and another verdict, which is about nothing
+    that it was asked; and of several equal ones, none is the judge's.
     """
-    sums_up = _SUMS_UP.search(answer.rstrip().rpartition("\n")[2])
-    for found in _ENDING.finditer(answer):
-        of_part = found["paragraph"]  # one of several, where the last line sums up
-        other = found["alone"] or found["last"] or of_part or ""
-        if bare_verdict(other) != bare_verdict(verdict) and not (of_part and sums_up):
-            return True
-    return False
+    found = [hit for hit in _BRACKETS.finditer(answer) if alike(hit[1], verdict)]
+    bare = bare_verdict(verdict)
+    last = next((hit for hit in reversed(found) if bare_verdict(hit[1]) == bare), None)
+    others = [hit for hit in found if bare_verdict(hit[1]) != bare]
+    if not others or not last:
+        return False
+    if _GOES_ON.search(answer, others[0].end(), last.start()):
+        return True
+    best, own = max(_weight(answer, hit) for hit in others), _weight(answer, last)
+    one_line = "\n" not in answer[others[0].end() : last.start()]
+    return best > own or (best == own and not (own == 0 and one_line))
+
+
+def _weight(answer: str, hit: re.Match[str]) -> int:
+    """How much brackets look like the verdict: 4 is a sum, 0 a number within a sentence."""
+    start, end = answer.rfind("\n", 0, hit.start()) + 1, f"{answer}\n".index("\n", hit.end())
+    before = answer[start : hit.start()].rpartition("]]")[2]
+    after, _, more = answer[hit.end() : end].partition("[[")
+    above = answer[:start].rstrip().rpartition("\n")[2]
+    first = start + len(before) == hit.start() and not _BRACKETS.search(above)
+    heading = f"{above}\n" if first and _HEADING.fullmatch(above) else ""
+    own = _STOP.split(before)[-1]
+    if any(map(_SUMS_UP.search, (heading, own, "" if more else after))):
+        return 4
+    if _LABEL.search(own if own.strip() != before.strip() else heading + before):
+        return 3
+    if not re.search(r"\w", _LINKS.sub("", after)):
+        return 1 if re.search(r"\w", own) or (heading and own == before) else 2
+    return 1 if before.rstrip(" *_").endswith((":", "：")) else 0
 
 
 def whole_number(text: str, most: int) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from builders.engine.calls import Unreadable
-from builders.judging.parsing import bare_verdict, is_replaced, judgement
+from builders.judging.parsing import alike, bare_verdict, is_replaced, judgement
 from builders.recipe import short_hash
 
 Messages = list[dict[str, str]]
@@ -192,6 +192,7 @@ def _last_verdict(answer: str) -> str:
     found = _VERDICT.findall(lines[-1])
     if not found:
         raise Unreadable("no verdict")
-    if len(found) > 1 or is_replaced(text, found[0]):
+    *others, last = found
+    if any(alike(one, last) for one in others) or is_replaced(text, last):
         raise Unreadable("several verdicts")
-    return bare_verdict(found[0])
+    return bare_verdict(last)

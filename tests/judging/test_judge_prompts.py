@@ -269,8 +269,34 @@ def test_a_judge_that_names_a_mark_in_a_sentence_has_given_its_verdict(
         ("My final verdict is: **[[A]]**\nThe next one.\n[[B]]", "several verdicts"),
         ("```\nA is right. [[A]]\n```\n\n<<<answer A>>>\nx\n\n[[B]]", "several verdicts"),
         ("A is right. [[A]]\nassistant\nB is, now.\n[[B]]", "template marks"),
+        ("Accuracy: [[A]]\n\nStyle: [[B]]", "several verdicts"),
+        ("[[A]] is better than [[B]].", "several verdicts"),
+        ("Verdict: [[A]]\n\nOr is it?\n\nVerdict: [[B]]", "several verdicts"),
+        ("So far: [[A]]\n\n### Question\nWhy?\n\nFinal verdict: [[B]]", "several verdicts"),
     ],
 )
 def test_an_answer_that_only_thinks_or_goes_on_is_unreadable(answer: str, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         verdict_of(answer)
+
+
+@each(
+    "before",
+    [
+        "Answer A links to [[Rome]].",
+        "A gives\n\n[[1, 0]]",
+        "A cites its source [[2]]",
+        "A uses the attribute [[nodiscard]].",
+        "A tests with [[ -f x ]].",
+        "Accuracy: [[A]]\n\nStyle: [[B]]",
+        "I first leaned to [[B]].",
+        "Answer B asks for [[B]].",
+    ],
+)
+@each(
+    "last", ["[[A]]", "**[[A]]**", "Final verdict: [[A]]", "My verdict is [[A]].", "Overall: [[A]]"]
+)
+def test_only_what_can_be_a_judge_s_verdict_counts_and_the_last_overrules(
+    before: str, last: str
+) -> None:
+    assert verdict_of(f"{before}\n\nStill A is better.\n\n{last}") == "a"

@@ -34,7 +34,7 @@ _OF_ONE_PERSON = tuple(  # columns with a label each, before those that may hold
     for form in (
         rf"(?:{_ONE})(?P<number>\d+)(?:{_LABEL})",
         rf"(?:{_LABEL})(?:by|of|from)?(?:{_ONE})(?P<number>\d+)",
-        r"(?:labels?|vote|preference)(?P<number>\d+)",
+        r"(?:labels?|preference)(?P<number>\d+)",  # `vote1` may count those for the first text
         rf"(?:annotation|{_ONE})(?P<number>\d+)",
     )
 )

@@ -89,7 +89,7 @@ def read_judged(
     """
     if columns and not {"verdict", "preference", "score_a"} & set(columns):
         raise InputError("--columns names no verdict, preference or score_a; name what is judged")
-    rows, left_out = read_rows(source)
+    rows, left_out = read_rows(source, labels or {})
     name = Path(source.place).stem
     if columns:
         judges = _named([row for _, row in rows], columns, labels or {}, Path(source.place))
@@ -232,7 +232,7 @@ def _named(
 def _meant(value: Any, labels: Mapping[str, int]) -> Any:
     """A verdict or label as the user gives its meaning; a number without one is not guessed."""
     written = as_written(value)
-    if written in labels:
+    if written in labels and value is not None:
         return _WORDS[labels[written]]
     unknown = is_number(written) and names_texts_by_number(labels)
     return f"{value} (not in --labels)" if unknown else value

@@ -36,8 +36,14 @@ REPEATED, NO_LABEL = "repeated", "without a known label"
 UNLABELLED, EQUAL = "without a label", "equal texts"
 
 
-def read_rows(source: Source) -> tuple[list[tuple[str, Row]], list[LeftOut]]:
+def read_rows(
+    source: Source, given: Mapping[str, int]
+) -> tuple[list[tuple[str, Row]], list[LeftOut]]:
     """The rows of a source, each with its place, and those that cannot be read.
+
+    Args:
+        source: A file, a folder or a Hub dataset.
+        given: What verdicts and labels mean, by how they are written.
 
     Raises:
         InputError: There is no such source, it holds no row, or most of it cannot be read.
@@ -45,7 +51,7 @@ def read_rows(source: Source) -> tuple[list[tuple[str, Row]], list[LeftOut]]:
     records, _ = source_records(source)
     rows: list[tuple[str, Row]] = []
     left_out = []
-    for place, row in records:
+    for place, row in with_nulls(records, given):
         if isinstance(row, Unreadable):
             left_out.append(LeftOut(place, UNREADABLE, row.why))
         else:

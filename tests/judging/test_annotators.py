@@ -106,7 +106,6 @@ def test_the_judge_that_gave_a_verdict_is_no_annotator(tmp_path: Path) -> None:
             "evaluator_{}",
             "preference_{}",
             "label_of_annotator_{}",
-            "vote {}",
             "choice_by_human_{}",
         ),
     ],
@@ -130,12 +129,21 @@ def test_columns_with_labels_are_read_before_those_with_the_names_of_people(
 
 
 def test_two_options_are_no_labels_of_two_people(tmp_path: Path) -> None:
-    row = {"prompt": "?", "choice1": "x", "choice2": "y", "vote1": "u", "vote2": "v", "label": 2}
-    for texts in ("choice", "vote"):
+    row = {"prompt": "?", "choice1": "x", "choice2": "y", "label1": "u", "label2": "v", "label": 2}
+    for texts in ("choice", "label"):
         found = read(tmp_path, [row], f"text_a={texts}1,text_b={texts}2,label=label")
         assert found[1] == [[B]]
     row = {**OAK, "choice1": "x", "choice2": "y", "label": "b"}
     assert read(tmp_path, [row])[1] == [[B]]
+
+
+def test_counts_of_votes_for_each_text_are_no_labels_unless_they_are_named(tmp_path: Path) -> None:
+    row = {**OAK, "vote1": 2, "vote2": 1}
+    with pytest.raises(InputError, match=r"no label of people; .*vote1, vote2; name them"):
+        read(tmp_path, [row])
+    _, labels, lines = read(tmp_path, [{**row, "label": "a"}])
+    assert labels == [[A]] and len(lines) == 2
+    assert read(tmp_path, [row], "label=vote1+vote2")[1] == [[B, A]]
 
 
 def test_the_column_of_the_annotators_can_be_named(tmp_path: Path) -> None:
@@ -233,8 +241,8 @@ def test_the_preference_of_a_judge_is_no_label_unless_it_is_named(
         ({"annotator_1": 1, "annotator_2": 2}, "worse", "worse=b"),
         ({"annotator_1": "Ann", "annotator_2": "Bob"}, "b", ""),
         ({"annotator_1": "Ann", "annotator_2": "Bob"}, 2, ""),
-        ({"vote1": 2, "vote2": 1}, "b", ""),
-        ({"vote1": 10, "vote2": 3}, "b", ""),
+        ({"label1": 2, "label2": 1}, "b", ""),
+        ({"label_1": 10, "label_2": 3}, "b", ""),
         ({"reviewer1": 101, "reviewer2": 102}, "b", ""),
         ({"human_1": 1, "human_2": 2}, "b", ""),
         ({"human_1": "A is short.", "human_2": "I agree."}, "b", ""),
@@ -262,7 +270,7 @@ def test_a_label_is_read_before_numbers_and_words_of_people_that_are_no_labels(
         ({"annotator1": 1, "annotator2": 2, "annotator3": 0}, "science"),
         ({"annotator1": "a", "annotator2": "b", "annotator3": "tie"}, "a"),
         ({"annotator1": "a", "annotator2": 2, "annotator3": "tie"}, "a"),
-        ({"vote_1": "text_a", "vote_2": "text_b", "vote_3": "tie"}, 1),
+        ({"human_1": "text_a", "human_2": "text_b", "human_3": "tie"}, 1),
     ],
 )
 def test_labels_of_people_are_read_before_one_that_sums_them_up(

@@ -287,3 +287,13 @@ def test_a_number_that_the_given_labels_leave_out_is_not_guessed(tmp_path: Path)
     assert judged.people is not None and judged.people.tolist() == [[A], [B], [ABSENT], [TIE]]
     with pytest.raises(InputError, match=r"row 2: '2 \(not in --labels\)' is no label"):
         read_judged(written(tmp_path, [rows[0], {"v": 1, "p": 2}]), columns, labels)
+
+
+def test_what_marks_a_missing_value_in_a_table_is_no_label_and_no_score(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("v,p,q\na,b,NaN\nNA,N/A,tie\nNone,a,a\n")
+    columns = {"verdict": "v", "label": "p+q"}
+    [judged] = read_judged(Source(place=str(tmp_path / "a.csv")), columns)
+    assert judged.first.tolist() == [A, FAILED, FAILED] and judged.people is not None
+    assert judged.people.tolist() == [[B, ABSENT], [ABSENT, TIE], [A, A]]
+    source = Source(place=str(tmp_path / "a.csv"))
+    assert read_judged(source, columns, {"none": TIE})[0].first.tolist() == [A, FAILED, TIE]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from builders.sources.column_plan import (
-    AS_IT_IS,
     DIALOGUES,
     KEYS,
     Plan,
@@ -17,7 +16,7 @@ from builders.sources.column_plan import (
     is_request,
     plain,
 )
-from builders.sources.column_texts import answer_texts, is_empty, is_filled_in, is_no_input
+from builders.sources.column_texts import answer_texts, is_empty, is_filled_in
 from builders.sources.conversations import Reason, prompt_of, unpacked
 from builders.sources.json_shapes import is_dialogue
 from builders.sources.rendered_dialogues import begins_with, rendered_turns, without_answer
@@ -59,11 +58,6 @@ def is_copied(row: Row, plan: Plan) -> bool:
         if all((turn["role"], turn["content"].strip()) in spoken for turn in turns):
             return True
     return False
-
-
-def is_filled(name: str, value: Any) -> bool:
-    """Whether a column holds something, and no words that there is no input."""
-    return not is_empty(value) and not (plain(name) in AS_IT_IS and is_no_input(value))
 
 
 def given_in(row: Row, plan: Plan) -> Row:

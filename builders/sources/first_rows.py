@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Container, Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence, Set
 from itertools import starmap
 from typing import Any, NamedTuple
 
 from builders.sources.column_kinds import ONE_WORD
 from builders.sources.column_plan import (
+    AS_IT_IS,
     CLEAR,
     is_about_row,
     is_answer,
@@ -25,13 +26,14 @@ from builders.sources.column_plan import (
     is_reply,
     plain,
 )
-from builders.sources.column_texts import context_text, is_empty, is_query
+from builders.sources.column_texts import context_text, is_empty, is_no_input, is_query
 from builders.sources.conversations import Turns
 from builders.sources.rows import Row
 
 Texts = dict[str, str]  # by column
 _INSTRUCTION = re.compile(r"(?:task[_ ]?)?instructions?|task(?:[_ ]?(?:description|definition))?")
 _WORD = re.compile(r"[^\W\d_][^\d_/@:.]*")  # unlike most ids
+_NEVER_TEXTS = {"NaN", "nan", "<NA>", "\\N", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#NUM!"}
 _FEWEST_ROWS = 3  # that show a rule rather than an accident
 _LONG = 8  # words of a text that is no class or title
 _FEWEST_WORDS = 3  # of a task that is no kind of tasks
@@ -100,6 +102,19 @@ def is_phrase(text: str | None) -> bool:
     if text is None or ONE_WORD.fullmatch(text.strip()):
         return False
     return any(map(str.isalpha, text))
+
+
+def words_of_nothing(rows: Sequence[Row], name: str, missing: Set[str]) -> Set[str]:
+    """The words in a column of the first rows that mean that it holds nothing.
+
+    What is `missing` in a table means so, and "No input" in the `input` of several rows. But where
+    most other texts are a word each, NA or N/A may be one of them.
+    """
+    texts = [value for row in rows if isinstance(value := row.get(name), str) and value.strip()]
+    none = [text for text in texts if plain(name) in AS_IT_IS and is_no_input(text)]
+    words = missing | ({*none} if missing or len(none) > 1 else set())
+    others = {text.strip() for text in texts if text not in words}
+    return words & _NEVER_TEXTS if 2 * sum(map(str.isalpha, others)) > len(others) else words
 
 
 def first_rows(rows: Sequence[Row], asks: str, ids: Sequence[str], used: set[str]) -> FirstRows:

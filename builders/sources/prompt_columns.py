@@ -26,7 +26,6 @@ from builders.sources.column_kinds import (
     has_texts,
     has_turns,
     is_copied,
-    is_filled,
     is_kind_of_question,
     is_marked,
     is_of_labels,
@@ -210,7 +209,7 @@ class PromptColumns:
         return row, plan
 
     def _plan_of(self, row: Row, *, as_usual: bool = False) -> Plan | Reason:
-        filled = tuple(name for name, value in row.items() if is_filled(name, value))
+        filled = tuple(name for name, value in row.items() if not is_empty(value))
         names = tuple(row)
         may_be_labels = [name for name in names if plain(name) in NAMES and "." not in name]
         if may_be_labels and (not self.named or as_usual):

@@ -15,7 +15,13 @@ from typing import Any, TypeGuard
 
 from builders.errors import InputError, number_of, shortened
 from builders.recipe import Raw, fingerprint, row_id, short_hash
-from builders.sources.column_plan import may_be_of_sample
+from builders.sources.column_plan import (
+    CONTEXT_COLUMNS,
+    OPTIONS,
+    TURN_COLUMNS,
+    may_be_of_sample,
+    plain,
+)
 from builders.sources.column_texts import is_empty
 from builders.sources.conversations import (
     EMPTY,
@@ -25,7 +31,7 @@ from builders.sources.conversations import (
     has_text,
     unreadable,
 )
-from builders.sources.first_rows import has_answer
+from builders.sources.first_rows import has_answer, words_of_nothing
 from builders.sources.prompt_columns import PromptColumns
 from builders.sources.rows import Records, Row, Unreadable, missing_words
 from builders.sources.source import (
@@ -44,6 +50,7 @@ _TASK = (
 )
 REPEATED, SAME = "repeated", "same prompt"
 _FIRST = 100  # rows of a file that show in which column it asks
+_ABOUT = {*TURN_COLUMNS, *CONTEXT_COLUMNS} - {*OPTIONS}  # where a word may mean nothing
 _MOST_TEXTS = 10_000  # beside prompts, that are compared
 MOST_UNREADABLE = 0.5  # of the rows that were read: a larger share is no accident
 
@@ -241,7 +248,10 @@ def _read(
 
 
 def _of_the_usual_form(columns: PromptColumns, records: Records) -> Records:
-    """The rows, those as unreadable that lack the column in which most of their file's ask."""
+    """The rows, those as unreadable that lack the column in which most of their file's ask.
+
+    What a prompt may be about is null where it is a word that there is nothing.
+    """
     for file, rows in groupby(_with_instances(records), key=lambda record: _file_of(record[0])):
         missing = missing_words(file)
         first = [*islice(rows, _FIRST)]
@@ -249,17 +259,22 @@ def _of_the_usual_form(columns: PromptColumns, records: Records) -> Records:
         columns.compare(readable)
         usual = Counter(name for row in readable if (name := columns.asked(row)) is not None)
         asks = next((name for name, _ in usual.most_common(1)), None)
+        names = {name for row in readable for name in row if plain(name) in _ABOUT}
+        nothing = {name: words_of_nothing(readable, name, missing) for name in names}
+        if asks is not None:
+            nothing[asks] = words_of_nothing(readable, asks, missing) if missing else set()
         for place, row in chain(first, rows):
             if asks is None or not isinstance(row, dict):
                 yield place, row
             elif asks not in row and columns.asked(row):
                 why = f"no column {asks!r}; there are {', '.join(map(str, row))}"
                 yield place, Unreadable(f"{why}; name one with --column")
-            elif missing and row.get(asks) in missing:
+            elif isinstance(row.get(asks), str) and row[asks] in nothing[asks]:
                 why = f"column {asks!r} is {row[asks]!r}, which marks a missing value"
                 yield place, Unreadable(f"{why}; fill it in or delete the row")
             else:
-                yield place, row
+                empty = [x for x in nothing if isinstance(row.get(x), str) and row[x] in nothing[x]]
+                yield place, {**row, **dict.fromkeys(empty)} if empty else row
 
 
 def _with_instances(records: Records) -> Records:
@@ -271,14 +286,14 @@ def _with_instances(records: Records) -> Records:
             continue
         task = {name: value for name, value in row.items() if name != "instances"}
         for one in found:
-            yield place, {**task, **one}
+            yield place, {**task, **one, **task}
 
 
 def _are_instances(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(one, Mapping) and {*one} == {"input", "output"} for one in value)
+        and all(isinstance(one, Mapping) and "input" in one for one in value)
     )
 
 

@@ -1,7 +1,8 @@
 """The header of a file of separated values: what separates them, and what comes before it.
 
-Before it there may be blank lines, a line for a spreadsheet such as `sep=;`, or a title and an
-empty row. Anki writes its header in lines of its own, `#separator:tab`, `#tags column:3`.
+Before it there may be blank lines, a line for a spreadsheet such as `sep=;`, or the rows of a
+title, where a row soon after them names a column that asks. Anki writes its header in lines of its
+own, `#separator:tab`, `#tags column:3`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from builders.sources.column_plan import PROMPT_COLUMNS, plain
 
 _SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "colon": ":", "space": " "}
+_MOST_LINES = 4  # of a title, and before a header after it
 _ANKI = re.compile(r"#separator:(\w+|\S)\s*", re.IGNORECASE)
 
 
@@ -40,21 +43,35 @@ def table_header(lines: Iterator[str], usual: str) -> TableHeader:
     given = re.fullmatch(r"sep=(.)\s*", header)
     if given:
         before, header = before + 1, next(lines, "")
-    delimiter = given[1] if given else max(usual, key=lambda one: fields_of(header, one))
-    after: list[str] = []
-    title = header.strip().rstrip(delimiter)
-    is_title = delimiter not in title and plain(title) not in PROMPT_COLUMNS
-    if is_title and fields_of(header, delimiter) > 1:
-        after = [next(lines, "")]  # empty after a title
-        if after[0] and not after[0].strip(f"{delimiter} \r\n"):
-            more, header = _next_filled(lines)
-            return TableHeader(before + 2 + more, header, delimiter, [])
-    return TableHeader(before, header, delimiter, after)
+    first = [header]
+    while sum(line.count('"') for line in first) % 2 and len(first) < _MOST_LINES:
+        first.append(next(lines, ""))
+    row = "".join(first)
+    delimiter = given[1] if given else max(usual, key=lambda one: fields_of(row, one))
+    names = _filled(row, delimiter)
+    if len(names) == 1 < fields_of(row, delimiter) and plain(names[0]) not in PROMPT_COLUMNS:
+        for line in islice(lines, _MOST_LINES):
+            first.append(line)
+            names = _filled(line, delimiter)
+            if len(names) > 1:
+                break
+        if len(names) > 1 and any(plain(name) in PROMPT_COLUMNS for name in names):
+            return TableHeader(before + len(first) - 1, first[-1], delimiter, [])
+    return TableHeader(before, header, delimiter, first[1:])
+
+
+def _filled(line: str, delimiter: str) -> list[str]:
+    """The fields of a line that hold something."""
+    return [one for one in _fields(line, delimiter) if one.strip()]
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
 
 
 def fields_of(line: str, delimiter: str) -> int:
     """How many fields a line has."""
-    return len(next(csv.reader([line], delimiter=delimiter), []))
+    return len(_fields(line, delimiter))
 
 
 def _next_filled(lines: Iterator[str]) -> tuple[int, str]:

@@ -154,10 +154,81 @@ def test_a_seed_task_is_a_prompt_for_each_of_its_instances(tmp_path: Path) -> No
 def test_words_that_there_is_no_input_are_not_asked(words: str, tmp_path: Path) -> None:
     rows = [
         {"instruction": x, "input": y, "output": "z"}
-        for x, y in (("Sing.", words), ("Draw.", "it"))
+        for x, y in (("Sing.", words), ("Draw.", "it all"), ("Hum.", words))
     ]
     place = written(tmp_path, "a.jsonl", rows)
-    assert texts(Source(place=place)) == ["Sing.", "Draw.\n\nit"]
+    assert texts(Source(place=place)) == ["Sing.", "Draw.\n\nit all", "Hum."]
+
+
+@each("words", ("No input", "N/A", "Not applicable"))
+def test_such_words_are_asked_where_they_may_be_what_a_row_is_about(
+    words: str, tmp_path: Path
+) -> None:
+    rows = [{"instruction": "Put it into French.", "input": x} for x in (words, "It is late.")]
+    asked = [f"Put it into French.\n\n{x}" for x in (words, "It is late.")]
+    assert texts(Source(place=written(tmp_path, "a.jsonl", rows))) == asked
+    codes = [
+        {"instruction": x, "input": y}
+        for x, y in (("Expand it.", "N/A"), ("Say it.", "N/A"), ("Sing it.", "UN"), ("Hum.", "EU"))
+    ]
+    asked = ["Expand it.\n\nN/A", "Say it.\n\nN/A", "Sing it.\n\nUN", "Hum.\n\nEU"]
+    assert texts(Source(place=written(tmp_path, "b.jsonl", codes))) == asked
+
+
+MISSING: dict[str, tuple[str, list[str]]] = {
+    "a context": ("question,context\nWhy?,None\nHow?,So it is.\n", ["Why?", "How?\n\nSo it is."]),
+    "an input": ("instruction,input\nSing.,nan\nAdd one.,3\n", ["Sing.", "Add one.\n\n3"]),
+    "all contexts": ("question,context\nWhy?,NA\nHow?,NA\n", ["Why?", "How?"]),
+    "options": (
+        "question,A,B,C\nWhich is null?,None,1,x\nWhich is none?,NaN,2,y\n",
+        ["Which is null?\n\nA. None\nB. 1\nC. x", "Which is none?\n\nA. NaN\nB. 2\nC. y"],
+    ),
+    "codes": ("prompt\nDE\nFR\nNA\nNaN\n", ["DE", "FR", "NA"]),
+    "codes as inputs": (
+        "instruction,input\nName it.,DE\nName it.,NA\nName it.,FR\n",
+        ["Name it.\n\nDE", "Name it.\n\nNA", "Name it.\n\nFR"],
+    ),
+}
+
+
+@each(("table", "asked"), MISSING)
+def test_what_marks_a_missing_value_in_a_table_is_no_part_of_a_prompt(
+    table: str, asked: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text(table)
+    assert texts(Source(place=str(tmp_path / "a.csv"))) == asked
+
+
+def test_a_missing_system_prompt_in_a_table_is_no_turn(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("system,prompt\nNaN,Say hi.\nBe kind.,Say no.\n")
+    rows = read_prompts(Source(place=str(tmp_path / "a.csv"))).rows
+    assert [[turn["role"] for turn in row["prompt"]] for row in rows] == [
+        ["user"],
+        ["system", "user"],
+    ]
+
+
+INSTANCES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "as in Unnatural Instructions": (
+        {
+            "instruction_with_input": "Rate it. a cat",
+            "input": "a cat",
+            "constraints": "None.",
+            "output": "y",
+        },
+        ["Rate it.\n\na cat"],
+    ),
+    "inputs alone": ({"input": "a cat"}, ["Rate it.\n\na cat"]),
+    "an id of its own": ({"input": "a cat", "output": "y", "id": 1}, ["Rate it.\n\na cat"]),
+}
+
+
+@each(("instance", "asked"), INSTANCES)
+def test_an_instance_is_asked_whatever_it_has_beside_its_input(
+    instance: dict[str, Any], asked: list[str], tmp_path: Path
+) -> None:
+    rows = [{"instruction": "Rate it.", "instances": [instance]}]
+    assert texts(Source(place=written(tmp_path, "a.jsonl", rows))) == asked
 
 
 @each("mark", ("NaN", "nan", "#N/A", "NULL", "None", "<NA>", "\\N", "#REF!"))
@@ -196,6 +267,37 @@ TABLES: dict[str, tuple[str, str, str | None, str]] = {
         "\nMy list;;\n\nprompt;answer;n\nWhat?;x;1\nWho?;y;2\n",
         None,
         "answer, n",
+    ),
+    "Blooket's template": (
+        "a.csv",
+        '"Blooket\nImport Template",,,,\nQuestion #,Question Text,Answer 1,"Answer 2\n(Optional)",'
+        '"Correct Answer(s)\n(Only include Answer #)"\n1,What?,,,\n2,Who?,,,\n',
+        None,
+        "Question #",
+    ),
+    "a title with no empty row after it": (
+        "a.csv",
+        "A Template,,\nQuestion,Correct Answer,Note\nWhat?,x,y\nWho?,z,y\n",
+        None,
+        "Correct Answer, Note",
+    ),
+    "a title of two rows": (
+        "a.csv",
+        "My list,,\nof mine,,\n,,\nprompt,answer,n\nWhat?,x,1\nWho?,y,2\n",
+        None,
+        "answer, n",
+    ),
+    "a header of one name that is not known": (
+        "a.csv",
+        "frage,,\n,,\nWhat?,1,x\nWho?,2,y\n",
+        "frage",
+        "''",
+    ),
+    "a header with a line break": (
+        "a.csv",
+        '"prompt\n(of mine)",n\nWhat?,1\nWho?,2\n',
+        None,
+        "n",
     ),
     "a header of one name": ("a.csv", "prompt,,\n,,\nWhat?,,x\nWho?,,y\n", None, "''"),
 }

@@ -120,6 +120,9 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
         yield f"columns not used: {_listed(loaded.unused, _MOST_COLUMNS)}"
     for name, columns in islice(loaded.doubtful.items(), _MOST_SHOWN):
         yield f"{name} may hold the answer; if not, --column {columns} joins it"
+    if loaded.with_answers:
+        prompts = number_of(loaded.with_answers, "prompts")
+        yield f"{prompts} may end with their own answer, which is asked too; if so, delete it"
     if loaded.skipped:
         yield f"{number_of(len(loaded.skipped), 'files')} not read: {_listed(loaded.skipped)}"
     for reason in left_out:

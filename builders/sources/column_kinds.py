@@ -16,10 +16,10 @@ from builders.sources.column_plan import (
     is_request,
     plain,
 )
-from builders.sources.column_texts import answer_texts, is_empty, is_filled_in
+from builders.sources.column_texts import answer_texts, is_empty
 from builders.sources.conversations import Reason, prompt_of, unpacked
 from builders.sources.json_shapes import is_dialogue
-from builders.sources.rendered_dialogues import begins_with, rendered_turns, without_answer
+from builders.sources.rendered_dialogues import ends_with_answer, rendered_turns
 from builders.sources.rows import Row
 
 IN_PAIRS = {"conversations", "conversation", "dialogue", "dialog", "data"}  # lists, as in LIMA
@@ -29,14 +29,20 @@ _NAME = re.compile(
     rf"{ONE_WORD.pattern}|[A-Z][\w.'-]*(?:\s[A-Z][\w.'-]*){{1,2}}", re.ASCII
 )  # also of a person
 _KIND = re.compile(rf"{ONE_WORD.pattern}(?:\s{ONE_WORD.pattern})?", re.ASCII)  # of tasks
-_BEFORE_OWN = re.compile(
-    r"(?:(?<=[?？])\s+|(?:\A|\n)\W*(?P<label>answer|solution|response|output|completion)\W{1,6})\Z",
-    re.IGNORECASE,
+_BEFORE_OWN = re.compile(r"(?:[:：?？>]|\n)[^\w(]*\Z")
+_OF_ANSWER = re.compile(
+    r"(?:\A|\n)[^\w\n]*(?:A|Answer|Solution|Response|Output|Assistant|Antwort|Respuesta|Réponse|答案)"
+    r"\d*[^\w\n:：]*[:：](?=(?P<after>\W*\w)?)"
 )
 _LABEL = re.compile(r"[\W_]*(?:\w+(?: \w+)?)?[\W_]*")
 _BEFORE_ANSWER = re.compile(r"[:：\n\])>*]\s*\Z")
 _END_MARKS = re.compile(r"\s*(?:(?:</s>|<\|\w+\|>|<end_of_turn>)\s*)+\Z")
-_FEWEST_WORDS = 3  # of an answer behind a question that is no part of it
+_ABOUT_ANSWER = re.compile(  # a request before a question and its answer
+    r"\b(?:rate|judge|evaluat|critiqu|improv|rewrit|rephras|translat|grade|verif|check|review|edit"
+    r"|explain|compar|correct (?:the|this|it)|(?:answer|reply|response|solution|this|it) "
+    r"(?:correct|right|wrong|good))",
+    re.IGNORECASE,
+)
 _ANSWERED_BY = {"assistant", "bot", "gpt", "ai", "output", "response", "answer", "completion"}
 
 
@@ -47,7 +53,7 @@ def is_copied(row: Row, plan: Plan) -> bool:
     for name in plan.also:
         value = unpacked(row[name], only=plain(name) in DIALOGUES)
         if isinstance(value, str):
-            if isinstance(asked, str) and is_filled_in(asked, value, given):
+            if isinstance(asked, str) and _is_answered(asked, value, given):
                 return True
             continue
         turns = turns or prompt_of(unpacked(asked))
@@ -102,6 +108,18 @@ def is_only_answered(text: str, asked: str, given: Row) -> bool:
     return any(_LABEL.fullmatch(end) and _BEFORE_ANSWER.search(end) for end in ends)
 
 
+def _is_answered(template: str, asked: str, given: Row) -> bool:
+    """Whether a text has another one and ends with its answer, and nothing in it is about that."""
+    before, *after = template.split(asked.strip(), maxsplit=1)
+    if not after or _ABOUT_ANSWER.search(before):
+        return False
+    if is_only_answered(template, asked, given):
+        return True
+    answers = [one for value in given.values() for one in answer_texts(value)]
+    is_known = any(map(is_of_answer, given))
+    return ends_with_answer(template, answers) or (not is_known and ends_with_answer(template))
+
+
 def is_kind_of_question(row: Row, plan: Plan) -> bool:
     """Whether a question is a word that follows its premise, as COPA's `cause` and `effect`."""
     asked = row[plan.asked]
@@ -113,32 +131,22 @@ def is_kind_of_question(row: Row, plan: Plan) -> bool:
     )
 
 
-def turns_in(text: str, given: Row, *, named: bool, is_vague: bool) -> Any:
-    """The turns of a text that is a dialogue, also where it ends with an answer of the row.
+def turns_in(text: str, given: Row, *, whole: bool) -> Any:
+    """The turns of a text that is a dialogue, also where it ends with an answer of its row.
 
-    A column that the user `named`, or with a name that `is_vague`, may have the whole of it. A text
-    that is no dialogue is without its answer, unless the user named the column.
+    `whole` says that a dialogue is expected there.
     """
-    if turns := rendered_turns(text, whole=named or is_vague, alone=not given):
-        return turns
-    if (turns := rendered_turns(text)) and turns[-1]["role"] == "assistant":
-        answers = [one for value in given.values() for one in answer_texts(value)]
-        if any(begins_with(turns[-1]["content"], one) for one in answers):
-            return turns
-    if named:
-        return text
-    return (is_vague and without_answer(text)) or without_own_answer(text, given)
+    answers = [one for value in given.values() for one in answer_texts(value)]
+    return rendered_turns(text, whole=whole, alone=not given, answers=answers) or text
 
 
-def without_own_answer(text: str, given: Row, *, asks: bool = True) -> str:
-    """A text without an answer of its row that ends it, behind a label or where it `asks`."""
-    for name, value in given.items():
-        for answer in answer_texts(value) if is_answer(name) else ():
-            before = text.rstrip().removesuffix(answer)
-            end = _BEFORE_OWN.search(before) if before != text.rstrip() else None
-            if end and (end["label"] or (asks and len(answer.split()) >= _FEWEST_WORDS)):
-                return before[: end.start()].strip() or text
-    return text
+def may_end_with_answer(text: str, given: Row) -> bool:
+    """Whether what is asked ends as an answer does: with one of its row, or behind a label."""
+    answers = [one for name in given if is_answer(name) for one in answer_texts(given[name])]
+    if not answers:
+        return any(found["after"] for found in [*_OF_ANSWER.finditer(text)][-1:])
+    text = text.rstrip()
+    return any(_BEFORE_OWN.search(text.removesuffix(one)) for one in answers if text.endswith(one))
 
 
 def is_whole(text: str, asked: str) -> bool:

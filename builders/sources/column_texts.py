@@ -16,7 +16,6 @@ from typing import Any
 from builders.errors import shortened
 from builders.sources.column_plan import is_of_answer
 from builders.sources.conversations import Reason, has_text, unreadable
-from builders.sources.rendered_dialogues import is_answered
 
 _TEXTS = (
     *(
@@ -37,7 +36,6 @@ _OPTIONS = ("text", "texts", "choices", "options", "option", "choice", "value", 
 
 _BY_CHANCE = 100  # characters: a shorter text may be in another by chance
 _BEFORE = r"(?:\A|[:\n\"'`“”„«»(\[]|[.)]\s)\s*"
-_END = r"(?:(?:</s>|<\|\w+\|>|<end_of_turn>)\s*)*"
 _AFTER = r"[.!?]?\s*(?:[\n\"'`“”«»)\]]|\Z)"
 _NO_TEXT = (
     re.compile(  # a URL, an address, a colour, an id such as doc_17, a UUID, a locale, a file
@@ -110,19 +108,6 @@ def are_in(options: str, prompt: str) -> bool:
     return all(is_in(_LABEL.sub("", line, count=1) or line, prompt) for line in lines)
 
 
-def is_filled_in(template: str, asked: str, given: Mapping[str, Any]) -> bool:
-    """Whether a text has another one and then its answer, which is the last part or has a mark.
-
-    `given` has the columns that may hold it. Where none has its name, any text with a mark is one.
-    """
-    _, *after = re.split(rf"{re.escape(asked.strip())}(?![:：])", template, maxsplit=1)  # no label
-    if not after or not after[0].strip():
-        return False
-    if any(_is_answer_in(after[0], text) for one in given.values() for text in answer_texts(one)):
-        return True
-    return not any(map(is_of_answer, given)) and is_answered(after[0])
-
-
 def answer_texts(answer: Any) -> list[str]:
     """The texts of an answer: one, several, or those of an object such as SQuAD's."""
     if isinstance(answer, Mapping):
@@ -132,16 +117,6 @@ def answer_texts(answer: Any) -> list[str]:
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
         return []
     return [str(answer).strip()] if has_text(str(answer)) else []
-
-
-def _is_answer_in(after: str, answer: str) -> bool:
-    if len(answer) > _BY_CHANCE and answer in after:
-        return True
-    last = re.search(rf"[:\n\])>]\s*{re.escape(answer)}[.\s]*{_END}\Z", after)
-    if last:
-        label = after[after.rfind("\n", 0, last.start() + 1) + 1 :].partition(answer)[0]
-        return not (_LABEL.fullmatch(label) and label.strip(" (")[:1].lower() != "a")
-    return is_answered(after, answer)
 
 
 def column_text(value: Any) -> str | None:

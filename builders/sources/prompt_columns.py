@@ -31,8 +31,8 @@ from builders.sources.column_kinds import (
     is_of_labels,
     is_only_answered,
     is_whole,
+    may_end_with_answer,
     turns_in,
-    without_own_answer,
 )
 from builders.sources.column_plan import (
     AS_IT_IS,
@@ -91,14 +91,15 @@ class PromptColumns:
         named: The column that the user names, or A+B; None finds the usual ones.
         keeps: Columns whose texts a prompt keeps beside it.
         answered: Whether the answers are elsewhere, so that no column may hold them.
-        forms: By the column that asks, the columns that prompts are made from, in the order of
-            their first use.
+        forms: By the column that asks, those that prompts are made from, in order of first use.
+        with_answers: How many prompts may end with their answer.
     """
 
     named: str | None = None
     keeps: Sequence[str] = ()
     answered: bool = False
     forms: dict[str, dict[str, None]] = field(default_factory=dict)
+    with_answers: int = 0
     _doubtful: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)  # looked at in full, though it adds nothing
@@ -256,7 +257,7 @@ class PromptColumns:
             return of_tools(plain(plan.tools[0]))
         value, given = unpacked(row[plan.asked], only=column in DIALOGUES), given_in(row, plan)
         if isinstance(value, str):
-            value = turns_in(value, given, named=bool(self.named), is_vague=column not in CLEAR)
+            value = turns_in(value, given, whole=bool(self.named) or column not in CLEAR)
         if isinstance(value, str) and (reason := self._other_turn(row)):
             return reason
         system = text_of(row[plan.system]) if plan.system is not None else None
@@ -278,13 +279,13 @@ class PromptColumns:
             self._read |= {*names}
             if reason := text if isinstance(text, Reason) else fault_of(text):
                 return _in(names[0], reason)
-            text = str(text) if self.named else without_own_answer(str(text), given, asks=False)
             before = (last, *(turn["content"] for turn in prompt))
             held = are_in if names[0] in (*plan.lists, *plan.options) else is_in
-            if has_text(text) and not any(held(text, one) for one in before):
-                last = f"{last.strip()}\n\n{text.strip()}"
+            if has_text(str(text)) and not any(held(str(text), one) for one in before):
+                last = f"{last.strip()}\n\n{str(text).strip()}"
                 used += names
         prompt[-1] = {**prompt[-1], "content": last}
+        self.with_answers += not self.named and may_end_with_answer(last, given)
         self.forms.setdefault(plan.asked, {}).update(dict.fromkeys(used))
         return prompt
 

@@ -4,17 +4,19 @@ The marks are those of ChatML, Llama, Mistral, Gemma, Phi, DeepSeek, Cohere, Gra
 OpenAssistant, Zephyr, ChatGLM, EXAONE, Kimi, Nemotron, Baichuan and Seed; headings, as Alpaca has
 them; tags; and speakers by name, as Anthropic's HH-RLHF, Vicuna and Guanaco have them, in ten
 languages and also in bold. A sentence before the first mark that belongs to such a template is left
-out; other lines before marks or headings are a system turn. A text that only ends with an answer,
-behind its label, is the text before that.
+out; other lines before headings are a system turn. A last answer that may have a request after it,
+or that may be the form of one, is no answer: such a text is asked as it is.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 _USER = (
     *("user", "human", "prompter", "q", "instruction", "instruct", "input", "question"),
-    *("context", "task", "problem", "query", "prompt", "you", "user_token", "[inst]", "<</sys>>"),
+    *("context", "document", "task", "problem", "query", "prompt", "you", "user_token"),
+    *("[inst]", "<</sys>>"),
     "<reserved_106>",
 )
 _ASSISTANT = (
@@ -88,12 +90,13 @@ _IN_BOLD = (
     f"{_PARTS}|Problem|Solution|Prompt|Completion|User|Human|Assistant|AI|Bot|System|[QA]\\d*"
 )
 _IN_TAGS = (
-    "question|user|human|instruction|prompt|query|problem|system"
-    "|assistant|bot|answer|response|solution|completion"
+    "question|user|human|instruction|prompt|query|problem|system|context|document|input"
+    "|assistant|bot|answer|response|solution|completion|output"
 )
+_TAGGED = re.compile(r"\s*<(\w+)>(.*?)</\1>\s*", re.DOTALL)
+_THINKING = {"think", "thinking", "thought", "thoughts", "reasoning", "scratchpad"}  # in tags
 # The speaker is the group. Nobody writes such a mark in a text of their own; all else they may.
-_MARKS, _HEADINGS, _SPEAKERS, _LABELS = "marks", "headings", "speakers", "labels"
-_TAGS = "tags"
+_MARKS, _TAGS, _HEADINGS, _SPEAKERS, _LABELS = "marks", "tags", "headings", "speakers", "labels"
 _FORMS = (
     (_MARKS, re.compile(rf"<\|im_start\|>{_ROLE}(?:<\|im_sep\|>)?\n?")),
     (
@@ -118,7 +121,10 @@ _FORMS = (
     (_MARKS, re.compile(r"<(human|bot)>:")),
     (_MARKS, re.compile(r"GPT4 Correct (User|Assistant):")),
     (_MARKS, re.compile(r"^(?:\[Round \d+\]\s*(?=问)|(?=答))(问|答)：", re.M)),
-    (_HEADINGS, re.compile(r"### ?(User|Human|Assistant|System|GPT|AI|Bot)(?: ?:|$)", re.I | re.M)),
+    (
+        _HEADINGS,
+        re.compile(r"(?<!#)### ?(User|Human|Assistant|System|GPT|AI|Bot)(?: ?:|$)", re.I | re.M),
+    ),
     (
         _HEADINGS,
         re.compile(rf"^#{{1,4}} ?({_PARTS}|Task|Problem|Query|Solution)(?: ?:|$)", re.M),
@@ -132,7 +138,6 @@ _FORMS = (
     (_LABELS, re.compile(r"^(Q|A)\d*:", re.M)),
     (_LABELS, re.compile(rf"^\[({_IN_BOLD})\]:?", re.M)),
     (_LABELS, re.compile(rf"^(?:\*\*|__)({_IN_BOLD})(?: ?:(?:\*\*|__)|(?:\*\*|__) ?:)", re.M)),
-    (_TAGS, re.compile(rf"(?:\A|</\w+>\s*)<({_IN_TAGS})>", re.I)),
     (_HEADINGS, re.compile(rf"^#{{1,4}} ?({_ABROAD})(?: ?[:：]|$)", re.M)),
     (_LABELS, re.compile(rf"^({_ABROAD}) ?[:：]", re.M)),
 )
@@ -159,99 +164,116 @@ _MAY_BEGIN = re.compile(
     rf"\s*(?:{_MARK}|<bos>|Below|A chat|The conv|(?:{_SPEAKERS_ABROAD}) ?[:：])"
 )
 _END = re.compile(
-    r"(?:</s>|<s>|<\|(?:im_end|end_of_turn|eot_id|eot|end|return|endoftext|end_of_text|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<eos>"
+    r"(?:</s>|<s>|<\|(?:im_end|end_of_turn|eot_id|eot|end|return|endoftext|end_of_text|end_of_sentence|separator|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<eos>"
     r"|<\|(?:eos|eom|bom|im_middle|START_RESPONSE|END_RESPONSE)\|>|<turn\|>|<seed:eos>|<eo[ha]>"
-    r"|<｜end▁of▁sentence｜>|\[\|endofturn\|\]|\[/SYSTEM_PROMPT\]|\[\|$)"
+    r"|<｜end▁of▁sentence｜>|\[\|endofturn\|\]|\[/SYSTEM_PROMPT\]|\[\|$|### End\s*$)"
 )
 _HAS_B = re.compile(r"\n\W*B\W")  # after an option A
-_TAG_ENDS = re.compile(r"</\w+>\s*\Z")
-_LAST_ANSWER = re.compile(  # after a blank line, a question or options
-    r"(?:\n\s*\n|[?？]\s*\n|\n\(?[A-J][.):] [^\n]*\n)"
-    r"(?P<label>(?:\*\*|#{1,4} ?)?(?:Answer|Solution|答案|回答|Antwort|Respuesta|Resposta|Réponse"
-    r"|Risposta|Ответ) ?[:：](?:\*\*)?+)\s*(?=\S)"
-)
-_GOES_ON = re.compile(r"[.!?\"'”»)*]*\s*(?:\n(?!\W*[Bb]\W)|<|\Z)")  # not with an option B
-_IS_OPEN = re.compile(  # to be gone on with; or the first of some options
-    r"step by step\W*\Z|[:：,({\[=`?？]\Z|\w\s\S*\w\Z|\n\W*B\W", re.IGNORECASE
-)
-
-_BEFORE_ANSWER = re.compile(  # in any template, where the answer is known
-    r"\b(?:answer|ans|response|output|solution|completion|reply|result|summary|translation|label|sql)"
-    r"(?:\s+is\b:?|(?<=ans)\.|[^\w\n]{0,4}(?:[:：=\]]|>\s*))[^\w(\[\n]{0,4}",
+_IS_FORM = re.compile(  # of an answer, or its first words
+    r"[<\[{(].*[>\]})][.\s]*|.*(?:\.\.\.|…|step by step)\W*|\W*\w+,? or \w+\W*"
+    r"|[^\W\d]+(?:/[^\W\d]+)+|in\s(?:one|two|a|\d+|at most)\s.*|as\san?\s.*|.*[:：,=?？]"
+    r"|(?:.*\s)?(?:the|an?|is|are|was|of|to|let['’]?s|because)",
     re.IGNORECASE,
 )
-
-
-def is_answered(after: str, answer: str | None = None) -> bool:
-    """Whether what follows a question in a template has this answer, behind a mark of it.
-
-    Without an answer it is any that ends the text and does not wait to be continued.
-    """
-    for _, mark in _FORMS:
-        _, *parts = mark.split(after)
-        turns = [
-            (_role(name), _END.sub("", text).strip())
-            for name, text in zip(parts[::2], parts[1::2], strict=True)
-        ]
-        if answer is None:
-            if turns and turns[-1][0] == "assistant" and turns[-1][1]:
-                return not _IS_OPEN.search(turns[-1][1])
-        elif any(role == "assistant" and begins_with(text, answer) for role, text in turns):
-            return True
-    if answer is None:
-        return False
-    ends = (found.end() for found in _BEFORE_ANSWER.finditer(after))
-    return any(begins_with(after[end:], answer) for end in ends)
+_OF_ALPACA = re.compile(r"### ?(?:Instruction|Human|User|指令|指示|명령어|Инструкция)", re.I)
+_ASKED_FOR = re.compile(r"^##? ?(?:Output|Solution|Response)\b", re.M)  # in a page of Markdown
+_ASKS = re.compile(r"[?？:：]\s*\Z")
+_JOINS = re.compile(r"\W+|(?:.*\s)?(?:and|or|vs\.?|versus|but|und|oder|et)[\s,]*", re.I)
 
 
 def _role(name: str) -> str:
     return _ROLES[name.lower().rstrip("0123456789")]  # also of Q1
 
 
-def begins_with(text: str, answer: str) -> bool:
-    """Whether a text is an answer, up to what a template has after it."""
-    return text.startswith(answer) and _GOES_ON.match(text, len(answer)) is not None
-
-
-def without_answer(text: str) -> str | None:
-    """What comes before the answer that ends a text, behind its label; None where there is none."""
-    found = [*_LAST_ANSWER.finditer(text)]
-    if len(found) != 1 or _IS_OPEN.search(text[found[0].end() :].strip()):
-        return None
-    return text[: found[0].start("label")].strip()
+def ends_with_answer(text: str, answers: Sequence[str] = ()) -> bool:
+    """Whether a text is a rendered dialogue with an answer at its end: one of these, if given."""
+    turns = rendered_turns(text, answers=answers)
+    if turns is None or turns[-1]["role"] != "assistant" or not turns[-1]["content"]:
+        return False
+    last = turns[-1]["content"]
+    return last in answers if answers else _IS_FORM.fullmatch(last) is None
 
 
 def rendered_turns(
-    text: str, *, whole: bool = True, alone: bool = False
+    text: str, *, whole: bool = True, alone: bool = False, answers: Sequence[str] = ()
 ) -> list[dict[str, str]] | None:
     """The turns of a text that is a rendered dialogue; None of any other.
 
     `whole` says that a dialogue with its answer is expected there. Else the user may have written
-    it, unless its marks are a template's, its speakers wait for the assistant, or it is `alone` in
-    its row, and ends with one line of the assistant.
+    it, unless its marks are a template's, its speakers wait for the assistant, it ends with one of
+    the `answers` of its row, or it is `alone` in its row and ends with one line of the assistant.
     """
+    expected = whole or bool(answers)
     if not _MAY_BEGIN.match(text) and not (
-        whole and (_MAY_BE.search(text) or _MAY_BE_ABROAD.search(text))
+        expected and (_MAY_BE.search(text) or _MAY_BE_ABROAD.search(text))
     ):
         return None
     start = _BEGINS.match(text).end()  # type: ignore[union-attr]
     if preamble := _PREAMBLE.match(text, start):
         start = preamble.end()
-    for kind, mark in _FORMS:
-        before, *parts = mark.split(text[start:])
-        speakers = [_role(name) for name in parts[::2]]
+    for kind, before, turns in _readings(text[start:]):
+        speakers, contents = zip(*turns, strict=True)
         if "user" not in speakers or "assistant" not in speakers:
             continue
-        if before.strip() and not (whole and kind in (_MARKS, _HEADINGS) and before.endswith("\n")):
+        is_alpaca = kind == _HEADINGS and _OF_ALPACA.search(text) is not None
+        if before.strip() and not (
+            whole and is_alpaca and before.endswith("\n") and not _ASKS.search(before)
+        ):
             continue
-        if kind == _TAGS:
-            parts[-1] = _TAG_ENDS.sub("", parts[-1])
-        contents = [_END.sub("", part).strip() for part in parts[1::2]]
-        is_open = speakers[-1] == "assistant" and not contents[-1]
-        if kind in (_LABELS, _TAGS) and (is_open or _HAS_B.search(contents[-1])):
+        last = contents[-1] if speakers[-1] == "assistant" else None
+        if kind == _MARKS:
+            if not _is_about_marks(text, contents):
+                return _spoken(before, turns)
+            continue
+        if kind == _LABELS and last is not None and (not last or _HAS_B.search(last)):
             continue  # it waits for the next line, as in a prompt of its own, or has options
-        is_last = is_open or (alone and speakers[-1] == "assistant" and "\n" not in contents[-1])
-        if whole or kind == _MARKS or (kind == _SPEAKERS and is_last):
-            spoken = zip(["system", *speakers], [before.strip(), *contents], strict=True)
-            return [{"role": role, "content": content} for role, content in spoken]
+        is_own, is_line = last in answers, last is not None and "\n" not in last
+        is_sure = is_line or kind == _TAGS or is_alpaca or text.startswith("\n\nHuman:")
+        if (
+            last
+            and not is_own
+            and (not is_sure or _IS_FORM.fullmatch(last) or _ASKED_FOR.search(text))
+        ):
+            continue  # a request may follow the answer, or it is the form of one
+        is_last = is_line and (alone or not last)
+        if whole or is_own or (kind == _SPEAKERS and is_last):
+            return _spoken(before, turns)
     return None
+
+
+def _readings(text: str) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
+    """The kinds of marks that a text has, with what is before them and its turns by them."""
+    if tagged := _tagged(_END.sub("", text)):
+        yield _TAGS, "", tagged
+    for kind, mark in _FORMS:
+        before, *parts = mark.split(text)
+        if not parts or sum(map(bool, map(str.strip, _END.split(parts[-1])))) > 1:
+            continue  # no marks, or a text after the end of the last turn
+        contents = [_END.sub("", part).strip() for part in parts[1::2]]
+        yield kind, before, [*zip(map(_role, parts[::2]), contents, strict=True)]
+
+
+def _tagged(text: str) -> list[tuple[str, str]]:
+    """The turns of a text that is all in tags of speakers, without their thinking."""
+    turns, end = [], 0
+    while found := _TAGGED.match(text, end):
+        tag, end = found[1].lower(), found.end()
+        if re.fullmatch(_IN_TAGS, tag):
+            turns.append((_role(tag), found[2].strip()))
+        elif tag not in _THINKING:
+            return []
+    return turns if end == len(text) else []
+
+
+def _spoken(before: str, turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    spoken = [("system", before.strip()), *turns]
+    return [{"role": role, "content": content} for role, content in spoken]
+
+
+def _is_about_marks(text: str, contents: Sequence[str]) -> bool:
+    """Whether marks are named in a sentence, as in `[INST] and [/INST] are marks`."""
+    if _END.search(text):
+        return False
+    return any(_JOINS.fullmatch(one) for one in contents[:-1]) or (
+        "\n" not in text and _ASKS.search(text) is not None
+    )

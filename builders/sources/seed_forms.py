@@ -146,6 +146,7 @@ def read_prompts(
         forms=[*map(list, columns.forms.values())],
         unused=columns.unused,
         doubtful=columns.doubtful,
+        with_answers=columns.with_answers,
     )
 
 

@@ -103,6 +103,7 @@ class LoadedSource(NamedTuple):
         unused: The other columns.
         doubtful: Those of them that may be part of a prompt, with the columns to name for it.
         skipped: The files of a folder that hold no rows.
+        with_answers: How many prompts may end with their answer.
     """
 
     rows: list[Raw] | Spool[Raw]
@@ -115,6 +116,7 @@ class LoadedSource(NamedTuple):
     unused: Sequence[str] = ()
     doubtful: Mapping[str, str] = {}
     skipped: Sequence[str] = ()
+    with_answers: int = 0
 
 
 def absolute_place(place: str) -> str:

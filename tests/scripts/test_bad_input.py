@@ -97,7 +97,7 @@ WHAT_WAS_READ = re.compile(
     r"making .*, and reading it back$|this set has no file: |\S+ was built with other "
     r"|(prompts|seeds): [\d,]+ of [\d,]+ rows?|columns not used: "
     r"|first \w+: |the licence of \S+ is unknown, "
-    r"|[\d,]+ files? not read: |\S+ may hold the answer"
+    r"|[\d,]+ files? not read: |\S+ may hold the answer|[\d,]+ prompts? may end with"
 )
 
 

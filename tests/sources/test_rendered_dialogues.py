@@ -154,6 +154,22 @@ FORMS: dict[str, tuple[str, list[dict[str, str]]]] = {
         "<user>a</user>\n<assistant>b</assistant>\n<user>ask</user>\n",
         GOES_ON,
     ),
+    "tags with thinking": (
+        "<problem>ask</problem>\n<think>so it is x</think>\n<answer>x</answer>",
+        ASKED,
+    ),
+    "tags of an instruction": (
+        "<instruction>ask</instruction>\n<context>on</context>\n<response>x\n\ny</response>",
+        user("ask\n\non"),
+    ),
+    "tags of an input": ("<s><input>ask</input><output>x</output></s>", ASKED),
+    "HH-RLHF with a long answer": ("\n\nHuman: ask\n\nAssistant: x\n\ny", ASKED),
+    "Alpaca with a long answer": ("### Instruction:\nask\n\n### Response:\nx\n\ny", ASKED),
+    "a template with a long answer": ("<|user|>\nask<|end|>\n<|assistant|>\nx\n\ny", ASKED),
+    "Llama 2 in small letters": (
+        "[INST] what is it and why? [/INST] it is x",
+        user("what is it and why?"),
+    ),
     "letters with numbers": ("Q1: a\nA1: b\nQ2: ask\nA2: x", GOES_ON),
     "letters in brackets": ("[Q] ask\n[A] x", ASKED),
     "a problem": ("Problem: ask\nSolution: x", ASKED),
@@ -176,68 +192,114 @@ def test_a_rendered_dialogue_is_asked_up_to_its_last_question(
         assert isinstance(found, dict) and found["prompt"] == prompt
 
 
-ENDS: dict[str, tuple[str, str]] = {
-    "an answer": ("Add 1 and 2.\n\nAnswer: 3", "Add 1 and 2."),
-    "a solution": ("Add 1 and 2.\n\nSolution: It is 3.", "Add 1 and 2."),
-    "a letter": ("Which?\nA. this\nB. that\nAnswer: B", "Which?\nA. this\nB. that"),
-    "an answer in bold": ("Add 1 and 2.\n\n**Answer:** 3", "Add 1 and 2."),
-    "an answer behind a heading": ("Add 1 and 2.\n\n### Answer:\n3", "Add 1 and 2."),
-    "an answer in German": ("Was ist es?\nAntwort: 3", "Was ist es?"),
-    "no answer yet": ("Add 1 and 2.\n\nAnswer:", "Add 1 and 2.\n\nAnswer:"),
-    "a choice": ("Is it?\nAnswer: yes or no", "Is it?\nAnswer: yes or no"),
-    "examples": (
-        "Is it?\nAnswer: yes\n\nIs that?\nAnswer: no",
-        "Is it?\nAnswer: yes\n\nIs that?\nAnswer: no",
-    ),
-    "a form": ("Write a card.\nAnswer: in French.", "Write a card.\nAnswer: in French."),
+WHOLE = {
+    "a label and no question": "Add 1 and 2.\n\nAnswer: 3",
+    "a label after a question": "Is it?\nAnswer: yes",
+    "a label after options": "Which?\nA. this\nB. that\nAnswer: B",
+    "a label in bold": "Add 1 and 2.\n\n**Answer:** 3",
+    "a heading": "Add 1 and 2.\n\n### Answer:\n3",
+    "what to translate": "Translate into German:\n\nAnswer: It is late.",
+    "a mail": "Shorten it.\n\nHi Bob,\n\nAnswer: yes, we can.\n\nBest,\nAnn",
+    "a request after an answer": "Question: Who?\n\nAnswer: Ann\n\nNow write three more pairs.",
+    "a request in the next line": "Problem: cars\nSolution: trains\nWrite a slogan about it.",
+    "a request after a quiz": "Q1: a\nA1: b\nQ2: c\nA2: d\nTurn this quiz into a poem.",
+    "a request after bold labels": "**Q:** ask\n\n**A:** x\n\nWhat is wrong with this?",
+    "a request after brackets": "[Question] ask\n[Answer] x\nRate the answer.",
+    "a request after speakers": "User: a\nAssistant: b\n\nRate the reply.",
+    "a request after German speakers": "Frage: a\nAntwort: b\n\nIst das richtig?",
+    "a request after a copied chat": "You said: a.\nClaude said: b.\nWho is right?",
+    "a request after headings": "## Question\nask\n\n## Answer\nx\n\nRate this.",
+    "a request before headings": "What follows?\n### Instruction:\na\n### Response:\nb",
+    "a request before a template": "Make it JSON.\n<|user|>\na\n<|assistant|>\nb",
+    "a request after a template": "<|user|>\na</s>\n<|assistant|>\nb</s>\nRate the reply.",
+    "a request after the end of a turn": "[INST] a [/INST] b </s> Rate the reply.",
+    "a request after tags": "<question>ask</question>\n<answer>x</answer>\nRate the answer.",
+    "a request between tags": "<user>a</user>\nGo on with:\n<assistant>b</assistant>",
+    "tags of another kind": "<question>ask</question>\n<rules>r</rules>\n<answer>x</answer>",
+    "a form of an answer": "Question: ask\nAnswer: <yes/no>",
+    "a choice of answers": "Question: ask\nAnswer: yes or no",
+    "an object to fill in": 'Question: ask\nAnswer: {"answer": int}',
+    "dots": "Question: ...\nAnswer: ...",
+    "tags with dots": "<question>ask</question>\n<answer>...</answer>",
+    "the first words of an answer": "Question: ask\nAnswer: The",
+    "thoughts to go on with": "Q: ask\nA: Let's think step by step.",
+    "a page with the form of its output": "# Task\nask\n\n# Input\non\n\n# Output\nJSON only",
+    "marks in a sentence": "[INST] and [/INST] are the tokens of Llama 2. Explain them.",
+    "marks in a question": "<|user|> and <|assistant|> are tokens. Which models have them?",
+    "marks with roles": "<start_of_turn>user and <start_of_turn>model are tokens of what?",
+    "marks in a list": "[INST], [/INST] and <<SYS>>: what are they?",
 }
 
 
-@each(("text", "asked"), ENDS)
-def test_the_answer_that_ends_a_text_is_not_asked(text: str, asked: str) -> None:
-    found = PromptColumns().prompt({"text": text})
-    assert isinstance(found, dict) and found["prompt"] == user(asked)
-    found = PromptColumns().prompt({"prompt": text})
-    assert isinstance(found, dict) and found["prompt"] == user(text)
+@each("text", WHOLE)
+def test_a_text_whose_end_may_be_no_answer_is_asked_whole(text: str) -> None:
+    for row in ({"text": text}, {"instructions": text}, {"prompt": text}):
+        found = PromptColumns().prompt(row)
+        assert isinstance(found, dict) and found["prompt"] == user(text)
 
 
 OWN: dict[str, tuple[dict[str, str], str]] = {
-    "after its question": ({"prompt": "1 and 2? It is 3.", "completion": "It is 3."}, "1 and 2?"),
-    "in its lines": ({"text": "1 and 2?\n\nIt is 3.", "answer": "It is 3."}, "1 and 2?"),
-    "behind its name": ({"prompt": "Add it.\nAnswer: 3", "response": "3"}, "Add it."),
-    "in bold": ({"question": "Add it.\n**Solution:** 3", "solution": "3"}, "Add it."),
-    "in an input": (
-        {"instruction": "Do it.", "input": "Q: 1 and 2\nAnswer: 3", "output": "3"},
-        "Do it.\n\nQ: 1 and 2",
+    "behind a question with its label": ({"prompt": "Q: ask\nA: x", "answer": "x"}, "ask"),
+    "of several lines": ({"text": "Question: ask\nAnswer: x\n\ny", "output": "x\n\ny"}, "ask"),
+    "in bold": ({"prompt": "**Question:** ask\n**Answer:** x", "response": "x"}, "ask"),
+    "in German": ({"prompt": "Frage: ask\nAntwort: x", "answer": "x"}, "ask"),
+    "in tags": ({"prompt": "<user>ask</user><bot>x</bot>", "response": "x"}, "ask"),
+    "before an end": (
+        {"prompt": "### Instruction:\nask\n\n### Response:\nx\n\n### End", "output": "x"},
+        "ask",
     ),
-    "in an input whose label is the instruction": (
-        {"instruction": "Answer", "input": "Q: 1 and 2\nAnswer: 3", "output": "3"},
-        "Answer\n\nQ: 1 and 2",
+    "before a mark": (
+        {"prompt": "Human: ask<|separator|>\n\nAssistant: x<|separator|>", "answer": "x"},
+        "ask",
     ),
-    "of a choice": ({"prompt": "Is it? Say yes or no", "label": "no"}, "Is it? Say yes or no"),
-    "of a copy": ({"prompt": "Copy: a b c", "completion": "a b c"}, "Copy: a b c"),
-    "of another's": (
-        {"prompt": "Is it right?\nStudent answer: 3", "answer": "3"},
-        "Is it right?\nStudent answer: 3",
-    ),
-    "in a context": (
-        {"question": "Who?", "context": "It was a man.", "answer": "It was a man."},
-        "Who?\n\nIt was a man.",
-    ),
+}
+OWN |= {
+    name: (row, row.get("prompt") or row["instruction"] + "\n\n" + row["input"])
+    for name, row in {
+        "and no label": {"prompt": "1 and 2? It is 3.", "completion": "It is 3."},
+        "in a line": {"prompt": "Is it correct?\nThe cat sat.", "response": "The cat sat."},
+        "to rate": {"prompt": "Is it right?\n\nAnswer: It is.", "answer": "It is."},
+        "and no question": {"prompt": "Rate it.\n\nResponse: It is.", "output": "It is."},
+        "with more after it": {"prompt": "Question: ask\nAnswer: x\n\nIs it?", "answer": "x"},
+        "of a dialogue to rate": {"prompt": "User: a\nBot: b\n\nRate it.", "response": "b"},
+        "and another one": {"prompt": "Question: ask\nAnswer: y\nIs it?", "answer": "x"},
+        "behind an instruction": {
+            "instruction": "Fix it.",
+            "input": "Question: ask\nAnswer: x",
+            "output": "x",
+        },
+        "of a program": {"instruction": "Why?", "input": "f(1)\n\nOutput: 1", "output": "1"},
+    }.items()
 }
 
 
 @each(("row", "asked"), OWN)
-def test_the_own_answer_of_a_row_at_the_end_of_its_prompt_is_not_asked(
+def test_the_own_answer_of_a_row_is_not_asked_where_a_dialogue_ends_with_it(
     row: dict[str, str], asked: str
 ) -> None:
     found = PromptColumns().prompt(row)
     assert isinstance(found, dict) and found["prompt"] == user(asked)
 
 
-def test_a_column_that_the_user_names_is_asked_with_the_answer_that_ends_it() -> None:
-    found = PromptColumns("prompt").prompt({"prompt": "1? It is 3.", "completion": "It is 3."})
-    assert isinstance(found, dict) and found["prompt"] == user("1? It is 3.")
+MAY_END: dict[str, tuple[dict[str, str], int]] = {
+    "its own one": ({"prompt": "1 and 2?\nIt is 3.", "answer": "It is 3."}, 1),
+    "a label": ({"text": "Add 1 and 2.\n\nAnswer: 3"}, 1),
+    "a label in German": ({"text": "Was?\n**Antwort:** 3"}, 1),
+    "a dialogue of lines": ({"text": "User: a\nAssistant: b\nc"}, 1),
+    "no answer yet": ({"text": "Q: a\nA: b\n\nQ: ask\nA:"}, 0),
+    "a choice": ({"prompt": "Is it? Say yes or no", "answer": "no"}, 0),
+    "a question": ({"prompt": "Is it?", "answer": "It is."}, 0),
+    "what is cut": ({"prompt": "Q: ask\nA: x", "answer": "x"}, 0),
+}
+
+
+@each(("row", "count"), MAY_END)
+def test_prompts_that_may_end_with_their_answer_are_counted(
+    row: dict[str, str], count: int
+) -> None:
+    columns = PromptColumns()
+    columns.prompt(row)
+    assert columns.with_answers == count
 
 
 OPEN: dict[str, tuple[dict[str, Any], list[dict[str, str]]]] = {

@@ -18,7 +18,9 @@ from builders.engine.cited_text import Spans, inside
 
 ROLES = ("assistant", "user", "system", "developer", "model", "human", "tool", "ai", "bot")
 ROLE = f"(?:{'|'.join(ROLES)})"
-_HEADERS = "(?:user|assistant|system|model)"  # roles that a header names, marks removed
+LAST_ROLES = ("assistant", "user", "system", "model")
+_HEADERS = f"(?:{'|'.join(LAST_ROLES)})"  # roles that a header names, marks removed
+_IN_NAMES = r"/_@#&=~$\<,|([{«•-"  # before a role that is part of a path, or begins a phrase
 _SENTENCE_ENDS = ".!?…。！？"
 _AFTER_SENTENCE = r"(?<=[.!?)\"'”’…。！？])"
 _GLUED_HEADER = re.compile(
@@ -26,7 +28,7 @@ _GLUED_HEADER = re.compile(
 )
 # Where no sentence ends: the answer's role after all but the parts of a path or a name.
 _GLUED_TO_WORD = re.compile(
-    r"(?:(?<=[^\s/_@#&=~$\\<,|-])|(?<= \|)|(?<=\S\$))"
+    rf"(?:(?<=[^\s{re.escape(_IN_NAMES)}])|(?<= \|)|(?<=\S\$))"
     r"(?:assistant\n\n|(?<![A-Za-z])user\n\n+(?=[^\n]+[?？]\s*(?:\n|\Z)))"
 )
 _HEADER_LINE = re.compile(  # before a line that is no single word, as those of a list are
@@ -35,6 +37,12 @@ _HEADER_LINE = re.compile(  # before a line that is no single word, as those of 
 )
 _USER_LINE = re.compile(r"(?<=[^\s:：])[ \t]*\n\n?user\n+(?=[^\sa-z][^\n]*(?:[ \t]\S|[?？。]))")
 _ANSWER_LINE = re.compile(r"(?<=[^\s:：])[ \t]*\n\n?assistant\n+(?=[^\sa-z][^\n]*[ \t]\S)")
+# A role at the very end, of a header that no turn follows.
+_LAST_HEADER = re.compile(
+    rf"(?P<line>\n\s*)?(?:assistant\s*)*(?:assistant|(?P<other>{_HEADERS}))(?P<after>\s*)\Z"
+)
+_OWNER = re.compile(r"(?:\b(?:self|this|cls)|[\w)\]][._]\w+)\.\Z")  # of an attribute
+_CODE = re.compile(r"[=(){}\[\];_<>]")
 _NEXT_HEADER = re.compile(r"(?:^|[.!?)…。！？])(?:assistant|model)\n", re.MULTILINE)
 # A word on a line that a list explains on the next, as it does those that may be roles.
 _TERM = re.compile(rf"^(?!{ROLE}\n)[a-z][\w-]{{0,30}}\n(?=[^\n]*[^\s][ \t][^\s])", re.MULTILINE)
@@ -143,6 +151,43 @@ def foreign_turn(text: str, spans: Spans) -> str | None:
     return None
 
 
+def without_last_header(text: str, spans: Spans) -> tuple[str, str | None]:
+    """The text without a header at its end; as it is, and the role, where that is not sure.
+
+    On its own line a role may be the last of a list or of a signature, and after a dot the
+    attribute of an object, as in `request.user`.
+    """
+    ended = text.rstrip()
+    if not ended.endswith(LAST_ROLES):
+        return text, None
+    found = _LAST_HEADER.search(text, max(0, len(ended) - 200))
+    if not found or inside(len(ended) - 1, spans):
+        return text, None
+    answer, role = text[: found.start()].rstrip(), found["other"] or "assistant"
+    line = answer.rpartition("\n")[2]
+    last = answer.rstrip("*_\"'”’)`")[-1:]
+    if not answer or last == ":" or line.strip() in ROLES:
+        return text, None
+    if found["line"]:
+        if last in _SENTENCE_ENDS:
+            sure = role == "assistant" or "\n" in found["after"]
+            return (answer, None) if sure else (text, role)
+        listed = role != "assistant" or ("\n" in answer and "\n\n" not in found["after"])
+        return text, None if listed else role
+    if text[found.start() - 1].isspace() or text[found.start() - 1] in _IN_NAMES:
+        return text, None
+    if answer[-1] == ".":
+        if _OWNER.search(answer):
+            return text, None
+        words = len(line.split())
+        if role != "assistant":
+            return text, role if words > 3 and not _CODE.search(line) else None
+        return (text, role) if words == 1 and line.islower() else (answer, None)
+    if answer[-1] in "!?…。！？" or (role == "assistant" and not _is_letter(answer[-1])):
+        return answer, None
+    return text, role if role == "assistant" else None
+
+
 def _glued_header(text: str, spans: Spans) -> str | None:
     """The role of a header after a sentence; after a dot it may be of a name, as `request.user`."""
     answered: bool | None = None
@@ -229,26 +274,30 @@ def _is_dialogue(text: str, turn: re.Match[str]) -> bool:
         return False
     last = before.rpartition("\n")[2]
     line, _, after = text[turn.end() : turn.end() + 2000].partition("\n")
-    asks = line.rstrip().endswith(("?", "？"))
-    is_entry = _label(last) not in ("", "assistant") and bool(line.strip()) and not asks
+    asks = bool(line.rstrip().endswith(("?", "？")) or _GOES_ON.match(line))
+    value, next_label = line.strip(), _label(after.lstrip())
+    is_listed = not value[:1].isupper() or not text.endswith("\n\n", 0, turn.start())
+    is_entry = _label(last) not in ("", "assistant") and bool(value) and not asks
+    is_entry = is_entry and (is_listed or bool(next_label))
     labels = list(_LABEL_LINE.finditer(text, turn.end()))
     follow = {found["name"].lower() for found in labels}
     if turn["weak"]:
         entitled = not asks or last.startswith("#") or _LONG_TITLE.fullmatch(last)
         begins = is_entry or (before[-1] not in _SENTENCE_ENDS and entitled)
-        return not follow & _ASSISTANT or bool(begins)
+        is_turn = follow & (_ANSWERS if asks else _ASSISTANT) or (asks and not next_label)
+        return not is_turn or bool(begins)
     opening = {found["name"].lower() for found in _LABEL_LINE.finditer(before)}
     if opening & follow - _LABELS and not follow & _ASSISTANT:
         return True
     if follow & _ANSWERS:
         reply = text[labels[0].end() : labels[0].end() + 2000].partition("\n")[0].strip()
-        if _DEFINES.match(line.strip()) and reply[:1].islower():
+        if _DEFINES.match(value) and reply[:1].islower():
             return True
-        if follow & _ANSWERS != {"bot"} or asks or _GOES_ON.match(line):
+        if follow & _ANSWERS != {"bot"} or asks:
             return False
         return bool(_OF_BOTS.search(before)) or reply.endswith(("?", "？"))
-    is_story = after[:1] == "\n" and bool(after.strip()) and before[-1] in _SENTENCE_ENDS
-    return is_entry or is_story or _label(after.lstrip()) not in ("", *_ASKS)
+    is_value = not asks and bool(value[:1].isdigit() or _DEFINES.match(value))
+    return is_entry or is_value or next_label not in ("", *_ASKS)
 
 
 def _is_first_of_several(before: str, text: str) -> bool:
@@ -283,6 +332,11 @@ def _is_titled(before: str, text: str, turn: re.Match[str]) -> bool:
     titled = _DECORATED.fullmatch(last) or (last is before and _TITLE.fullmatch(last))
     may_be = (titled and "[[" not in last) or _MAY_INTRODUCE.search(last)
     return bool(may_be and _GREETS.match(text, turn.end()))
+
+
+def _is_letter(sign: str) -> bool:
+    """Whether a sign is a letter of the alphabet that names and words with a role's are in."""
+    return sign.isascii() and sign.isalpha()
 
 
 def _label(text: str) -> str:

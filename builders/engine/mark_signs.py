@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from builders.engine.foreign_turns import ROLES
+from builders.engine.foreign_turns import LAST_ROLES, ROLES
 
 # Each is in lower case.
 _SIGNS = (
@@ -56,7 +56,8 @@ def may_have_marks(text: str) -> bool:
     lower = text.lower()
     signs_with = _ASCII_SIGNS_WITH if text.isascii() else _SIGNS_WITH
     likely = [signs for rare, signs in signs_with.items() if rare in lower]
-    if lower.startswith("final"):  # of a channel, its marks removed
+    # Of a channel or a header, the marks removed.
+    if lower.startswith("final") or lower.endswith(LAST_ROLES):
         return True
     if "<" in lower and _OPENED.search(lower):
         return True

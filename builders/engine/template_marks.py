@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from builders.engine.cited_text import Spans, cited, inside, joined
-from builders.engine.foreign_turns import ROLE, foreign_turn
+from builders.engine.foreign_turns import ROLE, foreign_turn, without_last_header
 from builders.engine.outer_space import after_lines
 from builders.engine.spoken_marks import ends_spoken_of, spoken_to
 from builders.engine.thinking_marks import WRAPS_ANSWER, elements_in
@@ -174,6 +174,9 @@ def without_marks(text: str) -> tuple[str, str | None]:
         if _is_end(text, found) and not begins_spoken:
             return text[:start].rstrip(), None
         return text, found[0].strip()
+    text, header = without_last_header(text, taken)
+    if header:
+        return text, header
     if turn := ("assistant" if _LISTED.match(text) else foreign_turn(text, taken)):
         return text, turn
     pieces = [found for found in _WORD_PIECES.finditer(text) if not inside(found.end() - 1, taken)]

@@ -76,7 +76,9 @@ def test_a_dialogue_or_a_list_that_is_the_answer_stays(text: str) -> None:
         "Ein Gespräch am Fluss.\n\nUser: Guten Tag!\nAssistant: Guten Tag!",
         "Un diálogo corto.\n\nUser: Hola.\nAssistant: Hola.",
         "下面是对话。\n\nUser: 你好\nAssistant: 你好",
-        "He waited.\n\nUser: Are you there?\n\nNothing came back.",
+        "They differ.\n\nHuman: a being with reason.\n\nThe other is none.",
+        "They live long.\n\nHuman: 79 years\n\nThe others are younger.",
+        "From: Ann\n\nUser: see below.\n\nIt is raining.",
         "Support\n\nBot: Hi.\nUser: My card is lost.\nBot: I block it.",
         "user: root\nhost: river\nThe file has two keys.",
         "System: two pumps\nUser: one person\nModel: X200\nAssistant: none",
@@ -180,6 +182,7 @@ def test_a_turn_after_a_short_answer_is_found(answer: str) -> None:
         "Oslo\nuser\nAnd of Sweden?\nassistant\nStockholm",
         f"{NILE}\n\nmodel\nIt is in Africa.",
         "Oslo\nassistant\nIt is in Norway.",
+        "He waited.\n\nUser: Are you there?\n\nNothing came back.",
         "**Oslo**\n\nassistant\nIt is in Norway.",
         f"{NILE}\nuser\nTell me of another.\nassistant\nThe Amazon.\nsource\nIt is in Peru.",
     ],
@@ -281,7 +284,8 @@ def test_a_list_that_explains_roles_and_a_dialogue_of_a_bot_stay(text: str) -> N
 def test_a_header_that_is_glued_to_an_answer_is_found(answer: str) -> None:
     assert parted(f"{answer}assistant\n\nIt is, as I wrote.").leaked
     assert parted(f"{answer}user\n\nAnd the other?assistant\n\nThat, too.").leaked
-    assert parted(f"{answer}assistant\n\n").leaked
+    last = parted(f"{answer}assistant\n\n")
+    assert last.leaked or last == Parted(answer)
 
 
 @each(
@@ -299,4 +303,99 @@ def test_a_header_that_is_glued_to_an_answer_is_found(answer: str) -> None:
     ],
 )
 def test_a_name_or_a_path_that_ends_with_a_role_is_no_header(text: str) -> None:
+    assert parted(text) == Parted(text)
+
+
+@each(
+    "turn",
+    [
+        "User: And of Sweden?\n\nIt is Stockholm.",
+        "Human: And of Sweden?\n\nStockholm.\n\nHuman: And of Finland?\n\nHelsinki.",
+        "Human: Name another.\n\nStockholm.\n\nHuman: Name a third.\n\nHelsinki.",
+        "User: Thanks!\n\nYou're welcome!",
+        "Human: Thank you.\n\nYou're welcome! Let me know if there is more.",
+        "User: Write a poem on rain.\n\nRain falls,\nrain stops.",
+        "**User:** And of Sweden?\n\nIt is Stockholm.",
+        "**Human:** Thanks!\n\nYou're welcome!",
+        "user: and of sweden?\n\nStockholm.",
+        "用户：瑞典呢？\n\n斯德哥尔摩。",
+    ],
+)
+def test_a_turn_whose_answer_has_no_label_is_found(turn: str) -> None:
+    for answer in (
+        "It is Oslo, a city by the sea.",
+        f"The line was built in three years. {'It runs on most days of the summer. ' * 9}",
+        "1. Oslo\n2. Rome\n3. Paris.",
+        "```\nx = 1\n```",
+        "Answer: Oslo.",
+    ):
+        found = parted(f"{answer}\n\n{turn}")
+        assert found.leaked and found.text == f"{answer}\n\n{turn}"
+
+
+@each(
+    ("text", "answer"),
+    [
+        ("Oslo.assistant", "Oslo."),
+        ("It is Oslo.assistant\n", "It is Oslo."),
+        ("It is 41assistant", "It is 41"),
+        ("Is it Oslo?user", "Is it Oslo?"),
+        ("它是奥斯陆。assistant\n\n", "它是奥斯陆。"),
+        ("It is **Oslo**assistant", "It is **Oslo**"),
+        ("```\nx = 1\n```assistant", "```\nx = 1\n```"),
+        ("It is Oslo.assistantassistantassistant", "It is Oslo."),
+        ("It is Oslo.assistant\n\nassistant\n\nassistant\n\n", "It is Oslo."),
+        ("It is Oslo.\n\nassistant\n\n", "It is Oslo."),
+        ("It is Oslo.\nassistant", "It is Oslo."),
+        ("It is Oslo.\nassistant\nassistant\n", "It is Oslo."),
+        ("It is Oslo.\nmodel\n", "It is Oslo."),
+        ("It is Oslo.\nuser\n", "It is Oslo."),
+    ],
+)
+def test_a_header_at_the_very_end_is_cut_off(text: str, answer: str) -> None:
+    assert parted(text) == Parted(answer)
+
+
+@each(
+    "text",
+    [
+        "It is in Osloassistant",
+        "It is a city by the sea.user",
+        "The second one fits.\nuser",
+        "Oslo\nassistant",
+        "- salt\n- pepper\nassistant\n\n",
+        "ok.assistant",
+        "It is Oslo.\n\nUser: And?\nAI: Rome.assistant",
+    ],
+)
+def test_a_last_word_that_may_be_a_header_is_found(text: str) -> None:
+    assert parted(text).leaked
+
+
+@each(
+    "text",
+    [
+        "assistant",
+        "user\n",
+        "Its name is assistant",
+        "It is the user",
+        "It is in app.state.user",
+        "It is kept in self.assistant",
+        "return request.user",
+        "owner = request.user",
+        "The role that answers:\n\nassistant",
+        "- user\n- assistant",
+        "Two roles.\nuser\nassistant",
+        "The parts\nview\nmodel\n",
+        "Kind regards,\n\nAnn Lee\nassistant",
+        "Take my_assistant",
+        "Go to /pages/user",
+        "Ask @assistant",
+        "Use a voice-assistant",
+        "It is an ecosystem",
+        "Write `x.assistant`",
+        "```\nx.user\n```",
+    ],
+)
+def test_a_last_word_that_is_of_the_answer_stays(text: str) -> None:
     assert parted(text) == Parted(text)

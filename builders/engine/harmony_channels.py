@@ -10,6 +10,7 @@ import re
 from builders.engine.cited_text import Spans, inside
 from builders.engine.foreign_turns import ROLE
 from builders.engine.outer_space import after_space
+from builders.engine.shown_marks import is_shown, is_wrapped
 from builders.engine.spoken_marks import in_prose
 
 _CHANNEL = re.compile(
@@ -30,6 +31,7 @@ _STRIPPED_THINKING = re.compile(
 )
 _SPACED_THINKING = re.compile(r"\s*(?:assistant )?analysis (?-i:[A-Z])")
 _JSON = re.compile(r"\s*(?:[{\[]\s*[\[{\"\]}]|\[\[?[\w-]+[\],])")
+_GOES_ON = re.compile(r"\s?[/|”’»」』]|[\"']\s")  # as no answer begins
 _SENTENCE_END = tuple(".!?…。！？)\"'”’")
 _ON_LINES = re.compile(r"\s*analysis\n(?P<thought>.*?)\n\s*final\n\s*(?=\S)", re.DOTALL)
 # The words with which it begins to think: `analysisResult` is a name in code.
@@ -57,7 +59,7 @@ _NOUN = (  # which names in code have; no answer begins with one of them and no 
 )
 _NAME = re.compile(
     rf"\s*final(?:[A-Z]\w*(?:[ \t]*[-+*/%|&:]?=(?!=)|[(\[]|\.[a-z_]\w*|::|->|[ \t]*\+\+)"
-    r"|\d{1,2}[ \t]*="
+    r"|\d{1,2}(?:[ \t]*=|\.[a-z])|\[\w{1,9}\][ \t]*(?:=|is\b)|[A-Z]\w*(?:,| and| or) final[A-Z]"
     rf"|[A-Z]?[a-z]*{_NOUN}(?:\s*\Z|[ \t]+(?:is|are|was|gives|holds|stores|contains|equals|means"
     r"|should|will|can|has|and|or|to|in|by|from|returns)\b))"
 )
@@ -96,13 +98,31 @@ def _final(text: str, spans: Spans) -> re.Match[str] | None:
     thinks, spoken = _STRIPPED_THINKING.match(text), None
     for found in _STRIPPED_FINAL.finditer(text):
         start, end = found.span("word")
-        if inside(start, spans) or in_prose(text, start, end):
+        if _is_named(text, start, end, spans):
             continue
-        if found["code"] is None or (thinks and not text[start - 1].isspace()):
+        if found["code"] is None:
+            return found if thinks or _is_place(text, start, end) else None
+        if thinks and not text[start - 1].isspace():
             return found
         if thinks or (not text[:start].strip() and _JSON.match(text, end)):
             spoken = spoken or found
     return spoken or (_SPACED_FINAL.search(text) if _SPACED_THINKING.match(text) else None)
+
+
+def _is_named(text: str, start: int, end: int, spans: Spans) -> bool:
+    """Whether a word is in code, in quotes or a word of a sentence."""
+    return inside(start, spans) or in_prose(text, start, end) or is_wrapped(text, start, end)
+
+
+def _is_place(text: str, start: int, end: int) -> bool:
+    """Whether an answer surely begins after a word: glued to one, or on a line of its own."""
+    if is_shown(text, start, end) or _GOES_ON.match(text, end):
+        return False
+    before = text[max(0, start - 80) : start]
+    line = before.rpartition("\n")[2]
+    if not line.strip():
+        return before.rstrip()[-1:] != ":"
+    return not line[-1].isspace() and line[-1] not in "=/|"
 
 
 def bare_final(text: str, spans: Spans) -> str | None:
@@ -115,9 +135,10 @@ def bare_final(text: str, spans: Spans) -> str | None:
         if name is None or len(re.findall(rf"\b{name[0].strip()}\b", text)) == 1:
             return "final"
     for found in _STRIPPED_FINAL.finditer(text):
-        before = text[: found.start()].rstrip()
-        glued = not before or before.endswith(_SENTENCE_END)
-        if found["code"] is not None and glued and not inside(found.start(), spans):
+        if _is_named(text, *found.span("word"), spans):
+            continue
+        before = text[max(0, found.start() - 80) : found.start()].rstrip()
+        if found["code"] is None or not before or before.endswith(_SENTENCE_END):
             return found["word"]
     return None
 

@@ -8,8 +8,14 @@ from __future__ import annotations
 import re
 from unicodedata import category
 
+from builders.engine.outer_space import after_lines
 from builders.engine.spoken_marks import is_about_marks
 
+# Signs that are an answer, among those that are left of more.
+_ANSWERS = frozenset(("()", "-", "*", "/", "%", "&", "@", "<", "<=", "<<", "<>", "<-"))
+_ITEM = re.compile(
+    r"[ \t>]*(?:(?P<sign>[-*+•–])|(?:[A-Z][a-z]{2,8} )?(?P<number>\d{1,3})[.):])[ \t]"
+)
 # Emphasis and plain quotes open what follows, unless they close words.
 _SOFT = re.compile(r"(?<![\w.!?…)\]*_~=\"'])(?:[*_~=]{1,3}|[\"'])\Z")
 _ELEMENT = re.compile(r"<(?P<name>[a-zA-Z]\w{0,20})(?: [^<>\n]{0,80})?>\Z")
@@ -60,7 +66,7 @@ def is_wrapped(text: str, start: int, end: int) -> bool:
 def is_shown(text: str, start: int, end: int) -> bool:
     """Whether the place of a mark that may end thinking shows that it is what the text is about."""
     rest = text[end:].strip()
-    if rest and not any(sign.isalnum() or sign >= "\U0001f000" for sign in rest):
+    if leftover(rest) or _is_listed(text, start, end):
         return True
     line = text[max(0, start - 80) : start].rpartition("\n")[2]
     if _opens(text, start, end) is not None or _LEADS_TO.search(line):
@@ -83,9 +89,20 @@ def is_shown(text: str, start: int, end: int) -> bool:
 def leftover(answer: str) -> str | None:
     """What follows thinking where it is punctuation only: what is left of more; None otherwise."""
     left = answer.strip()
-    if left[:1] in ("", "{", "["):  # the last two begin JSON without a value
+    if left[:1] in ("", "{", "[") or left in _ANSWERS:  # brackets begin JSON without a value
         return None
-    return left if all(category(sign)[0] in "PZC" for sign in left) else None
+    return left if all(category(sign)[0] in "PZC" or sign in "`<" for sign in left) else None
+
+
+def _is_listed(text: str, start: int, end: int) -> bool:
+    """Whether a mark is the last word of an item, and what follows is the next of the same list."""
+    item = _ITEM.match(text[max(0, start - 200) : start].rpartition("\n")[2])
+    if not item or not (follows := _ITEM.match(text, after_lines(text, end))):
+        return False
+    if item["number"] and follows["number"]:
+        return int(follows["number"]) == int(item["number"]) + 1
+    is_next = item["sign"] == follows["sign"] and text[end + 1 : end + 2] != "\n"
+    return is_next and text[start - 1].isspace()
 
 
 def _opens(text: str, start: int, end: int) -> int | None:

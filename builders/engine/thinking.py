@@ -166,6 +166,8 @@ def _without_thinking(text: str, thought: list[str]) -> tuple[str, bool]:
             is_answer = has_child(text, start) or _is_answer(text[end[1] :], name, not thought)
         if is_answer or not _is_block(text, start, end):
             break
+        if end and in_prose(text, *end):  # it names its mark, and is cut off
+            end = None
         thought.append(text[start : end[0] if end else None])
         if not end:
             return "", True

@@ -242,6 +242,40 @@ def test_json_after_a_stripped_mark_alone_is_the_answer(answer: str) -> None:
     assert parted(f"JSON is asked for.assistantfinal{answer}").leaked == "assistantfinal"
 
 
+@each(
+    "text",
+    [
+        *("Marker: assistantfinal\nIt splits.", "- analysis\n- assistantfinal\n- other"),
+        *("1. assistantfinal\n2. Strip it.", "MARK=assistantfinal\n# It splits."),
+        *("sed 's/.*assistantfinal//' log.txt", "awk -F'assistantfinal' '{print $2}' log.txt"),
+        *("| assistantfinal | end |\n|---|---|\n| a | b |", "See assistantfinal -> it ends."),
+        *("assistantfinal is left of marks.", "## assistantfinal\n\nIt is left of marks."),
+        *("A line such as assistantfinalHello has it.", "*assistantfinal* is left of marks."),
+        *("Find:\n\nassistantfinal\n\nIt ends.", "a|assistantfinal|b", "It is assistantfinal"),
+    ],
+)
+def test_what_follows_a_stripped_mark_that_is_shown_is_no_answer(text: str) -> None:
+    assert parted(text) == Parted(text, leaked="assistantfinal")
+
+
+@each(
+    "thought", ["We think.", "So: Nile", 'Say "Nile".', "Say “Nile”", "Say *Nile*", "It is:\n- a\n"]
+)
+@each(
+    "answer",
+    ["The Nile.", "**Nile**", "“Nile”", '"Nile"', "- a\n- b", "1. a", "# a", "%"],
+)
+def test_a_stripped_mark_that_ends_unopened_thinking_begins_the_answer(
+    thought: str, answer: str
+) -> None:
+    assert parted(f"{thought}assistantfinal{answer}") == Parted(answer, thought.strip())
+
+
+def test_a_stripped_mark_that_thinking_names_does_not_end_it() -> None:
+    found = parted(f"analysisThe word 'assistantfinal' is left.assistantfinal{NILE}")
+    assert found == Parted(NILE, "The word 'assistantfinal' is left.")
+
+
 @each("answer", ["(B) the Nile", ".NET it is", "(see below)"])
 def test_a_stripped_mark_that_may_be_a_name_in_code_makes_an_answer_useless(answer: str) -> None:
     assert parted(f"assistantfinal{answer}").leaked == "assistantfinal"
@@ -281,6 +315,7 @@ def test_an_answer_glued_to_the_word_final_cannot_be_used(answer: str) -> None:
     [
         *("finalPrice = 3", "finalPrice", "finalize it", "final answers are due", "final: 42"),
         *("finalPrice gives the price after tax.", "finalScore is the variable to print."),
+        *("final[0] is the first.", "final[i] = 3", "final2.txt", "finalX and finalY are set."),
         *("finalPrice and basePrice are the fields.", "finalWord(x)", "finalWord.upper()"),
         *("finalists", "finalística", "final-year students", "finalUserScore is it", "final1 = 2"),
         *("finalTotal += 1", "finalX holds it, and finalX is set later.", "final, then", "finally"),
@@ -390,6 +425,9 @@ def test_the_call_of_a_tool_written_as_text_is_found_and_kept(text: str) -> None
         "<|im_start|>think\nOn and on",
         "Here are my reasoning steps:\nOn and on",
         "Here is my thought process:\nOn and on",
+        "<think>The user asks what </think> does. I should say that it ends the thought.",
+        "<think>\nThe tag </think> ends it, and then the answer comes. I should say so.",
+        "[THINK]They ask about [/THINK], and its use. I should say that",
     ],
 )
 def test_thinking_that_never_ends_leaves_no_answer(text: str) -> None:
@@ -542,6 +580,10 @@ def test_another_turn_in_an_answer_is_found(text: str) -> None:
         "analysisResult = f(x)\nprint(analysisResult)",
         "analysisOptions: {\n  depth: 2\n}",
         "The word assistantfinal is left of two marks.",
+        *("The word 'assistantfinal' is left.", 'It is "assistantfinal".'),
+        *("Das Wort „assistantfinal“ bleibt.", "「assistantfinal」という語。"),
+        *("“assistantfinal” is left of two marks.", "It is 'assistantfinal'."),
+        "<b>assistantfinal</b> is left of two marks.",
         "[Thinking](https://a.org/thinking) is a page.",
         "See [Think](https://a.org/t) and [[Thinking]].",
         "[REASONING](https://a.org/r) is a page.",
@@ -657,7 +699,36 @@ def test_signs_around_an_end_of_thinking_are_not_around_its_mark(thought: str, a
         assert parted(f"{thought}{end}{answer}") == Parted(answer, thought)
 
 
-@each("left", ["**", ")", "].", "...", "*_"])
+@each("sign", [*"✅☕+-*/%<=€π→", "❤️", "👍🏽", "1️⃣", "[]", "{}", "()"])
+def test_a_sign_alone_is_an_answer_after_thinking(sign: str) -> None:
+    for before in ("<think>a</think>\n\n", "Which sign is it?\n</think>\n\n"):
+        assert parted(before + sign).text == sign
+        assert parted(before + sign).leaked is None
+
+
+@each("mark", CLOSING)
+@each(
+    "text",
+    [
+        *("1. Find {}\n2. Drop all before it", "2) Find {}\n\n3) Drop all before it\n4) Strip"),
+        *("- Find {}\n- Drop all before it", "* Find {}\n* Drop it"),
+        "Step 1: Find {}\nStep 2: Drop it",
+    ],
+)
+def test_a_mark_that_ends_an_item_before_the_next_ends_no_thinking(text: str, mark: str) -> None:
+    assert parted(text.format(mark)).leaked
+
+
+@each("thought", ["1. Look.\n2. Answer it.", "- Look.\n- Answer it."])
+@each("answer", ["\n1. Nile\n2. Congo", "\n\n- Nile\n- Congo", "\n- Nile"])
+def test_thinking_that_ends_with_an_item_ends_before_another_list(
+    thought: str, answer: str
+) -> None:
+    found = parted(f"{thought}</think>{answer}")
+    assert found == Parted(answer.strip("\n"), thought)
+
+
+@each("left", ["**", ")", "].", "...", "*_", "`", "```", "</"])
 def test_punctuation_alone_is_no_answer_after_thinking(left: str) -> None:
     assert parted(f"<think>a</think>{left}").leaked == left
     assert parted(f"a.assistantfinal{left}").leaked

@@ -88,12 +88,14 @@ _SPEAKERS_ABROAD = (
 )
 _IN_BOLD = (
     f"{_PARTS}|Problem|Solution|Prompt|Completion|User|Human|Assistant|AI|Bot|System|[QA]\\d*"
+    "|You|ChatGPT|Claude|Gemini|Copilot"
 )
+_IN_HEADINGS = "Task|Problem|Query|Solution|Prompt|Completion|User|Human|Assistant|System"
 _IN_TAGS = (
     "question|user|human|instruction|prompt|query|problem|system|context|document|input"
     "|assistant|bot|answer|response|solution|completion|output"
 )
-_TAGGED = re.compile(r"\s*<(\w+)>(.*?)</\1>\s*", re.DOTALL)
+_TAGGED = re.compile(r"\s*<(\w+)>(.*?)</\1>\s*", re.DOTALL | re.IGNORECASE)
 _THINKING = {"think", "thinking", "thought", "thoughts", "reasoning", "scratchpad"}  # in tags
 # The speaker is the group. Nobody writes such a mark in a text of their own; all else they may.
 _MARKS, _TAGS, _HEADINGS, _SPEAKERS, _LABELS = "marks", "tags", "headings", "speakers", "labels"
@@ -115,11 +117,15 @@ _FORMS = (
     (_MARKS, re.compile(r"<\|im_(user|assistant|system)\|>\w*<\|im_middle\|>")),
     (_MARKS, re.compile(r"(?:<extra_id_\d>|<SPECIAL_\d+>)(User|Assistant|System)\n")),
     (_MARKS, re.compile(r"(<reserved_10[67]>)")),
-    (_MARKS, re.compile(r"<[|｜](user|assistant|system|prompter|bot)[|｜]>:?", re.IGNORECASE)),
+    (
+        _MARKS,
+        re.compile(r"<[|｜](user|human|assistant|system|prompter|bot)[|｜]>:?", re.IGNORECASE),
+    ),
     (_MARKS, re.compile(r"(\[/?INST\]|<</?SYS>>|\[SYSTEM_PROMPT\])")),
     (_MARKS, re.compile(r"\[\|(Human|AI|user|assistant|system)\|\]")),
     (_MARKS, re.compile(r"<(human|bot)>:")),
     (_MARKS, re.compile(r"GPT4 Correct (User|Assistant):")),
+    (_MARKS, re.compile(r"(?:\A|<\|end_of_turn\|>)(Human|User|Assistant):")),
     (_MARKS, re.compile(r"^(?:\[Round \d+\]\s*(?=问)|(?=答))(问|答)：", re.M)),
     (
         _HEADINGS,
@@ -127,7 +133,7 @@ _FORMS = (
     ),
     (
         _HEADINGS,
-        re.compile(rf"^#{{1,4}} ?({_PARTS}|Task|Problem|Query|Solution)(?: ?:|$)", re.M),
+        re.compile(rf"^#{{1,4}} ?({_PARTS}|{_IN_HEADINGS})(?: ?:|$)", re.M),
     ),
     (_SPEAKERS, re.compile(r"(?:^|\s|</s>)(USER|ASSISTANT|SYSTEM):")),
     (_SPEAKERS, re.compile(r"^(Human|User|Assistant|System|AI|GPT|Bot):", re.M)),
@@ -137,7 +143,10 @@ _FORMS = (
     (_LABELS, re.compile(r"^(Problem|Task|Prompt|Query|Solution|Completion):", re.M)),
     (_LABELS, re.compile(r"^(Q|A)\d*:", re.M)),
     (_LABELS, re.compile(rf"^\[({_IN_BOLD})\]:?", re.M)),
-    (_LABELS, re.compile(rf"^(?:\*\*|__)({_IN_BOLD})(?: ?:(?:\*\*|__)|(?:\*\*|__) ?:)", re.M)),
+    (
+        _LABELS,
+        re.compile(rf"^(?:\*\*|__)({_IN_BOLD})(?: ?:(?:\*\*|__)|(?:\*\*|__)(?: ?:|$))", re.M),
+    ),
     (_HEADINGS, re.compile(rf"^#{{1,4}} ?({_ABROAD})(?: ?[:：]|$)", re.M)),
     (_LABELS, re.compile(rf"^({_ABROAD}) ?[:：]", re.M)),
 )
@@ -152,7 +161,7 @@ _PREAMBLE = re.compile(
 _MARK = (
     r"(?:<[|｜s]|<start_of_turn>|<human>|\[/?INST\]|\[SYS|\[gM|\[\||\[Round |#|GPT4"
     rf"|(?:\*\*|__)(?:{_IN_BOLD})(?: ?:|\*\*|__)"
-    rf"|You said|<(?:extra_id|SPECIAL|BOS|reserved|{_IN_TAGS})|\[(?:{_IN_BOLD})\]"
+    rf"|You said|<(?:extra_id|SPECIAL|BOS|reserved|(?i:{_IN_TAGS}))|\[(?:{_IN_BOLD})\]"
     r"|(?:Human|User|System|USER|SYSTEM|Instruct|Instruction|Input|Context|Question|Q\d*) ?:"
     r"|(?:Problem|Task|Prompt|Query):)"
 )
@@ -171,7 +180,7 @@ _END = re.compile(
 _HAS_B = re.compile(r"\n\W*B\W")  # after an option A
 _IS_FORM = re.compile(  # of an answer, or its first words
     r"[<\[{(].*[>\]})][.\s]*|.*(?:\.\.\.|…|step by step)\W*|\W*\w+,? or \w+\W*"
-    r"|[^\W\d]+(?:/[^\W\d]+)+|in\s(?:one|two|a|\d+|at most)\s.*|as\san?\s.*|.*[:：,=?？]"
+    r"|[^\W\d]+(?:/[^\W\d]+)+|in\s(?:one|two|a|\d+|at most)\s.*|as\san?\s.*|.*[:：,=]"
     r"|(?:.*\s)?(?:the|an?|is|are|was|of|to|let['’]?s|because)",
     re.IGNORECASE,
 )
@@ -209,6 +218,7 @@ def rendered_turns(
     ):
         return None
     start = _BEGINS.match(text).end()  # type: ignore[union-attr]
+    begins = bool(text[:start].strip())  # with a mark, so that a system turn may follow
     if preamble := _PREAMBLE.match(text, start):
         start = preamble.end()
     for kind, before, turns in _readings(text[start:]):
@@ -216,9 +226,8 @@ def rendered_turns(
         if "user" not in speakers or "assistant" not in speakers:
             continue
         is_alpaca = kind == _HEADINGS and _OF_ALPACA.search(text) is not None
-        if before.strip() and not (
-            whole and is_alpaca and before.endswith("\n") and not _ASKS.search(before)
-        ):
+        is_system = begins if kind == _MARKS else whole and is_alpaca and _is_preamble(before)
+        if before.strip() and not is_system:
             continue
         last = contents[-1] if speakers[-1] == "assistant" else None
         if kind == _MARKS:
@@ -229,11 +238,8 @@ def rendered_turns(
             continue  # it waits for the next line, as in a prompt of its own, or has options
         is_own, is_line = last in answers, last is not None and "\n" not in last
         is_sure = is_line or kind == _TAGS or is_alpaca or text.startswith("\n\nHuman:")
-        if (
-            last
-            and not is_own
-            and (not is_sure or _IS_FORM.fullmatch(last) or _ASKED_FOR.search(text))
-        ):
+        is_form = last is not None and (_IS_FORM.fullmatch(last) or _ASKED_FOR.search(text))
+        if last and not is_own and (not is_sure or is_form):
             continue  # a request may follow the answer, or it is the form of one
         is_last = is_line and (alone or not last)
         if whole or is_own or (kind == _SPEAKERS and is_last):
@@ -268,6 +274,10 @@ def _tagged(text: str) -> list[tuple[str, str]]:
 def _spoken(before: str, turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     spoken = [("system", before.strip()), *turns]
     return [{"role": role, "content": content} for role, content in spoken]
+
+
+def _is_preamble(before: str) -> bool:
+    return before.endswith("\n") and _ASKS.search(before) is None
 
 
 def _is_about_marks(text: str, contents: Sequence[str]) -> bool:

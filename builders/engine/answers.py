@@ -46,7 +46,8 @@ _ENDS: dict[Ended, str] = {  # by its words, without case and separators
     "filtered": "contentfilter contentfiltered contentpolicyviolation safety imagesafety "
     "recitation prohibitedcontent blocklist spii guardrail guardrails guardrailintervened "
     "moderation moderated blocked flagged errortoxic sensitive language imageprohibitedcontent "
-    "imagerecitation modelarmor riskcontrol contentblocked needclearhistory",
+    "imagerecitation modelarmor riskcontrol contentblocked needclearhistory inputsensitive "
+    "outputsensitive",
     "refused": "refusal refused refuse modelrefusal",
     "tool_calls": "toolcalls toolcall functioncall functioncalls tooluse",
     "aborted": "abort aborted cancel cancelled canceled usercancel usercanceled usercancelled "
@@ -68,6 +69,7 @@ _NATIVE |= dict.fromkeys(
     (
         *("incomplete_details", "status", "stop_details", "stop_type", "truncated"),
         *("stopped_limit", "is_truncated", "need_clear_history"),
+        *("input_sensitive", "output_sensitive"),
     ),
     False,
 )
@@ -203,6 +205,8 @@ def _end(choice: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str | Non
         named = (one for name, one in others if _NATIVE[name])
         word = next((one for one in named if _ended_by(one) != "unknown"), None)
     ended = _ended_by(word)
+    if word is None and given.get("is_truncated") is False and given.get("is_end") is not False:
+        ended = "complete"  # all that ERNIE reports of an end
     for name, other in sorted(others, key=_least_exact) if others and ended == "complete" else ():
         # vLLM's `stop_reason` is the token or text that stopped it: a plain word is no end.
         is_text = name == "stop_reason" and not _OF_TWO_PARTS.search(other)

@@ -39,7 +39,10 @@ _TEXT_KEYS = (
 )
 _PART_KEYS = {"type", "text", "parts", "content", *_THOUGHT_PART_KEYS}
 _MEDIA = re.compile(r"image|audio|video|media|document|^file$")
-_MEDIA_KEYS = {"inlineData", "inline_data", "fileData", "file_data"}  # of Gemini
+_MEDIA_KEYS = (  # of Gemini and Bedrock, without a type
+    *("inlineData", "inline_data", "fileData", "file_data"),
+    *("image", "audio", "video", "document"),
+)
 _DEEPEST = 12  # nested parts of a content; each level is a call
 _SHORT = 200  # characters of a name
 NOTHING = ("", "null", "none")  # how some servers write it
@@ -77,7 +80,7 @@ class Content:
             elif kind in ("", "text", "output_text", "message"):
                 name = next((name for name in _TEXT_KEYS if name in value), None)
                 self.read(value[name] if name else None, depth + 1)
-                self.media = self.media or bool(_MEDIA_KEYS & value.keys())
+                self.media = self.media or any(map(value.get, _MEDIA_KEYS))
             else:
                 self.media = self.media or bool(_MEDIA.search(kind))
 

@@ -58,14 +58,14 @@ _MEANINGS = (
         r"(long|large)|(input|prompt|messages|message length|\btoken)s?\b.{0,60}"
         r"\b(exceed|(longer|greater|larger|more) than|must (be|have) (<|less|fewer|at most)).{0,60}"
         r"\b(max\w*|limit|model|tokens?|\d{3,})\b|above_max_length|reduce the length|"
-        r"too many (input |prompt )?tokens(?!\W+please wait)|(^|model |max )token limit|"
+        r"too many (input |prompt )?tokens(?!\W+please wait)|(^|model |max )tokens? limit|"
         r"max(imum)?[ _](input|prompt|sequence)[ _](length|characters|size|tokens)|"
         r"range of (input|prompt|messages?)\b|tokens?\b.{0,60}\bonly supports up to|"
         r"(prompt|text|input|messages|content)\S{0,20}:? (string too long|expected maxlength)|"
-        r"must be reduced|too large to process|input is larger|entity too large|"
+        r"^string too long|must be reduced|too large to process|input is larger|entity too large|"
         r"uri too (long|large)|超长|过长|"
         r"(输入|上下文|长度|消息|prompt|token|字符)[^用额耗每日频。，,]{0,20}(超过|超出|超限)|"
-        r"range of max_(completion_|output_)?tokens|"
+        r"max_tokens must be at least 1, got -|range of max_(completion_|output_)?tokens|"
         r"max_(completion_|output_)?tokens\b.{0,60}\b(at most|less than|exceeds?|"
         r"maximum|range|too (large|high|big))",
         *(413, 414),
@@ -73,12 +73,14 @@ _MEANINGS = (
     _meaning(
         "filtered",
         r"flagged|moderation|content[_ ]?(filter|policy|management|moderat)|content exists risk|"
-        r"responsible ?ai|\bsafety\b|prohibited_content|data_?inspection|inappropriate|"
-        r"sensitive ?(word|content)|severe violation|riskdetection|prohibited (input|content)|"
-        r"new_sensitive|usage polic|"
-        r"blocked by (our |the )?(content|prompt|guard)|"
+        r"responsible ?ai|\bsafety(\b|_check)|prohibited_content|data_?inspection|inappropriate|"
+        r"sensitive ?(word|content)|severe violation|riskdetection|"
+        r"(prohibited|illegal) (input|content)|content is (prohibited|blocked)|"
+        r"\binvalid_prompt\b|prompt injection|new_sensitive|(input|output|content) audit|"
+        r"usage (polic|guideline)|"
+        r"blocked by (our |the |an? )?(content|prompt|guard|waf\b|web application firewall)|"
         r"(input|output|prompt|text|content)s? (is |contains? |may contain )?sensitive|"
-        r"guardrail|jailbreak|(input|output|prompt|text|content)s? (is |are )?(\w+ )?unsafe|"
+        r"guardrail|jailbreak|(input|output|prompt|text|content)s? ((is|are|was) )?(\w+ )?unsafe|"
         r"high risk|敏感|不安全|违规",
         451,
         below=501,

@@ -214,6 +214,9 @@ def choice_of(given: Mapping[str, Any]) -> dict[str, Any] | None:
     return next(zeroth, next(iter(choices), None))
 
 
+_OUTPUTS = ("message", "reasoning", "function_call", "custom_tool_call")
+
+
 def _choice_in_output(given: Mapping[str, Any]) -> dict[str, Any] | None:
     """The choice in the `output` of DashScope, Bedrock and OpenAI's Responses."""
     output = given.get("output")
@@ -221,7 +224,7 @@ def _choice_in_output(given: Mapping[str, Any]) -> dict[str, Any] | None:
         return choice_of(output)
     if not isinstance(output, list) or not all(isinstance(one, dict) for one in output):
         return None
-    if not any(one.get("type") == "message" for one in output):
+    if not any(one.get("type") in _OUTPUTS for one in output):
         return None
     details = given.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, dict) else None

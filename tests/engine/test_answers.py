@@ -156,6 +156,9 @@ def test_what_contradicts_or_completes_the_end_decides(choice: Any, end: str) ->
         ({"is_truncated": True}, "length"),
         ({"need_clear_history": True}, "filtered"),
         ({"is_truncated": False, "need_clear_history": False}, "complete"),
+        ({"output_sensitive": True, "output_sensitive_type": 1}, "filtered"),
+        ({"input_sensitive": True, "output_sensitive": False}, "filtered"),
+        ({"input_sensitive": False, "output_sensitive": False}, "complete"),
     ],
 )
 def test_another_end_beside_the_choice_decides(beside: Any, end: str) -> None:
@@ -208,6 +211,13 @@ USE = {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}
         (chat([{"type": "text", "text": NILE}, {"type": "output_image"}]), "not only text"),
         (chat([{"text": NILE}, {"inlineData": {"mimeType": "image/png"}}]), "not only text"),
         (chat([{"type": "audio", "data": "x"}, {"text": NILE}]), "not only text"),
+        (
+            {
+                "output": {"message": {"content": [{"text": NILE}, {"image": {"format": "png"}}]}},
+                "stopReason": "end_turn",
+            },
+            "not only text",
+        ),
         (chat(NILE, message={"images": [{"type": "image_url"}]}), "not only text"),
         (chat([NILE, {"type": "image_url", "image_url": {}}], "length"), "cut off"),
         (chat([NILE, {"type": "image_url"}], message={"refusal": "No."}), "refused"),
@@ -376,6 +386,9 @@ def test_the_choice_is_the_one_with_index_0(choices: Any) -> None:
         {"candidates": [{"content": {"parts": [{"text": NILE}]}, "finishReason": "STOP"}]},
         [chat()],
         {"result": NILE, "is_truncated": False, "finish_reason": "normal"},
+        {"result": NILE, "is_truncated": False},
+        {"result": NILE, "is_truncated": False, "is_end": True},
+        chat([{"text": NILE, "image": None}]),
         {"output": {"text": NILE, "finish_reason": "stop"}, "request_id": "x"},
         {"output": {"text": None, **chat()}, "request_id": "x"},
         {"output": {"text": NILE, "choices": None, "finish_reason": "stop"}, "message": ""},
@@ -414,7 +427,18 @@ OUTPUT = [
     [
         ({"result": "Ha", "is_truncated": True, "finish_reason": "normal"}, "cut off", "Ha"),
         ({"result": "No.", "need_clear_history": True, "finish_reason": "stop"}, "filtered", "No."),
+        ({"result": "Ha", "is_truncated": False, "is_end": False}, "unknown end", "Ha"),
+        ({"result": "Ha", "is_truncated": False, "need_clear_history": True}, "filtered", "Ha"),
         ({"output": {"text": "Ha", "finish_reason": "length"}}, "cut off", "Ha"),
+        (
+            {
+                "output": [{"type": "function_call", "name": "f", "arguments": "{}"}],
+                "status": "completed",
+            },
+            "tool call",
+            "",
+        ),
+        ({"output": OUTPUT[:1], "status": "incomplete"}, "cut off", ""),
         ({"output": {"text": "Ha", "finish_reason": "null"}}, "unknown end", "Ha"),
         (
             {"output": {"message": {"content": [{"text": "Ha"}]}}, "stopReason": "max_tokens"},

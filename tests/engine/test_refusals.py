@@ -46,6 +46,7 @@ REFUSED = {
     ),
     "Moonshot, filter": ((400, coded("It was considered high risk")), ("filtered", "high risk")),
     "Baidu, filter": ((400, {"error_msg": "the content is unsafe"}), ("filtered", "is unsafe")),
+    "OpenAI, a code alone": ((400, coded("Bad.", "invalid_prompt")), ("filtered", "400: Bad.")),
     "Zhipu, balance": ((429, coded("余额不足或无可用资源包", "1113")), ("no credit", "account")),
     "One-API, quota": (
         (403, coded("quota: 0", "insufficient_user_quota")),
@@ -218,6 +219,9 @@ Together: The input (40112 tokens) is longer than the model's context length (32
 Fireworks: The prompt is too long: 140112, model maximum context length: 131072
 DeepInfra: inputs tokens + max_new_tokens must be <= 4096
 LM Studio: The number of tokens to keep is greater than the context length (5011 >= 4096)
+MiniMax: tokens limit
+vLLM: max_tokens must be at least 1, got -200.
+OpenAI: string too long. Expected a string with maximum length 1048576, but got one of 2000000.
 OpenAI: Invalid 'messages[0].content': string too long. Expected a string with maximum length 99.
 a gateway: Your prompt has 9011 tokens, which is more than the maximum of 8192
 a gateway: The total length of the messages exceeds the limit of 32000
@@ -237,6 +241,35 @@ def test_each_provider_s_words_for_a_prompt_over_its_limit_are_known(line: str) 
         assert "answered 413" not in str(found) and words in str(found)
 
 
+@each(
+    "words",
+    [
+        "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO",
+        "Failed check: SAFETY_CHECK_TYPE_CSAM",
+        "input audit failed",
+        "output content audit fails",
+        "The request has been blocked by WAF",
+        "Request blocked by a web application firewall",
+        "Request rejected: prompt injection detected",
+        "Access denied: the content was deemed unsafe",
+        "The input may contain illegal content",
+        "Chat content is prohibited",
+    ],
+)
+def test_each_provider_s_words_for_what_it_filters_are_known(words: str) -> None:
+    for found in (
+        failure(403, error_words(body(coded(words))), TARGET),
+        failure_in(error_of({"code": 10013, "message": words, "sid": "x"}), TARGET),
+        failure_in(error_of({"base_resp": {"status_code": 1026, "status_msg": words}}), TARGET),
+    ):
+        assert (found.cause, found.retryable) == ("filtered", False)
+
+
+@each("words", ["Content-Type is prohibited", "An audit log is required", "usage limit", "WAFFLE"])
+def test_other_words_are_no_filter_s(words: str) -> None:
+    assert failure(400, error_words(body(coded(words))), TARGET).cause != "filtered"
+
+
 @each("status", [300, 304])
 def test_a_status_that_may_be_no_redirect_is_none_without_an_address(status: int) -> None:
     found = failure(status, error_words(b""), TARGET)
@@ -248,6 +281,7 @@ NOT_TOO_LONG = """
 400: Range of temperature should be [0, 2)
 400: the length of the parameter user must be at most 64
 400: stop sequence too long
+400: Invalid 'user': string too long. Expected a string with maximum length 64.
 400: max_retries exceeds the limit
 400: messages must alternate
 429: Too many tokens, please wait before trying again.

@@ -56,8 +56,12 @@ _ANY_HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 _TURN = re.compile(
     r"(?P<sure>^GPT4 Correct User:|^<(?:human|user)>:|<sep> ?(?:human|user):)"
     r"|^(?:(?P<name>Human|User|HUMAN|USER):(?=\s|\Z)"
-    r"|(?P<weak>\*\*(?:User|Human)(?::\*\*|\*\*:)|(?:user|human):(?=\s)|(?:用户|用戶|ユーザー)[:：]))",
+    r"|(?P<weak>\*\*(?:User|Human|USER|HUMAN)(?::\*\*|\*\*:)|(?:user|human):(?=\s)|(?:用户|用戶|ユーザー)[:：]))",
     re.MULTILINE,
+)
+_TURN_IN_LINE = re.compile(  # with the label of its answer after it
+    r"GPT4 Correct User:"
+    r"|(?:USER|HUMAN|User|Human):(?= ?(?P<line>[^\n]{0,500}?)\s{1,2}(?:ASSISTANT|Assistant|AI):)"
 )
 _LABEL_LINE = re.compile(
     r"^[ \t]*[*_]{0,2}(?P<name>\w{1,30}(?: \w{1,30})?)[*_]{0,2}[:：]", re.MULTILINE
@@ -145,6 +149,8 @@ def foreign_turn(text: str, spans: Spans) -> str | None:
         return header
     if heading := _next_heading(text, spans):
         return heading
+    if turn := _turn_in_line(text, spans):
+        return turn
     for found in _TURN.finditer(text):
         if not inside(found.start(), spans):
             return None if _is_dialogue(text, found) else found[0].strip()
@@ -256,19 +262,44 @@ def _next_heading(text: str, spans: Spans) -> str | None:
     return None if own or named or documents else first[0].strip()
 
 
-def _is_dialogue(text: str, turn: re.Match[str]) -> bool:
-    """Whether the first turn of a template's role is of a dialogue or a list that is the answer."""
+def _turn_in_line(text: str, spans: Spans) -> str | None:
+    """The label of a turn that follows a sentence on its line; after a space it is a question."""
+    for found in _TURN_IN_LINE.finditer(text):
+        start, line = found.start(), (found["line"] or "").strip()
+        spaced = text[start - 1 : start] == " "
+        asks = not line or line.endswith(("?", "？")) or found[0].isupper()
+        after_sentence = text.endswith((*_SENTENCE_ENDS, ")"), 0, start - spaced)
+        if not after_sentence or (spaced and not asks) or line[:1] == "{" or inside(start, spans):
+            continue
+        is_first = _label(text.lstrip()) in (*_ASKS, "system")
+        return None if is_first or _opens(text, found, _before(text, found)) else found[0]
+    return None
+
+
+def _before(text: str, turn: re.Match[str]) -> str:
+    """The text before a first turn without a system prompt and lines across the page."""
     before = text[: turn.start()].strip()
     paragraph = before.rfind("\n\n") + 1
     if prompt := _SYSTEM.search(before, paragraph):  # of the dialogue, too
         before = before[: prompt.start()].rstrip()
     if ruled := _RULES.match(before[::-1]):
         before = before[: len(before) - ruled.end()]
+    return before
+
+
+def _opens(text: str, turn: re.Match[str], before: str) -> bool:
+    """Whether a first turn opens a dialogue, by the text before it."""
     if not before.rstrip("*_") or before.rstrip("*_").endswith(":"):
         return True
     if _PLACEHOLDER.match(text, turn.end()) or _is_first_of_several(before, text):
         return True
-    if _is_presented(before) or _is_titled(before, text, turn):
+    return _is_presented(before) or _is_titled(before, text, turn)
+
+
+def _is_dialogue(text: str, turn: re.Match[str]) -> bool:
+    """Whether the first turn of a template's role is of a dialogue or a list that is the answer."""
+    before = _before(text, turn)
+    if _opens(text, turn, before):
         return True
     if turn["sure"]:
         return False

@@ -399,3 +399,43 @@ def test_a_last_word_that_may_be_a_header_is_found(text: str) -> None:
 )
 def test_a_last_word_that_is_of_the_answer_stays(text: str) -> None:
     assert parted(text) == Parted(text)
+
+
+@each(
+    "turn",
+    [
+        "USER: And of Sweden? ASSISTANT: Stockholm.",
+        " USER: And of Sweden? ASSISTANT: Stockholm.",
+        " USER: Name another. ASSISTANT: Stockholm.",
+        "User: Name another.\nAssistant: Stockholm.",
+        "Human: And of Sweden?\n\nAssistant: Stockholm.",
+        " User: And of Sweden?\nAssistant: Stockholm.",
+        " Human: And of Sweden? AI: Stockholm.",
+        "GPT4 Correct User: And? GPT4 Correct Assistant: Stockholm.",
+        " GPT4 Correct User: And?",
+        "\n\n**USER:** And of Sweden?\n\n**ASSISTANT:** Stockholm.",
+        "\n\n**Human**: And of Sweden?\n\n**AI**: Stockholm.",
+    ],
+)
+def test_a_turn_on_the_line_of_the_answer_or_in_bold_is_found(turn: str) -> None:
+    text = f"It is Oslo, a city by the sea.{turn}"
+    assert parted(text).leaked and parted(text).text == text
+
+
+@each(
+    "text",
+    [
+        "USER: Hi! ASSISTANT: Hello! USER: Is it far? ASSISTANT: No.",
+        "Here is a short chat. USER: Hi! ASSISTANT: Hello!",
+        "A chat between two. USER: Hi! ASSISTANT: Hello!",
+        "It has this form: USER: Hi! ASSISTANT: Hello!",
+        "Be kind. USER: {question} ASSISTANT:",
+        "It has two sides. User: the one who asks. Assistant: the one who answers.",
+        "It is typed. User: a class\nAdmin: another",
+        "Write `Hi. USER: Is it? ASSISTANT: It is.` there.",
+        "It is Models.User: a class",
+        "OpenChat writes 'GPT4 Correct User:' before a question.",
+    ],
+)
+def test_labels_within_a_line_that_are_of_the_answer_stay(text: str) -> None:
+    assert parted(text) == Parted(text)

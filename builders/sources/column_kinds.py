@@ -34,7 +34,7 @@ _OF_ANSWER = re.compile(
     r"(?:\A|\n)[^\w\n]*(?:A|Answer|Solution|Response|Output|Assistant|Antwort|Respuesta|Réponse|答案)"
     r"\d*[^\w\n:：]*[:：](?=(?P<after>\W*\w)?)"
 )
-_LABEL = re.compile(r"[\W_]*(?:\w+(?: \w+)?)?[\W_]*")
+_LABEL = re.compile(r"\W*(?:\w+(?: \w+)?)?\W*")
 _BEFORE_ANSWER = re.compile(r"[:：\n\])>*]\s*\Z")
 _END_MARKS = re.compile(r"\s*(?:(?:</s>|<\|\w+\|>|<end_of_turn>)\s*)+\Z")
 _ABOUT_ANSWER = re.compile(  # a request before a question and its answer

@@ -115,7 +115,8 @@ _VARIED = {  # those which are the same beside one prompt, unless they are part 
     *("format", "length"),
 }
 # At the end of the name of an answer where no other column is one, and of what may be about one.
-_REPLIES = {"reply", "replies", "assistant", "bot", "gpt", "chatgpt", "claude", "gemini", "ai"}
+_REPLIES = {"assistant", "bot", "gpt", "chatgpt", "claude", "gemini", "ai"}
+_MAYBE_REPLIES = {"reply", "replies"}
 _MAYBE_OF_SAMPLES = {
     *("status", "state", "country", "region", "gender", "age", "comment", "comments", "note"),
     *("notes", "result", "message", "human", "verdict"),
@@ -205,19 +206,20 @@ def is_of_sample(name: Any) -> bool:
 
 def may_be_of_sample(name: Any, *, answered: bool) -> bool:
     """Whether it may differ so, or be the answer where no other column is `answered`."""
-    maybe = _MAYBE_OF_SAMPLES if answered else _MAYBE_OF_SAMPLES | _MAYBE_ANSWERS
-    return bool(maybe & _last_word(name))
+    maybe = set() if answered else _MAYBE_ANSWERS | _MAYBE_REPLIES
+    return bool((maybe | _MAYBE_OF_SAMPLES) & _last_word(name))
 
 
 def is_reply(name: Any) -> bool:
-    """Whether it holds an answer where no other column does: `reply`, `gpt4`."""
+    """Whether it holds an answer where no other column does: `assistant`, `gpt4`."""
     return bool(_REPLIES & _last_word(name))
 
 
-def _last_word(name: Any) -> set[str]:
+@lru_cache(maxsize=4096)
+def _last_word(name: Any) -> frozenset[str]:
     """That of a column's name, also of `model_a`."""
     words = [word for word in _words(name) if len(word) > 1]
-    return {*words[-1:]}
+    return frozenset(words[-1:])
 
 
 def plan_of(

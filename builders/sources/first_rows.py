@@ -53,11 +53,11 @@ class FirstRows(NamedTuple):
 
 def texts_beside(row: Row, prompt: Turns, known: Container[str], doubtful: Container[str]) -> Texts:
     """The texts of a row that its prompt has not, though they may be part of one."""
-    answered = has_answer(row)
+    replies = [] if has_answer(row) else [name for name in row if is_reply(name)]
     texts = {
         name: (name in doubtful and _text_beside(name, value)) or _word_beside(name, value)
         for name, value in row.items()
-        if name not in known and (answered or not is_reply(name))
+        if name not in known and name not in replies
     }
     return {
         name: text

@@ -137,7 +137,7 @@ def read_prompts(
     loaded = _read(source, "prompts", columns.prompt, rows, most, usual, repeated)
     same = sum(one.reason == SAME for one in loaded.left_out)
     are_asked = same > len(rows) and 2 * repeated.asked >= same
-    if len(rows) == 1 and same:
+    if len(rows) == 1 and repeated.unsure:
         columns.doubt(repeated.unsure, next(iter(repeated.unsure.values())))
     if same and columns.doubtful and (len(rows) == 1 or are_asked):
         raise InputError(_of_few_prompts(source, columns, len(rows), same))
@@ -164,20 +164,22 @@ class _Repeated:
         self._with_texts: set[int] = set()  # of a prompt and the texts beside it
         self._prompt_of: dict[int, str] = {}  # by the first texts, where they were first
         self.asked = 0
-        self.unsure: dict[str, Row] = {}  # the columns in which rows differ, with one of the rows
+        self.unsure: dict[str, Row] = {}  # columns in which rows differ, with one of the rows
 
     def reason(self, row: Row, one: Raw) -> Reason | None:
         """Why a row is left out, if so."""
         texts = self._columns.beside(row, one["prompt"]) if self._columns else {}
         is_new = _added(self._ids, one["id"])
         differs = bool(texts) and _added(self._with_texts, json.dumps([one["id"], texts]))
-        is_part = bool(texts) and self._is_part(row, texts, one["id"])
+        parts = self._parts(row, texts, one["id"])
         differs = differs and not is_new
         if differs:
-            self.asked += is_part
+            answered = has_answer(row)
+            self.asked += any(not may_be_of_sample(name, answered=answered) for name in parts)
             self.unsure |= dict.fromkeys(texts, row)
-        if is_part and self._columns:
-            self._columns.doubt([name for name in texts if name in self.unsure], row)
+        named = [name for name in parts if self.unsure.pop(name, None)]
+        if named and self._columns:
+            self._columns.doubt(named, row)
         if is_new:
             return None
         if differs:
@@ -186,16 +188,15 @@ class _Repeated:
             )
         return Reason(REPEATED, f"the id {one['id']!r} came before")
 
-    def _is_part(self, row: Row, texts: Mapping[str, str], prompt: str) -> bool:
-        """Whether texts are surely part of what a row asks, rather than answers to it."""
-        answered = has_answer(row)
-        parts = [name for name in texts if not may_be_of_sample(name, answered=answered)]
-        if not parts or answered:
-            return bool(parts)
+    def _parts(self, row: Row, texts: Mapping[str, str], prompt: str) -> Sequence[str]:
+        """The columns with texts that are no answers, so that they may be part of a prompt."""
+        if not texts or has_answer(row):
+            return [*texts]
+        parts = [name for name in texts if not may_be_of_sample(name, answered=False)] or [*texts]
         key = fingerprint(json.dumps([[name, texts[name]] for name in parts]))
         if len(self._prompt_of) < _MOST_TEXTS:
             self._prompt_of.setdefault(key, prompt)
-        return self._prompt_of.get(key, prompt) != prompt
+        return parts if self._prompt_of.get(key, prompt) != prompt else []
 
 
 def _added(known: set[int], text: str) -> bool:

@@ -99,7 +99,7 @@ DOUBTFUL: dict[str, tuple[list[dict[str, Any]], str]] = {
     ),
     "two rows": (rows_of("prompt", "review")[:2], "--column prompt+review;"),
     "a text, beside what is an answer": (
-        rows_of("prompt", "reply", "gpt4", "review", answer="label"),
+        rows_of("prompt", "bot", "gpt4", "review", answer="label"),
         "join: --column prompt+review; or",
     ),
 }
@@ -244,13 +244,12 @@ STORIES = [f"It was no. {x}" for x in range(6)]
 ANSWERED: dict[str, tuple[list[dict[str, Any]], str]] = {
     **{
         name: (several(**{name: STORIES}), "repeated")
-        for name in ("reply", "assistant", "gpt4", "bot", "claude_reply")
+        for name in ("assistant", "gpt4", "bot", "answer_of_claude")
     },
     **{
         name: (several(**{name: STORIES}), "same prompt")
-        for name in ("story", "poem", "result", "message", "sample_text", "caption")
+        for name in ("reply", "story", "poem", "result", "message", "sample_text", "caption")
     },
-    "the same replies": (several(reply=STORIES[:3] * 2), "repeated"),
     "verdicts": (several(verdict=["good", "bad", "unsure"] * 2), "same prompt"),
     "runs": (several(run=["run 1", "run 2", "run 3"] * 2, output=STORIES), "repeated"),
     "states of work": (several(status=["done", "open", "new"] * 2, output=STORIES), "same prompt"),
@@ -271,6 +270,13 @@ def test_several_answers_to_each_of_a_few_prompts_are_read_once(
     assert asked(read) == ["ask 0", "ask 1"]
     assert [one.reason for one in read.left_out] == [reason] * 4
     assert not {*read.doubtful} & {"reply", "assistant", "gpt4", "bot", "poem", "output"}
+
+
+def test_what_may_be_of_who_answered_stops_no_build_and_is_named(tmp_path: Path) -> None:
+    rows = several(country=["DE", "FR", "US"] * 2, response=STORIES)
+    assert loaded(tmp_path, rows).doubtful == {"country": "prompt+country"}
+    same = several(reply=STORIES[:3] * 2)
+    assert loaded(tmp_path, same).doubtful == {"reply": "prompt+reply"}
 
 
 HINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {

@@ -31,7 +31,7 @@ _STRIPPED_THINKING = re.compile(
 )
 _SPACED_THINKING = re.compile(r"\s*(?:assistant )?analysis (?-i:[A-Z])")
 _JSON = re.compile(r"\s*(?:[{\[]\s*[\[{\"\]}]|\[\[?[\w-]+[\],])")
-_GOES_ON = re.compile(r"\s?[/|”’»」』]|[\"']\s")  # as no answer begins
+_GOES_ON = re.compile(r"\s?[/”’»」』]|[\"']\s")  # as no answer begins
 _SENTENCE_END = tuple(".!?…。！？)\"'”’")
 _ON_LINES = re.compile(r"\s*analysis\n(?P<thought>.*?)\n\s*final\n\s*(?=\S)", re.DOTALL)
 # The words with which it begins to think: `analysisResult` is a name in code.
@@ -115,14 +115,16 @@ def _is_named(text: str, start: int, end: int, spans: Spans) -> bool:
 
 
 def _is_place(text: str, start: int, end: int) -> bool:
-    """Whether an answer surely begins after a word: glued to one, or on a line of its own."""
+    """Whether an answer surely begins after a word that is glued to text or begins a line."""
     if is_shown(text, start, end) or _GOES_ON.match(text, end):
         return False
     before = text[max(0, start - 80) : start]
     line = before.rpartition("\n")[2]
     if not line.strip():
         return before.rstrip()[-1:] != ":"
-    return not line[-1].isspace() and line[-1] not in "=/|"
+    if line[-1].isspace():
+        return line.rstrip().endswith(_SENTENCE_END) and not text[end : end + 1].isspace()
+    return line[-1] not in "=/|"
 
 
 def bare_final(text: str, spans: Spans) -> str | None:

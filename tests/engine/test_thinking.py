@@ -259,11 +259,12 @@ def test_what_follows_a_stripped_mark_that_is_shown_is_no_answer(text: str) -> N
 
 
 @each(
-    "thought", ["We think.", "So: Nile", 'Say "Nile".', "Say “Nile”", "Say *Nile*", "It is:\n- a\n"]
+    "thought",
+    ["We think.", "OK. ", "So: Nile", 'Say "Nile".', "Say “Nile”", "Say *Nile*", "It is:\n- a\n"],
 )
 @each(
     "answer",
-    ["The Nile.", "**Nile**", "“Nile”", '"Nile"', "- a\n- b", "1. a", "# a", "%"],
+    ["The Nile.", "**Nile**", "“Nile”", '"Nile"', "- a\n- b", "1. a", "# a", "| a |\n|---|", "%"],
 )
 def test_a_stripped_mark_that_ends_unopened_thinking_begins_the_answer(
     thought: str, answer: str

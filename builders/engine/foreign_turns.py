@@ -77,47 +77,53 @@ _ANSWERS = _ASSISTANT.union(  # who answers in a template, by a role or by the m
     ("mistral", "deepseek", "openassistant"),
 )
 _INTRODUCTION = 250  # characters before the first turn, at most; a longer text is an answer
-_DIALOGUE = r"(?:dialog(?:ue)?|conversation|transcript|interview|skit|scene|role-?play)s?"
+_DIALOGUE = r"(?:dialog(?:ue)?|conversation|transcript|interview|skit|scene|role-?play|chat log)s?"
 _KIND = rf"(?:{_DIALOGUE}|(?:chat|script|exchange|flow|example|sample|draft)s?)"
 _SUCH = (  # words before one that may be a verb too, as `chat`
-    r"(?:(?:short|brief|little|long|simple|typical|sample|possible|first|second|main|happy|basic"
+    r"(?:(?:short|brief|little|long|simple|typical|sample|possible|first|second|main|happy|basic|cleaned|edited"
     r"|normal|full|new|friendly|formal|funny|support|customer|user|sales|phone|test|chat|bot"
     r"|group) ){0,3}"
 )
 _VERB = (
     r"(?:is|are|was|were|has|have|had|can|could|will|would|does|do|did|must|may|ist|sind|war|waren"
-    r"|es|son|fue|est|sont|era|è|sono|foi|jest|был[аио]?)\b"
+    r"|lasts?|takes?|ends?|dauert|endet|es|son|fue|est|sont|era|è|sono|foi|jest|был[аио]?)\b"
 )
 _NO_VERB = rf"(?!.*\b{_VERB})"
 _WORDS = rf"(?:(?!{_VERB})[\w-]+ ){{0,3}}"
 _SENTENCE = r"(?:\A|[.!?…]\s+)"
 _OTHER_LANGUAGES = (
     r"(?:gespräch|unterhaltung|dialog|beispiel|conversación|diálogo|charla|ejemplo|conversa"
-    r"|conversazione|dialogo|esempio|dialogue|exemple|exemplo|gesprek|voorbeeld|rozmowa|диалог"
-    r"|разговор|беседа|пример)s?\b"
+    r"|conversazione|dialogo|esempio|un(?: \w+)? dialogue|exemple|exemplo|gesprek"
+    r"|voorbeeld|rozmowa|диалог|разговор|беседа|пример)s?\b"
+)
+_OF_IT = (  # what a dialogue in one of these languages is between, or about
+    r"(?:am|im|in|bei|mit|zwischen|über|entre|sobre|de|del|con|en|sur|avec|à|au|tra|fra|di|su|com"
+    r"|em|między|o|z|w|между|о|с|в|van|over|tussen|met|op)"
 )
 _RULES = re.compile(r"(?:[ \t]*[-*_=]{3,}[ \t]*(?:\n\s*|\Z))+")  # lines across a page, reversed
 _PRESENTS = re.compile(  # a last line before a dialogue that names what follows
-    rf"\bhere(?:['’]s| is| are) (?:one|it|(?:\w+ ){{1,4}}{_KIND})\b"
+    rf"\bhere(?:['’]s| is| are) (?:one|it|(?:\w+ ){{1,4}}{_KIND})\b(?!.*: *\S)"
     rf"|\b(?:{_KIND}|log)\b.*\b(?:below|follows|like this)\W*\Z|\b(?:goes|reads) like this\W*\Z"
-    rf"|\b(?:I(?:['’]ve| have)? (?:wrote|written|made|prepared)|let me \w+|let['’]s \w+"
-    rf"|this is|below is) (?:\w+ ){{1,3}}(?:{_DIALOGUE}|chat|script)\b"
-    rf"|{_SENTENCE}(?:imagine|picture|consider) (?:\w+ ){{1,3}}{_KIND}\b"
-    rf"|{_SENTENCE}(?:an?|one|another) (?:{_WORDS}{_DIALOGUE}|{_SUCH}{_KIND})"
-    rf"(?=\W*\Z|:|,|\s(?:about|of|between|with|on|in|at|for|from|where|that|who)\b){_NO_VERB}"
+    rf"|\b(?:I(?:['’]ve| have)? (?:wrote|written|made|prepared|corrected|edited)"
+    rf"|let me \w+|let['’]s \w+|this is|below is) (?:\w+ ){{1,3}}(?:{_DIALOGUE}|chat|script)\b"
+    rf"|{_SENTENCE}(?:imagine|picture|consider) (?:\w+ ){{1,3}}{_KIND}\b(?!.*: *\S)"
+    rf"|{_SENTENCE}(?:an?|one|another) (?:{_WORDS}{_DIALOGUE}(?=\s(?:of|on|in|at|from|that|who)\b)"
+    rf"|(?:{_WORDS}{_DIALOGUE}|{_SUCH}{_KIND})(?=\W*\Z|,|\s(?:about|between|with|for|where)\b))"
+    rf"{_NO_VERB}"
     rf"|{_SENTENCE}(?:(?:the|my|your|our|this) {_WORDS}{_DIALOGUE}"
     rf"|(?:(?:the|my|your|our|this) )?{_SUCH}{_KIND})"
-    rf"(?: \d+)?(?=\W*\Z|:|\s(?:between|about)\b){_NO_VERB}"
+    rf"(?: \d+)?(?=\W*\Z|\s(?:between|about)\b){_NO_VERB}"
     rf"|{_SENTENCE}{_DIALOGUE} (?:of|with|on|in|at|from)\b{_NO_VERB}"
     rf"|{_SENTENCE}(?:(?:hier|das|dies(?:es)?|unten|voici|voilà|aquí|est[eo]|ecco|questo|aqui|eis"
     rf"|hieronder|dit|oto|вот|это|ниже) (?:(?:ist|est|está|es|è|é|is|jest) )?)?"
-    rf"{_WORDS}{_OTHER_LANGUAGES}{_NO_VERB}"
-    r"|(?:下面|以下|如下|这是|這是|これは|次の|다음|아래).{0,20}(?:对话|對話|会話|対話|대화|例)"
-    r"|\A.{0,8}(?:对话|對話|会話|対話|대화)[。：]?\Z"
-    r"|\A(?:(?:INT|EXT|I/E)[./ ]|(?:setting|scenario|situation|characters?|cast)\b.*:)",
+    rf"{_WORDS}{_OTHER_LANGUAGES}(?=(?: \w+)?\W*\Z| {_OF_IT}\b){_NO_VERB}"
+    r"|(?:(?:下面|以下|如下|这是|這是|これは|次の|다음|아래).{0,20}|\A.{0,8})"
+    r"(?:对话|對話|会話|対話|대화|示例|例子)(?:示例|例)?(?:です|입니다)?[。：.]?\Z"
+    r"|\A(?:INT|EXT|I/E)[./ ]",
     re.IGNORECASE,
 )
 _MAY_INTRODUCE = re.compile(rf"\b{_KIND}\b|\b{_OTHER_LANGUAGES}", re.IGNORECASE)
+_ENTITLES = re.compile(rf"{_MAY_INTRODUCE.pattern}|\bprompts?(?: templates?)?\Z", re.IGNORECASE)
 _HAS_VERB = re.compile(rf"\b{_VERB}", re.IGNORECASE)
 _STAGE = re.compile(rf"\*?\[(?![\[\]]){_NO_VERB}[^\[\]]* [^\[\]]*[.…]\]\*?", re.IGNORECASE)
 _DECORATED = re.compile(r"#{1,6} .*|\*\*.+\*\*|\*[^*]+\*|_[^_]+_|\[.+\]|\(.+\)")
@@ -228,6 +234,8 @@ def _header_line(text: str, spans: Spans) -> str | None:
         if not explained or last_answer >= found.end():
             return found[0].strip()
     answers = text.rfind("\nassistant\n")
+    if answers > 0 and text[:answers].rpartition("\n")[0].rstrip().endswith(","):
+        return None  # of one who signs a letter
     for line in _USER_LINE.finditer(text) if answers > 0 else ():
         if line.end() < answers and not inside(line.end() - 1, spans):
             return line[0].strip()
@@ -346,7 +354,7 @@ def _is_presented(before: str) -> bool:
     bare = last.strip("#*_[]() ")
     if len(before) > _INTRODUCTION:
         return False
-    named = bare != last and _MAY_INTRODUCE.search(bare) and not _HAS_VERB.search(bare)
+    named = bare != last and _ENTITLES.search(bare) and not _HAS_VERB.search(bare)
     return bool(named or _PRESENTS.search(bare))
 
 

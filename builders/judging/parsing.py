@@ -36,17 +36,19 @@ _GOES_ON = re.compile(
 )
 _NOUN = r"(?:verdict|rating|score|judge?ment|winner|decision|grade)"
 _SUMS_UP = re.compile(
-    r"\b(?:overall|total|average|altogether|on the whole|in all|in conclusion|finally|gesamt"
-    rf"|insgesamt|globale|final(?: {_NOUN}|(?=(?: \w+)?\W*\Z)))\b|итог|综合|总|最终|総合|最終",
+    r"\b(?:overall|total|average|altogether|on the whole|in all|all things considered|finally"
+    rf"|in conclusion|gesamt|insgesamt|globale|final(?: {_NOUN}|(?=(?: \w+)?\W*\Z)))\b"
+    r"|итог|综合|总|最终|総合|最終",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
-    rf"(?:^\W*(?:the )?|\bmy ){_NOUN}(?:\W+is)?\W*\Z|^\W*(?:so|thus|hence|therefore)\b",
+    rf"(?:^\W*(?:the )?|\bmy ){_NOUN}(?:\W+is(?: \w+)?)?\W*\Z|^\W*(?:so|thus|hence|therefore)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _HEADING = re.compile(r"\s*(?:#.*|(?:\*\*|__).*(?:\*\*|__)\s*|.*[:：][\s*_]*)")
-_STOP = re.compile(r"[.!?][\s\"'”’)*_]+|[。！？]")
-_LINKS = re.compile(r"\b(?:or|and|to)\b", re.IGNORECASE)  # "[[3]] or [[5]]"
+_NEAR = 300  # characters before brackets that show what they are
+_STOP = re.compile(r"(?<!\.\w)[.!?][\s\"'”’)*_]+|[。！？]")
+_LINKS = re.compile(r"\b(?:or|and|to|vs)\b", re.IGNORECASE)  # "[[3]] or [[5]]"
 # In Chinese or Japanese a judge uses the wide forms of the ten digits, the stroke and the point.
 _WIDE = {0xFF10 + digit: str(digit) for digit in range(10)} | {0xFF0F: "/", 0xFF0E: "."}
 
@@ -108,10 +110,10 @@ def is_replaced(answer: str, verdict: str) -> bool:
 def _weight(answer: str, hit: re.Match[str]) -> int:
     """How much brackets look like the verdict: 4 is a sum, 0 a number within a sentence."""
     start, end = answer.rfind("\n", 0, hit.start()) + 1, f"{answer}\n".index("\n", hit.end())
-    before = answer[start : hit.start()].rpartition("]]")[2]
+    before = _BRACKETS.sub("", answer[max(start, hit.start() - _NEAR) : hit.start()])
     after, _, more = answer[hit.end() : end].partition("[[")
     above = answer[:start].rstrip().rpartition("\n")[2]
-    first = start + len(before) == hit.start() and not _BRACKETS.search(above)
+    first = answer.find("[[", start) == hit.start() and not _BRACKETS.search(above)
     heading = f"{above}\n" if first and _HEADING.fullmatch(above) else ""
     own = _STOP.split(before)[-1]
     if any(map(_SUMS_UP.search, (heading, own, "" if more else after))):

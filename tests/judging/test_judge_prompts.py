@@ -291,10 +291,20 @@ def test_an_answer_that_only_thinks_or_goes_on_is_unreadable(answer: str, reason
         "Accuracy: [[A]]\n\nStyle: [[B]]",
         "I first leaned to [[B]].",
         "Answer B asks for [[B]].",
+        "I may give [[A]], [[B]] and [[C]].",
+        "- [[A]] if A is better\n- [[B]] if B is",
+        "### Answer B\nLively: [[B]]\n\n### Answer A\nRight: [[A]]",
     ],
 )
 @each(
-    "last", ["[[A]]", "**[[A]]**", "Final verdict: [[A]]", "My verdict is [[A]].", "Overall: [[A]]"]
+    "last",
+    [
+        "[[A]]",
+        "**[[A]]**",
+        "Final verdict: [[A]]",
+        "My verdict is [[A]].",
+        "The verdict is thus:\n[[A]]",
+    ],
 )
 def test_only_what_can_be_a_judge_s_verdict_counts_and_the_last_overrules(
     before: str, last: str

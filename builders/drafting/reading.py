@@ -122,7 +122,7 @@ def _lines(flag: str, origin: Origin, loaded: LoadedSource) -> Iterator[str]:
         yield f"{name} may hold the answer; if not, --column {columns} joins it"
     if loaded.with_answers:
         prompts = number_of(loaded.with_answers, "prompts")
-        yield f"{prompts} may end with their own answer, which is asked too; if so, delete it"
+        yield f"{prompts} may end with an answer, which is asked too; if so, delete it"
     if loaded.skipped:
         yield f"{number_of(len(loaded.skipped), 'files')} not read: {_listed(loaded.skipped)}"
     for reason in left_out:

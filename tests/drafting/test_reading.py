@@ -155,9 +155,7 @@ def test_prompts_that_may_end_with_their_own_answer_are_counted_before_anything_
     rows = [{"prompt": f"Is it {n}?\nIt is {n}.", "answer": f"It is {n}."} for n in range(2)]
     Path("a.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     lines, _, _ = built(capsys, "--prompts", "a.jsonl", "--license", "mit")
-    assert lines[2:] == [
-        "2 prompts may end with their own answer, which is asked too; if so, delete it"
-    ]
+    assert lines[2:] == ["2 prompts may end with an answer, which is asked too; if so, delete it"]
 
 
 def test_a_source_that_cannot_be_used_costs_no_call(

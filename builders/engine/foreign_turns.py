@@ -126,7 +126,9 @@ _MAY_INTRODUCE = re.compile(rf"\b{_KIND}\b|\b{_OTHER_LANGUAGES}", re.IGNORECASE)
 _ENTITLES = re.compile(rf"{_MAY_INTRODUCE.pattern}|\bprompts?(?: templates?)?\Z", re.IGNORECASE)
 _HAS_VERB = re.compile(rf"\b{_VERB}", re.IGNORECASE)
 _STAGE = re.compile(rf"\*?\[(?![\[\]]){_NO_VERB}[^\[\]]* [^\[\]]*[.…]\]\*?", re.IGNORECASE)
-_DECORATED = re.compile(r"#{1,6} .*|\*\*.+\*\*|\*[^*]+\*|_[^_]+_|\[.+\]|\(.+\)")
+_DECORATED = re.compile(
+    r"(?!\W*[Aa]nswer\b)(?:#{1,6} .*|\*\*.+\*\*|\*[^*]+\*|_[^_]+_|\[.+ .+\]|\(.+ .+\))"
+)
 _LONG_TITLE = re.compile(r"\*\*[^*\n]+ [^*\n]+ [^*\n]+\*\*")  # no answer of a word or two
 _SMALL = r"(?:an?|the|of|at|in|on|for|and|to|with|by|vs)"
 _TITLE = re.compile(rf"[^a-z]*[A-Z]{{3}}[^a-z]*|[A-Z]\S*(?: (?:[A-Z]\S*|{_SMALL})){{2,9}}")
@@ -369,8 +371,11 @@ def _is_titled(before: str, text: str, turn: re.Match[str]) -> bool:
     if _STAGE.fullmatch(last):
         return True
     titled = _DECORATED.fullmatch(last) or (last is before and _TITLE.fullmatch(last))
-    may_be = (titled and "[[" not in last) or _MAY_INTRODUCE.search(last)
-    return bool(may_be and _GREETS.match(text, turn.end()))
+    greeting = _GREETS.match(text, turn.end())
+    if not greeting or (titled and "[[" not in last):
+        return bool(greeting)
+    rest = text[greeting.end() :].partition("\n")[0]
+    return bool(_MAY_INTRODUCE.search(last) and len(rest) < 20 and "?" not in rest)
 
 
 def _is_letter(sign: str) -> bool:

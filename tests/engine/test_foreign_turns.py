@@ -258,6 +258,14 @@ def test_a_title_keeps_a_dialogue_that_begins_with_a_greeting(title: str) -> Non
 
 
 @each(
+    "answer",
+    ["**Answer: B**", "[Oslo]", "The dialogue is long.", "It is an example.", "The chat ends."],
+)
+def test_a_greeting_with_a_question_keeps_no_dialogue_after_an_answer(answer: str) -> None:
+    assert parted(f"{answer}\n\nUser: Hello! Is it far from here?\nAssistant: No.").leaked
+
+
+@each(
     "text",
     [
         "Terms of it.\n\nUser: a person with an account\n\nBot: a program",

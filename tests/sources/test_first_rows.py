@@ -234,7 +234,7 @@ def test_a_few_prompts_to_many_texts_stop_a_build(
 
 
 def several(**columns: list[str]) -> list[dict[str, Any]]:
-    """Rows of two prompts, for each of which some columns differ."""
+    """Rows of two prompts; for each of them some columns differ."""
     found = [dict(zip(columns, one, strict=True)) for one in zip(*columns.values(), strict=True)]
     half = len(found) // 2
     return [{"prompt": f"ask {number // half}", **one} for number, one in enumerate(found)]

@@ -1074,7 +1074,7 @@ JOINED: dict[str, tuple[dict[str, Any], list[dict[str, str]], str, str]] = {
         "prompt",
         "answer_a answer_b answer_c label",
     ),
-    "two samples, of which one is correct": (
+    "two samples, one of them correct": (
         {"question": "ask", "answer_1": "x", "answer_2": "y", "correct": "1"},
         user("ask"),
         "question",
